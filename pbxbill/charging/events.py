@@ -1,0 +1,342 @@
+"""The commands that the charging engine takes and the outcomes it gives.
+
+Commands are immutable and carry their own idempotency: a session_id for everything about one call,
+a key for money that moves by hand. Sending a command again returns the first result. Durations are
+microseconds since the answer; moments are UTC microseconds by the switch's clock.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pbxbill.money import Unit
+
+
+class Direction(StrEnum):
+    """Who is charged: the caller's account, or the owner of the DID that was called."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+class FailurePolicy(StrEnum):
+    """What happens to an account's calls while the daemon or the database cannot be reached."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class DenialReason(StrEnum):
+    """Why a call may not go on; names as in RFC 8506, section 9.1, where it has one."""
+
+    CREDIT_LIMIT_REACHED = "credit_limit_reached"
+    END_USER_SERVICE_DENIED = "end_user_service_denied"
+    """The account is suspended or closed."""
+    USER_UNKNOWN = "user_unknown"
+    RATING_FAILED = "rating_failed"
+    """No rate for the destination, or the dialled digits are no number."""
+    SERVICE_UNAVAILABLE = "service_unavailable"
+    """Not in RFC 8506: pbxbill itself could not decide in time."""
+
+
+class Evidence(StrEnum):
+    """Where the times of a settled call come from, best first."""
+
+    EVENT = "event"
+    """The switch's hang-up event."""
+    CDR_LOG = "cdr_log"
+    """The switch's own CDR file, read at reconciliation."""
+    ESTIMATE = "estimate"
+    """Nothing exact was left: the granted time, or when the call was last seen."""
+
+
+class CommandOrigin(StrEnum):
+    """Who moved money by hand."""
+
+    CLI = "cli"
+    DEMO = "demo"
+    API = "api"
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """May this call be bridged? Reserves its first slice. The adapter makes session_id with ids.new_id().
+
+    The fields that identify the account are tried in this order: did (inbound only), account_code,
+    source_ip (with the technical prefix that called starts with, if the endpoint has one), caller_id.
+    account_code must come from the switch's own knowledge of the endpoint, never from what a caller sent.
+    """
+
+    session_id: str
+    switch: str
+    call_id: str
+    direction: Direction
+    dialled: str
+    caller: str
+    at_us: int
+    account_code: str = ""
+    source_ip: str = ""
+    caller_id: str = ""
+    did: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The paid leg was answered."""
+
+    session_id: str
+    answered_us: int
+    paid_leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Let the call last until want_us after its answer.
+
+    Also the question "what is granted now?": the outcome is what stands in the database after it.
+    """
+
+    session_id: str
+    want_us: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The call ended; answered_us None: it was never answered (the same as Void)."""
+
+    session_id: str
+    answered_us: int | None
+    ended_us: int
+    hangup_cause: int
+    evidence: Evidence = Evidence.EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """The call was never answered; nothing is owed."""
+
+    session_id: str
+    ended_us: int
+    hangup_cause: int
+    evidence: Evidence = Evidence.EVENT
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Nothing is known of the call any more: settle it from the best evidence the reservation holds.
+
+    Answered: charged from its answer to last_seen_us (None: the end of what was granted). Else voided.
+    """
+
+    session_id: str
+    at_us: int
+    last_seen_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettleOffline:
+    """Charge a call that passed while nobody could authorize it (failure policy open), from the switch's CDR."""
+
+    request: Authorize
+    answered_us: int
+    ended_us: int
+    hangup_cause: int
+    paid_leg: str = ""
+    evidence: Evidence = Evidence.CDR_LOG
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Funds received: adds to a wallet."""
+
+    idempotency_key: str
+    account_id: int
+    unit: str
+    amount: int
+    at_us: int
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """Money put into (positive) or taken out of (negative) a wallet by the operator.
+
+    What calls have reserved but not used yet can be taken back: those calls are shortened.
+    """
+
+    idempotency_key: str
+    account_id: int
+    unit: str
+    amount: int
+    at_us: int
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetCreditLimit:
+    """Change how far below zero a wallet may go; never below what is already used or reserved."""
+
+    account_id: int
+    unit: str
+    credit_limit: int
+
+
+Command = (
+    Authorize | Answer | Extend | Settle | Void | Expire | SettleOffline | TopUp | Adjust | SetCreditLimit
+)
+
+
+# --- outcomes ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the caller is to hear, in which language."""
+
+    language: str = "en"
+    balance: bool = False
+    minutes: bool = False
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The call may go on, for granted_us after its answer."""
+
+    session_id: str
+    account_id: int
+    account_code: str
+    destination: str
+    called: str
+    """E.164 digits."""
+    unit: Unit
+    available: int
+    """What the account may still spend, before this call's reservation."""
+    affordable_us: int
+    """How long that would last for this call, capped by the tariff's longest call."""
+    granted_us: int
+    final: bool
+    slice_us: int
+    renew_before_us: int
+    max_call_us: int
+    announcement: Announcement
+    failure_policy: FailurePolicy
+    wallet_ids: tuple[int, ...]
+    offline: bool = False
+    """Granted from memory while the database was away; reconciliation charges it from the CDR log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The call may not go on."""
+
+    session_id: str
+    reason: DenialReason
+    announcement: Announcement = Announcement()
+    account_id: int | None = None
+    detail: str = ""
+    """For the operator's log and the CDR, never for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer is recorded; the money reserved so far ends at deadline_us."""
+
+    session_id: str
+    granted_us: int
+    final: bool
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """What is granted now; final: funds were short and the call ends there unless they grow."""
+
+    session_id: str
+    granted_us: int
+    final: bool
+    affordable_us: int
+    """How long the call could last if nobody else spent from its wallets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The call is charged, once; a repeated command gets the same figures."""
+
+    session_id: str
+    account_id: int
+    unit: Unit
+    billed_us: int
+    total: int
+    """The caller's account's charge, with tax."""
+    uncollected: int
+    """What was owed and could not be taken without overspending."""
+    available: int
+    """What the account may spend now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """The reservation is released and nothing was charged."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSession:
+    """No reservation has this session_id."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The command came after the call had been settled or voided; nothing changed."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Money moved by hand; balance is what is posted, available what may be spent."""
+
+    entry_id: str
+    wallet_id: int
+    balance: int
+    available: int
+    shortened: tuple[str, ...] = ()
+    """Sessions whose granted time became shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The money command cannot be done; nothing changed."""
+
+    reason: str
+    most: int | None = None
+    """The largest amount that could be taken out now."""
+
+
+Outcome = (
+    Granted
+    | Denied
+    | Answered
+    | Extended
+    | Settled
+    | Voided
+    | UnknownSession
+    | Closed
+    | Moved
+    | Refused
+)
+
+
+def session_of(command: Any) -> str | None:
+    """The session a command speaks of, if it speaks of one."""
+    if isinstance(command, SettleOffline):
+        return command.request.session_id
+    return getattr(command, "session_id", None)

@@ -1,0 +1,34 @@
+"""Hang-up causes: ITU-T Q.850 numbers, and the cause each denial ends a call with."""
+
+from enum import IntEnum
+
+from pbxbill.charging.events import DenialReason
+
+
+class HangupCause(IntEnum):
+    """The Q.850 (05/1998) values that pbxbill itself sends or tells apart."""
+
+    UNKNOWN = 0
+    UNALLOCATED_NUMBER = 1
+    NORMAL_CLEARING = 16
+    USER_BUSY = 17
+    NO_ANSWER = 19
+    CALL_REJECTED = 21
+    INVALID_NUMBER_FORMAT = 28
+    NORMAL_UNSPECIFIED = 31
+    NO_CIRCUIT = 34
+    TEMPORARY_FAILURE = 41
+    OUTGOING_CALLS_BARRED = 52
+    BEARER_NOT_AUTHORIZED = 57
+    RECOVERY_ON_TIMER_EXPIRE = 102
+    INTERWORKING = 127
+
+
+CAUSE_OF_DENIAL: dict[DenialReason, HangupCause] = {
+    DenialReason.CREDIT_LIMIT_REACHED: HangupCause.CALL_REJECTED,
+    DenialReason.END_USER_SERVICE_DENIED: HangupCause.CALL_REJECTED,
+    DenialReason.USER_UNKNOWN: HangupCause.CALL_REJECTED,
+    DenialReason.RATING_FAILED: HangupCause.UNALLOCATED_NUMBER,
+    DenialReason.SERVICE_UNAVAILABLE: HangupCause.TEMPORARY_FAILURE,
+}
+"""What the switch is told; each switch maps it to its SIP answer."""

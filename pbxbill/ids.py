@@ -1,0 +1,20 @@
+"""Identifiers: UUID version 7 (RFC 9562), so that rows created together lie together in an index."""
+
+import os
+import re
+import time
+
+_HEX32 = re.compile(r"[0-9a-f]{32}")
+
+
+def new_id() -> str:
+    """A fresh UUIDv7 as 32 lower-case hexadecimal digits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 68) << 64) | (0b10 << 62)
+    return f"{value | (random & ((1 << 62) - 1)):032x}"
+
+
+def is_id(text: str) -> bool:
+    """Whether text has the form that new_id() makes."""
+    return _HEX32.fullmatch(text) is not None

@@ -1,0 +1,108 @@
+"""Amounts and the only place that rounds them.
+
+An amount is an integer in a Unit's smallest step (EUR has scale 6: 1 EUR = 1_000_000).
+Prices are Decimal where people write them and become integers of PRICE_SCALE digits when a
+deck is compiled. Everything between is exact integer arithmetic.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from pbxbill.errors import InputRefused
+
+PRICE_SCALE = 12
+"""Digits after the point that a compiled price keeps."""
+
+MAX_AMOUNT = 2**62
+"""Bound of any single amount, well inside a 64-bit column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a wallet counts: a currency, or later seconds, messages, bytes, points."""
+
+    code: str
+    scale: int = 6
+    digits: int = 2
+    """Digits that people are shown and told."""
+
+
+class Rounding(StrEnum):
+    """How an exact charge becomes a whole number of steps."""
+
+    HALF_UP = "half_up"
+    UP = "up"
+    DOWN = "down"
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """The smallest integer not below numerator / denominator (denominator > 0)."""
+    return -(-numerator // denominator)
+
+
+def round_ratio(numerator: int, denominator: int, rounding: Rounding, step: int = 1) -> int:
+    """numerator / denominator, both >= 0, rounded to a multiple of step."""
+    divisor = denominator * step
+    match rounding:
+        case Rounding.HALF_UP:
+            return (2 * numerator + divisor) // (2 * divisor) * step
+        case Rounding.UP:
+            return -(-numerator // divisor) * step
+        case Rounding.DOWN:
+            return numerator // divisor * step
+
+
+def parse_decimal(text: str) -> Decimal:
+    """A finite decimal number written with a point; InputRefused otherwise."""
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        raise InputRefused(f"{text!r} is not a number; write it like 12.50") from None
+    if not value.is_finite():
+        raise InputRefused(f"{text!r} is not a finite number")
+    return value
+
+
+def _scaled(value: Decimal, scale: int) -> int:
+    # The digits are shifted as integers: a Decimal context would round beyond its precision.
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or len(digits) + abs(exponent) > 60:
+        raise InputRefused(f"{value} is out of range")
+    shift = exponent + scale
+    magnitude = int("".join(map(str, digits)))
+    if shift < 0:
+        magnitude, rest = divmod(magnitude, 10**-shift)
+        if rest:
+            raise InputRefused(f"{value} has more than {scale} digits after the point")
+    else:
+        magnitude *= 10**shift
+    if magnitude > MAX_AMOUNT:
+        raise InputRefused(f"{value} is out of range")
+    return -magnitude if sign else magnitude
+
+
+def parse_amount(text: str, unit: Unit) -> int:
+    """The amount that a person wrote, e.g. "12.50"; InputRefused if it has too many digits."""
+    return _scaled(parse_decimal(text), unit.scale)
+
+
+def compile_price(price: Decimal) -> int:
+    """A price as an integer of PRICE_SCALE digits; InputRefused if it is negative or finer."""
+    if price < 0:
+        raise InputRefused(f"a price cannot be negative: {price}")
+    return _scaled(price, PRICE_SCALE)
+
+
+def to_decimal(amount: int, scale: int) -> Decimal:
+    """The exact value of an amount or a compiled price."""
+    return Decimal(amount).scaleb(-scale)
+
+
+def format_amount(amount: int, unit: Unit) -> str:
+    """The exact amount for people and files: at least unit.digits digits, e.g. "12.50", "0.0123"."""
+    sign = "-" if amount < 0 else ""
+    whole, part = divmod(abs(amount), 10**unit.scale)
+    digits = f"{part:0{unit.scale}d}" if unit.scale else ""
+    digits = digits[: unit.digits] + digits[unit.digits :].rstrip("0")
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
