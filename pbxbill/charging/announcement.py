@@ -30,7 +30,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is one word in its language: 0-20, the tens; Spanish also 21-29, 100 (cien), 200 to 900."""
+    """A number of one word: 0-20 and the tens; in Spanish also 21-29, 100 (cien), 200 to 900."""
 
     value: int
     form: Form = Form.PLAIN
@@ -38,7 +38,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """Any other word or phrase by its name, see WORDS; a currency without words of its own is its code in lower case."""
+    """Any other word or phrase, see WORDS; a currency without words of its own is its code in lower case."""
 
     name: str
 
