@@ -5,8 +5,9 @@ Prices are Decimal where people write them and become integers of PRICE_SCALE di
 deck is compiled. Everything between is exact integer arithmetic.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 from pbxbill.errors import InputRefused
@@ -16,6 +17,8 @@ PRICE_SCALE = 12
 
 MAX_AMOUNT = 2**62
 """Bound of any single amount, well inside a 64-bit column."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,25 @@ def round_ratio(numerator: int, denominator: int, rounding: Rounding, step: int 
             return numerator // divisor * step
 
 
+def round_ratio_limit(amount: int, denominator: int, rounding: Rounding, step: int = 1) -> int:
+    """The inverse of round_ratio: the greatest numerator that it brings to at most amount."""
+    divisor = denominator * step
+    steps = amount // step
+    match rounding:
+        case Rounding.HALF_UP:
+            return (divisor * (2 * steps + 1) - 1) // 2
+        case Rounding.UP:
+            return divisor * steps
+        case Rounding.DOWN:
+            return divisor * (steps + 1) - 1
+
+
 def parse_decimal(text: str) -> Decimal:
     """A finite decimal number written with a point; InputRefused otherwise."""
-    try:
-        value = Decimal(text.strip())
-    except InvalidOperation:
-        raise InputRefused(f"{text!r} is not a number; write it like 12.50") from None
-    if not value.is_finite():
-        raise InputRefused(f"{text!r} is not a finite number")
-    return value
+    # Decimal alone takes "1_000", "NaN" and the digits of every script; people mean none of them.
+    if _NUMBER.fullmatch(text.strip()) is None:
+        raise InputRefused(f"{text[:40]!r} is not a number; write it like 12.50")
+    return Decimal(text.strip())
 
 
 def _scaled(value: Decimal, scale: int) -> int:
@@ -71,12 +84,13 @@ def _scaled(value: Decimal, scale: int) -> int:
         raise InputRefused(f"{value} is out of range")
     shift = exponent + scale
     magnitude = int("".join(map(str, digits)))
+    power: int = 10 ** abs(shift)
     if shift < 0:
-        magnitude, rest = divmod(magnitude, 10**-shift)
+        magnitude, rest = divmod(magnitude, power)
         if rest:
             raise InputRefused(f"{value} has more than {scale} digits after the point")
     else:
-        magnitude *= 10**shift
+        magnitude *= power
     if magnitude > MAX_AMOUNT:
         raise InputRefused(f"{value} is out of range")
     return -magnitude if sign else magnitude
