@@ -1,0 +1,1 @@
+"""FreeSWITCH: the only package that imports greenswitch and gevent. See docs/freeswitch.md."""
