@@ -99,7 +99,9 @@ class PrivatePostgres:
         name = f"pbxbill_{self._serial}"
         with self.connect() as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
             )
         return name
 
@@ -130,7 +132,7 @@ class PrivatePostgres:
             shutil.chown(self.directory, self._user)
         options = ["--auth", "trust", "--username", "pbxbill", "--encoding", "UTF8", "--locale", "C.UTF-8"]
         # --no-sync spares initdb's own fsync only; the server itself runs with fsync on.
-        command = [self._binaries / "initdb", "--no-sync", "-D", data, *options]
+        command: list[str | Path] = [self._binaries / "initdb", "--no-sync", "-D", data, *options]
         log = self.directory / "initdb.log"
         with ChildProcess(command, log, user=self._user, directory=self.directory) as initdb:
             if initdb.wait(60) != 0:

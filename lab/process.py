@@ -72,7 +72,7 @@ class ChildProcess:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 cwd=directory,
-                start_new_session=True,  # Ctrl-C must reach the demo only, which then stops its servers in order
+                start_new_session=True,  # Ctrl-C reaches the demo only, which stops its servers in order
             )
 
     @property
@@ -105,7 +105,8 @@ class ChildProcess:
     def children(self) -> list[int]:
         """The processes that it started itself and that still run."""
         try:
-            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+            pids = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+            return [int(pid) for pid in pids.split()]
         except FileNotFoundError:
             return []
 

@@ -1,0 +1,64 @@
+# `make help` lists what there is. Everything this makes lies in .venv/ and .cache/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+DEMO_SECONDS ?= 60
+SWITCH ?= asterisk
+FREESWITCH_BIN ?=
+PYTEST ?=
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := $(wildcard pbxbill tests lab demo bench)
+export DEMO_SECONDS SWITCH FREESWITCH_BIN
+
+.PHONY: help demo test check unit format dev servers clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/asterisk.stamp) ## real calls on a private switch, charged live (DEMO_SECONDS=60, SWITCH=asterisk|freeswitch, FREESWITCH_BIN=)
+	@$(BIN)/python -m demo
+
+test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part)
+	@$(BIN)/pytest $(PYTEST)
+
+check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
+	@$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/unit
+
+unit: .venv/stamp ## the unit tests alone
+	@$(BIN)/pytest -q tests/unit $(PYTEST)
+
+format: .venv/stamp ## put the code into its form
+	@$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+dev: .venv/stamp servers ## the environment for tests and benches, and nothing else
+
+servers: .cache/asterisk.stamp .cache/sipp.stamp .cache/databases.stamp
+
+clean: ## remove .venv, .cache and what tools left behind
+	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.venv/stamp: pyproject.toml lab/install-venv.sh
+	@PYTHON='$(PYTHON)' lab/install-venv.sh .venv
+	touch $@
+
+.cache/asterisk.stamp: lab/install-asterisk.sh
+	@lab/install-asterisk.sh .cache/asterisk
+	touch $@
+
+.cache/sipp.stamp: lab/install-packages.sh
+	@lab/install-packages.sh sipp=sip-tester
+	mkdir -p $(@D) && touch $@
+
+.cache/databases.stamp: lab/install-packages.sh
+	@lab/install-packages.sh redis-server=redis-server initdb=postgresql
+	mkdir -p $(@D) && touch $@
