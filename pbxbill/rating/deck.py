@@ -1,15 +1,16 @@
 """A compiled rate deck: the longest prefix of a number by one bisection, however many prefixes there are.
 
-Prefixes are left-aligned to 15 digits (the longest E.164 number) and sorted as integers, and each one
-knows the next shorter prefix around it. The last prefix that does not lie behind a number, or one of
-those around it, is the longest that matches. Rows stay in plain columns, since a million Rate objects
-would take half a gigabyte; a Rate is made when a lookup hits its row.
+Prefixes are left-aligned to 15 digits (the longest E.164 number) and sorted as integers, and each row
+knows the one to try next: an earlier row of its prefix, else the next shorter prefix around it. The
+last row whose prefix does not lie behind a number, or one that follows from it, is the longest match.
+Rows are packed bytes, since a million Rate objects would take half a gigabyte and a lookup would miss
+the processor's cache for each field; a Rate is made when a lookup hits its row.
 """
 
+import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from collections.abc import Iterable
 from operator import attrgetter
 
 from pbxbill.errors import InputRefused
@@ -20,15 +21,20 @@ RateRow = tuple[int, str, str, int, int, int, int, int, int, int | None, int | N
 """The fields of Rate in their order, as a database returns them."""
 
 _as_row = attrgetter(*Rate.__slots__)  # the order of the fields
-_CHUNK_ROWS = 10_000
-_ALWAYS = -(2**63)
-_FOR_EVER = 2**63 - 1
+
+_PACKED = struct.Struct(">QQQQqqqiiii")
+"""Key, effective from, id, effective to, the prices, the seconds, destination: packed rows sort as bytes."""
+
+_BIAS = 2**63
+"""Added to moments, so that those before 1970 sort before the others: 0 is since ever, _FOR_EVER the end."""
+
+_FOR_EVER = 2**64 - 1
 _SPAN = tuple(10 ** (E164_MAX_DIGITS - length) for length in range(E164_MAX_DIGITS + 1))
 """How many left-aligned numbers a prefix of a length covers."""
 
 
 class CompiledDeck:
-    """The rates of one deck version, ready for lookups; never changes, so threads may share it.
+    """The rates of one deck version, ready for lookups; it never changes, so threads may share it.
 
     Where several rows of a prefix are in force at once, the one that began last counts, and of those
     the one with the highest id. A row with a broken prefix, increment or price is refused.
@@ -39,126 +45,55 @@ class CompiledDeck:
 
     @classmethod
     def from_rows(cls, version_id: int, rows: Iterable[RateRow]) -> "CompiledDeck":
-        """The deck of rows streamed from a database, never all in memory at once."""
+        """The deck of rows streamed from a database."""
         deck = cls.__new__(cls)
         deck._compile(version_id, rows)
         return deck
 
     def __len__(self) -> int:
         """How many rows the deck holds."""
-        return len(self._columns.ids)
+        return len(self._keys)
 
     def find(self, number: str, at_us: int) -> Rate | None:
         """The rate in force at a moment with the longest prefix of an E.164 number; None if there is none."""
         if not (1 <= len(number) <= E164_MAX_DIGITS and number.isascii() and number.isdigit()):
             return None
         aligned = int(number.ljust(E164_MAX_DIGITS, "0"))
-        keys, columns = self._keys, self._columns
+        moment = at_us + _BIAS
         # The length in the key keeps prefixes that are longer than the number behind it.
-        node = bisect_right(keys, aligned << 4 | len(number)) - 1
-        while node >= 0:
-            length = keys[node] & 15
-            if aligned < (keys[node] >> 4) + _SPAN[length]:
-                for row in self._order[self._first[node] : self._first[node + 1]]:
-                    if columns.from_us[row] <= at_us < columns.to_us[row]:
-                        return columns.rate(row, number[:length])
-            node = self._around[node]
+        row = bisect_right(self._keys, aligned << 4 | len(number)) - 1
+        while row >= 0:
+            key = self._keys[row]
+            if aligned < (key >> 4) + _SPAN[key & 15]:
+                _, from_us, id, to_us, price, fee, minimum, initial_s, following_s, free_s, destination = (
+                    _PACKED.unpack_from(self._rows, row * _PACKED.size)
+                )
+                if from_us <= moment < to_us:
+                    return Rate(
+                        id,
+                        number[: key & 15],
+                        self._destinations[destination],
+                        price,
+                        fee,
+                        minimum,
+                        initial_s,
+                        following_s,
+                        free_s,
+                        from_us - _BIAS if from_us else None,
+                        to_us - _BIAS if to_us != _FOR_EVER else None,
+                    )
+            row = self._next[row]
         return None
 
     def _compile(self, version_id: int, rows: Iterable[RateRow]) -> None:
         self.version_id = version_id
-        self._columns = columns = _Columns(rows)
-        keys = columns.keys
-        order: Iterable[int] = range(len(keys))
-        if any(before > after for before, after in pairwise(keys)):
-            order = sorted(order, key=keys.__getitem__)
-        self._order = array("i", order)
-        self._keys = array("q")
-        """One for each prefix, sorted: the left-aligned prefix, then its length, the shorter first."""
-        self._first = array("i")
-        """Where the rows of each prefix start in _order."""
-        for position, row in enumerate(self._order):
-            if not self._keys or self._keys[-1] != keys[row]:
-                self._keys.append(keys[row])
-                self._first.append(position)
-        self._first.append(len(self._order))
-        self._put_latest_first()
-        self._around = _enclosing(self._keys)
-        del columns.keys
-
-    def _put_latest_first(self) -> None:
-        columns, order = self._columns, self._order
-        for start, end in pairwise(self._first):
-            if end - start > 1:
-                latest_first = sorted(
-                    order[start:end], key=lambda row: (columns.from_us[row], columns.ids[row]), reverse=True
-                )
-                order[start:end] = array("i", latest_first)
-
-
-class _Columns:
-    """The rows of a deck, one array for each field: about 70 bytes a row."""
-
-    def __init__(self, rows: Iterable[RateRow]) -> None:
-        self.ids, self.keys, self.from_us, self.to_us = array("q"), array("q"), array("q"), array("q")
-        self.prices, self.fees, self.minimums = array("q"), array("q"), array("q")
-        self.initial_s, self.following_s, self.free_s = array("i"), array("i"), array("i")
-        self.destination_index = array("i")
-        self.destinations: list[str] = []
-        index: dict[str, int] = {}
-        remaining = iter(rows)
-        while chunk := list(islice(remaining, _CHUNK_ROWS)):
-            try:
-                self._append(chunk, index)
-            except OverflowError:
-                raise InputRefused("a rate holds a number that does not fit 64 bits") from None
-        self.destinations = list(index)
-
-    def _append(self, chunk: list[RateRow], index: dict[str, int]) -> None:
-        # Column by column, since a million rows one by one take ten times as long.
-        ids, prefixes, names, prices, fees, minimums, initial_s, following_s, free_s, from_us, to_us = zip(
-            *chunk, strict=True
-        )
-        if min(initial_s) < 1 or min(following_s) < 1:
-            raise InputRefused("an increment of a rate is shorter than one second")
-        if min(*prices, *fees, *minimums, *free_s) < 0:
-            raise InputRefused("a rate holds a negative price or time")
-        self.keys.extend(_keys_of(prefixes))
-        self.ids.extend(ids)
-        self.prices.extend(prices)
-        self.fees.extend(fees)
-        self.minimums.extend(minimums)
-        self.initial_s.extend(initial_s)
-        self.following_s.extend(following_s)
-        self.free_s.extend(free_s)
-        self.from_us.extend(_ALWAYS if moment is None else moment for moment in from_us)
-        self.to_us.extend(_FOR_EVER if moment is None else moment for moment in to_us)
-        self.destination_index.extend(index.setdefault(name, len(index)) for name in names)
-
-    def rate(self, row: int, prefix: str) -> Rate:
-        """The row as the charge is computed from it."""
-        from_us, to_us = self.from_us[row], self.to_us[row]
-        return Rate(
-            self.ids[row],
-            prefix,
-            self.destinations[self.destination_index[row]],
-            self.prices[row],
-            self.fees[row],
-            self.minimums[row],
-            self.initial_s[row],
-            self.following_s[row],
-            self.free_s[row],
-            None if from_us == _ALWAYS else from_us,
-            None if to_us == _FOR_EVER else to_us,
-        )
-
-
-def _keys_of(prefixes: tuple[str, ...]) -> Iterator[int]:
-    digits = "".join(prefixes)
-    if max(map(len, prefixes)) > E164_MAX_DIGITS or (digits and not (digits.isascii() and digits.isdigit())):
-        refused = next(prefix for prefix in prefixes if not is_prefix(prefix))
-        raise InputRefused(f"the prefix {refused[:40]!r} is not made of up to {E164_MAX_DIGITS} digits")
-    return (int(prefix.ljust(E164_MAX_DIGITS, "0")) << 4 | len(prefix) for prefix in prefixes)
+        destinations: dict[str, int] = {}
+        packed = [_pack(row, destinations) for row in rows]
+        packed.sort()
+        self._destinations = list(destinations)
+        self._keys = array("q", (int.from_bytes(row[:8]) for row in packed))
+        self._rows = b"".join(packed)
+        self._next = _next_to_try(self._keys)
 
 
 def is_prefix(text: str) -> bool:
@@ -166,13 +101,37 @@ def is_prefix(text: str) -> bool:
     return len(text) <= E164_MAX_DIGITS and (not text or (text.isascii() and text.isdigit()))
 
 
-def _enclosing(keys: "array[int]") -> "array[int]":
-    # For each prefix the next shorter one around it, -1 where there is none.
-    around = array("i")
-    open_nodes: list[int] = []
-    for node, key in enumerate(keys):
-        while open_nodes and (key >> 4) >= (keys[open_nodes[-1]] >> 4) + _SPAN[keys[open_nodes[-1]] & 15]:
-            open_nodes.pop()
-        around.append(open_nodes[-1] if open_nodes else -1)
-        open_nodes.append(node)
-    return around
+def _pack(row: RateRow, destinations: dict[str, int]) -> bytes:
+    id, prefix, destination, price, fee, minimum, initial_s, following_s, free_s, from_us, to_us = row
+    if not is_prefix(prefix):
+        raise InputRefused(f"the prefix {prefix[:40]!r} is not made of up to {E164_MAX_DIGITS} digits")
+    if initial_s < 1 or following_s < 1 or free_s < 0 or price < 0 or fee < 0 or minimum < 0:
+        raise InputRefused(f"the rate of prefix {prefix} has an increment below 1 s or a negative number")
+    try:
+        return _PACKED.pack(
+            int(prefix.ljust(E164_MAX_DIGITS, "0")) << 4 | len(prefix),
+            0 if from_us is None else from_us + _BIAS,
+            id,
+            _FOR_EVER if to_us is None else to_us + _BIAS,
+            price,
+            fee,
+            minimum,
+            initial_s,
+            following_s,
+            free_s,
+            destinations.setdefault(destination, len(destinations)),
+        )
+    except struct.error:
+        raise InputRefused(f"the rate of prefix {prefix} holds a number that is out of range") from None
+
+
+def _next_to_try(keys: "array[int]") -> "array[int]":
+    # For each row the one of the same prefix before it, else of the next shorter prefix; -1: none.
+    following = array("i")
+    around: list[int] = []
+    for row, key in enumerate(keys):
+        while around and (key >> 4) >= (keys[around[-1]] >> 4) + _SPAN[keys[around[-1]] & 15]:
+            around.pop()
+        following.append(around[-1] if around else -1)
+        around.append(row)
+    return following
