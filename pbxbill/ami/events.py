@@ -1,0 +1,152 @@
+"""What happened on the switch, typed: the few AMI events that steer a charged call, parsed once.
+
+The variables that the dialplan sets come with each event (channelvars in manager.conf): PBXBILL_SESSION is
+inherited by every leg of a call, PBXBILL_CALL is the Uniqueid of the leg that asked.
+"""
+
+from dataclasses import dataclass
+
+from pbxbill.ami.wire import AmiMessage, timestamp_us
+from pbxbill.errors import InputRefused
+from pbxbill.ids import is_id
+
+UP = "6"
+"""ChannelState of an answered channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegSeen:
+    """A leg of a charged call exists."""
+
+    leg: str
+    channel: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LegUp:
+    """A channel is answered."""
+
+    leg: str
+    channel: str
+    session_id: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class DialAnswered:
+    """Dial took this leg: the one that is paid for."""
+
+    leg: str
+    channel: str
+    session_id: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """Dial gave a leg up; status says why."""
+
+    leg: str
+    session_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangupAsked:
+    """Somebody hung up; the channel's end follows."""
+
+    leg: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegGone:
+    """A channel has ended."""
+
+    leg: str
+    session_id: str
+    cause: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchReady:
+    """Asterisk is fully booted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStopping:
+    """Asterisk is about to go."""
+
+
+Event = LegSeen | LegUp | DialAnswered | DialFailed | HangupAsked | LegGone | SwitchReady | SwitchStopping
+
+WANTED = frozenset(
+    {b"DialBegin", b"DialEnd", b"Newstate", b"HangupRequest", b"Hangup", b"FullyBooted", b"Shutdown"}
+)
+
+
+def parse_event(message: AmiMessage) -> Event | None:
+    """The typed event; None if it concerns no charged call; InputRefused if it lacks what it must have."""
+    match message.event:
+        case "DialBegin" | "DialEnd":
+            return _dial(message)
+        case "Newstate":
+            session_id = _session(message.variables)
+            leg, channel = _leg(message, "uniqueid"), message.get("channel")
+            if message.get("channelstate") == UP:
+                return LegUp(leg, channel, session_id, _moment(message))
+            return LegSeen(leg, channel, session_id) if session_id else None
+        case "HangupRequest":
+            return HangupAsked(_leg(message, "uniqueid"), _moment(message))
+        case "Hangup":
+            cause = message.get("cause")
+            return LegGone(
+                _leg(message, "uniqueid"),
+                _session(message.variables),
+                int(cause) if cause.isascii() and cause.isdigit() and len(cause) <= 4 else 0,
+                _moment(message),
+            )
+        case "FullyBooted":
+            return SwitchReady()
+        case "Shutdown":
+            return SwitchStopping()
+        case _:
+            return None
+
+
+def _dial(message: AmiMessage) -> Event | None:
+    session_id = _session(message.other_variables)
+    leg = message.get("destuniqueid")
+    if not session_id or not leg:
+        return None
+    if message.event == "DialBegin":
+        return LegSeen(leg, message.get("destchannel"), session_id)
+    if message.get("dialstatus") == "ANSWER":
+        return DialAnswered(leg, message.get("destchannel"), session_id, _moment(message))
+    return DialFailed(leg, session_id, message.get("dialstatus"))
+
+
+def _session(variables: dict[str, str]) -> str:
+    session_id = variables.get("PBXBILL_SESSION", "")
+    return session_id if is_id(session_id) else ""
+
+
+def _leg(message: AmiMessage, name: str) -> str:
+    leg = message.get(name)
+    if not leg:
+        raise InputRefused(f"{message.event} without {name}")
+    return leg
+
+
+def _moment(message: AmiMessage) -> int:
+    at_us = timestamp_us(message.get("timestamp"))
+    if at_us is None:
+        raise InputRefused(f"{message.event} without a time: set timestampevents=yes in manager.conf")
+    return at_us
+
+
+def is_local(channel: str) -> bool:
+    """Whether a channel is half of a Local channel, which is never paid for itself."""
+    return channel.startswith("Local/")
