@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 
 class EslMetrics(Protocol):
@@ -28,20 +28,23 @@ class EslMetrics(Protocol):
 class PrometheusMetrics:
     """EslMetrics as Prometheus series, labelled with the switch."""
 
-    def __init__(self, switch: str, registry: CollectorRegistry | None = None) -> None:
-        kind = {"registry": registry} if registry is not None else {}
+    def __init__(self, switch: str, registry: CollectorRegistry = REGISTRY) -> None:
         self._switch = switch
         self._events = Counter(
-            "pbxbill_esl_events", "What the FreeSWITCH adapter saw", ["switch", "event"], **kind
+            "pbxbill_esl_events", "What the FreeSWITCH adapter saw", ["switch", "event"], registry=registry
         )
-        self._live = Gauge("pbxbill_esl_live_calls", "Charged calls that are up", ["switch"], **kind)
-        self._up = Gauge("pbxbill_esl_connected", "1 while the event connection stands", ["switch"], **kind)
+        self._live = Gauge(
+            "pbxbill_esl_live_calls", "Charged calls that are up", ["switch"], registry=registry
+        )
+        self._up = Gauge(
+            "pbxbill_esl_connected", "1 while the event connection stands", ["switch"], registry=registry
+        )
         self._late = Histogram(
             "pbxbill_esl_cut_late_seconds",
             "When a call really ended minus when its money ended",
             ["switch"],
             buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5),
-            **kind,
+            registry=registry,
         )
 
     def count(self, event: str) -> None:

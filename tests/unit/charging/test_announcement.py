@@ -97,7 +97,13 @@ def test_a_number_beyond_the_words_is_capped() -> None:
         (71_000_000, EUR, "70 1 euros", "60 and 11 euros", "70 and 1s euros"),
         (1_000_000, GBP, "1 pound", "1f pound", "1f pound"),
         (200_000_000, GBP, "2 hundred pounds", "2 hundred pounds", "200f pounds"),
-        (-1_500_000, EUR, "minus 1 euro and 50 cents", "minus 1 euro and 50 cents", "minus 1s euro and 50 cents"),
+        (
+            -1_500_000,
+            EUR,
+            "minus 1 euro and 50 cents",
+            "minus 1 euro and 50 cents",
+            "minus 1s euro and 50 cents",
+        ),
         (120_340_000, BTC, "1 point 2 0 3 4 btc", "1 point 2 0 3 4 btc", "1 point 2 0 3 4 btc"),
     ],
 )

@@ -1,0 +1,179 @@
+"""What the daemon understands of FreeSWITCH's events: each is parsed once, here, into a typed one.
+
+Which call a leg belongs to stands in channel variables that only pbxbill and its dialplan set:
+
+- `pbxbill_session` (exported): the charged call; on the caller's channel and on every channel it dials.
+- `pbxbill_caller` (exported): the channel that was authorized. Any other channel of the session may be the paid leg.
+- `pbxbill_leg_session` (never exported): the session that this very channel is the paid leg of: a call to
+  a DID, or a paid leg that was itself sent to dial on.
+- `pbxbill_account`, `pbxbill_dialled` (exported): for the CDR log, and for calls that the channel places later.
+- `pbxbill_offline` (exported): the call passed while nobody could be asked.
+
+No SIP header can become a variable of these names: FreeSWITCH puts `sip_h_` and the like before what callers send.
+"""
+
+import re
+from dataclasses import dataclass
+
+from pbxbill.errors import InputRefused
+from pbxbill.esl.causes import cause_number
+from pbxbill.esl.wire import Event, Headers
+from pbxbill.ids import is_id
+
+SUBSCRIPTION = ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE", "HEARTBEAT")
+"""Narrow on purpose: a switch queues events for its slowest reader, and stops when the queue is full."""
+
+_UUID = re.compile(r"[A-Za-z0-9_.@:-]{8,128}")
+MAX_MOMENT_US = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One channel and the sessions it belongs to; "" where there is none."""
+
+    uuid: str
+    session_id: str
+    """The session it was dialled for, or that its own call was authorized as."""
+    paid_by: str
+    """The session that it is itself the paid leg of."""
+    caller_uuid: str
+    offline: bool
+
+    @property
+    def paid_session(self) -> str:
+        """The session that this channel may be the paid leg of."""
+        if self.paid_by:
+            return self.paid_by
+        return "" if self.is_caller else self.session_id
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether it is the channel that the session was authorized on."""
+        return bool(self.session_id) and self.caller_uuid == self.uuid
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """CHANNEL_ANSWER, or an answered channel found by looking."""
+
+    leg: Leg
+    answered_us: int
+    seen_us: int
+    """The switch's clock when it said so."""
+    armed: bool
+    """execute_on_answer has armed a timer on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """CHANNEL_HANGUP_COMPLETE."""
+
+    leg: Leg
+    answered_us: int | None
+    bridged_us: int | None
+    ended_us: int
+    cause: int
+    disposition: str
+    """On a caller's channel: how its last attempt to dial ended; "" if it never dialled."""
+    other_uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The switch is alive; another core_uuid than before: it was restarted."""
+
+    core_uuid: str
+    at_us: int
+
+
+SwitchEvent = LegAnswered | LegEnded | Heartbeat
+
+
+def is_channel_id(text: str) -> bool:
+    """Whether text can be put into a command as a channel. All digits would be a task id to sched_del."""
+    return _UUID.fullmatch(text) is not None and not text.isdigit()
+
+
+def session_id(text: str) -> str:
+    """A session id as pbxbill writes it; the dialplan's create_uuid() has dashes. "" if it is none."""
+    plain = text.replace("-", "").lower()
+    return plain if is_id(plain) else ""
+
+
+def moment(headers: Headers, name: str) -> int:
+    """Microseconds in a header; 0 if it is missing; InputRefused if it is no number."""
+    text = headers.get(name)
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > MAX_MOMENT_US:
+        raise InputRefused(f"{name} is no moment: {text[:40]!r}")
+    return int(text)
+
+
+def leg_of(headers: Headers) -> Leg | None:
+    """The charged leg that a block of channel data speaks of; None: not one of ours."""
+    session = session_id(headers.variable("pbxbill_session"))
+    paid_by = session_id(headers.variable("pbxbill_leg_session"))
+    if not session and not paid_by:
+        return None
+    uuid = headers.get("Unique-ID")
+    if not is_channel_id(uuid):
+        raise InputRefused(f"Unique-ID {uuid[:60]!r}")
+    return Leg(
+        uuid=uuid,
+        session_id=session,
+        paid_by=paid_by,
+        caller_uuid=headers.variable("pbxbill_caller"),
+        offline=headers.variable("pbxbill_offline") == "true",
+    )
+
+
+def parse_event(event: Event) -> SwitchEvent | None:
+    """What an event says; None if it says nothing about a charged call. InputRefused: it is malformed."""
+    match event.name:
+        case "CHANNEL_ANSWER":
+            return answered(event.headers)
+        case "CHANNEL_HANGUP_COMPLETE":
+            return _ended(event.headers)
+        case "HEARTBEAT":
+            return Heartbeat(event.headers.get("Core-UUID"), moment(event.headers, "Event-Date-Timestamp"))
+        case _:
+            return None
+
+
+def answered(headers: Headers) -> LegAnswered | None:
+    """The answer that channel data shows; None if it is not one of ours, or not answered."""
+    leg = leg_of(headers)
+    if leg is None:
+        return None
+    seen_us = moment(headers, "Event-Date-Timestamp")
+    answered_us = moment(headers, "Caller-Channel-Answered-Time")
+    if not answered_us and headers.get("Event-Name") == "CHANNEL_ANSWER":
+        answered_us = seen_us
+    if not answered_us:
+        return None
+    armed = headers.variable("execute_on_answer").startswith("sched_hangup ")
+    return LegAnswered(leg, answered_us, max(seen_us, answered_us), armed)
+
+
+def _ended(headers: Headers) -> LegEnded | None:
+    leg = leg_of(headers)
+    if leg is None:
+        return None
+    ended_us = moment(headers, "variable_end_uepoch") or moment(headers, "Event-Date-Timestamp")
+    if not ended_us:
+        raise InputRefused("a hang-up without a time")
+    disposition = headers.variable("originate_disposition")
+    name = headers.variable("hangup_cause") or headers.get("Hangup-Cause")
+    cause = cause_number(name, headers.variable("hangup_cause_q850"))
+    if disposition and disposition not in ("SUCCESS", "failure"):
+        cause = cause_number(disposition)  # after a failed bridge the channel itself says NORMAL_CLEARING
+    return LegEnded(
+        leg=leg,
+        answered_us=moment(headers, "variable_answer_uepoch") or None,
+        bridged_us=moment(headers, "variable_bridge_uepoch") or None,
+        ended_us=ended_us,
+        cause=cause,
+        disposition=disposition,
+        other_uuid=headers.get("Other-Leg-Unique-ID"),
+    )
