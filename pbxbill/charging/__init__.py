@@ -1,1 +1,1 @@
-"""Charging: authorize, answer, extend, settle, void, expire; the engine that makes them durable; reconciliation."""
+"""Charging: the verbs of a call session, the engine that makes them durable, and reconciliation."""

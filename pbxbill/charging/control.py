@@ -129,7 +129,7 @@ class LiveCall:
         return max(self._granted_us, self._unpaid_until_us) - self.elapsed_us(now_us)
 
     def answered(self, *, answered_us: int, paid_leg: str, elapsed_us: int, now_us: int) -> list[Action]:
-        """The paid leg was answered, elapsed_us ago by the switch's clock. Also how a found call is taken up again."""
+        """The paid leg was answered, elapsed_us ago by the switch's clock; also takes up a call found alive."""
         if self.phase is not Phase.SETUP:
             return []
         self.phase = Phase.TALKING
@@ -209,7 +209,7 @@ class LiveCall:
         hangup_cause: int,
         evidence: Evidence = Evidence.EVENT,
     ) -> list[Action]:
-        """The paid leg is gone, or the call ended without one (answered_us None). Times by the switch's clock."""
+        """The paid leg is gone, or there never was one (answered_us None). Times by the switch's clock."""
         if self.phase is Phase.ENDED:
             return []
         self.phase = Phase.ENDED

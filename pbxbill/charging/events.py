@@ -139,7 +139,7 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class SettleOffline:
-    """Charge a call that passed while nobody could authorize it (failure policy open), from the switch's CDR."""
+    """Charge a call that passed unauthorized (failure policy open), from the switch's CDR."""
 
     request: Authorize
     answered_us: int
@@ -183,6 +183,7 @@ class SetCreditLimit:
     account_id: int
     unit: str
     credit_limit: int
+    at_us: int
 
 
 Command = (
@@ -322,16 +323,7 @@ class Refused:
 
 
 Outcome = (
-    Granted
-    | Denied
-    | Answered
-    | Extended
-    | Settled
-    | Voided
-    | UnknownSession
-    | Closed
-    | Moved
-    | Refused
+    Granted | Denied | Answered | Extended | Settled | Voided | UnknownSession | Closed | Moved | Refused
 )
 
 

@@ -1,4 +1,4 @@
-"""Reconciliation: what the switch says is up, and what its CDR log says has ended, against open reservations."""
+"""Reconciliation: what is up on the switch and what its CDR log says, against open reservations."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class LiveChannel:
 
 @dataclass(frozen=True, slots=True)
 class SwitchRecord:
-    """One call leg from the switch's own CDR log; the paid leg's record, or the caller's if there was none."""
+    """One leg from the switch's own CDR log: the paid leg's, or the caller's if there was none."""
 
     session_id: str
     """Empty only for calls that passed while nobody could be asked (offline)."""

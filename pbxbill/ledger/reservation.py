@@ -19,6 +19,7 @@ class ReservationState(StrEnum):
 class Verb(StrEnum):
     """What can happen to a reservation."""
 
+    RESERVE = "reserve"
     ANSWER = "answer"
     EXTEND = "extend"
     SHRINK = "shrink"

@@ -1,0 +1,182 @@
+"""authorize: may a call be bridged? It reserves the first slice at every level of the chain, or none."""
+
+from pbxbill.charging.cdr import RatedCdr
+from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
+from pbxbill.charging.events import (
+    Announcement,
+    Authorize,
+    Denied,
+    DenialReason,
+    Evidence,
+    FailurePolicy,
+    Granted,
+    Outcome,
+)
+from pbxbill.charging.hangup import CAUSE_OF_DENIAL
+from pbxbill.charging.regrant import longest
+from pbxbill.charging.state import (
+    CdrWritten,
+    ChargedAccount,
+    ChargingState,
+    Effect,
+    ReservationOpened,
+    WalletMoved,
+)
+from pbxbill.clock import SECOND_US
+from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationLevel, ReservationState
+from pbxbill.rating.rater import affordable, charge, increment_end
+from pbxbill.rating.tariff import Tariff
+
+Decision = tuple[Outcome, list[Effect]]
+
+
+def authorize(command: Authorize, state: ChargingState) -> Decision:
+    known = state.reservations.get(command.session_id)
+    if known is not None and known.state in OPEN_STATES:
+        return _granted(known, state), []
+    record = state.cdrs.get(command.session_id)
+    if record is not None:
+        reason = record.denial or DenialReason.SERVICE_UNAVAILABLE
+        account = state.accounts.get(record.account_id or 0)
+        return _denied(command, Refusal(reason, account, record.called, record.detail)), []
+    chain = rated_chain(command, state)
+    if isinstance(chain, Refusal):
+        return deny(command, chain)
+    account, called, levels = chain
+    barred = next((m for i in account.chain if (m := state.accounts[i]).status != "active"), None)
+    if barred is not None:
+        detail = f"account {barred.code} is {barred.status}"
+        return deny(command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail))
+    return _reserve(command, account, called, levels, state)
+
+
+def _reserve(
+    command: Authorize, account: ChargedAccount, called: str, levels: list[Rated], state: ChargingState
+) -> Decision:
+    terms = levels[0].tariff if levels else FREE
+    max_call_s = min((level.tariff.max_call_s for level in levels), default=terms.max_call_s)
+    lasts_us = [affordable(x.rate, x.tariff, max(0, x.wallet.available), max_call_s) for x in levels]
+    longest_us = min(lasts_us, default=max_call_s * SECOND_US)
+    if longest_us <= 0:
+        short = levels[lasts_us.index(longest_us)].account.code
+        refusal = Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, f"account {short} has no funds")
+        return deny(command, refusal)
+    slice_us = terms.slice_s * SECOND_US
+    if levels:
+        slice_us = increment_end(levels[0].rate, slice_us)
+    granted_us = min(longest_us, slice_us)
+    reservation = Reservation(
+        session_id=command.session_id,
+        switch=command.switch,
+        call_id=command.call_id,
+        direction=command.direction,
+        account_id=account.id,
+        caller=command.caller,
+        dialled=command.dialled,
+        called=called,
+        destination=levels[0].rate.destination if levels else "DID",
+        state=ReservationState.RESERVED,
+        requested_us=command.at_us,
+        answered_us=None,
+        paid_leg="",
+        granted_us=granted_us,
+        final=granted_us >= longest_us,
+        slice_s=terms.slice_s,
+        renew_before_s=terms.renew_before_s,
+        max_call_s=max_call_s,
+        failure_policy=account.failure_policy,
+        levels=tuple(
+            ReservationLevel(
+                level,
+                rated.account.id,
+                rated.wallet.id,
+                rated.account.issuer_id,
+                rated.tariff.version_id,
+                rated.rate.id,
+                charge(rated.rate, rated.tariff, granted_us).total,
+            )
+            for level, rated in enumerate(levels)
+        ),
+    )
+    outcome = _granted(reservation, state, longest_us)
+    starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
+    effects: list[Effect] = [ReservationOpened(reservation)]
+    effects += [
+        WalletMoved(level.wallet_id, reserved=level.reserved, starved=starved) for level in reservation.levels
+    ]
+    return outcome, effects
+
+
+def _granted(reservation: Reservation, state: ChargingState, longest_us: int | None = None) -> Granted:
+    account = state.accounts[reservation.account_id]
+    levels = reservation.levels
+    tariff = state.catalogue.tariff(levels[0].tariff_version_id) if levels else FREE
+    wallet = state.wallets[levels[0].wallet_id] if levels else None
+    available = 0
+    if wallet is not None:
+        held = levels[0].reserved if longest_us is None else 0
+        available = max(0, wallet.available + held)
+    return Granted(
+        session_id=reservation.session_id,
+        account_id=account.id,
+        account_code=account.code,
+        destination=reservation.destination,
+        called=reservation.called,
+        unit=tariff.unit,
+        available=available,
+        affordable_us=longest(reservation, state) if longest_us is None else longest_us,
+        granted_us=reservation.granted_us,
+        final=reservation.final,
+        slice_us=reservation.slice_s * SECOND_US,
+        renew_before_us=reservation.renew_before_s * SECOND_US,
+        max_call_us=reservation.max_call_s * SECOND_US,
+        announcement=_announcement(account, tariff if levels else None),
+        failure_policy=FailurePolicy(reservation.failure_policy),
+        wallet_ids=tuple(level.wallet_id for level in levels),
+    )
+
+
+def _announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcement:
+    if tariff is None:
+        return Announcement(language=account.language)
+
+    def chosen(own: bool | None, general: bool) -> bool:
+        return general if own is None else own
+
+    return Announcement(
+        language=account.language,
+        balance=chosen(account.announce_balance, tariff.announce_balance),
+        minutes=chosen(account.announce_minutes, tariff.announce_minutes),
+        warning=chosen(account.announce_warning, tariff.announce_warning),
+    )
+
+
+def _denied(command: Authorize, refusal: Refusal) -> Denied:
+    account = refusal.account
+    language = account.language if account is not None else "en"
+    account_id = None if account is None else account.id
+    return Denied(command.session_id, refusal.reason, Announcement(language), account_id, refusal.detail)
+
+
+def deny(command: Authorize, refusal: Refusal) -> Decision:
+    record = RatedCdr(
+        session_id=command.session_id,
+        switch=command.switch,
+        call_id=command.call_id,
+        direction=command.direction,
+        account_id=None if refusal.account is None else refusal.account.id,
+        caller=command.caller,
+        dialled=command.dialled,
+        called=refusal.called,
+        destination="",
+        started_us=command.at_us,
+        answered_us=None,
+        ended_us=command.at_us,
+        billed_us=0,
+        granted_us=0,
+        hangup_cause=CAUSE_OF_DENIAL[refusal.reason],
+        denial=refusal.reason,
+        detail=refusal.detail,
+        evidence=Evidence.EVENT,
+    )
+    return _denied(command, refusal), [CdrWritten(record)]

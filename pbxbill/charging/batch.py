@@ -1,0 +1,400 @@
+"""Loads what a batch of commands concerns into a ChargingState, locked, and writes what they caused.
+
+Lock order, the same everywhere: wallets by id, then reservations by session. Any change of a
+reservation or its wallets happens with those wallets locked, so decisions of other processes wait.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.cdr import CallCharge, RatedCdr
+from pbxbill.charging.events import (
+    Adjust,
+    Authorize,
+    Command,
+    DenialReason,
+    Direction,
+    Evidence,
+    FailurePolicy,
+    SetCreditLimit,
+    SettleOffline,
+    TopUp,
+    session_of,
+)
+from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
+from pbxbill.ledger.journal import JournalEntry, Posting
+from pbxbill.ledger.reservation import Reservation, ReservationLevel, ReservationState
+from pbxbill.store import models
+from pbxbill.store.driver import Driver, Row
+
+ENDPOINTS = (
+    "SELECT e.kind, e.value, e.tech_prefix, a.id, a.path FROM endpoints e "
+    "JOIN accounts a ON a.id = e.account_id "
+    "WHERE e.kind IN ('did', 'sip', 'ip', 'caller_id') AND e.value {any_text}"
+)
+WALLETS = (
+    "SELECT w.id, w.account_id, w.unit, w.ledger_account_id, w.posted, w.reserved, w.credit_limit, "
+    "w.overdraft, w.starved, w.news, "
+    "a.code, a.status, a.path, a.parent_id, a.tariff_id, a.inbound_tariff_id, a.language, "
+    "a.failure_policy, a.offline_allowance, a.announce_balance, a.announce_minutes, a.announce_warning "
+    "FROM wallets w JOIN accounts a ON a.id = w.account_id "
+    "WHERE w.id IN (SELECT id FROM wallets WHERE account_id {any_int} "
+    "UNION SELECT wallet_id FROM reservation_levels WHERE session_id {any_text} "
+    "UNION SELECT wallet_id FROM call_charges WHERE session_id {any_text} "
+    "UNION SELECT also.wallet_id FROM reservation_levels held "
+    "JOIN reservation_levels also ON also.session_id = held.session_id "
+    "JOIN wallets mine ON mine.id = held.wallet_id "
+    "WHERE held.reserved > 0 AND mine.account_id {any_int}) "
+    "ORDER BY w.id {lock:w}"
+)
+ACCOUNTS_OF_SESSIONS = (
+    "SELECT a.id, a.path FROM accounts a WHERE a.id IN ("
+    "SELECT account_id FROM reservations WHERE session_id {any_text} "
+    "UNION SELECT account_id FROM cdrs WHERE session_id {any_text})"
+)
+RESERVATION_COLUMNS = (
+    "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, state, "
+    "requested_us, answered_us, paid_leg, granted_us, final, slice_s, renew_before_s, max_call_s, "
+    "failure_policy"
+)
+RESERVATIONS = (
+    f"SELECT {RESERVATION_COLUMNS} FROM reservations r "  # noqa: S608 names are ours
+    "WHERE session_id {any_text} ORDER BY session_id {lock:r}"
+)
+HELD_SESSIONS = (
+    "SELECT DISTINCT l.session_id FROM reservation_levels l JOIN wallets w ON w.id = l.wallet_id "
+    "WHERE l.reserved > 0 AND w.account_id {any_int}"
+)
+LEVEL_COLUMNS = ("level", "account_id", "wallet_id", "issuer_id", "tariff_version_id", "rate_id", "reserved")
+LEVELS = (
+    f"SELECT session_id, {', '.join(LEVEL_COLUMNS)} FROM reservation_levels "  # noqa: S608 names are ours
+    "WHERE session_id {any_text} ORDER BY session_id, level"
+)
+CDR_COLUMNS = (
+    "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, started_us, "
+    "answered_us, ended_us, billed_us, granted_us, hangup_cause, denial, detail, evidence"
+)
+CDRS = f"SELECT {CDR_COLUMNS} FROM cdrs WHERE session_id {{any_text}}"  # noqa: S608 names are ours
+CHARGE_COLUMNS = (
+    "level",
+    "account_id",
+    "wallet_id",
+    "tariff_version_id",
+    "rate_id",
+    "billable_s",
+    "total",
+    "tax",
+    "uncollected",
+    "entry_id",
+)
+CHARGES = (
+    f"SELECT session_id, {', '.join(CHARGE_COLUMNS)} FROM call_charges "  # noqa: S608 names are ours
+    "WHERE session_id {any_text} ORDER BY session_id, level"
+)
+ENTRIES = (
+    "SELECT e.id, e.idempotency_key, e.kind, e.unit, e.at_us, p.ledger_account_id, p.amount "
+    "FROM journal_entries e JOIN postings p ON p.entry_id = e.id "
+    "WHERE e.idempotency_key {any_text} ORDER BY e.id, p.line"
+)
+
+
+def chain_of(path: str) -> tuple[int, ...]:
+    """The account ids of a path "/3/17/", the account itself first."""
+    return tuple(int(part) for part in reversed(path.split("/")) if part)
+
+
+def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue) -> ChargingState:
+    """Everything the commands may read or change, with the wallets concerned locked."""
+    state = ChargingState(catalogue)
+    account_ids: set[int] = set()
+    shortening: set[int] = set()
+    keys: list[str] = []
+    requests: list[Authorize] = []
+    sessions: set[str] = set()
+    for command in commands:
+        session_id = session_of(command)
+        if session_id is not None:
+            sessions.add(session_id)
+        match command:
+            case Authorize():
+                requests.append(command)
+            case SettleOffline(request):
+                requests.append(request)
+            case TopUp():
+                account_ids.add(command.account_id)
+                keys.append(command.idempotency_key)
+            case Adjust():
+                account_ids.add(command.account_id)
+                keys.append(command.idempotency_key)
+                shortening.add(command.account_id)
+            case SetCreditLimit():
+                account_ids.add(command.account_id)
+                shortening.add(command.account_id)
+            case _:
+                pass
+    if requests:
+        account_ids.update(_load_endpoints(driver, requests, state))
+    session_ids = sorted(sessions)
+    if requests and session_ids:
+        # A repeated request answers from its account, which its endpoint may no longer name.
+        for _, path in driver.select(ACCOUNTS_OF_SESSIONS, session_ids, session_ids):
+            account_ids.update(chain_of(path))
+    if shortening:
+        sessions.update(row[0] for row in driver.select(HELD_SESSIONS, sorted(shortening)))
+        session_ids = sorted(sessions)
+    _load_wallets(
+        driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, sorted(shortening)), state
+    )
+    if session_ids:
+        _load_sessions(driver, session_ids, state)
+        catalogue.ensure(driver, _rate_ids(state))
+    if keys:
+        state.entries = {entry.idempotency_key: entry for entry in _entries(driver.select(ENTRIES, keys))}
+    return state
+
+
+def _load_endpoints(driver: Driver, requests: Iterable[Authorize], state: ChargingState) -> set[int]:
+    values: set[str] = set()
+    for request in requests:
+        values.update((request.account_code, request.source_ip, request.caller_id))
+        if request.direction is Direction.INBOUND:
+            values.add(request.did)
+    values.discard("")
+    account_ids: set[int] = set()
+    for kind, value, tech_prefix, account_id, path in driver.select(ENDPOINTS, sorted(values)):
+        state.endpoints.setdefault((kind, value), []).append((tech_prefix, account_id))
+        account_ids.update(chain_of(path))
+    for matches in state.endpoints.values():
+        matches.sort(key=lambda match: -len(match[0]))
+    return account_ids
+
+
+def _load_wallets(rows: Iterable[Row], state: ChargingState) -> None:
+    for row in rows:
+        wallet = Wallet(*(*row[:8], bool(row[8]), row[9]))
+        state.wallets[wallet.id] = wallet
+        state.wallet_ids[(wallet.account_id, wallet.unit)] = wallet.id
+        if wallet.account_id not in state.accounts:
+            state.accounts[wallet.account_id] = charged_account(wallet.account_id, row[10:])
+
+
+def charged_account(account_id: int, row: Row) -> ChargedAccount:
+    """An account from its columns code, status, path, parent_id and on, as WALLETS selects them."""
+    code, status, path, parent_id, tariff_id, inbound_tariff_id, language, policy, allowance, *spoken = row
+    return ChargedAccount(
+        account_id,
+        code,
+        status,
+        chain_of(path),
+        parent_id or account_id,
+        tariff_id,
+        inbound_tariff_id,
+        language,
+        FailurePolicy(policy),
+        allowance,
+        *(None if value is None else bool(value) for value in spoken),
+    )
+
+
+def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState) -> None:
+    state.reservations = {r.session_id: r for r in read_reservations(driver, session_ids)}
+    charges: dict[str, list[CallCharge]] = {}
+    cdr_rows = driver.select(CDRS, session_ids)
+    if cdr_rows:
+        for session_id, *values in driver.select(CHARGES, [row[0] for row in cdr_rows]):
+            charges.setdefault(session_id, []).append(CallCharge(*values))
+    for row in cdr_rows:
+        *values, denial, detail, evidence = row
+        reason = None if denial is None else DenialReason(denial)
+        own = tuple(charges.get(row[0], ()))
+        state.cdrs[row[0]] = RatedCdr(*(*values, reason, detail, Evidence(evidence), own))
+
+
+def read_reservations(driver: Driver, session_ids: Sequence[str]) -> list[Reservation]:
+    """Reservations with their levels, locked."""
+    rows = driver.select(RESERVATIONS, session_ids)
+    levels: dict[str, list[ReservationLevel]] = {}
+    if rows:
+        for session_id, *values in driver.select(LEVELS, [row[0] for row in rows]):
+            levels.setdefault(session_id, []).append(ReservationLevel(*values))
+    return [_reservation(row, tuple(levels.get(row[0], ()))) for row in rows]
+
+
+def _reservation(row: Row, levels: tuple[ReservationLevel, ...]) -> Reservation:
+    state, final = ReservationState(row[9]), bool(row[14])
+    return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels))
+
+
+def _rate_ids(state: ChargingState) -> Iterable[int]:
+    for reservation in state.reservations.values():
+        for level in reservation.levels:
+            yield level.rate_id
+
+
+def _entries(rows: Iterable[Row]) -> Iterable[JournalEntry]:
+    found: dict[str, tuple[Row, list[Posting]]] = {}
+    for *head, ledger_account_id, amount in rows:
+        found.setdefault(head[0], (tuple(head), []))[1].append(Posting(ledger_account_id, amount))
+    for (entry_id, key, kind, unit, at_us), postings in found.values():
+        yield JournalEntry(entry_id, key, kind, unit, at_us, tuple(postings))
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def write(driver: Driver, state: ChargingState, now_us: int) -> None:
+    """Write what the batch's effects changed: each table with one statement."""
+    _write_reservations(driver, state, now_us)
+    _write_journal(driver, state)
+    _write_cdrs(driver, state, now_us)
+    if state.changed_wallets:
+        wallets = [state.wallets[wallet_id] for wallet_id in sorted(state.changed_wallets)]
+        driver.update(
+            models.WalletRow.__table__,  # type: ignore[arg-type]
+            ("id",),
+            ("posted", "reserved", "credit_limit", "overdraft", "starved", "news"),
+            [(w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.id) for w in wallets],
+        )
+
+
+def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> None:
+    if state.opened:
+        driver.insert(
+            models.ReservationRow.__table__,  # type: ignore[arg-type]
+            (*RESERVATION_COLUMNS.split(", "), "created_us"),
+            [(*_reservation_row(r), now_us) for r in state.opened.values()],
+        )
+        rows = [_level_row(r.session_id, level) for r in state.opened.values() for level in r.levels]
+        if rows:
+            table = models.ReservationLevelRow.__table__
+            driver.insert(table, ("session_id", *LEVEL_COLUMNS), rows)  # type: ignore[arg-type]
+    if state.changed:
+        driver.update(
+            models.ReservationRow.__table__,  # type: ignore[arg-type]
+            ("session_id",),
+            ("state", "answered_us", "paid_leg", "granted_us", "final"),
+            [
+                (r.state, r.answered_us, r.paid_leg, r.granted_us, r.final, r.session_id)
+                for r in state.changed.values()
+            ],
+        )
+        levels = [
+            (level.reserved, r.session_id, level.level) for r in state.changed.values() for level in r.levels
+        ]
+        if levels:
+            table = models.ReservationLevelRow.__table__
+            driver.update(table, ("session_id", "level"), ("reserved",), levels)  # type: ignore[arg-type]
+    if state.steps:
+        columns = ("session_id", "verb", "at_us", "granted_us", "reserved")
+        driver.insert(models.ReservationStepRow.__table__, columns, state.steps)  # type: ignore[arg-type]
+
+
+def _reservation_row(r: Reservation) -> Row:
+    return (
+        r.session_id,
+        r.switch,
+        r.call_id,
+        r.direction,
+        r.account_id,
+        r.caller,
+        r.dialled,
+        r.called,
+        r.destination,
+        r.state,
+        r.requested_us,
+        r.answered_us,
+        r.paid_leg,
+        r.granted_us,
+        r.final,
+        r.slice_s,
+        r.renew_before_s,
+        r.max_call_s,
+        r.failure_policy,
+    )
+
+
+def _level_row(session_id: str, x: ReservationLevel) -> Row:
+    return (
+        session_id,
+        x.level,
+        x.account_id,
+        x.wallet_id,
+        x.issuer_id,
+        x.tariff_version_id,
+        x.rate_id,
+        x.reserved,
+    )
+
+
+def _write_journal(driver: Driver, state: ChargingState) -> None:
+    if not state.new_entries:
+        return
+    driver.insert(
+        models.JournalEntryRow.__table__,  # type: ignore[arg-type]
+        ("id", "idempotency_key", "kind", "unit", "at_us", "memo", "reverses_id"),
+        [
+            (e.id, e.idempotency_key, e.kind, e.unit, e.at_us, e.memo, e.reverses_id)
+            for e in state.new_entries
+        ],
+    )
+    driver.insert(
+        models.PostingRow.__table__,  # type: ignore[arg-type]
+        ("entry_id", "line", "ledger_account_id", "amount"),
+        [
+            (entry.id, line, posting.ledger_account_id, posting.amount)
+            for entry in state.new_entries
+            for line, posting in enumerate(entry.postings)
+        ],
+    )
+
+
+def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
+    if not state.new_cdrs:
+        return
+    driver.insert(
+        models.CdrRow.__table__,  # type: ignore[arg-type]
+        (*CDR_COLUMNS.split(", "), "created_us"),
+        [(*_cdr_row(cdr), now_us) for cdr in state.new_cdrs],
+    )
+    rows = [(cdr.session_id, *_charge_row(x)) for cdr in state.new_cdrs for x in cdr.charges]
+    if rows:
+        table = models.CallChargeRow.__table__
+        driver.insert(table, ("session_id", *CHARGE_COLUMNS), rows)  # type: ignore[arg-type]
+
+
+def _cdr_row(c: RatedCdr) -> Row:
+    return (
+        c.session_id,
+        c.switch,
+        c.call_id,
+        c.direction,
+        c.account_id,
+        c.caller,
+        c.dialled,
+        c.called,
+        c.destination,
+        c.started_us,
+        c.answered_us,
+        c.ended_us,
+        c.billed_us,
+        c.granted_us,
+        c.hangup_cause,
+        c.denial,
+        c.detail,
+        c.evidence,
+    )
+
+
+def _charge_row(x: CallCharge) -> Row:
+    return (
+        x.level,
+        x.account_id,
+        x.wallet_id,
+        x.tariff_version_id,
+        x.rate_id,
+        x.billable_s,
+        x.total,
+        x.tax,
+        x.uncollected,
+        x.entry_id,
+    )

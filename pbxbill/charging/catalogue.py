@@ -1,0 +1,174 @@
+"""The catalogue in memory: units, tariffs and compiled decks, refreshed when their version in the database grows.
+
+Versions and rates never change once written, so what is loaded stays right for ever; only which
+version counts now can change. A large new deck is compiled in the background while the version
+before it goes on serving.
+"""
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from pbxbill.errors import PbxbillError, check
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.money import Rounding, Unit
+from pbxbill.rating.deck import CompiledDeck
+from pbxbill.rating.tariff import Rate, Tariff, TaxMode
+from pbxbill.store.driver import Driver
+
+BACKGROUND_RATES = 20_000
+"""Decks with more rates than this are compiled in the background if an older version can serve meanwhile."""
+
+RATE_CACHE = 100_000
+
+RATE_COLUMNS = (
+    "id, prefix, destination, price_per_min, connection_fee, minimum_charge, "
+    "initial_increment_s, following_increment_s, free_s, effective_from_us, effective_to_us"
+)
+TARIFF_COLUMNS = (
+    "v.id, t.name, v.deck_id, v.unit, v.tax_mode, v.tax_ppm, v.rounding, v.rounding_step, v.slice_s, "
+    "v.renew_before_s, v.max_call_s, v.announce_balance, v.announce_minutes, v.announce_warning"
+)
+
+_log = structlog.get_logger()
+
+
+class LoadedCatalogue:
+    """What the charging engine rates by."""
+
+    def __init__(self, connect: Callable[[], Driver]) -> None:
+        self._connect = connect
+        self._version = -1
+        self.units: dict[str, Unit] = {}
+        self._current: dict[int, Tariff] = {}
+        self._tariffs: dict[int, Tariff] = {}
+        self._rates: dict[int, Rate] = {}
+        self._deck_versions: dict[int, list[tuple[int, int]]] = {}  # deck -> [(effective from, version)]
+        self._decks: dict[int, CompiledDeck] = {}
+        self._compiling: set[int] = set()
+        self._books: dict[tuple[int, str, str], int] = {}
+
+    def refresh(self, driver: Driver) -> bool:
+        """Load what changed since the last time; whether anything had."""
+        ((version,),) = driver.select("SELECT version FROM catalogue WHERE id = 1")
+        if version == self._version:
+            return False
+        self.units = {
+            code: Unit(code, scale, digits)
+            for code, scale, digits in driver.select("SELECT code, scale, digits FROM units")
+        }
+        rows = driver.select(
+            f"SELECT v.tariff_id, {TARIFF_COLUMNS} FROM tariff_versions v "  # noqa: S608 names are ours
+            "JOIN tariffs t ON t.id = v.tariff_id ORDER BY v.tariff_id, v.number"
+        )
+        tariffs = {row[1]: self._tariff(row[1:]) for row in rows}
+        self._current = {row[0]: tariffs[row[1]] for row in rows}
+        self._tariffs = tariffs
+        self._load_decks(driver)
+        self._books = {
+            (issuer, code, unit): account_id
+            for account_id, issuer, code, unit in driver.select(
+                "SELECT id, issuer_id, code, unit FROM ledger_accounts WHERE holder_id = 0"
+            )
+        }
+        self._version = version
+        return True
+
+    def ensure(self, driver: Driver, rate_ids: Iterable[int]) -> None:
+        """Load rates that open reservations have frozen and that are not in memory yet."""
+        missing = [rate_id for rate_id in set(rate_ids) if rate_id not in self._rates]
+        if not missing:
+            return
+        if len(self._rates) + len(missing) > RATE_CACHE:
+            self._rates.clear()
+            missing = list(set(rate_ids))
+        rows = driver.select(f"SELECT {RATE_COLUMNS} FROM rates WHERE id {{any_int}}", missing)  # noqa: S608
+        self._rates.update((row[0], Rate(*row)) for row in rows)
+
+    def current_tariff(self, tariff_id: int) -> Tariff | None:
+        """The version that counts for new calls."""
+        return self._current.get(tariff_id)
+
+    def tariff(self, tariff_version_id: int) -> Tariff:
+        """A version, current or old."""
+        return self._tariffs[tariff_version_id]
+
+    def rate(self, rate_id: int) -> Rate:
+        """A rate that find_rate() or ensure() brought into memory."""
+        return self._rates[rate_id]
+
+    def find_rate(self, deck_id: int, number: str, at_us: int) -> Rate | None:
+        """The rate for a number in the deck version in force at a moment."""
+        versions = self._deck_versions.get(deck_id, [])
+        index = bisect_right(versions, at_us, key=lambda version: version[0])
+        while index > 0:
+            index -= 1
+            deck = self._decks.get(versions[index][1])
+            if deck is not None:
+                rate = deck.find(number, at_us)
+                if rate is not None:
+                    self._rates[rate.id] = rate
+                return rate
+        return None
+
+    def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
+        """The id of an issuer's account."""
+        account_id = self._books.get((issuer_id, code, unit))
+        check(account_id is not None, f"issuer {issuer_id} has no {code} account in {unit}")
+        return account_id or 0
+
+    def _tariff(self, row: tuple[object, ...]) -> Tariff:
+        version_id, name, deck_id, unit, tax_mode, tax_ppm, rounding, *rest = row
+        terms = (TaxMode(str(tax_mode)), tax_ppm, Rounding(str(rounding)), *rest[:4])
+        spoken = (bool(value) for value in rest[4:])
+        return Tariff(version_id, name, deck_id, self.units[str(unit)], *terms, *spoken)  # type: ignore[arg-type]
+
+    def _load_decks(self, driver: Driver) -> None:
+        versions: dict[int, list[tuple[int, int]]] = {}
+        sizes: dict[int, int] = {}
+        for deck_id, effective_from_us, version_id, rate_count in driver.select(
+            "SELECT deck_id, effective_from_us, id, rate_count FROM deck_versions "
+            "ORDER BY deck_id, effective_from_us, number"
+        ):
+            versions.setdefault(deck_id, []).append((effective_from_us, version_id))
+            sizes[version_id] = rate_count
+        for deck_versions in versions.values():
+            served = False
+            for _, version_id in deck_versions:
+                if version_id in self._decks:
+                    served = True
+                elif served and sizes[version_id] > BACKGROUND_RATES:
+                    self._compile_in_background(version_id)
+                else:
+                    self._decks[version_id] = self._compile(driver, version_id)
+                    served = True
+        self._deck_versions = versions
+
+    def _compile(self, driver: Driver, version_id: int) -> CompiledDeck:
+        rows = driver.stream(
+            f"SELECT {RATE_COLUMNS} FROM rates WHERE deck_version_id {{any_int}}",  # noqa: S608
+            [version_id],
+        )
+        return CompiledDeck.from_rows(version_id, rows)
+
+    def _compile_in_background(self, version_id: int) -> None:
+        if version_id in self._compiling:
+            return
+        self._compiling.add(version_id)
+
+        def compile_it() -> None:
+            try:
+                driver = self._connect()
+                try:
+                    self._decks[version_id] = self._compile(driver, version_id)
+                finally:
+                    driver.close()
+            except PbxbillError as error:
+                self._version = -1  # tried again with the next refresh
+                _log.error("deck_not_loaded", deck_version=version_id, error=str(error))
+            finally:
+                self._compiling.discard(version_id)
+
+        threading.Thread(target=compile_it, name=f"deck-{version_id}", daemon=True).start()

@@ -1,0 +1,46 @@
+"""Call records: a Cdr for every session, and what each level was charged for it (RatedCdr)."""
+
+from dataclasses import dataclass
+
+from pbxbill.charging.events import DenialReason, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class CallCharge:
+    """What one level of the chain was charged; total includes tax and is what was taken."""
+
+    level: int
+    account_id: int
+    wallet_id: int
+    tariff_version_id: int
+    rate_id: int
+    billable_s: int
+    total: int
+    tax: int
+    uncollected: int
+    entry_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RatedCdr:
+    """One call as it was charged, not answered, or denied."""
+
+    session_id: str
+    switch: str
+    call_id: str
+    direction: str
+    account_id: int | None
+    caller: str
+    dialled: str
+    called: str
+    destination: str
+    started_us: int
+    answered_us: int | None
+    ended_us: int
+    billed_us: int
+    granted_us: int
+    hangup_cause: int
+    denial: DenialReason | None
+    detail: str
+    evidence: Evidence
+    charges: tuple[CallCharge, ...] = ()

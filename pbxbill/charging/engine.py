@@ -1,0 +1,229 @@
+"""The charging engine: one queue, one worker thread, one durable transaction per batch.
+
+The worker takes what is waiting, never waiting for more, locks and reads what the batch concerns, lets
+decide() settle each command in order, writes, commits, and only then answers. A command that fails by
+itself fails alone. While the database is away the queue waits, and every command keeps its own deadline.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import structlog
+
+from pbxbill.charging.batch import load, write
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
+from pbxbill.charging.offline import OfflineDirectory
+from pbxbill.charging.session import decide
+from pbxbill.charging.state import ChargingState
+from pbxbill.clock import Clock
+from pbxbill.errors import EngineBusy, StoreUnavailable
+from pbxbill.store.driver import Driver
+
+MAX_BATCH = 500
+MAX_QUEUE = 20_000
+REFRESH_US = 200_000
+"""How often tariffs and decks are compared with the database."""
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 1.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    command: Command
+    future: Future[Outcome]
+    expires_us: int | None
+    """Monotonic; None: waits until it is done."""
+
+
+class ChargingEngine:
+    """Decides and makes durable every command of this process. Several may run on one database."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Driver],
+        clock: Clock,
+        on_news: Callable[[frozenset[int]], None] = lambda wallet_ids: None,
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._on_news = on_news
+        self._catalogue = LoadedCatalogue(connect)
+        self._offline = OfflineDirectory(self._catalogue)
+        self._driver: Driver | None = None
+        self._queue: deque[_Pending] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._refreshed_us: int | None = None
+        self._thread = threading.Thread(target=self._run, name="charging", daemon=True)
+        self.batches = 0
+        """Transactions committed so far."""
+        self.commands = 0
+        """Commands answered so far."""
+
+    def start(self) -> None:
+        """Load the catalogue and start the worker; StoreUnavailable if the database cannot be read."""
+        self._refresh(self._connected())
+        self._thread.start()
+
+    def stop(self, timeout_s: int = 10) -> None:
+        """Finish what is queued, at most timeout_s seconds long, and close the connection."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout_s)
+        for pending in self._take_all():
+            pending.future.set_exception(EngineBusy("the charging engine stopped before this command's turn"))
+
+    def submit(self, command: Command, timeout_ms: int | None = None) -> Future[Outcome]:
+        """Queue a command; the future is answered from the worker's thread.
+
+        Faults: EngineBusy (queue full, or no turn within timeout_ms), StoreUnavailable (the database stayed
+        away for timeout_ms). Without timeout_ms the command waits until it is durable.
+        """
+        future: Future[Outcome] = Future()
+        expires_us = None if timeout_ms is None else self._clock.monotonic_us() + timeout_ms * 1000
+        with self._wake:
+            if self._stopping or (len(self._queue) >= MAX_QUEUE and timeout_ms is not None):
+                why = "stopping" if self._stopping else f"{MAX_QUEUE} commands are waiting"
+                future.set_exception(EngineBusy(f"the charging engine takes no command now: {why}"))
+                return future
+            self._queue.append(_Pending(command, future, expires_us))
+            self._wake.notify()
+        return future
+
+    def execute(self, command: Command, timeout_ms: int = 10_000) -> Outcome:
+        """submit() and wait for the outcome."""
+        return self.submit(command, timeout_ms).result(timeout=timeout_ms // 1000 + 5)
+
+    def authorize_offline(self, request: Authorize) -> Granted | Denied:
+        """Decide from memory while the database is away: accounts whose failure policy is open may pass."""
+        return self._offline.authorize(request)
+
+    @property
+    def waiting(self) -> int:
+        """Commands in the queue now."""
+        return len(self._queue)
+
+    # --- the worker ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopping:
+                    self._wake.wait()
+                if not self._queue:
+                    break
+                count = min(len(self._queue), MAX_BATCH)
+                batch = [self._queue.popleft() for _ in range(count)]
+            batch = self._within_deadline(batch, "waited too long in the charging queue")
+            try:
+                self._process(batch)
+                retry_s = FIRST_RETRY_S
+            except StoreUnavailable as error:
+                _log.warning("database_unavailable", error=str(error), waiting=len(batch) + len(self._queue))
+                self._drop_connection()
+                with self._wake:
+                    self._queue.extendleft(reversed(batch))
+                    self._wake.wait_for(lambda: self._stopping, timeout=retry_s)
+                    stopping = self._stopping
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+                self._expire_queue(error)
+                if stopping:
+                    break
+        self._drop_connection()
+
+    def _within_deadline(self, batch: Sequence[_Pending], why: str) -> list[_Pending]:
+        now_us = self._clock.monotonic_us()
+        kept = []
+        for pending in batch:
+            if pending.expires_us is not None and pending.expires_us < now_us:
+                pending.future.set_exception(EngineBusy(f"{type(pending.command).__name__} {why}"))
+            else:
+                kept.append(pending)
+        return kept
+
+    def _expire_queue(self, error: StoreUnavailable) -> None:
+        now_us = self._clock.monotonic_us()
+        for pending in self._take_all():
+            if pending.expires_us is not None and pending.expires_us < now_us:
+                pending.future.set_exception(StoreUnavailable(str(error)))
+            else:
+                with self._wake:
+                    self._queue.append(pending)
+
+    def _take_all(self) -> list[_Pending]:
+        with self._wake:
+            taken = list(self._queue)
+            self._queue.clear()
+        return taken
+
+    def _process(self, batch: Sequence[_Pending]) -> None:
+        if not batch:
+            return
+        try:
+            results, told = self._transaction([pending.command for pending in batch])
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # One command spoils its batch: each then gets a transaction of its own.
+            self._connected().rollback()
+            if len(batch) == 1:
+                _log.error("command_failed", command=repr(batch[0].command), exc_info=error)
+                batch[0].future.set_exception(error)
+                return
+            for pending in batch:
+                self._process([pending])
+            return
+        for pending, result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                pending.future.set_exception(result)
+            else:
+                pending.future.set_result(result)
+        if told:
+            self._on_news(told)
+
+    def _transaction(self, commands: list[Command]) -> tuple[list[Outcome | Exception], frozenset[int]]:
+        driver = self._connected()
+        self._refresh(driver)
+        driver.begin()
+        state = load(driver, commands, self._catalogue)
+        results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
+        write(driver, state, self._clock.now_us())
+        driver.commit()
+        self.batches += 1
+        self.commands += len(commands)
+        return results, frozenset(state.told)
+
+    def _refresh(self, driver: Driver) -> None:
+        now_us = self._clock.monotonic_us()
+        if self._refreshed_us is None or now_us - self._refreshed_us >= REFRESH_US:
+            self._catalogue.refresh(driver)
+            self._offline.refresh(driver, now_us)
+            self._refreshed_us = now_us
+
+    def _connected(self) -> Driver:
+        if self._driver is None:
+            self._driver = self._connect()
+        return self._driver
+
+    def _drop_connection(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
+
+
+def _decided(command: Command, state: ChargingState) -> Outcome | Exception:
+    try:
+        outcome, effects = decide(command, state)
+    except Exception as error:  # decide() changed nothing, so the others go on; the caller gets the fault
+        _log.error("command_failed", command=repr(command), exc_info=error)
+        return error
+    state.apply(effects)
+    return outcome

@@ -1,0 +1,126 @@
+"""Money moved by hand: top-ups, adjustments and credit limits. Pure, like session.py.
+
+What leaves a wallet may be earmarked by live calls. Then those calls are shortened, the youngest
+first, down to what they have used, a margin and the increment they are in; more than that stays.
+"""
+
+from dataclasses import dataclass
+
+from pbxbill.charging.events import Adjust, Moved, Outcome, Refused, SetCreditLimit, TopUp
+from pbxbill.charging.regrant import regrant
+from pbxbill.charging.state import ChargingState, Effect, EntryPosted, ReservationChanged, Wallet, WalletMoved
+from pbxbill.clock import SECOND_US
+from pbxbill.errors import DuplicateKey
+from pbxbill.ids import new_id
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.ledger.journal import JournalEntry, Posting
+from pbxbill.ledger.reservation import Reservation, Verb
+from pbxbill.rating.rater import affordable, increment_end
+
+RETIME_MARGIN_US = 5 * SECOND_US
+"""A call that is shortened keeps this long beyond what it has used: its timer must be moved first."""
+
+
+def top_up(command: TopUp, state: ChargingState) -> tuple[Outcome, list[Effect]]:
+    """Add received funds to a wallet."""
+    if command.amount <= 0:
+        return Refused("a top-up must be more than zero"), []
+    return _post(command, LedgerCode.CASH, "top-up", state)
+
+
+def adjust(command: Adjust, state: ChargingState) -> tuple[Outcome, list[Effect]]:
+    """Put money into a wallet or take it out."""
+    if command.amount == 0:
+        return Refused("an adjustment of zero moves nothing"), []
+    return _post(command, LedgerCode.ADJUSTMENT, "adjustment", state)
+
+
+def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Outcome, list[Effect]]:
+    """Move the floor of a wallet."""
+    wallet = state.wallet(command.account_id, command.unit)
+    if wallet is None:
+        return Refused(f"the account has no {command.unit} wallet"), []
+    if command.credit_limit < 0:
+        return Refused("a credit limit cannot be negative"), []
+    change = command.credit_limit - wallet.credit_limit
+    freed = _free(wallet, -change - wallet.available, command.at_us, state)
+    if freed.missing > 0:
+        lowest = wallet.credit_limit - (-change - freed.missing)
+        return Refused(f"the limit is in use; it cannot go below {lowest} now", most=lowest), []
+    effects = [*freed.effects, WalletMoved(wallet.id, credit_limit=change, tell=True, starved=False)]
+    available = wallet.available + freed.amount + change
+    return Moved("", wallet.id, wallet.posted, available, freed.sessions), effects
+
+
+def _post(
+    command: TopUp | Adjust, counterpart: LedgerCode, kind: str, state: ChargingState
+) -> tuple[Outcome, list[Effect]]:
+    wallet = state.wallet(command.account_id, command.unit)
+    if wallet is None:
+        return Refused(f"the account has no {command.unit} wallet"), []
+    issuer_id = state.accounts[command.account_id].issuer_id
+    other_id = state.catalogue.ledger_account(issuer_id, counterpart, wallet.unit)
+    postings = (Posting(wallet.ledger_account_id, -command.amount), Posting(other_id, command.amount))
+    known = state.entries.get(command.idempotency_key)
+    if known is not None:
+        if known.postings != postings or known.kind != kind:
+            raise DuplicateKey(f"{command.idempotency_key!r} was used before for another amount or account")
+        return Moved(known.id, wallet.id, wallet.posted, wallet.available), []
+    freed = _free(wallet, -command.amount - wallet.available, command.at_us, state)
+    if freed.missing > 0:
+        most = max(0, -command.amount - freed.missing)
+        return Refused("more than is free or can be taken back from live calls", most=most), []
+    entry = JournalEntry(
+        id=new_id(),
+        idempotency_key=command.idempotency_key,
+        kind=kind,
+        unit=wallet.unit,
+        at_us=command.at_us,
+        postings=postings,
+        memo=command.memo,
+    )
+    moved = WalletMoved(wallet.id, posted=command.amount, tell=True, starved=False)
+    available = wallet.available + freed.amount + command.amount
+    balance = wallet.posted + command.amount
+    outcome = Moved(entry.id, wallet.id, balance, available, freed.sessions)
+    return outcome, [*freed.effects, EntryPosted(entry), moved]
+
+
+@dataclass(frozen=True, slots=True)
+class _Freed:
+    amount: int
+    missing: int
+    sessions: tuple[str, ...]
+    effects: list[Effect]
+
+
+def _free(wallet: Wallet, needed: int, at_us: int, state: ChargingState) -> _Freed:
+    """Shorten live calls until `needed` is free in the wallet, as far as that is possible."""
+    freed = 0
+    sessions: list[str] = []
+    effects: list[Effect] = []
+    for reservation in state.held(wallet.id) if needed > 0 else ():
+        if freed >= needed:
+            break
+        shorter_us = _shortest(reservation, wallet.id, needed - freed, at_us, state)
+        if shorter_us >= reservation.granted_us:
+            continue
+        shrunk, moves = regrant(reservation, shorter_us, final=True, state=state)
+        freed -= sum(move.reserved for move in moves if move.wallet_id == wallet.id)
+        sessions.append(reservation.session_id)
+        effects += moves
+        effects += [WalletMoved(x.wallet_id, tell=True) for x in shrunk.levels if x.wallet_id != wallet.id]
+        effects.append(ReservationChanged(shrunk, Verb.SHRINK, at_us))
+    return _Freed(freed, max(0, needed - freed), tuple(sessions), effects)
+
+
+def _shortest(reservation: Reservation, wallet_id: int, needed: int, at_us: int, state: ChargingState) -> int:
+    level = next(x for x in reservation.levels if x.wallet_id == wallet_id)
+    rate = state.catalogue.rate(level.rate_id)
+    tariff = state.catalogue.tariff(level.tariff_version_id)
+    used_us = 0
+    if reservation.answered_us is not None:
+        used_us = max(0, at_us - reservation.answered_us)
+    kept_us = increment_end(rate, used_us + RETIME_MARGIN_US)
+    funds = max(0, level.reserved - needed)
+    return max(kept_us, affordable(rate, tariff, funds, reservation.max_call_s))

@@ -1,0 +1,129 @@
+"""Who may call while the database cannot be reached: accounts with failure policy open, from memory.
+
+What passes is charged afterwards from the switch's own CDR log. Until the database is back an account
+gets at most its offline allowance, over all its calls.
+"""
+
+import threading
+
+from pbxbill.charging.batch import chain_of, charged_account
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.chain import FREE
+from pbxbill.charging.events import (
+    Announcement,
+    Authorize,
+    Denied,
+    DenialReason,
+    Direction,
+    FailurePolicy,
+    Granted,
+)
+from pbxbill.charging.state import ChargedAccount
+from pbxbill.clock import SECOND_US
+from pbxbill.rating.destination import to_e164
+from pbxbill.rating.rater import affordable, charge
+from pbxbill.store.driver import Driver
+
+REFRESH_US = 10 * SECOND_US
+
+OPEN_ENDPOINTS = (
+    "SELECT e.kind, e.value, e.tech_prefix, a.id, a.code, a.status, a.path, a.parent_id, a.tariff_id, "
+    "a.inbound_tariff_id, a.language, a.failure_policy, a.offline_allowance, a.announce_balance, "
+    "a.announce_minutes, a.announce_warning "
+    "FROM endpoints e JOIN accounts a ON a.id = e.account_id "
+    "WHERE a.failure_policy = 'open' AND a.status = 'active'"
+)
+CLOSED_RESELLERS = (
+    "SELECT id FROM accounts WHERE kind = 'reseller' AND (failure_policy <> 'open' OR status <> 'active')"
+)
+
+
+class OfflineDirectory:
+    """A copy of the endpoints that may pass unauthorized, as of the last time the database answered."""
+
+    def __init__(self, catalogue: LoadedCatalogue) -> None:
+        self._catalogue = catalogue
+        self._lock = threading.Lock()
+        self._endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
+        self._spent: dict[int, int] = {}
+        self._refreshed_us: int | None = None
+
+    def refresh(self, driver: Driver, now_us: int) -> None:
+        """The database answers: copy anew what may have changed and forget what was spent meanwhile."""
+        if self._refreshed_us is not None and now_us - self._refreshed_us < REFRESH_US and not self._spent:
+            return
+        closed = {row[0] for row in driver.select(CLOSED_RESELLERS)}
+        endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
+        for kind, value, tech_prefix, account_id, *columns in driver.select(OPEN_ENDPOINTS):
+            if closed.isdisjoint(chain_of(columns[2])):
+                account = charged_account(account_id, tuple(columns))
+                endpoints.setdefault((kind, value), []).append((tech_prefix, account))
+        for matches in endpoints.values():
+            matches.sort(key=lambda match: -len(match[0]))
+        with self._lock:
+            self._endpoints = endpoints
+            self._spent = {}
+            self._refreshed_us = now_us
+
+    def authorize(self, request: Authorize) -> Granted | Denied:
+        """A call within the account's offline allowance, or a denial."""
+        found = self._find(request)
+        if found is None:
+            return _denied(request, "en", "no endpoint with failure policy open matches")
+        account, dialled = found
+        inbound = request.direction is Direction.INBOUND
+        called = to_e164(request.did if inbound else dialled)
+        tariff_id = account.inbound_tariff_id if inbound else account.tariff_id
+        tariff = self._catalogue.current_tariff(tariff_id) if tariff_id is not None else None
+        if called is None or (tariff is None and not inbound):
+            return _denied(request, account.language, "no number or no tariff")
+        longest_us = FREE.max_call_s * SECOND_US
+        if tariff is not None:
+            rate = self._catalogue.find_rate(tariff.deck_id, called, request.at_us)
+            if rate is None:
+                return _denied(request, account.language, f"no rate for {called}")
+            with self._lock:
+                left = account.offline_allowance - self._spent.get(account.id, 0)
+                longest_us = affordable(rate, tariff, max(0, left), tariff.max_call_s)
+                if longest_us <= 0:
+                    return _denied(request, account.language, "the offline allowance is used up")
+                cost = charge(rate, tariff, longest_us).total
+                self._spent[account.id] = self._spent.get(account.id, 0) + cost
+        terms = tariff or FREE
+        return Granted(
+            session_id=request.session_id,
+            account_id=account.id,
+            account_code=account.code,
+            destination="",
+            called=called,
+            unit=terms.unit,
+            available=0,
+            affordable_us=longest_us,
+            granted_us=longest_us,
+            final=True,
+            slice_us=terms.slice_s * SECOND_US,
+            renew_before_us=terms.renew_before_s * SECOND_US,
+            max_call_us=longest_us,
+            announcement=Announcement(language=account.language),
+            failure_policy=FailurePolicy.OPEN,
+            wallet_ids=(),
+            offline=True,
+        )
+
+    def _find(self, request: Authorize) -> tuple[ChargedAccount, str] | None:
+        keys = [
+            ("did", request.did if request.direction is Direction.INBOUND else ""),
+            ("sip", request.account_code),
+            ("ip", request.source_ip),
+            ("caller_id", request.caller_id),
+        ]
+        for key in keys:
+            for tech_prefix, account in self._endpoints.get(key, ()) if key[1] else ():
+                if request.dialled.startswith(tech_prefix):
+                    return account, request.dialled.removeprefix(tech_prefix)
+        return None
+
+
+def _denied(request: Authorize, language: str, detail: str) -> Denied:
+    reason = DenialReason.SERVICE_UNAVAILABLE
+    return Denied(request.session_id, reason, Announcement(language), None, f"offline: {detail}")

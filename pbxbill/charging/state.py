@@ -1,0 +1,220 @@
+"""What the pure decisions see (ChargingState) and what they cause (effects).
+
+The engine fills a state from the database for each batch; decisions read it, and their effects are
+applied to it at once, so that the next command of the batch sees them, and written when it commits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pbxbill.charging.cdr import RatedCdr
+from pbxbill.charging.events import FailurePolicy
+from pbxbill.errors import check
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.ledger.journal import JournalEntry
+from pbxbill.ledger.reservation import OPEN_STATES, Reservation, Verb
+from pbxbill.money import Unit
+from pbxbill.rating.tariff import Rate, Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedAccount:
+    """An account as charging needs it."""
+
+    id: int
+    code: str
+    status: str
+    chain: tuple[int, ...]
+    """This account, its reseller, and so on, up to below the operator."""
+    issuer_id: int
+    """Whose customer it is: the account above, at last the operator."""
+    tariff_id: int | None
+    inbound_tariff_id: int | None
+    language: str
+    failure_policy: FailurePolicy
+    offline_allowance: int
+    announce_balance: bool | None
+    announce_minutes: bool | None
+    announce_warning: bool | None
+
+
+@dataclass(slots=True)
+class Wallet:
+    """A wallet as it stands after the effects applied so far."""
+
+    id: int
+    account_id: int
+    unit: str
+    ledger_account_id: int
+    posted: int
+    reserved: int
+    credit_limit: int
+    overdraft: int
+    starved: bool
+    news: int
+
+    @property
+    def available(self) -> int:
+        """What may still be spent; negative only while an overdraft stands."""
+        return self.posted - self.reserved + self.credit_limit
+
+
+class Catalogue(Protocol):
+    """Tariffs and rates by the ids that reservations freeze."""
+
+    @property
+    def units(self) -> Mapping[str, Unit]:
+        """By code."""
+        ...
+
+    def current_tariff(self, tariff_id: int) -> Tariff | None:
+        """The version that counts for new calls."""
+        ...
+
+    def tariff(self, tariff_version_id: int) -> Tariff:
+        """A version, current or old."""
+        ...
+
+    def rate(self, rate_id: int) -> Rate:
+        """A rate row of any deck version."""
+        ...
+
+    def find_rate(self, deck_id: int, number: str, at_us: int) -> Rate | None:
+        """The rate for a number in the deck version in force at a moment."""
+        ...
+
+    def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
+        """The id of an issuer's account."""
+        ...
+
+
+# --- effects ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WalletMoved:
+    """Changes of one wallet's sums."""
+
+    wallet_id: int
+    posted: int = 0
+    reserved: int = 0
+    credit_limit: int = 0
+    starved: bool | None = None
+    tell: bool = False
+    """Live calls of the wallet must be re-timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationOpened:
+    """A new call session."""
+
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationChanged:
+    """A call session as it stands now; verb None: no step of its history."""
+
+    reservation: Reservation
+    verb: Verb | None
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPosted:
+    """A balanced journal entry."""
+
+    entry: JournalEntry
+
+
+@dataclass(frozen=True, slots=True)
+class CdrWritten:
+    """The session's one record."""
+
+    cdr: RatedCdr
+
+
+Effect = WalletMoved | ReservationOpened | ReservationChanged | EntryPosted | CdrWritten
+
+
+@dataclass(slots=True)
+class ChargingState:
+    """The rows that a batch concerns, and everything that its effects have changed or added."""
+
+    catalogue: Catalogue
+    accounts: dict[int, ChargedAccount] = field(default_factory=dict)
+    endpoints: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
+    """(kind, value) -> [(technical prefix, account id)], longest prefix first."""
+    wallets: dict[int, Wallet] = field(default_factory=dict)
+    wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
+    cdrs: dict[str, RatedCdr] = field(default_factory=dict)
+    entries: dict[str, JournalEntry] = field(default_factory=dict)
+    """By idempotency key."""
+
+    changed_wallets: set[int] = field(default_factory=set)
+    opened: dict[str, Reservation] = field(default_factory=dict)
+    changed: dict[str, Reservation] = field(default_factory=dict)
+    steps: list[tuple[str, Verb, int, int, int]] = field(default_factory=list)
+    new_entries: list[JournalEntry] = field(default_factory=list)
+    new_cdrs: list[RatedCdr] = field(default_factory=list)
+    told: set[int] = field(default_factory=set)
+    """Wallets whose live calls must be re-timed once the batch is committed."""
+
+    def wallet(self, account_id: int, unit: str) -> Wallet | None:
+        """An account's wallet in a unit."""
+        wallet_id = self.wallet_ids.get((account_id, unit))
+        return None if wallet_id is None else self.wallets[wallet_id]
+
+    def held(self, wallet_id: int) -> list[Reservation]:
+        """Open reservations that earmark funds of a wallet, the youngest first."""
+        found = [
+            reservation
+            for reservation in self.reservations.values()
+            if reservation.state in OPEN_STATES
+            and any(level.wallet_id == wallet_id and level.reserved for level in reservation.levels)
+        ]
+        return sorted(found, key=lambda reservation: (-reservation.requested_us, reservation.session_id))
+
+    def apply(self, effects: list[Effect]) -> None:
+        """Make the effects of one decision visible to the next and part of what will be written."""
+        for effect in effects:
+            match effect:
+                case WalletMoved():
+                    self._move(effect)
+                case ReservationOpened(reservation):
+                    self.reservations[reservation.session_id] = reservation
+                    self.opened[reservation.session_id] = reservation
+                    self._step(reservation, Verb.RESERVE, reservation.requested_us)
+                case ReservationChanged(reservation, verb, at_us):
+                    session_id = reservation.session_id
+                    self.reservations[session_id] = reservation
+                    (self.opened if session_id in self.opened else self.changed)[session_id] = reservation
+                    if verb is not None:
+                        self._step(reservation, verb, at_us)
+                case EntryPosted(entry):
+                    self.entries[entry.idempotency_key] = entry
+                    self.new_entries.append(entry)
+                case CdrWritten(cdr):
+                    check(cdr.session_id not in self.cdrs, f"second CDR for session {cdr.session_id}")
+                    self.cdrs[cdr.session_id] = cdr
+                    self.new_cdrs.append(cdr)
+
+    def _move(self, effect: WalletMoved) -> None:
+        wallet = self.wallets[effect.wallet_id]
+        wallet.posted += effect.posted
+        wallet.reserved += effect.reserved
+        wallet.credit_limit += effect.credit_limit
+        if effect.starved is not None:
+            wallet.starved = effect.starved
+        if effect.tell:
+            wallet.news += 1
+            self.told.add(wallet.id)
+        wallet.overdraft = max(0, -wallet.available)
+        check(wallet.reserved >= 0, f"wallet {wallet.id} would release more than it reserved")
+        self.changed_wallets.add(wallet.id)
+
+    def _step(self, reservation: Reservation, verb: Verb, at_us: int) -> None:
+        reserved = reservation.levels[0].reserved if reservation.levels else 0
+        self.steps.append((reservation.session_id, verb, at_us, reservation.granted_us, reserved))

@@ -1,0 +1,228 @@
+"""Opens accounts, wallets and endpoints, with the ledger accounts that belong to them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import InputRefused
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.money import Unit
+from pbxbill.store.models import (
+    AccountRow,
+    CatalogueRow,
+    EndpointRow,
+    LedgerAccountRow,
+    TariffRow,
+    UnitRow,
+    WalletRow,
+)
+
+ACCOUNT_KINDS = ("reseller", "customer")
+ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
+ACCOUNT_STATUSES = ("active", "suspended", "closed")
+ENDPOINT_KINDS = ("sip", "ip", "caller_id", "did")
+MAX_DEPTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What an account is opened with; None where the tariff decides."""
+
+    code: str
+    name: str
+    kind: str = "customer"
+    mode: str = "prepaid"
+    parent: str | None = None
+    """Code of the reseller; None: the operator."""
+    tariff: str | None = None
+    inbound_tariff: str | None = None
+    language: str = "en"
+    failure_policy: str | None = None
+    """None: closed for prepaid accounts, open for the others."""
+    offline_allowance: int = 0
+    announce_balance: bool | None = None
+    announce_minutes: bool | None = None
+    announce_warning: bool | None = None
+
+
+def bump_catalogue(session: Session) -> None:
+    """Tell every engine that units, tariffs, decks or charts changed."""
+    row = session.get(CatalogueRow, 1, with_for_update=True)
+    if row is None:
+        session.add(CatalogueRow(id=1, version=1))
+    else:
+        row.version += 1
+    session.flush()
+
+
+def ensure_unit(session: Session, unit: Unit) -> None:
+    """Make a unit known; its scale can never change afterwards."""
+    row = session.get(UnitRow, unit.code)
+    if row is None:
+        session.add(UnitRow(code=unit.code, scale=unit.scale, digits=unit.digits))
+        bump_catalogue(session)
+    elif (row.scale, row.digits) != (unit.scale, unit.digits):
+        raise InputRefused(f"unit {unit.code} exists already with {row.scale} digits")
+
+
+def unit_of(session: Session, code: str) -> Unit:
+    """A known unit; InputRefused if there is none of that code."""
+    row = session.get(UnitRow, code)
+    if row is None:
+        known = ", ".join(session.scalars(select(UnitRow.code).order_by(UnitRow.code)))
+        raise InputRefused(f"no unit {code!r}; known are: {known or 'none'}")
+    return Unit(row.code, row.scale, row.digits)
+
+
+def open_operator(session: Session, name: str, now_us: int) -> AccountRow:
+    """The root of the account tree; returns the one there is if it was opened before."""
+    operator = session.scalar(select(AccountRow).where(AccountRow.kind == "operator"))
+    if operator is None:
+        operator = AccountRow(
+            parent_id=None,
+            path="/",
+            kind="operator",
+            code="operator",
+            name=name,
+            status="active",
+            mode="postpaid",
+            language="en",
+            failure_policy="closed",
+            offline_allowance=0,
+            created_us=now_us,
+        )
+        session.add(operator)
+        session.flush()
+        bump_catalogue(session)
+    return operator
+
+
+def account_by_code(session: Session, code: str) -> AccountRow:
+    """An account; InputRefused if there is none of that code."""
+    account = session.scalar(select(AccountRow).where(AccountRow.code == code))
+    if account is None:
+        raise InputRefused(f"no account {code!r}; `pbxbill accounts list` shows them")
+    return account
+
+
+def tariff_by_name(session: Session, name: str) -> TariffRow:
+    """A tariff; InputRefused if there is none of that name."""
+    tariff = session.scalar(select(TariffRow).where(TariffRow.name == name))
+    if tariff is None:
+        raise InputRefused(f"no tariff {name!r}; `pbxbill tariffs list` shows them")
+    return tariff
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise InputRefused(f"{what} {value!r}: use one of {', '.join(allowed)}")
+    return value
+
+
+def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
+    """Add an account below the operator or a reseller."""
+    parent_query = select(AccountRow).where(AccountRow.kind == "operator")
+    parent = account_by_code(session, new.parent) if new.parent else session.scalar(parent_query)
+    if parent is None:
+        raise InputRefused("there is no operator yet; run `pbxbill init` first")
+    if parent.kind == "customer":
+        raise InputRefused(f"account {parent.code} is a customer; only resellers have accounts below them")
+    if parent.path.count("/") > MAX_DEPTH:
+        raise InputRefused(f"a reseller chain may be {MAX_DEPTH} levels deep")
+    if session.scalar(select(AccountRow.id).where(AccountRow.code == new.code)) is not None:
+        raise InputRefused(f"account {new.code!r} exists already")
+    mode = _one_of("mode", new.mode, ACCOUNT_MODES)
+    policy = new.failure_policy or ("closed" if mode == "prepaid" else "open")
+    account = AccountRow(
+        parent_id=parent.id,
+        path="",
+        kind=_one_of("kind", new.kind, ACCOUNT_KINDS),
+        code=new.code,
+        name=new.name,
+        status="active",
+        mode=mode,
+        tariff_id=tariff_by_name(session, new.tariff).id if new.tariff else None,
+        inbound_tariff_id=tariff_by_name(session, new.inbound_tariff).id if new.inbound_tariff else None,
+        language=new.language,
+        failure_policy=_one_of("failure policy", policy, ("closed", "open")),
+        offline_allowance=new.offline_allowance,
+        announce_balance=new.announce_balance,
+        announce_minutes=new.announce_minutes,
+        announce_warning=new.announce_warning,
+        created_us=now_us,
+    )
+    session.add(account)
+    session.flush()
+    account.path = f"{parent.path}{account.id}/"
+    session.flush()
+    return account
+
+
+def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: int = 0) -> WalletRow:
+    """Give an account a wallet in a unit, and its issuer the chart of accounts for it."""
+    if account.parent_id is None:
+        raise InputRefused("the operator has no wallet; wallets belong to resellers and customers")
+    if credit_limit < 0:
+        raise InputRefused("a credit limit cannot be negative")
+    unit_of(session, unit)
+    exists = select(WalletRow.id).where(WalletRow.account_id == account.id, WalletRow.unit == unit)
+    if session.scalar(exists) is not None:
+        raise InputRefused(f"account {account.code} has a {unit} wallet already")
+    _ensure_chart(session, account.parent_id, unit)
+    book = LedgerAccountRow(
+        issuer_id=account.parent_id, code=LedgerCode.WALLET, unit=unit, holder_id=account.id
+    )
+    session.add(book)
+    session.flush()
+    wallet = WalletRow(
+        account_id=account.id,
+        unit=unit,
+        ledger_account_id=book.id,
+        posted=0,
+        reserved=0,
+        credit_limit=credit_limit,
+        overdraft=0,
+        starved=False,
+        news=0,
+    )
+    session.add(wallet)
+    session.flush()
+    return wallet
+
+
+def _ensure_chart(session: Session, issuer_id: int, unit: str) -> None:
+    held = select(LedgerAccountRow.code).where(
+        LedgerAccountRow.issuer_id == issuer_id,
+        LedgerAccountRow.unit == unit,
+        LedgerAccountRow.holder_id == 0,
+    )
+    present = set(session.scalars(held))
+    missing = [code for code in LedgerCode if code is not LedgerCode.WALLET and code not in present]
+    for code in missing:
+        session.add(LedgerAccountRow(issuer_id=issuer_id, code=code, unit=unit, holder_id=0))
+    if missing:
+        session.flush()
+        bump_catalogue(session)
+
+
+def add_endpoint(
+    session: Session, account: AccountRow, kind: str, value: str, tech_prefix: str = ""
+) -> EndpointRow:
+    """Let a SIP account code, IP, caller ID or DID identify an account."""
+    _one_of("endpoint kind", kind, ENDPOINT_KINDS)
+    if not value or len(value) > 64 or not value.isprintable():
+        raise InputRefused(f"endpoint value {value!r}: use 1 to 64 printable characters")
+    if tech_prefix and not (tech_prefix.isascii() and tech_prefix.isdigit() and len(tech_prefix) <= 16):
+        raise InputRefused(f"technical prefix {tech_prefix!r}: use up to 16 digits")
+    taken = session.scalar(
+        select(EndpointRow).where(
+            EndpointRow.kind == kind, EndpointRow.value == value, EndpointRow.tech_prefix == tech_prefix
+        )
+    )
+    if taken is not None:
+        raise InputRefused(f"{kind} {value!r} identifies another account already")
+    endpoint = EndpointRow(kind=kind, value=value, tech_prefix=tech_prefix, account_id=account.id)
+    session.add(endpoint)
+    session.flush()
+    return endpoint

@@ -1,0 +1,229 @@
+"""Raw statements for the charging path: a whole batch reads and writes each table with one statement.
+
+One Driver is one connection, used by one thread. Statements are written once, with {any_text},
+{any_int} and {lock:alias}, which each database has its own words for.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from sqlalchemy import BigInteger, Boolean, Table
+from sqlalchemy.engine import URL, make_url
+
+from pbxbill.errors import ConfigurationError, StoreUnavailable
+
+Row = tuple[Any, ...]
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 10_000
+
+
+class Driver(Protocol):
+    """A connection to the database, as the charging engine uses it."""
+
+    def begin(self) -> None:
+        """Start a transaction that may write."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo it, whatever state the connection is in."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+    def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
+        """All rows of a statement; each list fills one {any_...}."""
+        ...
+
+    def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
+        """The rows of a statement in bounded memory."""
+        ...
+
+    def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Add rows."""
+        ...
+
+    def update(self, table: Table, key: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Set columns of existing rows; each row holds the columns' values, then the key's."""
+        ...
+
+
+def connect(url: str) -> Driver:
+    """Open the database at an SQLAlchemy URL: sqlite:///FILE or postgresql://..."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return SqliteDriver(parsed)
+    if parsed.get_backend_name() == "postgresql":
+        return PostgresDriver(parsed)
+    raise ConfigurationError(f"database URL {parsed!r}: use sqlite:///FILE or postgresql://USER@HOST/NAME")
+
+
+def set_pragmas(connection: sqlite3.Connection) -> None:
+    """What every SQLite connection of the product runs with: durable commits and a bounded wait for the lock."""
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={STATEMENT_TIMEOUT_MS // 2}",
+        "cache_size=-65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+class _Translated:
+    """Caches each statement in the database's own words."""
+
+    def __init__(self, words: dict[str, str], lock: str) -> None:
+        self._words = words
+        self._lock = lock
+        self._cache: dict[str, str] = {}
+
+    def __call__(self, statement: str) -> str:
+        translated = self._cache.get(statement)
+        if translated is None:
+            translated = re.sub(r"\{lock:(\w+)\}", self._lock, statement)
+            for word, replacement in self._words.items():
+                translated = translated.replace(word, replacement)
+            self._cache[statement] = translated
+        return translated
+
+
+class SqliteDriver:
+    """SQLite in WAL mode; BEGIN IMMEDIATE makes the whole transaction exclusive."""
+
+    def __init__(self, url: URL) -> None:
+        path = url.database or ""
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            set_pragmas(self._connection)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot open {Path(path).absolute()}: {error}") from error
+        in_list = "IN (SELECT value FROM json_each(?))"
+        self._translate = _Translated({"{any_text}": in_list, "{any_int}": in_list}, "")
+
+    def begin(self) -> None:
+        self._guarded(self._connection.execute, "BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._guarded(self._connection.execute, "COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._guarded(self._connection.execute, "ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
+        return list(self.stream(statement, *lists))
+
+    def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
+        parameters = [json.dumps(list(values)) for values in lists]
+        rows: Iterable[Row] = self._guarded(self._connection.execute, self._translate(statement), parameters)
+        return rows
+
+    def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        marks = ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 names are ours
+        self._guarded(self._connection.executemany, statement, rows)
+
+    def update(self, table: Table, key: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        condition = " AND ".join(f"{column} = ?" for column in key)
+        statement = f"UPDATE {table.name} SET {assignments} WHERE {condition}"  # noqa: S608 names are ours
+        self._guarded(self._connection.executemany, statement, rows)
+
+    @staticmethod
+    def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except sqlite3.OperationalError as error:  # locked, disk full, file gone
+            raise StoreUnavailable(f"SQLite: {error}") from error
+
+
+class PostgresDriver:
+    """PostgreSQL through psycopg; row locks are taken by the statements that name {lock:...}."""
+
+    def __init__(self, url: URL) -> None:
+        conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            self._connection = psycopg.connect(
+                conninfo,
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+                keepalives_idle=10,
+                prepare_threshold=2,
+            )
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"PostgreSQL: {error}") from error
+        words = {"{any_text}": "= ANY(%s::text[])", "{any_int}": "= ANY(%s::bigint[])"}
+        self._translate = _Translated(words, r"FOR UPDATE OF \1")
+
+    def begin(self) -> None:
+        self._run("BEGIN")
+
+    def commit(self) -> None:
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        if not self._connection.closed:
+            self._run("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
+        return self._run(self._translate(statement), [list(values) for values in lists]).fetchall()
+
+    def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
+        cursor = self._connection.cursor()
+        try:
+            yield from cursor.stream(
+                self._translate(statement), [list(values) for values in lists], size=5000
+            )
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"PostgreSQL: {error}") from error
+        finally:
+            cursor.close()
+
+    def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        statement = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM {_unnest(table, columns)}"  # noqa: S608 names are ours
+        self._run(statement, [list(values) for values in zip(*rows, strict=True)])
+
+    def update(self, table: Table, key: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
+        names = [*columns, *key]
+        assignments = ", ".join(f"{column} = new.{column}" for column in columns)
+        condition = " AND ".join(f"{table.name}.{column} = new.{column}" for column in key)
+        statement = (
+            f"UPDATE {table.name} SET {assignments} "  # noqa: S608 names are ours
+            f"FROM {_unnest(table, names)} AS new ({', '.join(names)}) WHERE {condition}"
+        )
+        self._run(statement, [list(values) for values in zip(*rows, strict=True)])
+
+    def _run(self, statement: str, parameters: list[Any] | None = None) -> psycopg.Cursor[Row]:
+        try:
+            return self._connection.execute(statement.encode(), parameters)
+        except psycopg.OperationalError as error:  # connection lost, deadlock, time-out, disk full
+            raise StoreUnavailable(f"PostgreSQL: {error}") from error
+
+
+def _unnest(table: Table, columns: Sequence[str]) -> str:
+    def array(column: str) -> str:
+        kind = table.columns[column].type
+        if isinstance(kind, BigInteger):
+            return "%s::bigint[]"
+        return "%s::boolean[]" if isinstance(kind, Boolean) else "%s::text[]"
+
+    return f"unnest({', '.join(array(column) for column in columns)})"

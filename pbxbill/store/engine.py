@@ -1,0 +1,68 @@
+"""SQLAlchemy engines for everything but the charging path, and the schema's migrations."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import ConfigurationError, StoreUnavailable
+from pbxbill.store.driver import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_MS, set_pragmas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with the product's time-outs; on SQLite every transaction is BEGIN IMMEDIATE."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"isolation_level": None})
+        event.listen(engine, "connect", lambda connection, _record: set_pragmas(connection))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
+    if url.startswith("postgresql"):
+        options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+        arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
+        return create_engine(url, connect_args=arguments, pool_size=5, max_overflow=5, pool_pre_ping=True)
+    raise ConfigurationError("the database URL must start with sqlite:/// or postgresql://")
+
+
+@contextmanager
+def transaction(engine: Engine) -> "Iterator[Session]":
+    """One transaction: committed at the end, undone on a fault; StoreUnavailable if the database is away."""
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+    except OperationalError as error:
+        raise StoreUnavailable(str(error.orig)) from error
+
+
+def _alembic(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to the newest revision; an empty database is filled."""
+    try:
+        command.upgrade(_alembic(url), "head")
+    except DBAPIError as error:
+        raise StoreUnavailable(f"the schema cannot be brought up to date: {error.orig}") from error
+
+
+def pending_revision(engine: Engine) -> str | None:
+    """The newest revision if the database does not stand at it; None if the schema is up to date."""
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return None if current == head else head

@@ -1,0 +1,14 @@
+"""Runs Alembic's revisions on the database that store.engine names."""
+
+from alembic import context
+
+from pbxbill.store.engine import open_engine
+from pbxbill.store.models import Base
+
+engine = open_engine(context.config.attributes["url"])
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()
+engine.dispose()

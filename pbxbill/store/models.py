@@ -1,0 +1,383 @@
+"""The schema, as SQLAlchemy models. Amounts and microseconds are 64-bit integers; there is no float column.
+
+Rows that money follows from (tariff versions, rates, journal entries, postings, CDRs, charges) are
+never changed after they are written.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """Every table's base."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {int: BigInteger, str: String, bool: Boolean}
+
+
+class UnitRow(Base):
+    """A unit that wallets count in."""
+
+    __tablename__ = "units"
+    code: Mapped[str] = mapped_column(String(12), primary_key=True)
+    scale: Mapped[int]
+    digits: Mapped[int]
+
+
+class AccountRow(Base):
+    """The operator (the root), resellers and customers: a tree."""
+
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    path: Mapped[str]
+    """Ids from below the operator to this account, "/3/17/"; the operator's own is "/"."""
+    kind: Mapped[str] = mapped_column(String(12))
+    code: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(12))
+    mode: Mapped[str] = mapped_column(String(12))
+    tariff_id: Mapped[int | None] = mapped_column(ForeignKey("tariffs.id"))
+    inbound_tariff_id: Mapped[int | None] = mapped_column(ForeignKey("tariffs.id"))
+    language: Mapped[str] = mapped_column(String(8))
+    failure_policy: Mapped[str] = mapped_column(String(8))
+    offline_allowance: Mapped[int]
+    """Most that may be charged past the limit for calls that nobody could authorize (policy open)."""
+    announce_balance: Mapped[bool | None]
+    announce_minutes: Mapped[bool | None]
+    announce_warning: Mapped[bool | None]
+    created_us: Mapped[int]
+
+
+class WalletRow(Base):
+    """A balance of an account in one unit. posted and reserved are sums that `verify` recomputes."""
+
+    __tablename__ = "wallets"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    ledger_account_id: Mapped[int] = mapped_column(ForeignKey("ledger_accounts.id"))
+    posted: Mapped[int]
+    reserved: Mapped[int]
+    credit_limit: Mapped[int]
+    overdraft: Mapped[int]
+    """Charged past the limit under failure policy open; a top-up pays it back first."""
+    starved: Mapped[bool]
+    """A live call got less than it asked for: released funds must be made known."""
+    news: Mapped[int]
+    """Grows whenever live calls of this wallet must be re-timed."""
+    __table_args__ = (
+        UniqueConstraint("account_id", "unit"),
+        CheckConstraint("reserved >= 0", name="reserved"),
+        CheckConstraint("credit_limit >= 0", name="credit_limit"),
+        CheckConstraint("posted - reserved + credit_limit + overdraft >= 0", name="never_overspent"),
+    )
+
+
+class EndpointRow(Base):
+    """What identifies an account: a SIP account code, an IP (with technical prefix), a caller ID or a DID."""
+
+    __tablename__ = "endpoints"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    value: Mapped[str] = mapped_column(String(64))
+    tech_prefix: Mapped[str] = mapped_column(String(16))
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    __table_args__ = (UniqueConstraint("kind", "value", "tech_prefix"),)
+
+
+class RateDeckRow(Base):
+    """A named price list."""
+
+    __tablename__ = "rate_decks"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+
+
+class DeckVersionRow(Base):
+    """One import of a deck; immutable, in force from its date until the next one's."""
+
+    __tablename__ = "deck_versions"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    deck_id: Mapped[int] = mapped_column(ForeignKey("rate_decks.id"))
+    number: Mapped[int]
+    effective_from_us: Mapped[int]
+    created_us: Mapped[int]
+    source: Mapped[str] = mapped_column(String(200))
+    rate_count: Mapped[int]
+    __table_args__ = (UniqueConstraint("deck_id", "number"),)
+
+
+class RateRow(Base):
+    """One prefix of a deck version; prices have money.PRICE_SCALE digits."""
+
+    __tablename__ = "rates"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    deck_version_id: Mapped[int] = mapped_column(ForeignKey("deck_versions.id"), index=True)
+    prefix: Mapped[str] = mapped_column(String(15))
+    destination: Mapped[str] = mapped_column(String(100))
+    price_per_min: Mapped[int]
+    connection_fee: Mapped[int]
+    minimum_charge: Mapped[int]
+    initial_increment_s: Mapped[int]
+    following_increment_s: Mapped[int]
+    free_s: Mapped[int]
+    effective_from_us: Mapped[int | None]
+    effective_to_us: Mapped[int | None]
+
+
+class TariffRow(Base):
+    """A named tariff; its terms are in its versions."""
+
+    __tablename__ = "tariffs"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class TariffVersionRow(Base):
+    """Immutable terms of a tariff; the highest version counts for new calls."""
+
+    __tablename__ = "tariff_versions"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    tariff_id: Mapped[int] = mapped_column(ForeignKey("tariffs.id"))
+    number: Mapped[int]
+    deck_id: Mapped[int] = mapped_column(ForeignKey("rate_decks.id"))
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    tax_mode: Mapped[str] = mapped_column(String(12))
+    tax_ppm: Mapped[int]
+    rounding: Mapped[str] = mapped_column(String(12))
+    rounding_step: Mapped[int]
+    slice_s: Mapped[int]
+    renew_before_s: Mapped[int]
+    max_call_s: Mapped[int]
+    announce_balance: Mapped[bool]
+    announce_minutes: Mapped[bool]
+    announce_warning: Mapped[bool]
+    created_us: Mapped[int]
+    __table_args__ = (UniqueConstraint("tariff_id", "number"),)
+
+
+class CatalogueRow(Base):
+    """One row whose version grows with every change of tariffs and decks: engines compare it per batch."""
+
+    __tablename__ = "catalogue"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    version: Mapped[int]
+
+
+class LedgerAccountRow(Base):
+    """An account of an issuer's chart."""
+
+    __tablename__ = "ledger_accounts"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    code: Mapped[str] = mapped_column(String(40))
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    holder_id: Mapped[int] = mapped_column()
+    """The account whose wallet this is; 0 for every other code."""
+    __table_args__ = (UniqueConstraint("issuer_id", "code", "unit", "holder_id"),)
+
+
+class JournalEntryRow(Base):
+    """An entry's head."""
+
+    __tablename__ = "journal_entries"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    idempotency_key: Mapped[str] = mapped_column(String(200), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    at_us: Mapped[int]
+    memo: Mapped[str] = mapped_column(String(200))
+    reverses_id: Mapped[str | None] = mapped_column(ForeignKey("journal_entries.id"), unique=True)
+
+
+class PostingRow(Base):
+    """One signed leg of an entry."""
+
+    __tablename__ = "postings"
+    entry_id: Mapped[str] = mapped_column(ForeignKey("journal_entries.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    ledger_account_id: Mapped[int] = mapped_column(ForeignKey("ledger_accounts.id"), index=True)
+    amount: Mapped[int]
+
+
+class ReservationRow(Base):
+    """A call session; see ledger.reservation.Reservation."""
+
+    __tablename__ = "reservations"
+    session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    switch: Mapped[str] = mapped_column(String(64))
+    call_id: Mapped[str] = mapped_column(String(128))
+    direction: Mapped[str] = mapped_column(String(8))
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    caller: Mapped[str] = mapped_column(String(64))
+    dialled: Mapped[str] = mapped_column(String(64))
+    called: Mapped[str] = mapped_column(String(15))
+    destination: Mapped[str] = mapped_column(String(100))
+    state: Mapped[str] = mapped_column(String(8))
+    requested_us: Mapped[int]
+    answered_us: Mapped[int | None]
+    paid_leg: Mapped[str] = mapped_column(String(128))
+    granted_us: Mapped[int]
+    final: Mapped[bool]
+    slice_s: Mapped[int]
+    renew_before_s: Mapped[int]
+    max_call_s: Mapped[int]
+    failure_policy: Mapped[str] = mapped_column(String(8))
+    created_us: Mapped[int]
+    __table_args__ = (
+        CheckConstraint("state IN ('reserved', 'answered', 'settled', 'voided')", name="state"),
+        Index(
+            "ix_reservations_open",
+            "switch",
+            sqlite_where=text("state IN ('reserved', 'answered')"),
+            postgresql_where=text("state IN ('reserved', 'answered')"),
+        ),
+    )
+
+
+class ReservationLevelRow(Base):
+    """One level of a reservation's account chain with what it has earmarked."""
+
+    __tablename__ = "reservation_levels"
+    session_id: Mapped[str] = mapped_column(ForeignKey("reservations.session_id"), primary_key=True)
+    level: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    wallet_id: Mapped[int] = mapped_column(ForeignKey("wallets.id"))
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    tariff_version_id: Mapped[int] = mapped_column(ForeignKey("tariff_versions.id"))
+    rate_id: Mapped[int] = mapped_column(ForeignKey("rates.id"))
+    reserved: Mapped[int]
+    """0 once the reservation is closed."""
+    __table_args__ = (
+        Index(
+            "ix_reservation_levels_held",
+            "wallet_id",
+            sqlite_where=text("reserved > 0"),
+            postgresql_where=text("reserved > 0"),
+        ),
+    )
+
+
+class ReservationStepRow(Base):
+    """The history of a reservation: each reserve, extend and shrink."""
+
+    __tablename__ = "reservation_steps"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("reservations.session_id"), index=True)
+    verb: Mapped[str] = mapped_column(String(8))
+    at_us: Mapped[int]
+    granted_us: Mapped[int]
+    reserved: Mapped[int]
+    """Of level 0, after the step."""
+
+
+class CdrRow(Base):
+    """A call record: of a settled, unanswered or denied call. Exactly one per session."""
+
+    __tablename__ = "cdrs"
+    session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    switch: Mapped[str] = mapped_column(String(64))
+    call_id: Mapped[str] = mapped_column(String(128))
+    direction: Mapped[str] = mapped_column(String(8))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    caller: Mapped[str] = mapped_column(String(64))
+    dialled: Mapped[str] = mapped_column(String(64))
+    called: Mapped[str] = mapped_column(String(15))
+    destination: Mapped[str] = mapped_column(String(100))
+    started_us: Mapped[int]
+    answered_us: Mapped[int | None]
+    ended_us: Mapped[int]
+    billed_us: Mapped[int]
+    granted_us: Mapped[int]
+    hangup_cause: Mapped[int]
+    denial: Mapped[str | None] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(String(200))
+    evidence: Mapped[str] = mapped_column(String(8))
+    created_us: Mapped[int]
+    __table_args__ = (
+        Index("ix_cdrs_account_id_started_us", "account_id", "started_us"),
+        Index("ix_cdrs_started_us", "started_us"),
+    )
+
+
+class CallChargeRow(Base):
+    """What one level of the chain was charged for a call."""
+
+    __tablename__ = "call_charges"
+    session_id: Mapped[str] = mapped_column(ForeignKey("cdrs.session_id"), primary_key=True)
+    level: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    wallet_id: Mapped[int] = mapped_column(ForeignKey("wallets.id"))
+    tariff_version_id: Mapped[int] = mapped_column(ForeignKey("tariff_versions.id"))
+    rate_id: Mapped[int] = mapped_column(ForeignKey("rates.id"))
+    billable_s: Mapped[int]
+    total: Mapped[int]
+    """What was taken, with tax."""
+    tax: Mapped[int]
+    uncollected: Mapped[int]
+    """What was owed beyond it and could not be taken without overspending."""
+    entry_id: Mapped[str | None] = mapped_column(ForeignKey("journal_entries.id"))
+    """None where nothing was charged."""
+
+
+class DaemonLeaseRow(Base):
+    """Which daemon steers a switch; a second one is refused while the lease is fresh."""
+
+    __tablename__ = "daemon_leases"
+    switch: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    renewed_us: Mapped[int]
+
+
+class ReconciliationRow(Base):
+    """One run of reconciliation."""
+
+    __tablename__ = "reconciliations"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    switch: Mapped[str] = mapped_column(String(64))
+    at_us: Mapped[int]
+    open_count: Mapped[int]
+    live_count: Mapped[int]
+    record_count: Mapped[int]
+
+
+class DifferenceRow(Base):
+    """One thing that reconciliation found and what it did about it."""
+
+    __tablename__ = "reconciliation_differences"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id"), index=True)
+    session_id: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(24))
+    detail: Mapped[str] = mapped_column(String(300))
+
+
+def as_values(row: Base) -> dict[str, Any]:
+    """A row's columns, by name."""
+    return {column.name: getattr(row, column.name) for column in row.__table__.columns}
