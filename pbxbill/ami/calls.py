@@ -6,7 +6,7 @@ call the trunk's own channel. The paid leg's end is the call's end, whatever bec
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pbxbill.ami.events import (
@@ -98,7 +98,7 @@ class CallBook:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def __iter__(self) -> Iterable[TrackedCall]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[TrackedCall]:
         return iter(list(self._calls.values()))
 
     def get(self, session_id: str) -> TrackedCall | None:

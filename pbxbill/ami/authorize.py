@@ -1,0 +1,236 @@
+"""A FastAGI question becomes an Authorize, its outcome the variables that the dialplan goes on with.
+
+The dialplan asks `agi://HOST:PORT/outbound|inbound|forward,NUMBER,SOURCE,STATE,EXTRA`:
+SOURCE is the address the INVITE came from, STATE the channel's state, EXTRA the account that pays for a
+forwarded leg (set by the inbound question before). Who pays never comes from what a caller sent: the account
+code is the endpoint's own.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import structlog
+
+from pbxbill.ami.announce import Voice
+from pbxbill.ami.calls import CallBook, TrackedCall
+from pbxbill.ami.commands import is_safe, seconds, set_variables
+from pbxbill.ami.engine_port import Engine
+from pbxbill.ami.fastagi import AgiRequest, AgiSession
+from pbxbill.ami.metrics import AsteriskMetrics
+from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
+from pbxbill.charging.hangup import CAUSE_OF_DENIAL, HangupCause
+from pbxbill.clock import SECOND_US, Clock
+from pbxbill.errors import EngineBusy, InputRefused, StoreUnavailable, SwitchError
+from pbxbill.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+LONGEST_RINGING_US = 180 * SECOND_US
+"""How much longer than the granted time the caller's leg may live before the paid leg is answered."""
+
+DENIAL_PLAYS_US = 60 * SECOND_US
+"""The longest a denied caller may listen."""
+
+_DIGITS = re.compile(r"\+?[0-9]{1,32}")
+_SOURCE = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?(?::[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one request asks."""
+
+    request: Authorize
+    channel: str
+    already_up: bool
+
+
+def parse_question(agi: AgiRequest, *, switch: str, now_us: int) -> Question:
+    """The question of a request; InputRefused when it is none of ours."""
+    kind = agi.script
+    if kind not in {"outbound", "inbound", "forward"}:
+        raise InputRefused(f"no such question: {kind[:40]!r}")
+    call_id = agi.fields.get("agi_uniqueid", "")
+    if not call_id or not is_safe(call_id):
+        raise InputRefused(f"no usable agi_uniqueid: {call_id[:40]!r}")
+    number, extra = agi.argument(1), agi.argument(4)
+    caller = agi.fields.get("agi_callerid", "")
+    caller_id = caller if _DIGITS.fullmatch(caller) else ""
+    inbound, forward = kind == "inbound", kind == "forward"
+    if forward and not extra:
+        raise InputRefused("a forwarded leg without the account that pays for it: ask inbound first")
+    own_account = "" if inbound else agi.fields.get("agi_accountcode", "")
+    request = Authorize(
+        session_id=new_id(),
+        switch=switch,
+        call_id=call_id,
+        direction=Direction.INBOUND if inbound else Direction.OUTBOUND,
+        dialled=number,
+        caller=caller[:64],
+        at_us=now_us,
+        account_code=extra if forward else own_account,
+        source_ip="" if forward or inbound else source_address(agi.argument(2)),
+        caller_id="" if forward or inbound else caller_id.removeprefix("+"),
+        did=number if inbound else "",
+    )
+    return Question(request, agi.fields.get("agi_channel", ""), agi.argument(3) == "Up")
+
+
+def source_address(text: str) -> str:
+    """The IP address out of ADDRESS:PORT; empty when it is none."""
+    match = _SOURCE.fullmatch(text) if text.count(":") <= 1 or text.startswith("[") else None
+    candidate = match[1] if match else text
+    try:
+        return str(ip_address(candidate))
+    except ValueError:
+        return ""
+
+
+def granted_variables(granted: Granted, question: Question, say: str, language: str) -> dict[str, str]:
+    """What the dialplan is told of a grant. Two underscores: inherited by the legs that the channel dials."""
+    request = question.request
+    inbound = request.direction is Direction.INBOUND
+    variables = {
+        "__PBXBILL_SESSION": granted.session_id,
+        "__PBXBILL_CALL": request.call_id,
+        "__PBXBILL_GRANTED": seconds(granted.granted_us),
+        "__PBXBILL_DIRECTION": request.direction.value,
+        "PBXBILL_CALLED": granted.called,
+        "CDR(pbxbill_number)": request.dialled if is_safe(request.dialled) else "",
+        "CDR(pbxbill_mode)": "offline" if granted.offline else "online",
+        "CDR(pbxbill_inbound)" if inbound else "CDR(pbxbill_session)": granted.session_id,
+    }
+    if inbound:
+        variables["PBXBILL_PAID"] = granted.session_id
+        variables["PBXBILL_ACCOUNT"] = granted.account_code if is_safe(granted.account_code) else ""
+    if say:
+        variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
+    # The verdict comes last: whatever stops Asterisk half way leaves the call without one.
+    ceiling_us = granted.granted_us + LONGEST_RINGING_US
+    return variables | {"TIMEOUT(absolute)": seconds(ceiling_us), "PBXBILL_VERDICT": "allow"}
+
+
+def denied_variables(cause: HangupCause, say: str, language: str) -> dict[str, str]:
+    """What the dialplan is told of a denial."""
+    variables = {"PBXBILL_CAUSE": str(int(cause)), "TIMEOUT(absolute)": seconds(DENIAL_PLAYS_US)}
+    if say:
+        variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
+    return variables | {"PBXBILL_VERDICT": "deny"}
+
+
+class Authorizer:
+    """Answers the dialplan's questions."""
+
+    def __init__(
+        self,
+        settings: AsteriskSettings,
+        engine: Engine,
+        book: CallBook,
+        voice: Voice,
+        clock: Clock,
+        metrics: AsteriskMetrics,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._book = book
+        self._voice = voice
+        self._clock = clock
+        self._metrics = metrics
+        self.switch_now_us: Callable[[], int] = clock.now_us
+        """Asterisk's clock, as far as it is known."""
+        self.on_granted: Callable[[TrackedCall, Question], None] = lambda _call, _question: None
+        self.on_undelivered: Callable[[TrackedCall], None] = lambda _call: None
+
+    async def answer(self, session: AgiSession) -> None:
+        """One request, from question to verdict."""
+        began_us = self._clock.monotonic_us()
+        try:
+            question = parse_question(
+                session.request, switch=self._settings.name, now_us=self.switch_now_us()
+            )
+        except InputRefused as refused:
+            self._metrics.requests.labels("refused").inc()
+            log.warning("agi_question_refused", reason=str(refused))
+            return
+        outcome = await self._decide(question.request)
+        match outcome:
+            case Granted():
+                await self._grant(session, question, outcome)
+            case Denied():
+                await self._deny(session, question.request, outcome)
+            case _:
+                raise SwitchError(f"the engine answered an authorization with {type(outcome).__name__}")
+        self._metrics.request_seconds.observe((self._clock.monotonic_us() - began_us) / 1_000_000)
+
+    async def _decide(self, request: Authorize) -> Outcome:
+        timeout_s = self._settings.authorize_timeout_s
+        future: Future[Outcome] | None = None
+        try:
+            future = self._engine.submit(request, int(timeout_s * 1000))
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(asyncio.wrap_future(future))
+        except (StoreUnavailable, EngineBusy, TimeoutError) as failure:
+            log.warning("authorize_offline", session=request.session_id, reason=str(failure) or "time-out")
+        outcome = self._engine.authorize_offline(request)
+        if future is not None and isinstance(outcome, Denied):
+            future.add_done_callback(lambda late: self._release_late(late, request))
+        return outcome
+
+    def _release_late(self, late: "Future[Outcome]", request: Authorize) -> None:
+        """A grant that came after the caller was turned away holds money for nobody."""
+        if late.cancelled() or late.exception() is not None or not isinstance(late.result(), Granted):
+            return
+        log.warning("late_grant_released", session=request.session_id)
+        self._engine.submit(Void(request.session_id, request.at_us, int(HangupCause.TEMPORARY_FAILURE)))
+
+    async def _grant(self, session: AgiSession, question: Question, granted: Granted) -> None:
+        request = question.request
+        call = None
+        if not granted.offline:
+            # Before Asterisk hears of it: the first events may come right behind the reply.
+            call = self._book.add(granted, request, question.channel)
+        spoken = self._voice.before_the_call(granted)
+        try:
+            reply = await session.command(
+                *set_variables(granted_variables(granted, question, spoken.playback, spoken.language))
+            )
+            delivered = reply.success
+        except (SwitchError, InputRefused) as failure:
+            log.info("verdict_undelivered", session=granted.session_id, reason=str(failure))
+            delivered = False
+        self._metrics.requests.labels("granted" if delivered else "undelivered").inc()
+        log.info(
+            "call_granted" if delivered else "grant_unused",
+            session=granted.session_id,
+            call_id=request.call_id,
+            account=granted.account_code,
+            destination=granted.destination,
+            granted_us=granted.granted_us,
+            offline=granted.offline,
+        )
+        if call is None:
+            return
+        if delivered:
+            self.on_granted(call, question)
+        else:
+            self.on_undelivered(call)
+
+    async def _deny(self, session: AgiSession, request: Authorize, denied: Denied) -> None:
+        spoken = self._voice.denial(denied)
+        cause = CAUSE_OF_DENIAL[denied.reason]
+        self._metrics.requests.labels(f"denied_{denied.reason}").inc()
+        log.info(
+            "call_denied",
+            session=request.session_id,
+            call_id=request.call_id,
+            reason=denied.reason.value,
+            detail=denied.detail,
+        )
+        try:
+            await session.command(*set_variables(denied_variables(cause, spoken.playback, spoken.language)))
+        except (SwitchError, InputRefused) as failure:
+            log.info("verdict_undelivered", session=request.session_id, reason=str(failure))

@@ -1,0 +1,27 @@
+"""What the daemon needs of the rest of pbxbill, so that its tests can stand in for it."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
+
+
+class Engine(Protocol):
+    """The charging engine, answered from threads of its own."""
+
+    def submit(self, command: Command, timeout_ms: int | None = None) -> Future[Outcome]:
+        """Queue a command; the future has its outcome or StoreUnavailable, EngineBusy."""
+        ...
+
+    def authorize_offline(self, request: Authorize) -> Granted | Denied:
+        """Decide from memory, for when the engine cannot."""
+        ...
+
+
+class News(Protocol):
+    """Tells which wallets changed."""
+
+    def subscribe(self, callback: Callable[[frozenset[int]], None]) -> object:
+        """Call back, from any thread, with the wallets that changed."""
+        ...
