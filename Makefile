@@ -28,7 +28,7 @@ test: .venv/stamp servers ## install what the suite needs, then run all of it (P
 check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/mypy
+	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/unit
 
