@@ -81,18 +81,18 @@ def _scaled(value: Decimal, scale: int) -> int:
     # The digits are shifted as integers: a Decimal context would round beyond its precision.
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or len(digits) + abs(exponent) > 60:
-        raise InputRefused(f"{value} is out of range")
+        raise InputRefused(f"{str(value)[:40]} is out of range")
     shift = exponent + scale
     magnitude = int("".join(map(str, digits)))
     power: int = 10 ** abs(shift)
     if shift < 0:
         magnitude, rest = divmod(magnitude, power)
         if rest:
-            raise InputRefused(f"{value} has more than {scale} digits after the point")
+            raise InputRefused(f"{str(value)[:40]} has more than {scale} digits after the point")
     else:
         magnitude *= power
     if magnitude > MAX_AMOUNT:
-        raise InputRefused(f"{value} is out of range")
+        raise InputRefused(f"{str(value)[:40]} is out of range")
     return -magnitude if sign else magnitude
 
 

@@ -74,14 +74,12 @@ def reference_total(rate: Rate, tariff: Tariff, duration_us: int) -> int:
     if tariff.tax_mode is TaxMode.EXCLUSIVE:
         exact *= 1 + Fraction(tariff.tax_ppm, PPM)
     steps = exact * 10**tariff.unit.scale / tariff.rounding_step
-    match tariff.rounding:
-        case Rounding.HALF_UP:
-            whole = floor(steps + Fraction(1, 2))
-        case Rounding.UP:
-            whole = ceil(steps)
-        case Rounding.DOWN:
-            whole = floor(steps)
-    return whole * tariff.rounding_step
+    whole = {
+        Rounding.HALF_UP: floor(steps + Fraction(1, 2)),
+        Rounding.UP: ceil(steps),
+        Rounding.DOWN: floor(steps),
+    }
+    return whole[tariff.rounding] * tariff.rounding_step
 
 
 @given(rates, tariffs, durations)
