@@ -38,6 +38,8 @@ class Phone:
     port: int = 0
     """Where calls to this phone go (a SippServer); 0: it only calls."""
     language: str = ""
+    open_on_failure: bool = False
+    """Its calls pass while the daemon cannot be reached."""
     context: str = "phones"
     """Or "plain": dials the same numbers without pbxbill."""
 
@@ -67,6 +69,9 @@ CARRIER = Phone("carrier", context="carrier")
 """What inbound calls are placed as."""
 
 
+_OPTIONS = "${PBXBILL_DIAL_OPTIONS}"
+
+
 class PrivateAsterisk:
     """Asterisk in a directory of its own; stop, kill and start keep its ports, configuration and CDR log."""
 
@@ -80,9 +85,10 @@ class PrivateAsterisk:
         install: Path = INSTALL,
         name: str = "pbx1",
         agi_port: int | None = None,
+        variables: Mapping[str, str] | None = None,
         files: Mapping[str, str] | None = None,
     ) -> None:
-        """files: whole configuration files that replace ours, by name ("extensions.conf")."""
+        """variables: the dialplan's globals; files: whole configuration files by their name."""
         if not (install / "bin" / "asterisk").exists():
             raise ServerFailed(f"there is no Asterisk in {install}: `make test` or `make dev` installs it")
         self.phones = (*phones, CARRIER)
@@ -99,6 +105,7 @@ class PrivateAsterisk:
         # The path of the control socket must stay under 108 characters, whatever the directory is.
         self._run = Path(tempfile.mkdtemp(prefix="pbxbill-ast-"))
         self._files = dict(files or {})
+        self._globals = {"PBXBILL_AGI": f"agi://127.0.0.1:{self.agi_port}", **(variables or {})}
         self.directory = directory or self._run
         self._process: ChildProcess | None = None
         self._write_configuration()
@@ -232,33 +239,29 @@ class PrivateAsterisk:
             (self.configuration / name).write_text(text)
 
     def _extensions(self) -> str:
-        lines = ["[globals]", f"PBXBILL_AGI=agi://127.0.0.1:{self.agi_port}"]
-        lines += ["", "[phones]", "exten => _[+0-9].,1,Gosub(pbxbill-authorize,s,1)"]
-        dial = self._dial("${EXTEN}", options="b(pbxbill-paid-leg^s^1)")
-        lines += [f" same => n,{dial}", " same => n,Hangup()"]
-        lines += ["", "[plain]", f"exten => _[+0-9].,1,{self._dial('${EXTEN}')}", " same => n,Hangup()"]
-        lines += ["", "[carrier]"]
+        ask = "Gosub(pbxbill,{},1({}))"
+        lines = ["[general]", "static = yes", "writeprotect = yes"]
+        lines += ["[globals]", *(f"{name} = {value}" for name, value in self._globals.items())]
+        lines += _extension(
+            "phones", "_[+0-9*#].", ask.format("outbound", "${EXTEN}"), self._dial_out("PBXBILL_NUMBER")
+        )
+        lines += _extension("plain", "_[+0-9*#].", "NoOp()", self._dial_out("EXTEN", ""))
         for did in self.dids:
-            lines += [
-                f"exten => {did.number},1,Gosub(pbxbill-inbound,s,1)",
-                f" same => n,{self._deliver(did)}",
-            ]
-            lines += [" same => n,Hangup()"]
+            steps = [ask.format("inbound", "${EXTEN}")]
+            if did.phone:
+                steps += [f"Dial(PJSIP/{did.phone},60,{_OPTIONS})"]
+            if did.forward_to:
+                steps += [ask.format("forward", did.forward_to), self._dial_out("PBXBILL_NUMBER")]
+            lines += _extension("carrier", did.number, *steps)
         return "\n".join([*lines, ""])
 
-    def _dial(self, number: str, options: str = "") -> str:
-        default = next((gateway.name for gateway in self.gateways if not gateway.suffix), "none")
-        chosen = default
+    def _dial_out(self, variable: str, options: str = _OPTIONS) -> str:
+        chosen = next((gateway.name for gateway in self.gateways if not gateway.suffix), "none")
         for gateway in self.gateways:
             if gateway.suffix:
-                test = f'$["${{EXTEN:-{len(gateway.suffix)}}}" = "{gateway.suffix}"]'
+                test = f'$["${{{variable}:-{len(gateway.suffix)}}}" = "{gateway.suffix}"]'
                 chosen = f"${{IF({test}?{gateway.name}:{chosen})}}"
-        return f"Dial(PJSIP/{number}@{chosen},60,{options})"
-
-    def _deliver(self, did: Did) -> str:
-        if did.phone:
-            return f"Dial(PJSIP/{did.phone},60)"
-        return self._dial(did.forward_to)
+        return f"Dial(PJSIP/${{{variable}}}@{chosen},60,{options})"
 
     def __enter__(self) -> Self:
         try:
@@ -279,10 +282,16 @@ class PrivateAsterisk:
         shutil.rmtree(self._run, ignore_errors=True)
 
 
+def _extension(context: str, pattern: str, *steps: str) -> list[str]:
+    first, *others = [*steps, "Hangup(${HANGUPCAUSE})"]
+    return [f"[{context}]", f"exten => {pattern},1,{first}", *(f" same => n,{step}" for step in others)]
+
+
 def _phone(phone: Phone) -> str:
     lines = [f"\n[{phone.name}](loopback)", f"context = {phone.context}", f"aors = {phone.name}"]
     lines += [f'callerid = "{phone.name}" <{phone.name}>'] if phone.context != "carrier" else []
     lines += [f"accountcode = {phone.account_code}"] if phone.account_code else []
+    lines += ["set_var = PBXBILL_FAILURE_POLICY=open"] if phone.open_on_failure else []
     lines += [f"language = {phone.language}"] if phone.language else []
     if phone.password:
         lines += [f"auth = {phone.name}", f"\n[{phone.name}]", "type = auth", "auth_type = userpass"]
