@@ -279,7 +279,9 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
             ],
         )
         levels = [
-            (level.reserved, r.session_id, level.level) for r in state.changed.values() for level in r.levels
+            (level.reserved, session_id, level.level)
+            for session_id in state.relevelled & state.changed.keys()
+            for level in state.changed[session_id].levels
         ]
         if levels:
             table = models.ReservationLevelRow.__table__

@@ -156,6 +156,8 @@ class ChargingState:
     changed_wallets: set[int] = field(default_factory=set)
     opened: dict[str, Reservation] = field(default_factory=dict)
     changed: dict[str, Reservation] = field(default_factory=dict)
+    relevelled: set[str] = field(default_factory=set)
+    """Sessions whose levels hold other amounts than before."""
     steps: list[tuple[str, Verb, int, int, int]] = field(default_factory=list)
     new_entries: list[JournalEntry] = field(default_factory=list)
     new_cdrs: list[RatedCdr] = field(default_factory=list)
@@ -189,6 +191,8 @@ class ChargingState:
                     self._step(reservation, Verb.RESERVE, reservation.requested_us)
                 case ReservationChanged(reservation, verb, at_us):
                     session_id = reservation.session_id
+                    if reservation.levels is not self.reservations[session_id].levels:
+                        self.relevelled.add(session_id)
                     self.reservations[session_id] = reservation
                     (self.opened if session_id in self.opened else self.changed)[session_id] = reservation
                     if verb is not None:

@@ -162,7 +162,8 @@ class PostgresDriver:
                 conninfo,
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+                # Always by index: a plan made while a table was empty would scan it for ever.
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC -c enable_seqscan=off",
                 keepalives_idle=10,
                 prepare_threshold=2,
             )
