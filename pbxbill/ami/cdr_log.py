@@ -1,0 +1,210 @@
+"""Reads the CDR log that dialplan/cdr_custom_pbxbill.conf makes Asterisk write, a piece at a time.
+
+A session can have several rows (a transfer starts a new one): those of one reading are merged, and the paid
+leg's end is the last of its rows. Lines that cannot be used are kept aside beside the log and counted.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from pbxbill.ami.wire import timestamp_us
+from pbxbill.charging.events import Direction
+from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.reconcile import SwitchRecord
+from pbxbill.errors import InputRefused
+from pbxbill.ids import is_id
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = 15
+CHUNK_BYTES = 4 * 1024 * 1024
+MAX_REMEMBERED = 50_000
+
+CAUSE_OF_DISPOSITION = {
+    "ANSWERED": HangupCause.NORMAL_CLEARING,
+    "BUSY": HangupCause.USER_BUSY,
+    "NO ANSWER": HangupCause.NO_ANSWER,
+    "CONGESTION": HangupCause.NO_CIRCUIT,
+    "FAILED": HangupCause.TEMPORARY_FAILURE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    session_id: str
+    inbound_session: str
+    mode: str
+    number: str
+    direction: str
+    call_id: str
+    linked_id: str
+    account_code: str
+    caller: str
+    started_us: int
+    answered_us: int | None
+    ended_us: int
+    disposition: str
+    leg: str
+    leg_answered_us: int | None
+
+
+def parse_rows(line: str) -> list[SwitchRecord]:
+    """The records of one line: none if it is not our business, two for a DID call that is forwarded."""
+    fields = next(csv.reader([line], strict=True))
+    if len(fields) != COLUMNS:
+        raise InputRefused(f"{len(fields)} columns instead of {COLUMNS}")
+    (session_id, inbound, mode, number, direction, call_id, linked_id, account, caller) = fields[:9]
+    started_us, ended_us = timestamp_us(fields[9]), timestamp_us(fields[11])
+    if started_us is None or not ended_us:
+        raise InputRefused("a record without start or end")
+    for identifier in (session_id, inbound):
+        if identifier and not is_id(identifier):
+            raise InputRefused(f"{identifier[:40]!r} is no session")
+    row = _Row(
+        session_id, inbound, mode, number, direction, call_id, linked_id, account, caller,
+        started_us, timestamp_us(fields[10]) or None, ended_us, fields[12], fields[13],
+        timestamp_us(fields[14]) or None,
+    )  # fmt: skip
+    return _records(row)
+
+
+def _records(row: _Row) -> list[SwitchRecord]:
+    records = []
+    base = SwitchRecord(
+        session_id=row.session_id,
+        call_id=row.linked_id or row.call_id,
+        account_code=row.account_code,
+        direction=Direction.OUTBOUND,
+        caller=row.caller,
+        dialled=row.number,
+        started_us=row.started_us,
+        answered_us=row.leg_answered_us,
+        ended_us=row.ended_us,
+        hangup_cause=int(CAUSE_OF_DISPOSITION.get(row.disposition, HangupCause.NORMAL_CLEARING)),
+        paid_leg=row.leg,
+        offline=row.mode in {"offline", "unasked"},
+    )
+    if row.inbound_session:
+        trunk = replace(
+            base,
+            session_id=row.inbound_session,
+            direction=Direction.INBOUND,
+            answered_us=row.answered_us,
+            paid_leg=row.call_id,
+        )
+        records.append(trunk)
+    if row.session_id:
+        records.append(base)
+    elif row.mode == "unasked" and not row.inbound_session:
+        is_inbound = row.direction == "inbound"
+        unasked = replace(base, direction=Direction.INBOUND if is_inbound else Direction.OUTBOUND)
+        if is_inbound:
+            unasked = replace(unasked, answered_us=row.answered_us, paid_leg=row.call_id)
+        records.append(unasked)
+    return records
+
+
+def merge(records: Iterable[SwitchRecord]) -> list[SwitchRecord]:
+    """One record per session: of the paid leg the first answer and the last end, else the whole call."""
+    merged: dict[str, SwitchRecord] = {}
+    for record in records:
+        key = record.session_id or f"unasked {record.call_id} {record.paid_leg}"
+        known = merged.get(key)
+        merged[key] = record if known is None else _merge_two(known, record)
+    return list(merged.values())
+
+
+def _merge_two(one: SwitchRecord, two: SwitchRecord) -> SwitchRecord:
+    answered = [record for record in (one, two) if record.answered_us is not None]
+    if len(answered) == 1:
+        # The row without the paid leg is the caller's own: a denied second attempt, a menu after the call.
+        other = two if answered[0] is one else one
+        return replace(answered[0], started_us=min(answered[0].started_us, other.started_us))
+    first = one if one.started_us <= two.started_us else two
+    last = two if first is one else one
+    moments = [record.answered_us for record in answered if record.answered_us is not None]
+    return replace(
+        first,
+        answered_us=min(moments) if moments else None,
+        ended_us=max(one.ended_us, two.ended_us),
+        hangup_cause=last.hangup_cause,
+    )
+
+
+class CdrLog:
+    """The log file, read onwards from where the last reading stopped."""
+
+    def __init__(
+        self, path: Path, *, backlog_bytes: int, on_bad_line: Callable[[], None] = lambda: None
+    ) -> None:
+        self._path = path
+        self._backlog_bytes = backlog_bytes
+        self._on_bad_line = on_bad_line
+        self._inode: int | None = None
+        self._offset = 0
+        self._recent: dict[str, SwitchRecord] = {}
+
+    def read(self) -> list[SwitchRecord]:
+        """The records written since the last reading, merged; none if the file is not there."""
+        records: list[SwitchRecord] = []
+        try:
+            with self._path.open("rb") as file:
+                for line in self._new_lines(file.fileno()):
+                    records += self._parse(line)
+        except FileNotFoundError:
+            return []
+        fresh = merge(records)
+        for record in fresh:
+            self._remember(record)
+        return fresh
+
+    def of_session(self, session_id: str) -> SwitchRecord | None:
+        """What the log says of a session, as far as it was read."""
+        return self._recent.get(session_id)
+
+    def _remember(self, record: SwitchRecord) -> None:
+        if not record.session_id:
+            return
+        known = self._recent.pop(record.session_id, None)
+        self._recent[record.session_id] = record if known is None else _merge_two(known, record)
+        while len(self._recent) > MAX_REMEMBERED:
+            self._recent.pop(next(iter(self._recent)))
+
+    def _new_lines(self, descriptor: int) -> Iterable[bytes]:
+        status = os.fstat(descriptor)
+        if status.st_ino != self._inode or status.st_size < self._offset:
+            # Another file than last time: it was rotated, or this is the first reading.
+            first = self._inode is None
+            self._inode = status.st_ino
+            self._offset = max(0, status.st_size - self._backlog_bytes) if first else 0
+            if self._offset:
+                self._offset += os.pread(descriptor, CHUNK_BYTES, self._offset).find(b"\n") + 1
+        while True:
+            data = os.pread(descriptor, CHUNK_BYTES, self._offset)
+            end = data.rfind(b"\n") + 1
+            if not end:
+                return  # nothing, or a line that is still being written
+            self._offset += end
+            yield from data[:end].splitlines()
+
+    def _parse(self, line: bytes) -> list[SwitchRecord]:
+        try:
+            return parse_rows(line.decode("utf-8", "replace")) if line.strip() else []
+        except (InputRefused, csv.Error) as refused:
+            self._on_bad_line()
+            log.warning("cdr_line_kept_aside", reason=str(refused))
+            self._keep_aside(line)
+            return []
+
+    def _keep_aside(self, line: bytes) -> None:
+        aside = self._path.with_name(self._path.name + ".refused")
+        try:
+            with aside.open("ab") as file:
+                file.write(line + b"\n")
+        except OSError as failure:
+            log.warning("cdr_line_lost", reason=str(failure), line=line[:500].decode("utf-8", "replace"))

@@ -1,0 +1,76 @@
+"""What is up on the switch now, from one Status action."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pbxbill.ami.events import UP, is_local
+from pbxbill.ami.manager import AmiConnection
+from pbxbill.ami.wire import AmiMessage, timestamp_us
+from pbxbill.charging.reconcile import LiveChannel
+from pbxbill.errors import SwitchError
+from pbxbill.ids import is_id
+
+VARIABLES = "PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_DIRECTION,PBXBILL_ANSWERED,CDR(answer,u)"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel and what the dialplan wrote on it."""
+
+    leg: str
+    name: str
+    up: bool
+    session_id: str
+    """The session it belongs to."""
+    paid: str
+    """The session that pays for it."""
+    call_id: str
+    """The leg that asked."""
+    answered_us: int | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether this is the leg that asked."""
+        return self.leg == self.call_id
+
+
+async def read_channels(connection: AmiConnection) -> list[Channel]:
+    """All channels of the switch."""
+    reply = await connection.action("Status", {"Variables": VARIABLES})
+    if not reply.success:
+        raise SwitchError(f"Status was refused: {reply.message}; the manager user needs write=call,reporting")
+    return [parse_channel(event) for event in reply.events if event.event == "Status"]
+
+
+def parse_channel(message: AmiMessage) -> Channel:
+    """A channel from its Status event."""
+    variables = message.variables
+    leg, name = message.get("uniqueid"), message.get("channel")
+    up = message.get("channelstate") == UP
+    session_id = _id(variables.get("PBXBILL_SESSION", ""))
+    call_id = variables.get("PBXBILL_CALL", "")
+    paid = _id(variables.get("PBXBILL_PAID", ""))
+    inbound = variables.get("PBXBILL_DIRECTION") == "inbound"
+    if not paid and not inbound and session_id and up and leg != call_id and not is_local(name):
+        paid = session_id  # the administrator's Dial lacks our option
+    answered = timestamp_us(variables.get("PBXBILL_ANSWERED", ""))
+    if answered is None and up:
+        answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
+    return Channel(leg, name, up, session_id, paid, call_id, answered if up else None)
+
+
+def live_channels(channels: Iterable[Channel], seen_us: int) -> list[LiveChannel]:
+    """The paid legs, and of calls without one the leg that asked: one entry per session."""
+    found: dict[str, LiveChannel] = {}
+    for channel in channels:
+        if channel.paid and channel.up:
+            answered_us = channel.answered_us if channel.answered_us is not None else seen_us
+            found[channel.paid] = LiveChannel(channel.paid, channel.leg, answered_us, seen_us)
+    for channel in channels:
+        for session_id in {channel.session_id, channel.paid} - {""}:
+            found.setdefault(session_id, LiveChannel(session_id, "", None, seen_us))
+    return list(found.values())
+
+
+def _id(text: str) -> str:
+    return text if is_id(text) else ""
