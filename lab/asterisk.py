@@ -9,13 +9,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, tail
+from lab.site import CARRIER, Did, Gateway, Phone
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 INSTALL = REPOSITORY / ".cache" / "asterisk"
@@ -25,48 +25,6 @@ START_TIMEOUT_S = 30.0
 
 EMPTY_FILES = ("acl", "ccss", "cel", "cdr_manager", "features", "musiconhold", "pjproject", "udptl")
 """Files that Asterisk would complain about if they were missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Phone:
-    """A SIP device of a customer, with the account code that the administrator gave it."""
-
-    name: str
-    account_code: str = ""
-    password: str = ""
-    """Set: the switch asks for it."""
-    port: int = 0
-    """Where calls to this phone go (a SippServer); 0: it only calls."""
-    language: str = ""
-    open_on_failure: bool = False
-    """Its calls pass while the daemon cannot be reached."""
-    context: str = "phones"
-    """Or "plain": dials the same numbers without pbxbill."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A carrier: a SippServer's port."""
-
-    name: str
-    port: int
-    suffix: str = ""
-    """Numbers that end in these digits go here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Did:
-    """A number of ours that the carrier calls (as the phone named "carrier")."""
-
-    number: str
-    phone: str = ""
-    """Rings this phone..."""
-    forward_to: str = ""
-    """... or is forwarded to this outside number, as a second, outbound charge."""
-
-
-CARRIER = Phone("carrier", context="carrier")
-"""What inbound calls are placed as."""
 
 
 _OPTIONS = "${PBXBILL_DIAL_OPTIONS}"
@@ -97,6 +55,8 @@ class PrivateAsterisk:
         self.install = install
         self.name = name
         self.sip_port = free_port()
+        self.carrier_port = self.sip_port
+        """Where carriers send calls to, as the phone named "carrier"."""
         self.ami_port = free_port()
         self.agi_port = agi_port or free_port()
         """Where pbxbill's FastAGI server is expected."""

@@ -9,12 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect
 
-from lab.asterisk import Gateway, Phone, PrivateAsterisk
+from lab.asterisk import PrivateAsterisk
 from lab.ports import free_ports
 from lab.postgres import PrivatePostgres
 from lab.process import ChildProcess, ServerFailed, wait_until
 from lab.redis import PrivateRedis
 from lab.sipp import Answering, Call, Calling, SippCaller, SippServer, place
+from lab.site import Gateway, Phone
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
