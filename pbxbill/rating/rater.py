@@ -7,6 +7,7 @@ The price of a call is computed exactly, as one fraction, and rounded once, on t
     beyond                        max(minimum charge, connection fee + price x billable seconds)
 
 Billable seconds start after the free seconds: one initial increment, then following ones.
+The tax is the part that the rounded total contains, whether prices exclude or include it.
 """
 
 from dataclasses import dataclass

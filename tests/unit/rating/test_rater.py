@@ -74,7 +74,7 @@ def reference_total(rate: Rate, tariff: Tariff, duration_us: int) -> int:
     if tariff.tax_mode is TaxMode.EXCLUSIVE:
         exact *= 1 + Fraction(tariff.tax_ppm, PPM)
     steps = exact * 10**tariff.unit.scale / tariff.rounding_step
-    whole = {
+    whole: dict[Rounding, int] = {
         Rounding.HALF_UP: floor(steps + Fraction(1, 2)),
         Rounding.UP: ceil(steps),
         Rounding.DOWN: floor(steps),
