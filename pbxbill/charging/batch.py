@@ -34,7 +34,7 @@ ENDPOINTS = (
 )
 WALLETS = (
     "SELECT w.id, w.account_id, w.unit, w.ledger_account_id, w.posted, w.reserved, w.credit_limit, "
-    "w.overdraft, w.starved, w.news, "
+    "w.overdraft, w.starved, w.news, w.told_us, "
     "a.code, a.status, a.path, a.parent_id, a.tariff_id, a.inbound_tariff_id, a.language, "
     "a.failure_policy, a.offline_allowance, a.announce_balance, a.announce_minutes, a.announce_warning "
     "FROM wallets w JOIN accounts a ON a.id = w.account_id "
@@ -171,11 +171,11 @@ def _load_endpoints(driver: Driver, requests: Iterable[Authorize], state: Chargi
 
 def _load_wallets(rows: Iterable[Row], state: ChargingState) -> None:
     for row in rows:
-        wallet = Wallet(*(*row[:8], bool(row[8]), row[9]))
+        wallet = Wallet(*(*row[:8], bool(row[8]), *row[9:11]))
         state.wallets[wallet.id] = wallet
         state.wallet_ids[(wallet.account_id, wallet.unit)] = wallet.id
         if wallet.account_id not in state.accounts:
-            state.accounts[wallet.account_id] = charged_account(wallet.account_id, row[10:])
+            state.accounts[wallet.account_id] = charged_account(wallet.account_id, row[11:])
 
 
 def charged_account(account_id: int, row: Row) -> ChargedAccount:
@@ -249,12 +249,18 @@ def write(driver: Driver, state: ChargingState, now_us: int) -> None:
     _write_cdrs(driver, state, now_us)
     if state.changed_wallets:
         wallets = [state.wallets[wallet_id] for wallet_id in sorted(state.changed_wallets)]
+        for wallet_id in state.told:
+            state.wallets[wallet_id].told_us = now_us
         driver.update(
             models.WalletRow.__table__,  # type: ignore[arg-type]
             ("id",),
-            ("posted", "reserved", "credit_limit", "overdraft", "starved", "news"),
-            [(w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.id) for w in wallets],
+            ("posted", "reserved", "credit_limit", "overdraft", "starved", "news", "told_us"),
+            [_wallet_row(w) for w in wallets],
         )
+
+
+def _wallet_row(w: Wallet) -> Row:
+    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.told_us, w.id)
 
 
 def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> None:

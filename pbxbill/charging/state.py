@@ -53,6 +53,7 @@ class Wallet:
     overdraft: int
     starved: bool
     news: int
+    told_us: int
 
     @property
     def available(self) -> int:

@@ -185,6 +185,7 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
         overdraft=0,
         starved=False,
         news=0,
+        told_us=0,
     )
     session.add(wallet)
     session.flush()

@@ -90,6 +90,8 @@ class WalletRow(Base):
     """A live call got less than it asked for: released funds must be made known."""
     news: Mapped[int]
     """Grows whenever live calls of this wallet must be re-timed."""
+    told_us: Mapped[int] = mapped_column(index=True)
+    """When news last grew."""
     __table_args__ = (
         UniqueConstraint("account_id", "unit"),
         CheckConstraint("reserved >= 0", name="reserved"),

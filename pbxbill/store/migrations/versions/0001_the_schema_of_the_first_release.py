@@ -347,6 +347,7 @@ def upgrade() -> None:
         sa.Column("overdraft", sa.BigInteger(), nullable=False),
         sa.Column("starved", sa.Boolean(), nullable=False),
         sa.Column("news", sa.BigInteger(), nullable=False),
+        sa.Column("told_us", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("credit_limit >= 0", name=op.f("ck_wallets_credit_limit")),
         sa.CheckConstraint(
             "posted - reserved + credit_limit + overdraft >= 0", name=op.f("ck_wallets_never_overspent")
@@ -360,10 +361,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wallets")),
         sa.UniqueConstraint("account_id", "unit", name=op.f("uq_wallets_account_id_unit")),
     )
+    with op.batch_alter_table("wallets", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_wallets_told_us"), ["told_us"], unique=False)
 
 
 def downgrade() -> None:
     """Take it back."""
+    with op.batch_alter_table("wallets", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_wallets_told_us"))
+
     op.drop_table("wallets")
     with op.batch_alter_table("rates", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_rates_deck_version_id"))
