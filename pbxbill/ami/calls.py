@@ -105,6 +105,10 @@ class CallBook:
         """The call of a session, while it is tracked."""
         return self._calls.get(session_id)
 
+    def unknown(self, session_id: str) -> bool:
+        """Whether this daemon has never heard of the session."""
+        return session_id not in self._calls and session_id not in self._ended
+
     def add(self, granted: Granted, request: Authorize, channel: str) -> TrackedCall:
         """A call was granted; from now on its events count."""
         call = TrackedCall(LiveCall(granted), request.call_id, request.direction)

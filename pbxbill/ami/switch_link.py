@@ -80,7 +80,7 @@ class SwitchLink:
                 except ConfigurationError as refused:
                     if first:
                         raise
-                    log.error("ami_refused", reason=str(refused), retry_s=self._settings.refused_retry_s)
+                    log.warning("ami_refused", reason=str(refused), retry_s=self._settings.refused_retry_s)
                     wait_s = self._settings.refused_retry_s
                 except SwitchError as gone:
                     log.warning("ami_unreachable", reason=str(gone), retry_s=round(wait_s, 1))
@@ -129,7 +129,7 @@ class SwitchLink:
             async with asyncio.timeout(TAKE_OVER_LIMIT_S):
                 await self._on_up()
         except SwitchError as failure:
-            log.error("take_over_failed", reason=str(failure))
+            log.warning("take_over_failed", reason=str(failure))
         except Exception:
             # The next comparison comes by itself; new calls must not wait for it.
             log.exception("take_over_failed")

@@ -1,0 +1,298 @@
+"""The Asterisk daemon: wires the AMI link, the FastAGI server and the calls they steer to the engine.
+
+    FastAGI question -> Authorizer -> engine -> verdict, TrackedCall in the book
+    AMI event -> CallBook -> LiveCall -> Steering -> timers, hang-ups, commands
+    connection made -> what is up, what the CDR log says -> reconciler -> calls taken up again
+
+run() blocks; stop() may be called from any thread and leaves every timer on the switch armed.
+"""
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from pbxbill.ami.announce import Voice
+from pbxbill.ami.authorize import Authorizer, Question
+from pbxbill.ami.calls import CallBook, TrackedCall
+from pbxbill.ami.cdr_log import CdrLog
+from pbxbill.ami.engine_port import Engine, News, Reconciler, Resumed
+from pbxbill.ami.events import SwitchStopping, parse_event
+from pbxbill.ami.fastagi import AgiServer
+from pbxbill.ami.metrics import AsteriskMetrics
+from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.ami.snapshot import Channel, live_channels, read_channels
+from pbxbill.ami.steering import Steering
+from pbxbill.ami.switch_link import SwitchLink
+from pbxbill.ami.wire import AmiMessage
+from pbxbill.charging.control import LiveCall, Phase
+from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.reconcile import SwitchRecord
+from pbxbill.clock import Clock
+from pbxbill.errors import PbxbillError, SwitchError
+
+log = structlog.get_logger(__name__)
+
+FINISH_S = 5.0
+SOON_S = 0.5
+MISSED_SWEEPS = 2
+
+
+class AsteriskDaemon:
+    """Charges the calls of one Asterisk."""
+
+    def __init__(
+        self,
+        settings: AsteriskSettings,
+        engine: Engine,
+        news: News,
+        reconciler: Reconciler,
+        clock: Clock,
+        metrics: AsteriskMetrics,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._news = news
+        self._reconciler = reconciler
+        self._clock = clock
+        self._metrics = metrics
+        self._book = CallBook()
+        self._cdr_log = (
+            CdrLog(
+                settings.cdr_file,
+                backlog_bytes=settings.cdr_backlog_bytes,
+                on_bad_line=metrics.bad_cdr_lines.inc,
+            )
+            if settings.cdr_file is not None
+            else None
+        )
+        self._link = SwitchLink(settings, metrics, clock, on_event=self._on_event, on_up=self._take_over)
+        voice = Voice(settings.sounds_dir, settings.prompt_prefix, metrics.missing_words.inc)
+        self._steering = Steering(
+            settings,
+            engine=engine,
+            book=self._book,
+            link=self._link,
+            voice=voice,
+            clock=clock,
+            metrics=metrics,
+        )
+        self._steering.look_again = self._look_soon
+        if self._cdr_log is not None:
+            self._steering.record_of = self._cdr_log.of_session
+        self._authorizer = Authorizer(settings, engine, self._book, voice, clock, metrics)
+        self._authorizer.switch_now_us = self._link.switch_now_us
+        self._authorizer.on_granted = self._on_granted
+        self._authorizer.on_undelivered = self._on_undelivered
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._sweep_now = asyncio.Event()
+        self._stop_asked = False
+        self._reading = asyncio.Lock()
+        self._offline: list[SwitchRecord] = []
+        """Calls nobody could authorize, on their way to the reconciler."""
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="ami")
+
+    def run(self) -> None:
+        """Serve until stop(). ConfigurationError: the secret is refused or the FastAGI port is taken."""
+        asyncio.run(self._main())
+
+    def stop(self) -> None:
+        """End run() soon, in order; from any thread."""
+        self._stop_asked = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._stop_asked:
+            return
+        server = AgiServer(
+            self._authorizer.answer,
+            connections=self._settings.agi_connections,
+            read_timeout_s=self._settings.agi_read_timeout_s,
+        )
+        await server.start(self._settings.agi_host, self._settings.agi_port)
+        self._news.subscribe(self._on_news)
+        link = asyncio.create_task(self._link.run())
+        work = [
+            link,
+            asyncio.create_task(self._sweep_always()),
+            asyncio.create_task(self._read_cdrs_always()),
+        ]
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({link, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if link.done():
+                link.result()  # ConfigurationError: the administrator must act
+        finally:
+            await server.stop()
+            await self._steering.finish(FINISH_S)
+            for task in [*work, stop]:
+                task.cancel()
+            await asyncio.gather(*work, stop, return_exceptions=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            log.info("asterisk_daemon_stopped", calls_left=len(self._book))
+
+    # --- what comes in ------------------------------------------------------------------------
+
+    def _on_event(self, message: AmiMessage) -> None:
+        event = parse_event(message)
+        if event is None:
+            return
+        if isinstance(event, SwitchStopping):
+            log.warning("asterisk_stops")
+        steps = self._book.handle(
+            event, now_us=self._clock.monotonic_us(), switch_now_us=self._link.switch_now_us()
+        )
+        self._steering.take(steps)
+
+    def _on_granted(self, call: TrackedCall, question: Question) -> None:
+        self._metrics.live_calls.set(len(self._book))
+        if call.inbound and question.already_up:
+            now_us, switch_us = self._clock.monotonic_us(), self._link.switch_now_us()
+            actions = call.live.answered(
+                answered_us=switch_us, paid_leg=call.call_id, elapsed_us=0, now_us=now_us
+            )
+            self._steering.do(call, actions)
+
+    def _on_undelivered(self, call: TrackedCall) -> None:
+        if call.live.phase is Phase.SETUP:
+            actions = call.live.ended(
+                answered_us=None,
+                ended_us=self._link.switch_now_us(),
+                hangup_cause=int(HangupCause.NORMAL_CLEARING),
+            )
+            self._steering.do(call, actions)
+
+    def _on_news(self, wallet_ids: frozenset[int]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody needs the news
+                self._loop.call_soon_threadsafe(self._on_wallets, wallet_ids)
+
+    def _on_wallets(self, wallet_ids: frozenset[int]) -> None:
+        for call in self._book.with_wallets(wallet_ids):
+            self._steering.do(call, call.live.wallet_changed(self._clock.monotonic_us()))
+
+    # --- comparing with the switch --------------------------------------------------------------
+
+    async def _take_over(self) -> None:
+        channels = await read_channels(self._link.actions)
+        records = await self._read_cdr_log()
+        await self._reconcile(channels, records)
+        self._compare(channels, sure=True)
+        self._steering.rearm_all()
+
+    async def _reconcile(self, channels: list[Channel], records: list[SwitchRecord]) -> None:
+        seen_us = self._link.switch_now_us()
+        live = live_channels(channels, seen_us)
+        resumed = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._reconciler.reconcile, self._settings.name, live, records, seen_us
+        )
+        for one in resumed:
+            if self._book.get(one.granted.session_id) is None:
+                self._adopt(one, channels)
+        self._metrics.live_calls.set(len(self._book))
+
+    def _adopt(self, resumed: Resumed, channels: list[Channel]) -> None:
+        session_id = resumed.granted.session_id
+        call = TrackedCall(LiveCall(resumed.granted), resumed.call_id, resumed.direction)
+        for channel in channels:
+            if session_id in {channel.session_id, channel.paid}:
+                call.legs[channel.leg] = channel.name
+        call.caller_alive = any(channel.leg == resumed.call_id for channel in channels)
+        self._book.adopt(call)
+        log.info("call_taken_up", session=session_id, legs=list(call.legs))
+
+    def _compare(self, channels: list[Channel], *, sure: bool = False) -> None:
+        """Give calls what their lost events would have told; sure: the connection was down meanwhile."""
+        present = {channel.leg for channel in channels}
+        paid = {channel.paid: channel for channel in channels if channel.paid and channel.up}
+        for call in self._book:
+            if call.live.phase is Phase.ENDED:
+                continue
+            call.caller_alive = call.caller_alive and call.call_id in present
+            leg = paid.get(call.live.session_id)
+            if call.live.answered_us is None and leg is not None and leg.answered_us is not None:
+                self._found_answered(call, leg, leg.answered_us)
+            legs = [call.live.paid_leg] if call.live.paid_leg else [call.call_id, *call.legs]
+            if present.isdisjoint(legs):
+                call.missed += 1
+                if sure or call.missed >= MISSED_SWEEPS:
+                    self._steering.gone(call)
+            else:
+                call.missed = 0
+
+    def _found_answered(self, call: TrackedCall, leg: Channel, answered_us: int) -> None:
+        call.legs.setdefault(leg.leg, leg.name)
+        self._book.adopt(call)
+        actions = call.live.answered(
+            answered_us=answered_us,
+            paid_leg=leg.leg,
+            elapsed_us=max(0, self._link.switch_now_us() - answered_us),
+            now_us=self._clock.monotonic_us(),
+        )
+        self._steering.do(call, actions)
+
+    def _look_soon(self) -> None:
+        if self._loop is not None:
+            self._loop.call_later(SOON_S, self._sweep_now.set)
+
+    async def _sweep_always(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.sweep_interval_s):
+                    await self._sweep_now.wait()
+            self._sweep_now.clear()
+            try:
+                await self._sweep()
+            except SwitchError as failure:
+                log.info("sweep_skipped", reason=str(failure))
+            except Exception:
+                # The sweep repairs what others missed; it has to come round again.
+                log.exception("sweep_failed")
+
+    async def _sweep(self) -> None:
+        channels = await read_channels(self._link.actions)
+        await self._read_cdr_log()  # what it says of a call that is gone counts more than an estimate
+        sessions = {name for channel in channels for name in (channel.session_id, channel.paid) if name}
+        if any(self._book.unknown(session_id) for session_id in sessions):
+            await self._reconcile(channels, [])
+        self._compare(channels)
+
+    # --- the CDR log ----------------------------------------------------------------------------
+
+    async def _read_cdr_log(self) -> list[SwitchRecord]:
+        if self._cdr_log is None:
+            return []
+        async with self._reading:
+            records = await asyncio.get_running_loop().run_in_executor(self._threads, self._cdr_log.read)
+        self._offline += [record for record in records if record.offline]
+        return records
+
+    async def _read_cdrs_always(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.cdr_interval_s)
+            try:
+                await self._read_cdr_log()
+                await self._settle_offline()
+            except (PbxbillError, OSError) as failure:
+                log.warning("offline_calls_wait", count=len(self._offline), reason=str(failure))
+            except Exception:
+                # They stay in the log and are offered again at the next start.
+                log.exception("offline_calls_failed")
+                self._offline.clear()
+
+    async def _settle_offline(self) -> None:
+        batch, self._offline = self._offline, []
+        if not batch:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._reconciler.settle_offline, self._settings.name, batch
+            )
+        except (PbxbillError, OSError):
+            self._offline = batch + self._offline
+            raise
