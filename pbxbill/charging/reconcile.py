@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import structlog
+
 from pbxbill.charging.batch import read_reservations
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
@@ -23,7 +25,7 @@ from pbxbill.charging.events import (
     Void,
 )
 from pbxbill.clock import SECOND_US, Clock
-from pbxbill.errors import check
+from pbxbill.ids import is_id
 from pbxbill.ledger.reservation import Reservation, ReservationState
 from pbxbill.store import models
 from pbxbill.store.driver import Driver
@@ -42,10 +44,13 @@ LOOK_BACK_US = 600 * SECOND_US
 
 COMMAND_TIMEOUT_MS = 30_000
 
+_log = structlog.get_logger()
+
 OPEN_SESSIONS = (
     "SELECT session_id FROM reservations WHERE state IN ('reserved', 'answered') AND switch {any_text}"
 )
 LAST_RUN = "SELECT MAX(at_us) FROM reconciliations WHERE switch {any_text}"
+REPORTED = "SELECT session_id, kind FROM reconciliation_differences WHERE session_id {any_text}"
 CDR_TIMES = "SELECT session_id, answered_us, ended_us, evidence FROM cdrs WHERE session_id {any_text}"
 
 
@@ -271,15 +276,18 @@ class Reconciler:
     def _keep(self, driver: Driver, switch: str, at_us: int, found: Reconciliation) -> None:
         driver.begin()
         counts = (found.open_count, found.live_count, found.record_count)
-        columns = ("switch", "at_us", "open_count", "live_count", "record_count")
+        columns: tuple[str, ...] = ("switch", "at_us", "open_count", "live_count", "record_count")
         driver.insert(models.ReconciliationRow.__table__, columns, [(switch, at_us, *counts)])  # type: ignore[arg-type]
         ((run_id,),) = driver.select("SELECT MAX(id) FROM reconciliations WHERE switch {any_text}", [switch])
-        if found.differences:
-            driver.insert(
-                models.DifferenceRow.__table__,  # type: ignore[arg-type]
-                ("reconciliation_id", "session_id", "kind", "detail"),
-                [(run_id, d.session_id, d.kind, d.detail[:300]) for d in found.differences],
-            )
+        reported = set(driver.select(REPORTED, [d.session_id for d in found.differences]))
+        rows = [
+            (run_id, d.session_id, d.kind, d.detail[:300])
+            for d in found.differences
+            if (d.session_id, d.kind) not in reported  # the look-back reads records of earlier runs again
+        ]
+        if rows:
+            columns = ("reconciliation_id", "session_id", "kind", "detail")
+            driver.insert(models.DifferenceRow.__table__, columns, rows)  # type: ignore[arg-type]
         driver.commit()
 
 
@@ -293,7 +301,9 @@ def _by_session(switch: str, records: Iterable[SwitchRecord]) -> dict[str, Switc
                 continue  # a call that pbxbill has nothing to do with
             name = f"{switch}/{record.call_id}/{record.paid_leg}".encode()
             session_id = hashlib.blake2b(name, digest_size=16).hexdigest()
-        check(len(session_id) <= 32, f"session id {session_id!r} is not ours")
+        if not is_id(session_id):
+            _log.warning("record_with_foreign_session", switch=switch, session_id=session_id[:64])
+            continue
         present = chosen.get(session_id)
         if present is None or (present.answered_us is None and record.answered_us is not None):
             chosen[session_id] = record

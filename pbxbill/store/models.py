@@ -380,7 +380,7 @@ class DifferenceRow(Base):
     __tablename__ = "reconciliation_differences"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     reconciliation_id: Mapped[int] = mapped_column(ForeignKey("reconciliations.id"), index=True)
-    session_id: Mapped[str] = mapped_column(String(32))
+    session_id: Mapped[str] = mapped_column(String(32), index=True)
     kind: Mapped[str] = mapped_column(String(24))
     detail: Mapped[str] = mapped_column(String(300))
 

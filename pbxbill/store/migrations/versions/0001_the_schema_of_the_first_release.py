@@ -243,6 +243,9 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_reconciliation_differences_reconciliation_id"), ["reconciliation_id"], unique=False
         )
+        batch_op.create_index(
+            batch_op.f("ix_reconciliation_differences_session_id"), ["session_id"], unique=False
+        )
 
     op.create_table(
         "deck_versions",
@@ -383,6 +386,7 @@ def downgrade() -> None:
     op.drop_table("endpoints")
     op.drop_table("deck_versions")
     with op.batch_alter_table("reconciliation_differences", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reconciliation_differences_session_id"))
         batch_op.drop_index(batch_op.f("ix_reconciliation_differences_reconciliation_id"))
 
     op.drop_table("reconciliation_differences")
