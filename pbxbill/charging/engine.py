@@ -76,7 +76,8 @@ class ChargingEngine:
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         for pending in self._take_all():
             pending.future.set_exception(EngineBusy("the charging engine stopped before this command's turn"))
 
@@ -99,7 +100,10 @@ class ChargingEngine:
 
     def execute(self, command: Command, timeout_ms: int = 10_000) -> Outcome:
         """submit() and wait for the outcome."""
-        return self.submit(command, timeout_ms).result(timeout=timeout_ms // 1000 + 5)
+        try:
+            return self.submit(command, timeout_ms).result(timeout=timeout_ms // 1000 + 5)
+        except TimeoutError:
+            raise EngineBusy(f"{type(command).__name__} was not answered in {timeout_ms} ms") from None
 
     def authorize_offline(self, request: Authorize) -> Granted | Denied:
         """Decide from memory while the database is away: accounts whose failure policy is open may pass."""

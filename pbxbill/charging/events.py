@@ -58,6 +58,8 @@ class CommandOrigin(StrEnum):
     API = "api"
 
 
+_KEPT = {"caller": 64, "dialled": 64, "call_id": 128}
+
 # --- commands ---------------------------------------------------------------------------------
 
 
@@ -81,6 +83,13 @@ class Authorize:
     source_ip: str = ""
     caller_id: str = ""
     did: str = ""
+
+    def __post_init__(self) -> None:
+        # What a caller sent may be of any length; it is kept as far as a record holds it.
+        for name, longest in _KEPT.items():
+            value = getattr(self, name)
+            if len(value) > longest or "\0" in value:
+                object.__setattr__(self, name, value.replace("\0", "")[:longest])
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,12 @@ def _collect(
         tell = wallet.starved and reserved > taken
         effects.append(
             WalletMoved(
-                wallet.id, posted=-taken, reserved=-reserved, starved=False if tell else None, tell=tell
+                wallet.id,
+                posted=-taken,
+                reserved=-reserved,
+                starved=False if tell else None,
+                tell=tell,
+                overdraw=failure_policy == FailurePolicy.OPEN,
             )
         )
         charges.append(

@@ -104,6 +104,8 @@ class WalletMoved:
     starved: bool | None = None
     tell: bool = False
     """Live calls of the wallet must be re-timed."""
+    overdraw: bool = False
+    """May go below the floor: a call that passed under failure policy open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class ChargingState:
 
     def _move(self, effect: WalletMoved) -> None:
         wallet = self.wallets[effect.wallet_id]
+        floor = min(0, wallet.available)
         wallet.posted += effect.posted
         wallet.reserved += effect.reserved
         wallet.credit_limit += effect.credit_limit
@@ -217,6 +220,7 @@ class ChargingState:
             wallet.news += 1
             self.told.add(wallet.id)
         wallet.overdraft = max(0, -wallet.available)
+        check(wallet.available >= floor or effect.overdraw, f"wallet {wallet.id} would be overspent")
         check(wallet.reserved >= 0, f"wallet {wallet.id} would release more than it reserved")
         self.changed_wallets.add(wallet.id)
 
