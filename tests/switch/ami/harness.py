@@ -1,0 +1,273 @@
+"""An engine of a few lines, and the daemon in a thread: what the tests of this folder run against Asterisk."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from pbxbill.ami.daemon import AsteriskDaemon
+from pbxbill.ami.engine_port import Resumed
+from pbxbill.ami.metrics import AsteriskMetrics
+from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.charging.events import (
+    Announcement,
+    Answer,
+    Answered,
+    Authorize,
+    Closed,
+    Denied,
+    DenialReason,
+    Extend,
+    Extended,
+    FailurePolicy,
+    Granted,
+    Outcome,
+    Settle,
+    Settled,
+    UnknownSession,
+    Void,
+    Voided,
+)
+from pbxbill.charging.reconcile import LiveChannel, SwitchRecord
+from pbxbill.clock import SECOND_US, SystemClock
+from pbxbill.errors import StoreUnavailable
+from pbxbill.money import Unit
+
+SECONDS = Unit("SEC", scale=6, digits=0)
+QUIET = Announcement()
+
+
+@dataclass
+class Purse:
+    """An account that owns talking time."""
+
+    funds_us: int
+    slice_us: int = 60 * SECOND_US
+    announcement: Announcement = QUIET
+    failure_policy: FailurePolicy = FailurePolicy.CLOSED
+
+
+@dataclass
+class _Session:
+    granted: Granted
+    request: Authorize
+    granted_us: int
+    answered_us: int | None = None
+    closed: Outcome | None = None
+
+
+@dataclass
+class SimpleEngine:
+    """Charges time for time; keeps every command it was given."""
+
+    purses: dict[str, Purse]
+    dids: dict[str, str] = field(default_factory=dict)
+    """DID to account code."""
+    commands: list[Any] = field(default_factory=list)
+    sessions: dict[str, _Session] = field(default_factory=dict)
+    down: bool = False
+    mute: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def submit(self, command: Any, timeout_ms: int | None = None) -> Future[Outcome]:
+        if self.mute:
+            return Future()
+        return self.pool.submit(self._do, command)
+
+    def authorize_offline(self, request: Authorize) -> Granted | Denied:
+        purse = self.purses.get(request.account_code)
+        if purse is None or purse.failure_policy is FailurePolicy.CLOSED:
+            return Denied(request.session_id, DenialReason.SERVICE_UNAVAILABLE)
+        return self._granted(request, purse, 10 * SECOND_US, offline=True)
+
+    def of(self, kind: type) -> list[Any]:
+        """The commands of a kind, as they came."""
+        return [command for command in self.commands if isinstance(command, kind)]
+
+    def wait_for(self, kind: type, count: int = 1, timeout_s: float = 15) -> list[Any]:
+        """Wait until so many commands of a kind were carried out."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: len(self.of(kind)) >= count, timeout_s)
+        assert done, f"{count} {kind.__name__} did not come; there are {self.commands}"
+        return self.of(kind)
+
+    def _do(self, command: Any) -> Outcome:
+        if self.down:
+            raise StoreUnavailable("the database is away")
+        try:
+            return self._decide(command)
+        finally:
+            with self.changed:
+                self.commands.append(command)
+                self.changed.notify_all()
+
+    def _decide(self, command: Any) -> Outcome:  # noqa: C901  # one line per command
+        if isinstance(command, Authorize):
+            return self._authorize(command)
+        session = self.sessions.get(command.session_id)
+        if session is None:
+            return UnknownSession(command.session_id)
+        purse = self.purses[session.granted.account_code]
+        match command:
+            case _ if session.closed is not None:
+                return session.closed if isinstance(command, Settle | Void) else Closed(command.session_id)
+            case Answer(answered_us=answered_us):
+                session.answered_us = answered_us
+                final = purse.funds_us <= session.granted_us
+                return Answered(command.session_id, session.granted_us, final, answered_us + session.granted_us)
+            case Extend(want_us=want_us):
+                session.granted_us = min(purse.funds_us, max(want_us, session.granted_us))
+                final = session.granted_us == purse.funds_us
+                return Extended(command.session_id, session.granted_us, final, purse.funds_us)
+            case Settle(answered_us=int(answered_us), ended_us=ended_us):
+                talked_us = ended_us - answered_us
+                purse.funds_us -= talked_us
+                session.closed = Settled(command.session_id, 1, SECONDS, talked_us, talked_us, 0, purse.funds_us)
+                return session.closed
+            case _:
+                session.closed = Voided(command.session_id)
+                return session.closed
+
+    def _authorize(self, request: Authorize) -> Outcome:
+        code = self.dids.get(request.did, "") if request.did else request.account_code
+        purse = self.purses.get(code)
+        if purse is None:
+            return Denied(request.session_id, DenialReason.USER_UNKNOWN)
+        if request.dialled.startswith("999"):
+            return Denied(request.session_id, DenialReason.RATING_FAILED, purse.announcement)
+        if purse.funds_us <= 0:
+            return Denied(request.session_id, DenialReason.CREDIT_LIMIT_REACHED, purse.announcement)
+        granted = self._granted(request, purse, min(purse.slice_us, purse.funds_us), code=code)
+        self.sessions[request.session_id] = _Session(granted, request, granted.granted_us)
+        return granted
+
+    def _granted(
+        self, request: Authorize, purse: Purse, granted_us: int, *, code: str = "", offline: bool = False
+    ) -> Granted:
+        return Granted(
+            session_id=request.session_id,
+            account_id=1,
+            account_code=code or request.account_code,
+            destination="test",
+            called=request.dialled.lstrip("+"),
+            unit=SECONDS,
+            available=purse.funds_us,
+            affordable_us=purse.funds_us,
+            granted_us=granted_us,
+            final=granted_us >= purse.funds_us,
+            slice_us=purse.slice_us,
+            renew_before_us=purse.slice_us // 4,
+            max_call_us=7200 * SECOND_US,
+            announcement=purse.announcement,
+            failure_policy=purse.failure_policy,
+            wallet_ids=(1,),
+            offline=offline,
+        )
+
+
+@dataclass
+class LocalNews:
+    """Wallet news of this process."""
+
+    callbacks: list[Callable[[frozenset[int]], None]] = field(default_factory=list)
+
+    def subscribe(self, callback: Callable[[frozenset[int]], None]) -> None:
+        self.callbacks.append(callback)
+
+    def tell(self) -> None:
+        """Wallet 1 changed."""
+        for callback in self.callbacks:
+            callback(frozenset({1}))
+
+
+@dataclass
+class SimpleReconciler:
+    """Keeps what it was given; takes up again what the engine still has open."""
+
+    engine: SimpleEngine
+    channels: list[list[LiveChannel]] = field(default_factory=list)
+    records: list[SwitchRecord] = field(default_factory=list)
+    offline: list[SwitchRecord] = field(default_factory=list)
+    called: threading.Event = field(default_factory=threading.Event)
+
+    def reconcile(
+        self, switch: str, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], now_us: int
+    ) -> Sequence[Resumed]:
+        self.channels.append(list(channels))
+        self.records += records
+        open_sessions = [self.engine.sessions.get(channel.session_id) for channel in channels]
+        self.called.set()
+        return [
+            Resumed(session.granted, session.request.call_id, session.request.direction)
+            for session in open_sessions
+            if session is not None and session.closed is None
+        ]
+
+    def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
+        self.offline += records
+
+
+@dataclass
+class RunningDaemon:
+    """A daemon in a thread and what it was given."""
+
+    daemon: AsteriskDaemon
+    thread: threading.Thread
+    engine: SimpleEngine
+    news: LocalNews
+    reconciler: SimpleReconciler
+    registry: CollectorRegistry
+    failure: list[BaseException] = field(default_factory=list)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def wait_connected(self, timeout_s: float = 10) -> None:
+        wait_until(lambda: self.metric("pbxbill_ami_connected") == 1, timeout_s, "the AMI connection")
+        assert self.reconciler.called.wait(timeout_s)
+
+    def stop(self) -> None:
+        self.daemon.stop()
+        self.thread.join(15)
+        assert not self.thread.is_alive(), "the daemon did not stop"
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Look every few milliseconds until it holds."""
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, f"{what}: not within {timeout_s} s"
+        time.sleep(0.005)
+
+
+@contextmanager
+def running_daemon(
+    settings: AsteriskSettings, engine: SimpleEngine, *, wait: bool = True
+) -> Iterator[RunningDaemon]:
+    """The daemon, connected (wait) and stopped at the end."""
+    registry = CollectorRegistry()
+    news, reconciler = LocalNews(), SimpleReconciler(engine)
+    daemon = AsteriskDaemon(settings, engine, news, reconciler, SystemClock(), AsteriskMetrics(registry))
+    failure: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            daemon.run()
+        except BaseException as fault:  # noqa: BLE001  # told to the test below
+            failure.append(fault)
+
+    thread = threading.Thread(target=serve, name="daemon")
+    thread.start()
+    running = RunningDaemon(daemon, thread, engine, news, reconciler, registry, failure)
+    try:
+        if wait:
+            running.wait_connected()
+        yield running
+    finally:
+        running.stop()
