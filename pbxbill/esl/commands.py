@@ -25,7 +25,7 @@ def timer_seconds(remaining_us: int) -> int:
 
 
 def answer_timer(granted_us: int) -> str:
-    """execute_on_answer's application: armed at the answer, without a round trip."""
+    """ON_ANSWER's application: armed at the answer, without a round trip."""
     return f"sched_hangup +{timer_seconds(granted_us)} {MONEY_ENDED.lower()}"
 
 
@@ -79,7 +79,7 @@ class SwitchCommands:
     @staticmethod
     def _done(answer: str) -> bool:
         answer = answer.strip()
-        if answer.startswith("-ERR") or answer.startswith("-USAGE"):
+        if answer.startswith(("-ERR", "-USAGE")):
             if answer == GONE or "no such" in answer.lower() or "cannot locate session" in answer.lower():
                 return False
             raise SwitchError(f"the switch answered {answer[:100]!r}")

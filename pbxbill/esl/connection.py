@@ -127,18 +127,12 @@ class SafeProtocol(ESLProtocol):
         """One command of one line, and its reply."""
         return self.exchange([[single_line(data)]])[0]
 
-    def call_command(
-        self,
-        app_name: str,
-        app_args: str | None = None,
-        block: bool = False,
-        response_timeout: float | None = None,
-    ) -> Message:
-        """Queue an application on an outbound session's channel; block is not used here."""
-        return self.execute(app_name, app_args or "")
+    def call_command(self, app_name: str, app_args: str = "") -> Message:
+        """greenswitch's name for execute()."""
+        return self.execute(app_name, app_args)
 
     def execute(self, app: str, argument: str = "", execution_id: str = "") -> Message:
-        """Queue an application behind those queued before; its CHANNEL_EXECUTE_COMPLETE names execution_id."""
+        """Queue an application behind the earlier ones; its CHANNEL_EXECUTE_COMPLETE names execution_id."""
         lines = ["sendmsg", "call-command: execute", f"execute-app-name: {app}"]
         if argument:
             lines.append(f"execute-app-arg: {argument}")

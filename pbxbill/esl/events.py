@@ -3,13 +3,15 @@
 Which call a leg belongs to stands in channel variables that only pbxbill and its dialplan set:
 
 - `pbxbill_session` (exported): the charged call; on the caller's channel and on every channel it dials.
-- `pbxbill_caller` (exported): the channel that was authorized. Any other channel of the session may be the paid leg.
+- `pbxbill_caller` (exported): the channel that was authorized. Any other channel of the session may be
+  the paid leg.
 - `pbxbill_leg_session` (never exported): the session that this very channel is the paid leg of: a call to
   a DID, or a paid leg that was itself sent to dial on.
-- `pbxbill_account`, `pbxbill_dialled` (exported): for the CDR log, and for calls that the channel places later.
+- `pbxbill_account`, `pbxbill_dialled` (exported): for the CDR log, and for calls placed later on the channel.
 - `pbxbill_offline` (exported): the call passed while nobody could be asked.
 
-No SIP header can become a variable of these names: FreeSWITCH puts `sip_h_` and the like before what callers send.
+No SIP header can become a variable of these names: FreeSWITCH puts `sip_h_` and the like before what
+callers send.
 """
 
 import re
@@ -19,6 +21,9 @@ from pbxbill.errors import InputRefused
 from pbxbill.esl.causes import cause_number
 from pbxbill.esl.wire import Event, Headers
 from pbxbill.ids import is_id
+
+ON_ANSWER = "execute_on_answer_pbxbill"
+"""FreeSWITCH runs every variable that begins with execute_on_answer: this name overwrites nobody's own."""
 
 SUBSCRIPTION = ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE", "HEARTBEAT")
 """Narrow on purpose: a switch queues events for its slowest reader, and stops when the queue is full."""
@@ -61,7 +66,7 @@ class LegAnswered:
     seen_us: int
     """The switch's clock when it said so."""
     armed: bool
-    """execute_on_answer has armed a timer on it."""
+    """ON_ANSWER has armed a timer on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ def answered(headers: Headers) -> LegAnswered | None:
         answered_us = seen_us
     if not answered_us:
         return None
-    armed = headers.variable("execute_on_answer").startswith("sched_hangup ")
+    armed = headers.variable(ON_ANSWER).startswith("sched_hangup ")
     return LegAnswered(leg, answered_us, max(seen_us, answered_us), armed)
 
 

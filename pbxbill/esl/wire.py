@@ -129,8 +129,7 @@ class Framer:
         head, body = self._head, bytes(self._buffer[: self._missing])
         del self._buffer[: self._missing]
         self._head, self._missing = None, 0
-        assert head is not None  # noqa: S101  narrows the type; _read_head has just set it
-        return Message(head, body)
+        return Message(head, body) if head is not None else None
 
     def _read_head(self) -> bool:
         """Take one header block off the buffer, if it is complete."""

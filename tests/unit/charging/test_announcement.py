@@ -31,7 +31,7 @@ def heard(tokens: list[Token]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("n", "english", "french", "spanish"),
+    "n,english,french,spanish",
     [
         (0, "0", "0", "0"),
         (1, "1", "1", "1"),
@@ -84,7 +84,7 @@ def test_a_number_beyond_the_words_is_capped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "unit", "english", "french", "spanish"),
+    "amount,unit,english,french,spanish",
     [
         (0, EUR, "0 euros", "0 euro", "0 euros"),
         (1_000_000, EUR, "1 euro", "1 euro", "1s euro"),
@@ -114,7 +114,7 @@ def test_money(amount: int, unit: Unit, english: str, french: str, spanish: str)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "english", "french", "spanish"),
+    "seconds,english,french,spanish",
     [
         (-3, "0 seconds", "0 second", "0 seconds"),
         (1, "1 second", "1f second", "1s second"),

@@ -1,0 +1,346 @@
+"""The FreeSWITCH daemon: one event loop in one thread, between one switch and the charging engine.
+
+Two connections to the switch: events come on one and nothing is ever sent on it after the subscription;
+commands go over the other. When either ends both are closed and made anew, and the switch is compared with
+the database again, because events are not replayed.
+"""
+
+import threading
+
+import gevent
+import structlog
+from gevent.event import Event as Flag
+
+from pbxbill.charging.control import LiveCall, Phase, SetDeadline
+from pbxbill.charging.events import Evidence, Granted
+from pbxbill.clock import SECOND_US, Clock
+from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
+from pbxbill.esl.announce import Announcer
+from pbxbill.esl.calls import CallBook, TrackedCall, Unknown
+from pbxbill.esl.cdr_log import CdrLog, CdrReading
+from pbxbill.esl.commands import SwitchCommands
+from pbxbill.esl.conductor import Conductor
+from pbxbill.esl.connection import EslConnection
+from pbxbill.esl.events import SUBSCRIPTION, Heartbeat, LegAnswered, LegEnded, parse_event
+from pbxbill.esl.mailbox import EngineDoor, Mailbox
+from pbxbill.esl.metrics import EslMetrics
+from pbxbill.esl.outbound import AuthorizationDesk
+from pbxbill.esl.ports import Engine, News, Reconciler
+from pbxbill.esl.settings import FreeSwitchSettings
+from pbxbill.esl.snapshot import Found, live_channels, look, look_at
+from pbxbill.esl.wire import Event
+
+log = structlog.get_logger(__name__)
+
+AUDIT_S = 60
+SYNCHRONISE_RETRY_S = 2
+STOP_WAIT_S = 2
+
+
+class FreeSwitchDaemon:
+    """Authorizes, meters and ends the charged calls of one FreeSWITCH."""
+
+    def __init__(
+        self,
+        settings: FreeSwitchSettings,
+        engine: Engine,
+        news: News,
+        reconciler: Reconciler,
+        clock: Clock,
+        metrics: EslMetrics,
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._news = news
+        self._reconciler = reconciler
+        self._clock = clock
+        self._metrics = metrics
+        self._announcer = Announcer(settings.sounds_dir)
+        self._cdr_log = CdrLog(settings.cdr_dir, clock)
+        self.ready = threading.Event()
+        """Set, from any thread to be waited for, when the switch has been compared for the first time."""
+        self.outbound_port = 0
+        """Where it listens for calls; useful when settings ask for port 0."""
+        self._stopping = False
+        self._mailbox: Mailbox | None = None
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until stop() is called. Everything else happens in this thread."""
+        self._mailbox = Mailbox()
+        self._stop = Flag()
+        self._wanted = Flag()
+        self._offset_us = 0
+        self._core_uuid = ""
+        door = EngineDoor(self._engine, self._mailbox)
+        self._book = CallBook()
+        self._conductor = Conductor(self._book, door, self._announcer, self._clock, self._metrics)
+        self._conductor.switch_now_us = self._switch_now_us
+        self._conductor.on_unknown = self._unknown
+        self._conductor.on_look = lambda call: gevent.spawn(self._look, call)
+        desk = AuthorizationDesk(
+            self._settings, door, self._conductor, self._announcer, self._clock, self._metrics
+        )
+        self._news.subscribe(self._on_news)
+        desk.start()
+        self.outbound_port = desk.port
+        workers = [gevent.spawn(self._conductor.run), gevent.spawn(self._stay_linked)]
+        log.info("esl.started", switch=self._settings.name, port=desk.port)
+        if self._stopping:
+            self._stop.set()
+        try:
+            self._stop.wait()
+        finally:
+            desk.stop(STOP_WAIT_S)
+            gevent.killall(workers)
+            self._mailbox.close()
+            log.info("esl.stopped", switch=self._settings.name, calls_left_to_their_timers=len(self._book))
+
+    def stop(self) -> None:
+        """Take no new calls and end run(); calls that are up keep their timers. From any thread."""
+        self._stopping = True
+        if self._mailbox is not None:
+            self._mailbox.post(self._stop.set)
+
+    # --- the link -------------------------------------------------------------------------------
+
+    def _stay_linked(self) -> None:
+        wait_s = self._settings.retry_first_s
+        while True:
+            began_us = self._clock.monotonic_us()
+            try:
+                self._linked()
+            except SwitchError as error:
+                log.warning("esl.link_failed", switch=self._settings.name, error=str(error))
+            self._metrics.connected(up=False)
+            self._metrics.count("link_lost")
+            if self._clock.monotonic_us() - began_us > 60 * SECOND_US:
+                wait_s = self._settings.retry_first_s
+            gevent.sleep(wait_s)
+            wait_s = min(2 * wait_s, self._settings.retry_most_s)
+
+    def _linked(self) -> None:
+        """Both connections, until one of them ends."""
+        events, commands = self._connection(), self._connection()
+        events.stall_timeout_s = self._settings.stall_timeout_s
+        events.on_bad_event = lambda: self._metrics.count("bad_event")
+        synchroniser = None
+        try:
+            commands.connect()
+            events.connect()
+            events.subscribe(self._on_event, SUBSCRIPTION, self._settings.event_queue)
+            self._conductor.commands = SwitchCommands(commands)
+            for connection in (events, commands):
+                connection.keep_alive(self._settings.keepalive_s)
+            self._metrics.connected(up=True)
+            log.info("esl.linked", switch=self._settings.name)
+            self._wanted.set()
+            synchroniser = gevent.spawn(self._keep_synchronised)
+            gevent.wait([events.closed, commands.closed], count=1)
+            raise SwitchGone(events.close_reason or commands.close_reason)
+        finally:
+            self._conductor.commands = None
+            if synchroniser is not None:
+                synchroniser.kill()
+            events.close("the link is made anew")
+            commands.close("the link is made anew")
+
+    def _connection(self) -> EslConnection:
+        return EslConnection(
+            self._settings.host,
+            self._settings.port,
+            self._settings.password,
+            connect_timeout_s=self._settings.connect_timeout_s,
+            command_timeout_s=self._settings.command_timeout_s,
+        )
+
+    # --- what comes in --------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        try:
+            parsed = parse_event(event)
+        except InputRefused as refused:
+            self._metrics.count("bad_event")
+            log.warning("esl.event_refused", event_name=event.name[:60], why=str(refused))
+            return
+        now_us = self._clock.monotonic_us()
+        match parsed:
+            case LegAnswered():
+                self._metrics.count("answered")
+                self._conductor.take(self._book.answered(parsed, now_us))
+            case LegEnded():
+                self._metrics.count("ended")
+                self._note_cut(parsed)
+                self._conductor.take(self._book.ended(parsed, now_us))
+                self._schedule_looks()
+            case Heartbeat():
+                self._offset_us = parsed.at_us - self._clock.now_us()
+                if self._core_uuid and parsed.core_uuid != self._core_uuid:
+                    log.warning("esl.switch_restarted", switch=self._settings.name)
+                    self._wanted.set()
+                self._core_uuid = parsed.core_uuid
+            case None:
+                pass
+
+    def _note_cut(self, event: LegEnded) -> None:
+        call = self._book.get(event.leg.paid_session)
+        if call is None or call.live.phase is not Phase.CUTTING or event.answered_us is None:
+            return
+        now_us = self._clock.monotonic_us()
+        granted_us = call.live.remaining_us(now_us) + call.live.elapsed_us(now_us)
+        if call.live.paid_leg == event.leg.uuid:
+            self._metrics.cut((event.ended_us - event.answered_us - granted_us) / SECOND_US)
+
+    def _schedule_looks(self) -> None:
+        for call in self._book:
+            if call.look_at_us is not None:
+                self._conductor.schedule(call)
+
+    def _on_news(self, wallet_ids: frozenset[int]) -> None:
+        """Called from any thread."""
+        if self._mailbox is not None:
+            self._mailbox.post(lambda: self._wallets_changed(wallet_ids))
+
+    def _wallets_changed(self, wallet_ids: frozenset[int]) -> None:
+        for call in self._book.with_wallets(wallet_ids):
+            self._conductor.perform(call, call.live.wallet_changed(self._clock.monotonic_us()))
+
+    def _unknown(self, step: Unknown) -> None:
+        log.warning("esl.unknown_session", session=step.session_id, leg=step.uuid)
+        self._wanted.set()
+
+    def _switch_now_us(self) -> int:
+        return self._clock.now_us() + self._offset_us
+
+    # --- comparing ------------------------------------------------------------------------------
+
+    def _keep_synchronised(self) -> None:
+        """Compare when something asks for it, and look now and then for calls whose end was never told."""
+        while True:
+            if not self._wanted.wait(AUDIT_S):
+                self._audit()
+                continue
+            self._wanted.clear()
+            try:
+                self._synchronise()
+                self.ready.set()
+            except PbxbillError as error:
+                self._metrics.count("synchronise_failed")
+                log.warning("esl.synchronise_failed", error=str(error))
+                self._wanted.set()
+            gevent.sleep(SYNCHRONISE_RETRY_S)
+
+    def _synchronise(self) -> None:
+        commands = self._commands()
+        began_us = self._clock.monotonic_us()
+        self._core_uuid = commands.core_uuid() or self._core_uuid
+        known = [call for call in self._book if call.registered_us < began_us]
+        found = look(commands)
+        up = {one.leg.uuid for one in found}
+        for call in known:
+            if not {call.live.paid_leg, call.caller_uuid} & up and self._book.get(call.session_id) is call:
+                self._look(call)
+        pool = gevent.get_hub().threadpool
+        reading: CdrReading = pool.apply(self._read_cdr_log)
+        going_on = pool.apply(
+            self._reconciler.reconcile, (live_channels(found), reading.records, self._switch_now_us())
+        )
+        for _ in range(reading.broken):
+            self._metrics.count("broken_cdr")
+        for granted in going_on:
+            self._take_up(granted, found)
+        for one in found:
+            if one.answer is not None:
+                # An answer that fell between two connections; to calls that know it, it says nothing new.
+                self._conductor.take(self._book.answered(one.answer, self._clock.monotonic_us()))
+        self._metrics.live_calls(len(self._book))
+        log.info("esl.synchronised", channels=len(found), records=len(reading.records), calls=len(self._book))
+
+    def _read_cdr_log(self) -> CdrReading:
+        return self._cdr_log.read(self._reconciler.since_us())
+
+    def _take_up(self, granted: Granted, found: list[Found]) -> None:
+        """A call that goes on: steer it from here on, and arm its timer anew."""
+        now_us = self._clock.monotonic_us()
+        call = self._book.get(granted.session_id)
+        if call is None:
+            legs = [one for one in found if granted.session_id in (one.leg.session_id, one.leg.paid_by)]
+            if not legs:
+                return
+            own = [one for one in legs if one.leg.paid_by == granted.session_id and one.inbound_channel]
+            caller_uuid = own[0].leg.uuid if own else legs[0].leg.caller_uuid
+            call = TrackedCall(LiveCall(granted), caller_uuid, bool(own), now_us)
+            self._book.adopt(call)
+        elif call.live.phase is Phase.TALKING:
+            self._conductor.perform(call, [SetDeadline(call.live.remaining_us(now_us))])
+            self._conductor.perform(call, call.live.wallet_changed(now_us))
+
+    def _audit(self) -> None:
+        try:
+            up = set(self._commands().channels())
+        except SwitchError as error:
+            log.warning("esl.audit_failed", error=str(error))
+            return
+        now_us = self._clock.monotonic_us()
+        for call in self._book:
+            setting_up = call.live.phase is Phase.SETUP
+            too_long = now_us - call.registered_us > self._settings.max_setup_s * SECOND_US
+            leg = call.caller_uuid if setting_up else call.live.paid_leg
+            if leg not in up and (too_long or not setting_up):
+                self._look(call)
+
+    def _commands(self) -> SwitchCommands:
+        if self._conductor.commands is None:
+            raise SwitchGone("no command connection")
+        return self._conductor.commands
+
+    # --- what became of one call ----------------------------------------------------------------
+
+    def _look(self, call: TrackedCall) -> None:
+        """No event said how this call ended, or whether: ask the switch, then its CDR, then estimate."""
+        try:
+            commands = self._commands()
+            if call.live.phase is Phase.SETUP:
+                self._look_at_setup(commands, call)
+            elif call.live.phase is not Phase.ENDED and not commands.exists(call.live.paid_leg):
+                self._find_end(call, call.live.paid_leg)
+        except (SwitchError, InputRefused) as error:
+            log.info("esl.look_failed", session=call.session_id, error=str(error))
+            call.look_at_us = self._clock.monotonic_us() + SECOND_US
+            self._conductor.schedule(call)
+
+    def _look_at_setup(self, commands: SwitchCommands, call: TrackedCall) -> None:
+        end = call.caller_end
+        other = end.other_uuid if end is not None else ""
+        if other and (found := look_at(commands, other)) is not None and found.answer is not None:
+            self._conductor.take(self._book.answered(found.answer, self._clock.monotonic_us()))
+        elif end is not None and end.bridged_us is not None:
+            self._find_end(call, other)
+        elif end is not None:
+            self._conductor.gone_unanswered(call, end.ended_us, end.cause)
+        elif not commands.exists(call.caller_uuid):
+            self._find_end(call, "")
+
+    def _find_end(self, call: TrackedCall, leg: str) -> None:
+        record = gevent.get_hub().threadpool.apply(self._cdr_log.leg, (leg,)) if leg else None
+        if call.live.phase is Phase.ENDED:
+            return  # its event came while we looked
+        end = call.caller_end
+        if record is not None:
+            times = (record.answered_us, record.ended_us, record.cause, Evidence.CDR_LOG)
+        elif call.live.answered_us is not None:
+            now_us = self._clock.monotonic_us()
+            held_us = call.live.elapsed_us(now_us) + call.live.remaining_us(now_us)
+            deadline_us = call.live.answered_us + max(held_us, 0)
+            ended_us = min(end.ended_us if end is not None else self._switch_now_us(), deadline_us)
+            times = (call.live.answered_us, ended_us, 16, Evidence.ESTIMATE)
+        elif end is not None:
+            times = (end.bridged_us, end.ended_us, end.cause, Evidence.ESTIMATE)
+        else:
+            times = (None, self._switch_now_us(), 0, Evidence.ESTIMATE)
+        answered_us, ended_us, cause, evidence = times
+        log.warning(
+            "esl.end_found", session=call.session_id, evidence=evidence.value, answered=bool(answered_us)
+        )
+        self._conductor.gone(call, answered_us=answered_us, ended_us=ended_us, cause=cause, evidence=evidence)
