@@ -20,4 +20,4 @@ if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
   "$python" -m venv "$venv"
 fi
 echo "pip: installing pbxbill and its tools into $venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 -e "$here/..[dev]"
+"$venv/bin/python" -m pip install --quiet --use-pep517 --disable-pip-version-check --retries 5 -e "$here/..[dev]"
