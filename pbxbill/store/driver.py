@@ -30,6 +30,10 @@ class Driver(Protocol):
         """Start a transaction that may write."""
         ...
 
+    def begin_snapshot(self) -> None:
+        """Start a transaction that reads one moment of a live database; rollback() ends it."""
+        ...
+
     def commit(self) -> None:
         """Make it durable."""
         ...
@@ -115,6 +119,10 @@ class SqliteDriver:
     def begin(self) -> None:
         self._guarded(self._connection.execute, "BEGIN IMMEDIATE")
 
+    def begin_snapshot(self) -> None:
+        self._guarded(self._connection.execute, "BEGIN")
+        self.select("SELECT 1 FROM catalogue")  # the first read fixes the moment
+
     def commit(self) -> None:
         self._guarded(self._connection.execute, "COMMIT")
 
@@ -130,8 +138,10 @@ class SqliteDriver:
 
     def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
         parameters = [json.dumps(list(values)) for values in lists]
-        rows: Iterable[Row] = self._guarded(self._connection.execute, self._translate(statement), parameters)
-        return rows
+        try:
+            yield from self._connection.execute(self._translate(statement), parameters)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"SQLite: {error}") from error
 
     def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
         marks = ", ".join("?" * len(columns))
@@ -174,6 +184,12 @@ class PostgresDriver:
 
     def begin(self) -> None:
         self._run("BEGIN")
+
+    def begin_snapshot(self) -> None:
+        self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Whole tables are read: by scanning them, and for longer than a statement may take that holds locks.
+        self._run("SET LOCAL statement_timeout = 0")
+        self._run("SET LOCAL enable_seqscan = on")
 
     def commit(self) -> None:
         self._run("COMMIT")
