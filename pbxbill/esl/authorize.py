@@ -81,20 +81,19 @@ def _address(text: str) -> str:
 def granted_variables(call: CallRequest, granted: Granted) -> dict[str, str]:
     """What the channel carries from here on. The verdict stands last: without it there is none."""
     request = call.request
-    variables = {"pbxbill_account": _plain(granted.account_code, _CODE)}
+    variables = {
+        "pbxbill_account": _plain(granted.account_code, _CODE),
+        "pbxbill_dialled": _plain(request.dialled, _DIGITS),
+        "pbxbill_offline": "true" if granted.offline else "false",
+    }
     timer = answer_timer(granted.granted_us)
     if request.direction is Direction.INBOUND:
         variables |= {"pbxbill_leg_session": granted.session_id, ON_ANSWER: timer}
     else:
-        exported = {
-            "pbxbill_session": granted.session_id,
-            "pbxbill_caller": call.uuid,
-            "pbxbill_dialled": _plain(request.dialled, _DIGITS),
-            "pbxbill_offline": "true" if granted.offline else "false",
-        }
+        variables |= {"pbxbill_session": granted.session_id, "pbxbill_caller": call.uuid}
         # `nolocal:` keeps it off this channel, which may be answered for an announcement.
-        names = [*exported, "pbxbill_account", f"nolocal:{ON_ANSWER}"]
-        variables |= exported | {f"nolocal:{ON_ANSWER}": timer}
+        variables[f"nolocal:{ON_ANSWER}"] = timer
+        names = list(variables)
         if call.pays_for:
             variables["pbxbill_leg_session"] = call.pays_for
         variables["export_vars"] = ",".join([*(name for name in call.exports if name not in names), *names])

@@ -108,6 +108,10 @@ class CallBook:
         """Whether that session is an offline call."""
         return session_id in self._offline
 
+    def is_closed(self, session_id: str) -> bool:
+        """Whether that session was closed not long ago."""
+        return session_id in self._closed
+
     def add(self, granted: Granted, request: Authorize, *, uuid: str, now_us: int) -> list[Step]:
         """A call was granted on channel uuid. What that had been granted before, unused, is given back."""
         steps = self._abandon_earlier(uuid, request.at_us)

@@ -12,12 +12,13 @@ import structlog
 from gevent.event import Event as Flag
 
 from pbxbill.charging.control import LiveCall, Phase, SetDeadline
-from pbxbill.charging.events import Evidence, Granted
+from pbxbill.charging.events import Evidence
+from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
 from pbxbill.esl.announce import Announcer
-from pbxbill.esl.calls import CallBook, TrackedCall, Unknown
-from pbxbill.esl.cdr_log import CdrLog, CdrReading
+from pbxbill.esl.calls import CallBook, EndStray, TrackedCall, Unknown
+from pbxbill.esl.cdr_log import CdrLog
 from pbxbill.esl.commands import SwitchCommands
 from pbxbill.esl.conductor import Conductor
 from pbxbill.esl.connection import EslConnection
@@ -241,40 +242,64 @@ class FreeSwitchDaemon:
         for call in known:
             if not {call.live.paid_leg, call.caller_uuid} & up and self._book.get(call.session_id) is call:
                 self._look(call)
-        pool = gevent.get_hub().threadpool
-        reading: CdrReading = pool.apply(self._read_cdr_log)
-        going_on = pool.apply(
-            self._reconciler.reconcile, (live_channels(found), reading.records, self._switch_now_us())
+        found_by_run: Reconciliation = gevent.get_hub().threadpool.apply(
+            self._reconciler.run, (self._settings.name, live_channels(found), self._read_cdr_log)
         )
+        for rearm in found_by_run.rearm:
+            self._take_up(rearm, found)
+        self._take_answers(found)
+        self._metrics.live_calls(len(self._book))
+        log.info(
+            "esl.synchronised",
+            channels=len(found),
+            calls=len(self._book),
+            differences=len(found_by_run.differences),
+        )
+
+    def _read_cdr_log(self, since_us: int) -> tuple[SwitchRecord, ...]:
+        """Called in a thread of the pool."""
+        reading = self._cdr_log.read(since_us)
         for _ in range(reading.broken):
             self._metrics.count("broken_cdr")
-        for granted in going_on:
-            self._take_up(granted, found)
-        for one in found:
-            if one.answer is not None:
-                # An answer that fell between two connections; to calls that know it, it says nothing new.
-                self._conductor.take(self._book.answered(one.answer, self._clock.monotonic_us()))
-        self._metrics.live_calls(len(self._book))
-        log.info("esl.synchronised", channels=len(found), records=len(reading.records), calls=len(self._book))
+        return reading.records
 
-    def _read_cdr_log(self) -> CdrReading:
-        return self._cdr_log.read(self._reconciler.since_us())
-
-    def _take_up(self, granted: Granted, found: list[Found]) -> None:
+    def _take_up(self, rearm: Rearm, found: list[Found]) -> None:
         """A call that goes on: steer it from here on, and arm its timer anew."""
         now_us = self._clock.monotonic_us()
-        call = self._book.get(granted.session_id)
+        session_id = rearm.granted.session_id
+        call = self._book.get(session_id)
         if call is None:
-            legs = [one for one in found if granted.session_id in (one.leg.session_id, one.leg.paid_by)]
-            if not legs:
+            legs = [one for one in found if session_id in (one.leg.session_id, one.leg.paid_by)]
+            if not legs or self._book.is_closed(session_id):
                 return
-            own = [one for one in legs if one.leg.paid_by == granted.session_id and one.inbound_channel]
+            own = [one for one in legs if one.leg.paid_by == session_id and one.inbound_channel]
             caller_uuid = own[0].leg.uuid if own else legs[0].leg.caller_uuid
-            call = TrackedCall(LiveCall(granted), caller_uuid, bool(own), now_us)
+            call = TrackedCall(LiveCall(rearm.granted), caller_uuid, bool(own), now_us)
             self._book.adopt(call)
+            self._metrics.count("taken_up")
+            if rearm.answered_us is not None:
+                actions = call.live.answered(
+                    answered_us=rearm.answered_us,
+                    paid_leg=rearm.paid_leg,
+                    elapsed_us=rearm.elapsed_us,
+                    now_us=now_us,
+                )
+                self._conductor.perform(call, actions)
         elif call.live.phase is Phase.TALKING:
             self._conductor.perform(call, [SetDeadline(call.live.remaining_us(now_us))])
             self._conductor.perform(call, call.live.wallet_changed(now_us))
+
+    def _take_answers(self, found: list[Found]) -> None:
+        """Answers that fell between two connections, and channels that nobody pays for."""
+        now_us = self._clock.monotonic_us()
+        for one in found:
+            session_id = one.leg.paid_session
+            if one.answer is None or not session_id:
+                continue
+            if self._book.get(session_id) is not None or self._book.is_offline(session_id):
+                self._conductor.take(self._book.answered(one.answer, now_us))
+            elif not one.leg.offline:
+                self._conductor.take([EndStray(one.leg.uuid, session_id, 0)])
 
     def _audit(self) -> None:
         try:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
-from pbxbill.charging.reconcile import LiveChannel, SwitchRecord
+from pbxbill.charging.reconcile import LiveChannel, ReadRecords, Reconciliation
 
 
 class Engine(Protocol):
@@ -31,12 +31,6 @@ class News(Protocol):
 class Reconciler(Protocol):
     """Compares what the switch shows with the open reservations. Called in a thread: it may block."""
 
-    def since_us(self) -> int:
-        """From which moment on CDR records are wanted."""
-        ...
-
-    def reconcile(
-        self, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], at_us: int
-    ) -> Sequence[Granted]:
-        """Settle what ended meanwhile and void what never was; the calls that go on are returned."""
+    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+        """Settle what ended meanwhile, void what never was, and say which calls to take up again."""
         ...
