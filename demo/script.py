@@ -1,0 +1,133 @@
+"""What happens in the demonstration: who calls whom when, and what must come of it."""
+
+from dataclasses import dataclass, replace
+from decimal import ROUND_UP, Decimal
+from enum import StrEnum
+
+from demo import site
+from lab.sipp import Call, Calling
+
+SHORTEST_S = 30
+"""Below this, announcements and ringing alone would fill the time."""
+
+MOROCCO = "212661000111"
+PARIS = "33142000111"
+LONDON = "442070000111"
+NOWHERE = "999123456"
+"""No rate has this prefix."""
+
+MOROCCO_PER_MIN = Decimal("0.59")
+HOSTILE_NAME = '"x%0AAccountCode: bruno%0Avariable_accountcode: bruno" '
+"""Some of today's tools read such a name as headers of their own."""
+
+MONEY = (402, 403, 603)
+"""SIP answers to a call that may not be made, by switch."""
+NUMBER = (404, 484, 604)
+BUSY = (486, 600)
+
+
+class Outcome(StrEnum):
+    """What must have come of a scene's calls."""
+
+    TALKED = "talked"
+    """Answered, ended by one of the parties, charged."""
+    CUT = "cut"
+    """Ended by the switch when the money ended; not a step overspent."""
+    UNANSWERED = "unanswered"
+    """Authorized and never answered: nothing is charged."""
+    DENIED = "denied"
+    """Not let through, and nothing is charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Money that arrives while the scene's call is up."""
+
+    after_s: float
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Calls of one caller."""
+
+    title: str
+    account: str
+    """Whom they are charged to; empty: nobody."""
+    call: Call
+    outcome: Outcome = Outcome.TALKED
+    from_carrier: bool = False
+    topup: TopUp | None = None
+    charges: int = 1
+    """Rated CDRs of each call: a forwarded call is charged as two."""
+    at_s: float = 0
+
+
+def scenes(seconds: int) -> list[Scene]:
+    """The whole script, stretched over so many seconds."""
+    length_s = max(seconds, SHORTEST_S)
+    talk_ms = length_s * 150
+    anna, bruno, chen, fay = site.ANNA, site.BRUNO, site.CHEN, site.FAY
+    more = TopUp(length_s * 0.1, cost_in_morocco(length_s // 5))
+    nobody = replace(anna, phone=site.UNKNOWN_PHONE.name)
+    busy, ringing, hanging_up = site.BUSY_SUFFIX, site.RINGING_SUFFIX, site.HANGING_UP_SUFFIX
+    script = [
+        Scene("answered, hung up by the caller", "anna", _talk(anna, PARIS, talk_ms)),
+        Scene("busy", "bruno", _refused(bruno, PARIS + busy, BUSY), Outcome.UNANSWERED),
+        Scene("cancelled while ringing", "bruno", _cancelled(bruno, LONDON + ringing), Outcome.UNANSWERED),
+        Scene("unknown account", "", _refused(nobody, PARIS, MONEY), Outcome.DENIED),
+        Scene("unknown destination", "", _refused(chen, NOWHERE, NUMBER), Outcome.DENIED),
+        Scene("insufficient funds", "", _refused(fay, MOROCCO, MONEY), Outcome.DENIED),
+        Scene("six at once until the money ends", "dora", _cut(site.DORA, MOROCCO, count=6), Outcome.CUT),
+        Scene("topped up while talking", "emil", _cut(site.EMIL, MOROCCO), Outcome.CUT, topup=more),
+        Scene("funds first, then credit", "chen", _talk(chen, MOROCCO, talk_ms)),
+        Scene("inbound to a DID", "gita", _inbound(site.GITA_DID, talk_ms), from_carrier=True),
+        Scene(
+            "DID forwarded outside",
+            "gita",
+            _inbound(site.GITA_FORWARDED_DID, talk_ms),
+            from_carrier=True,
+            charges=2,
+        ),
+        Scene(
+            "a name that bills others", "anna", replace(_talk(anna, LONDON, talk_ms), display=HOSTILE_NAME)
+        ),
+        Scene("hung up by the far side", "bruno", _cut(bruno, PARIS + hanging_up)),
+    ]
+    return [replace(scene, at_s=place * 0.7) for place, scene in enumerate(script)]
+
+
+def funds(subscriber: site.Subscriber, seconds: int) -> str:
+    """What an account starts with: Dora's and Emil's money is to end inside the demonstration."""
+    length_s = max(seconds, SHORTEST_S)
+    if subscriber is site.DORA:
+        return cost_in_morocco(6 * length_s // 4)
+    if subscriber is site.EMIL:
+        return cost_in_morocco(length_s // 4)
+    return subscriber.funds
+
+
+def cost_in_morocco(talk_s: int) -> str:
+    """What talking so long costs, tax included, to the whole cent above."""
+    exact = MOROCCO_PER_MIN * talk_s / 60 * (100 + Decimal(site.RETAIL.tax_percent)) / 100
+    return str(exact.quantize(Decimal("0.01"), ROUND_UP))
+
+
+def _talk(caller: site.Subscriber, number: str, hold_ms: int) -> Call:
+    return Call(number, caller.phone, hold_ms=hold_ms, password=site.PASSWORD)
+
+
+def _cut(caller: site.Subscriber, number: str, count: int = 1) -> Call:
+    return Call(number, caller.phone, Calling.WAIT, count=count, password=site.PASSWORD)
+
+
+def _cancelled(caller: site.Subscriber, number: str) -> Call:
+    return Call(number, caller.phone, Calling.CANCEL, hold_ms=2000, password=site.PASSWORD)
+
+
+def _refused(caller: site.Subscriber, number: str, answers: tuple[int, ...]) -> Call:
+    return Call(number, caller.phone, Calling.REJECTED, rejections=answers, password=site.PASSWORD)
+
+
+def _inbound(did: str, hold_ms: int) -> Call:
+    return Call(did, "carrier", hold_ms=hold_ms)
