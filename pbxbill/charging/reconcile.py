@@ -180,6 +180,32 @@ class Reconciler:
             driver.close()
         return found
 
+    def since_us(self, switch: str) -> int:
+        """From which moment on records of the switch's log are wanted."""
+        driver = self._connect()
+        try:
+            session_ids = [row[0] for row in driver.select(OPEN_SESSIONS, [switch])]
+            reservations = read_reservations(driver, session_ids)
+            return self._since(driver, switch, reservations, self._clock.now_us())
+        finally:
+            driver.close()
+
+    def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
+        """Charge calls that passed while nobody could authorize them; a repeated record changes nothing."""
+        chosen = _by_session(switch, (record for record in records if record.offline))
+        if not chosen:
+            return
+        differences: list[Difference] = []
+        driver = self._connect()
+        try:
+            known = {row[0] for row in driver.select(OPEN_SESSIONS, [switch])}
+            self._check_records(driver, switch, chosen, known, differences)
+            self._keep(
+                driver, switch, self._clock.now_us(), Reconciliation((), tuple(differences), 0, 0, len(chosen))
+            )
+        finally:
+            driver.close()
+
     def _since(self, driver: Driver, switch: str, reservations: Sequence[Reservation], at_us: int) -> int:
         ((last_us,),) = driver.select(LAST_RUN, [switch])
         moments = [r.requested_us for r in reservations] + [at_us if last_us is None else last_us]
