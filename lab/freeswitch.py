@@ -156,6 +156,7 @@ class PrivateFreeSwitch:
             (self.directory / part).mkdir(exist_ok=True)
         for template in TEMPLATES.glob("*.xml"):
             shutil.copy(template, self.configuration)
+        self._install()
         rtp_first = 34_000 + self.sip_port % 12 * 2000  # who shares a range skips the other's ports
         variables = {
             "lab_switchname": self.name,
@@ -163,10 +164,6 @@ class PrivateFreeSwitch:
             "lab_carrier_port": self.carrier_port,
             "lab_rtp_first": rtp_first,
             "lab_rtp_last": rtp_first + 1999,
-            "pbxbill_esl_port": self.esl_port,
-            "pbxbill_esl_password": self.esl_password,
-            "pbxbill_socket": f"127.0.0.1:{self.socket_port}",
-            "pbxbill_cdr_dir": self.cdr_log,
             "sounds_dir": self.sounds,
             "sound_prefix": self.sounds / "en" / "us" / "callie",
             "default_language": "en",
@@ -188,8 +185,31 @@ class PrivateFreeSwitch:
         (self.configuration / name).write_text("\n".join(["<include>", *lines, "</include>", ""]))
 
     def _dialplan(self) -> list[str]:
-        plain = [_route(gateway) for gateway in sorted(self.gateways, key=lambda gateway: not gateway.suffix)]
-        return ['<context name="plain">', *plain, "</context>"]
+        # A suffix is more particular than none, and the first extension that matches is taken.
+        gateways = sorted(self.gateways, key=lambda gateway: not gateway.suffix)
+        routes = [_route(gateway) for gateway in gateways]
+        return [
+            *('<context name="plain">', *routes, "</context>"),
+            *('<context name="default">', _include("dialplan/default"), *routes, "</context>"),
+            *('<context name="public">', _include("dialplan/public"), *map(_did, self.dids), "</context>"),
+            _include("dialplan"),
+        ]
+
+    def _install(self) -> None:
+        """Copy what we ship, with the values that an administrator is asked to fill in."""
+        values = {
+            '"8021"': f'"{self.esl_port}"',
+            "CHANGE-ME": self.esl_password,
+            "127.0.0.1:8084": f"127.0.0.1:{self.socket_port}",
+            "/var/log/freeswitch/json_cdr": str(self.cdr_log),
+        }
+        for path in SHIPPED.rglob("*.xml"):
+            text = path.read_text()
+            for word, value in values.items():
+                text = text.replace(word, value)
+            target = self.configuration / path.relative_to(SHIPPED)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
 
     def _modules(self) -> Path | None:
         prefix = self.binary.parent.parent
@@ -236,16 +256,21 @@ def _read_message(readline: Callable[[], bytes], read: Callable[[int], bytes]) -
     return read(length).decode(errors="replace") if length else headers.get("reply-text", "")
 
 
+def _include(folder: str) -> str:
+    return f'<X-PRE-PROCESS cmd="include" data="{folder}/*.xml"/>'
+
+
 def _user(phone: Phone) -> list[str]:
     variables = {"accountcode": phone.account_code, "default_language": phone.language}
     if phone.open_on_failure:
         variables["pbxbill_failure_policy"] = "open"
+    context = {"phones": "default"}.get(phone.context, phone.context)  # FreeSWITCH's own name for it
     lines = [f"<user id={quoteattr(phone.name)}>"]
     lines += [f'<params><param name="password" value={quoteattr(phone.password)}/>']
     if phone.port:
         contact = f"sofia/carrier/{phone.name}@127.0.0.1:{phone.port}"
         lines += [f'<param name="dial-string" value={quoteattr(contact)}/>']
-    lines += ["</params>", f'<variables><variable name="user_context" value={quoteattr(phone.context)}/>']
+    lines += ["</params>", f'<variables><variable name="user_context" value={quoteattr(context)}/>']
     lines += [
         f"<variable name={quoteattr(name)} value={quoteattr(value)}/>"
         for name, value in variables.items()
@@ -275,4 +300,15 @@ def _route(gateway: Gateway) -> str:
         f'<extension name="to {gateway.name}"><condition field="destination_number" '
         f'expression={quoteattr(pattern)}><action application="set" data="hangup_after_bridge=true"/>'
         f'<action application="bridge" data="sofia/gateway/{gateway.name}/$1"/></condition></extension>'
+    )
+
+
+def _did(did: Did) -> str:
+    if did.forward_to:
+        action = f'<action application="transfer" data="{did.forward_to} XML default"/>'
+    else:
+        action = f'<action application="bridge" data="user/{did.phone}@127.0.0.1"/>'
+    return (
+        f'<extension name="DID {did.number}"><condition field="destination_number" '
+        f'expression="^{did.number}$">{action}</condition></extension>'
     )

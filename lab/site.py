@@ -17,7 +17,7 @@ class Phone:
     open_on_failure: bool = False
     """Its calls pass while the daemon cannot be reached."""
     context: str = "phones"
-    """Or "plain": dials the same numbers without pbxbill."""
+    """Or "plain", which dials the same numbers without pbxbill."""
 
 
 @dataclass(frozen=True, slots=True)
