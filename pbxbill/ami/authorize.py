@@ -36,6 +36,9 @@ LONGEST_RINGING_US = 180 * SECOND_US
 DENIAL_PLAYS_US = 60 * SECOND_US
 """The longest a denied caller may listen."""
 
+CONGESTION = 42
+"""Q.850: switching equipment congestion."""
+
 _DIGITS = re.compile(r"\+?[0-9]{1,32}")
 _SOURCE = re.compile(r"\[?([0-9A-Fa-f.:]+?)\]?(?::[0-9]+)?")
 
@@ -116,7 +119,9 @@ def granted_variables(granted: Granted, question: Question, say: str, language: 
 
 def denied_variables(cause: HangupCause, say: str, language: str) -> dict[str, str]:
     """What the dialplan is told of a denial."""
-    variables = {"PBXBILL_CAUSE": str(int(cause)), "TIMEOUT(absolute)": seconds(DENIAL_PLAYS_US)}
+    # Asterisk answers 603 to 41, which says "never try again", and 503 to 42.
+    number = CONGESTION if cause is HangupCause.TEMPORARY_FAILURE else int(cause)
+    variables = {"PBXBILL_CAUSE": str(number), "TIMEOUT(absolute)": seconds(DENIAL_PLAYS_US)}
     if say:
         variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
     return variables | {"PBXBILL_VERDICT": "deny"}

@@ -1,7 +1,9 @@
 """Reads the CDR log that dialplan/cdr_custom_pbxbill.conf makes Asterisk write, a piece at a time.
 
 A session can have several rows (a transfer starts a new one): those of one reading are merged, and the paid
-leg's end is the last of its rows. Lines that cannot be used are kept aside beside the log and counted.
+leg's end is the last of its rows. A row can speak of several sessions: a leg that is paid for by one may
+itself have called on, paid for by another, and a call to a DID may have been forwarded.
+Lines that cannot be used are kept aside beside the log and counted.
 """
 
 import csv
@@ -35,77 +37,72 @@ CAUSE_OF_DISPOSITION = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _Paid:
+    """SESSION/LEG/ANSWER as the dialplan writes it when a paid leg answers."""
+
     session_id: str
-    inbound_session: str
-    mode: str
-    number: str
-    direction: str
-    call_id: str
-    linked_id: str
-    account_code: str
-    caller: str
-    started_us: int
-    answered_us: int | None
-    ended_us: int
-    disposition: str
     leg: str
-    leg_answered_us: int | None
+    answered_us: int
+
+
+def _parse_paid(text: str) -> _Paid | None:
+    if not text:
+        return None
+    session_id, slash, rest = text.partition("/")
+    leg, second_slash, moment = rest.rpartition("/")
+    answered_us = timestamp_us(moment)
+    if not (slash and second_slash and leg and answered_us):
+        raise InputRefused(f"{text[:80]!r} names no paid leg")
+    return _Paid(_session(session_id), leg, answered_us)
+
+
+def _session(text: str) -> str:
+    if text and not is_id(text):
+        raise InputRefused(f"{text[:40]!r} is no session")
+    return text
 
 
 def parse_rows(line: str) -> list[SwitchRecord]:
-    """The records of one line: none if it is not our business, two for a DID call that is forwarded."""
+    """The records of one line: none if it is not our business."""
     fields = next(csv.reader([line], strict=True))
     if len(fields) != COLUMNS:
         raise InputRefused(f"{len(fields)} columns instead of {COLUMNS}")
     (session_id, inbound, mode, number, direction, call_id, linked_id, account, caller) = fields[:9]
-    started_us, ended_us = timestamp_us(fields[9]), timestamp_us(fields[11])
-    if started_us is None or not ended_us:
+    started_us, answered_us, ended_us = (timestamp_us(text) for text in fields[9:12])
+    if not started_us or not ended_us:
         raise InputRefused("a record without start or end")
-    for identifier in (session_id, inbound):
-        if identifier and not is_id(identifier):
-            raise InputRefused(f"{identifier[:40]!r} is no session")
-    row = _Row(
-        session_id, inbound, mode, number, direction, call_id, linked_id, account, caller,
-        started_us, timestamp_us(fields[10]) or None, ended_us, fields[12], fields[13],
-        timestamp_us(fields[14]) or None,
-    )  # fmt: skip
-    return _records(row)
-
-
-def _records(row: _Row) -> list[SwitchRecord]:
-    records = []
-    base = SwitchRecord(
-        session_id=row.session_id,
-        call_id=row.linked_id or row.call_id,
-        account_code=row.account_code,
+    row = SwitchRecord(
+        session_id=_session(session_id),
+        call_id=linked_id or call_id,
+        account_code=account,
         direction=Direction.OUTBOUND,
-        caller=row.caller,
-        dialled=row.number,
-        started_us=row.started_us,
-        answered_us=row.leg_answered_us,
-        ended_us=row.ended_us,
-        hangup_cause=int(CAUSE_OF_DISPOSITION.get(row.disposition, HangupCause.NORMAL_CLEARING)),
-        paid_leg=row.leg,
-        offline=row.mode in {"offline", "unasked"},
+        caller=caller,
+        dialled=number,
+        started_us=started_us,
+        answered_us=None,
+        ended_us=ended_us,
+        hangup_cause=int(CAUSE_OF_DISPOSITION.get(fields[12], HangupCause.NORMAL_CLEARING)),
+        paid_leg="",
+        offline=mode in {"offline", "unasked"},
     )
-    if row.inbound_session:
-        trunk = replace(
-            base,
-            session_id=row.inbound_session,
-            direction=Direction.INBOUND,
-            answered_us=row.answered_us,
-            paid_leg=row.call_id,
-        )
+    trunk = replace(
+        row,
+        session_id=_session(inbound),
+        direction=Direction.INBOUND,
+        answered_us=answered_us or None,
+        paid_leg=call_id,
+    )
+    records = [trunk] if inbound else []
+    paid = [entry for entry in map(_parse_paid, fields[13:15]) if entry is not None]
+    records += [
+        replace(row, session_id=entry.session_id, paid_leg=entry.leg, answered_us=entry.answered_us)
+        for entry in paid
+        if entry.session_id or mode == "unasked"
+    ]
+    if session_id and session_id not in {entry.session_id for entry in paid}:
+        records.append(row)
+    if mode == "unasked" and direction == "inbound" and not inbound:
         records.append(trunk)
-    if row.session_id:
-        records.append(base)
-    elif row.mode == "unasked" and not row.inbound_session:
-        is_inbound = row.direction == "inbound"
-        unasked = replace(base, direction=Direction.INBOUND if is_inbound else Direction.OUTBOUND)
-        if is_inbound:
-            unasked = replace(unasked, answered_us=row.answered_us, paid_leg=row.call_id)
-        records.append(unasked)
     return records
 
 

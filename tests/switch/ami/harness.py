@@ -1,4 +1,4 @@
-"""An engine of a few lines, and the daemon in a thread: what the tests of this folder run against Asterisk."""
+"""An engine of a few lines and the daemon in a thread, for the tests of this folder."""
 
 import threading
 import time
@@ -20,8 +20,8 @@ from pbxbill.charging.events import (
     Answered,
     Authorize,
     Closed,
-    Denied,
     DenialReason,
+    Denied,
     Extend,
     Extended,
     FailurePolicy,
@@ -43,7 +43,7 @@ QUIET = Announcement()
 
 
 @dataclass
-class Purse:
+class Funds:
     """An account that owns talking time."""
 
     funds_us: int
@@ -65,26 +65,24 @@ class _Session:
 class SimpleEngine:
     """Charges time for time; keeps every command it was given."""
 
-    purses: dict[str, Purse]
+    accounts: dict[str, Funds]
     dids: dict[str, str] = field(default_factory=dict)
     """DID to account code."""
     commands: list[Any] = field(default_factory=list)
     sessions: dict[str, _Session] = field(default_factory=dict)
     down: bool = False
-    mute: bool = False
+    slow_s: float = 0.0
     changed: threading.Condition = field(default_factory=threading.Condition)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def submit(self, command: Any, timeout_ms: int | None = None) -> Future[Outcome]:
-        if self.mute:
-            return Future()
         return self.pool.submit(self._do, command)
 
     def authorize_offline(self, request: Authorize) -> Granted | Denied:
-        purse = self.purses.get(request.account_code)
-        if purse is None or purse.failure_policy is FailurePolicy.CLOSED:
+        account = self.accounts.get(request.account_code)
+        if account is None or account.failure_policy is FailurePolicy.CLOSED:
             return Denied(request.session_id, DenialReason.SERVICE_UNAVAILABLE)
-        return self._granted(request, purse, 10 * SECOND_US, offline=True)
+        return self._granted(request, account, 10 * SECOND_US, offline=True)
 
     def of(self, kind: type) -> list[Any]:
         """The commands of a kind, as they came."""
@@ -98,6 +96,8 @@ class SimpleEngine:
         return self.of(kind)
 
     def _do(self, command: Any) -> Outcome:
+        if isinstance(command, Authorize):
+            time.sleep(self.slow_s)
         if self.down:
             raise StoreUnavailable("the database is away")
         try:
@@ -107,28 +107,32 @@ class SimpleEngine:
                 self.commands.append(command)
                 self.changed.notify_all()
 
-    def _decide(self, command: Any) -> Outcome:  # noqa: C901  # one line per command
+    def _decide(self, command: Any) -> Outcome:
         if isinstance(command, Authorize):
             return self._authorize(command)
         session = self.sessions.get(command.session_id)
         if session is None:
             return UnknownSession(command.session_id)
-        purse = self.purses[session.granted.account_code]
+        account = self.accounts[session.granted.account_code]
         match command:
             case _ if session.closed is not None:
                 return session.closed if isinstance(command, Settle | Void) else Closed(command.session_id)
             case Answer(answered_us=answered_us):
                 session.answered_us = answered_us
-                final = purse.funds_us <= session.granted_us
-                return Answered(command.session_id, session.granted_us, final, answered_us + session.granted_us)
+                final = account.funds_us <= session.granted_us
+                return Answered(
+                    command.session_id, session.granted_us, final, answered_us + session.granted_us
+                )
             case Extend(want_us=want_us):
-                session.granted_us = min(purse.funds_us, max(want_us, session.granted_us))
-                final = session.granted_us == purse.funds_us
-                return Extended(command.session_id, session.granted_us, final, purse.funds_us)
+                session.granted_us = min(account.funds_us, max(want_us, session.granted_us))
+                final = session.granted_us == account.funds_us
+                return Extended(command.session_id, session.granted_us, final, account.funds_us)
             case Settle(answered_us=int(answered_us), ended_us=ended_us):
                 talked_us = ended_us - answered_us
-                purse.funds_us -= talked_us
-                session.closed = Settled(command.session_id, 1, SECONDS, talked_us, talked_us, 0, purse.funds_us)
+                account.funds_us -= talked_us
+                session.closed = Settled(
+                    command.session_id, 1, SECONDS, talked_us, talked_us, 0, account.funds_us
+                )
                 return session.closed
             case _:
                 session.closed = Voided(command.session_id)
@@ -136,19 +140,19 @@ class SimpleEngine:
 
     def _authorize(self, request: Authorize) -> Outcome:
         code = self.dids.get(request.did, "") if request.did else request.account_code
-        purse = self.purses.get(code)
-        if purse is None:
+        account = self.accounts.get(code)
+        if account is None:
             return Denied(request.session_id, DenialReason.USER_UNKNOWN)
         if request.dialled.startswith("999"):
-            return Denied(request.session_id, DenialReason.RATING_FAILED, purse.announcement)
-        if purse.funds_us <= 0:
-            return Denied(request.session_id, DenialReason.CREDIT_LIMIT_REACHED, purse.announcement)
-        granted = self._granted(request, purse, min(purse.slice_us, purse.funds_us), code=code)
+            return Denied(request.session_id, DenialReason.RATING_FAILED, account.announcement)
+        if account.funds_us <= 0:
+            return Denied(request.session_id, DenialReason.CREDIT_LIMIT_REACHED, account.announcement)
+        granted = self._granted(request, account, min(account.slice_us, account.funds_us), code=code)
         self.sessions[request.session_id] = _Session(granted, request, granted.granted_us)
         return granted
 
     def _granted(
-        self, request: Authorize, purse: Purse, granted_us: int, *, code: str = "", offline: bool = False
+        self, request: Authorize, account: Funds, granted_us: int, *, code: str = "", offline: bool = False
     ) -> Granted:
         return Granted(
             session_id=request.session_id,
@@ -157,15 +161,15 @@ class SimpleEngine:
             destination="test",
             called=request.dialled.lstrip("+"),
             unit=SECONDS,
-            available=purse.funds_us,
-            affordable_us=purse.funds_us,
+            available=account.funds_us,
+            affordable_us=account.funds_us,
             granted_us=granted_us,
-            final=granted_us >= purse.funds_us,
-            slice_us=purse.slice_us,
-            renew_before_us=purse.slice_us // 4,
+            final=granted_us >= account.funds_us,
+            slice_us=account.slice_us,
+            renew_before_us=account.slice_us // 4,
             max_call_us=7200 * SECOND_US,
-            announcement=purse.announcement,
-            failure_policy=purse.failure_policy,
+            announcement=account.announcement,
+            failure_policy=account.failure_policy,
             wallet_ids=(1,),
             offline=offline,
         )
