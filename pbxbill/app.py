@@ -1,0 +1,104 @@
+"""The composition root: builds what a process works with, and takes it down again in order.
+
+Nothing is built at import. A short command opens the database and perhaps the charging engine; a daemon
+opens both, the news of wallets and the lease of its switch.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pbxbill.charging.engine import ChargingEngine
+from pbxbill.charging.reconcile import Reconciler
+from pbxbill.clock import Clock, SystemClock
+from pbxbill.errors import ConfigurationError, StoreUnavailable
+from pbxbill.store.driver import Driver, connect
+from pbxbill.store.engine import open_engine, pending_revision
+from pbxbill.store.lease import SwitchLease
+from pbxbill.store.live import WalletNews, open_news
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The parts that every process has: where the database is, and what time it is."""
+
+    database_url: str
+    redis_url: str | None
+    clock: Clock
+    database: Engine
+    """For everything but the charging path."""
+
+    def connect(self) -> Driver:
+        """A connection for the charging path."""
+        return connect(self.database_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """The running charging engine of this process and what belongs to it."""
+
+    engine: ChargingEngine
+    news: WalletNews
+    reconciler: Reconciler
+
+
+@contextmanager
+def open_application(
+    database_url: str, redis_url: str | None = None, clock: Clock | None = None
+) -> Iterator[Application]:
+    """Open the database; ConfigurationError if it has not been set up by `pbxbill init`."""
+    _refuse_missing_file(database_url)
+    database = open_engine(database_url)
+    try:
+        _refuse_old_schema(database)
+        yield Application(database_url, redis_url, clock or SystemClock(), database)
+    finally:
+        database.dispose()
+
+
+@contextmanager
+def open_charging(application: Application, *, listen: bool = False) -> Iterator[Charging]:
+    """Start the charging engine; listen: also hear what other processes did to wallets."""
+    news = open_news(application.connect, application.redis_url)
+    engine = ChargingEngine(application.connect, application.clock, news.publish)
+    engine.start()
+    try:
+        if listen:
+            news.start()
+        yield Charging(engine, news, Reconciler(engine, application.connect, application.clock))
+    finally:
+        engine.stop()
+        news.stop()
+
+
+@contextmanager
+def steering(application: Application, switch: str, lost: Callable[[], None]) -> Iterator[None]:
+    """Hold the lease of a switch; AlreadyRunning while another daemon steers it."""
+    lease = SwitchLease(application.database, switch, application.clock)
+    lease.acquire()
+    lease.keep(lost)
+    try:
+        yield
+    finally:
+        lease.release()
+
+
+def _refuse_missing_file(database_url: str) -> None:
+    # SQLite would make an empty file, and the message would speak of missing tables.
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise ConfigurationError(f"there is no database {url.database}; `pbxbill init` makes it")
+
+
+def _refuse_old_schema(database: Engine) -> None:
+    try:
+        revision = pending_revision(database)
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"the database cannot be opened: {getattr(error, 'orig', error)}") from None
+    if revision is not None:
+        raise ConfigurationError("the database's schema is not up to date; run `pbxbill init`")

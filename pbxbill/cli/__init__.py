@@ -1,0 +1,30 @@
+"""The command line: the outermost layer, which alone turns faults into exit codes and lines for people."""
+
+from pathlib import Path
+
+import click
+
+from pbxbill.cli import accounts, calls, cdrs, daemons, diagnosis, install, proof, setup, tariffs, wallets
+from pbxbill.cli.context import Context, FaultTolerantGroup
+
+
+@click.group(cls=FaultTolerantGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Configuration file; else $PBXBILL_CONFIG, ./pbxbill.toml or /etc/pbxbill/pbxbill.toml.",
+)
+@click.pass_context
+def cli(context: click.Context, config: Path | None) -> None:
+    """Real-time billing beside FreeSWITCH and Asterisk."""
+    context.obj = Context(config)
+
+
+for _module in (setup, daemons, accounts, wallets, tariffs, calls, cdrs, proof, diagnosis, install):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
+
+
+def main() -> None:
+    """The entry point."""
+    cli(prog_name="pbxbill")

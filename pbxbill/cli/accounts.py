@@ -1,0 +1,336 @@
+"""accounts: list, add, show, and change the accounts that pay for calls."""
+
+from typing import Any
+
+import click
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session, aliased
+
+from pbxbill.charging.events import Moved, Refused, SetCreditLimit
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, moment, print_json, print_table
+from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
+from pbxbill.errors import InputRefused
+from pbxbill.money import Unit, format_amount, parse_amount
+from pbxbill.store.accounts import (
+    ACCOUNT_KINDS,
+    ACCOUNT_MODES,
+    ENDPOINT_KINDS,
+    NewAccount,
+    account_by_code,
+    add_endpoint,
+    open_account,
+    open_wallet,
+    tariff_by_name,
+    unit_of,
+)
+from pbxbill.store.engine import transaction
+from pbxbill.store.models import AccountRow, EndpointRow, ReservationRow, TariffRow, UnitRow, WalletRow
+
+LANGUAGES = ("en", "fr", "es")
+YES_NO_TARIFF = ("yes", "no", "tariff")
+_CHOSEN = {"yes": True, "no": False, "tariff": None}
+
+
+@click.group()
+def accounts() -> None:
+    """Resellers and customers: open, show and change them."""
+
+
+@accounts.command("list")
+@click.option("--parent", help="Only the accounts below this reseller.")
+@json_option
+@pass_context
+def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
+    """List accounts with their wallets."""
+    with context.application() as application, transaction(application.database) as session:
+        upper = aliased(AccountRow)
+        query = (
+            select(AccountRow, upper.code, TariffRow.name)
+            .outerjoin(upper, upper.id == AccountRow.parent_id)
+            .outerjoin(TariffRow, TariffRow.id == AccountRow.tariff_id)
+            .where(AccountRow.kind != "operator")
+            .order_by(AccountRow.path)
+        )
+        if parent is not None:
+            root = account_by_code(session, parent)
+            query = query.where(AccountRow.path.startswith(root.path), AccountRow.id != root.id)
+        rows = session.execute(query).all()
+        wallets = _wallets(session)
+    listed = [
+        {
+            "code": account.code,
+            "name": account.name,
+            "kind": account.kind,
+            "mode": account.mode,
+            "status": account.status,
+            "parent": above if above != "operator" else None,
+            "tariff": tariff,
+            "wallets": wallets.get(account.id, []),
+        }
+        for account, above, tariff in rows
+    ]
+    if as_json:
+        print_json(listed)
+        return
+    columns = ("Code", "Name", "Kind", "Mode", "Status", "Reseller", "Tariff", ">Balance", ">Available")
+    print_table(
+        "",
+        columns,
+        (
+            (
+                *(x[key] for key in ("code", "name", "kind", "mode", "status", "parent", "tariff")),
+                "\n".join(f"{w['balance']} {w['unit']}" for w in x["wallets"]),
+                "\n".join(f"{w['available']} {w['unit']}" for w in x["wallets"]),
+            )
+            for x in listed
+        ),
+    )
+
+
+@accounts.command()
+@click.argument("code")
+@click.option("--name", help="Default: the code.")
+@click.option("--kind", type=click.Choice(ACCOUNT_KINDS), default="customer", show_default=True)
+@click.option("--mode", type=click.Choice(ACCOUNT_MODES), default="prepaid", show_default=True)
+@click.option("--parent", help="Code of the reseller; default: your own company.")
+@click.option("--tariff", help="What its calls are charged by.")
+@click.option("--inbound-tariff", help="What calls to its DIDs are charged by; default: they are free.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@click.option("--failure-policy", type=click.Choice(("closed", "open")), help="Default: open unless prepaid.")
+@click.option("--offline-allowance", default="0", help="Most that unauthorized calls may cost (policy open).")
+@click.option("--unit", "unit_code", help="The wallet's unit; default: the only one there is.")
+@click.option("--limit", default="0", help="Credit limit: how far below zero the wallet may go.")
+@click.option("--sip", multiple=True, help="SIP account code that identifies it; may be repeated.")
+@click.option("--did", multiple=True, help="DID that belongs to it; may be repeated.")
+@pass_context
+def add(context: Context, code: str, unit_code: str | None, limit: str, **options: Any) -> None:
+    """Open an account with a wallet."""
+    sip, did = options.pop("sip"), options.pop("did")
+    allowance = options.pop("offline_allowance")
+    name = options.pop("name") or code
+    if not (code.isprintable() and 0 < len(code) <= 64 and " " not in code):
+        raise InputRefused("an account code has 1 to 64 printable characters and no space")
+    with context.application() as application, transaction(application.database) as session:
+        unit = _wanted_unit(session, unit_code)
+        new = NewAccount(code, name, offline_allowance=_positive(allowance, unit), **options)
+        account = open_account(session, new, context.clock.now_us())
+        open_wallet(session, account, unit.code, _positive(limit, unit))
+        for value in sip:
+            add_endpoint(session, account, "sip", value)
+        for value in did:
+            add_endpoint(session, account, "did", value)
+    click.echo(f"opened {new.mode} account {code} with a {unit.code} wallet")
+
+
+@accounts.command()
+@click.argument("code")
+@json_option
+@pass_context
+def show(context: Context, code: str, as_json: bool) -> None:
+    """Show an account."""
+    with context.application() as application, transaction(application.database) as session:
+        account = account_by_code(session, code)
+        parent = session.get(AccountRow, account.parent_id) if account.parent_id is not None else None
+        endpoints = session.scalars(
+            select(EndpointRow)
+            .where(EndpointRow.account_id == account.id)
+            .order_by(EndpointRow.kind, EndpointRow.value)
+        ).all()
+        live = session.scalar(
+            select(func.count())
+            .select_from(ReservationRow)
+            .where(
+                ReservationRow.account_id == account.id, ReservationRow.state.in_(("reserved", "answered"))
+            )
+        )
+        unit = _wanted_unit(session, None) if session.scalar(select(func.count(UnitRow.code))) == 1 else None
+        shown = {
+            "code": account.code,
+            "name": account.name,
+            "kind": account.kind,
+            "mode": account.mode,
+            "status": account.status,
+            "reseller": parent.code if parent is not None and parent.kind != "operator" else None,
+            "tariff": _tariff_name(session, account.tariff_id),
+            "inbound_tariff": _tariff_name(session, account.inbound_tariff_id),
+            "language": account.language,
+            "failure_policy": account.failure_policy,
+            "offline_allowance": (
+                format_amount(account.offline_allowance, unit) if unit else str(account.offline_allowance)
+            ),
+            "announce_balance": account.announce_balance,
+            "announce_minutes": account.announce_minutes,
+            "announce_warning": account.announce_warning,
+            "opened": moment(account.created_us),
+            "open_calls": live,
+            "wallets": _wallets(session, account.id).get(account.id, []),
+            "endpoints": [
+                {"kind": x.kind, "value": x.value, "tech_prefix": x.tech_prefix} for x in endpoints
+            ],
+        }
+    if as_json:
+        print_json(shown)
+        return
+    print_table("", ("", ""), ((key.replace("_", " "), _cell(value)) for key, value in shown.items()))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "\n".join(", ".join(f"{k} {v}" for k, v in item.items() if v != "") for item in value)
+    return str(value)
+
+
+@accounts.command()
+@click.argument("code")
+@click.argument("kind", type=click.Choice(ENDPOINT_KINDS))
+@click.argument("value")
+@click.option("--tech-prefix", default="", help="Digits before the number that belong to this endpoint.")
+@click.option("--remove", is_flag=True, help="Take the endpoint away instead.")
+@pass_context
+def endpoint(context: Context, code: str, kind: str, value: str, tech_prefix: str, remove: bool) -> None:
+    """Let a SIP account code, an IP, a caller ID or a DID identify an account."""
+    with context.application() as application, transaction(application.database) as session:
+        account = account_by_code(session, code)
+        if not remove:
+            add_endpoint(session, account, kind, value, tech_prefix)
+        else:
+            gone = session.execute(
+                delete(EndpointRow).where(
+                    EndpointRow.account_id == account.id,
+                    EndpointRow.kind == kind,
+                    EndpointRow.value == value,
+                    EndpointRow.tech_prefix == tech_prefix,
+                )
+            )
+            if gone.rowcount == 0:  # type: ignore[attr-defined]
+                raise InputRefused(f"{kind} {value!r} does not identify account {code}")
+    click.echo(f"{kind} {value} {'no longer identifies' if remove else 'identifies'} account {code}")
+
+
+@accounts.command()
+@click.argument("code")
+@pass_context
+def suspend(context: Context, code: str) -> None:
+    """Refuse new calls of an account and of all accounts below it; live calls go on."""
+    _set(context, code, {"status": "suspended"})
+    click.echo(f"account {code} is suspended")
+
+
+@accounts.command()
+@click.argument("code")
+@pass_context
+def activate(context: Context, code: str) -> None:
+    """Let an account call again."""
+    _set(context, code, {"status": "active"})
+    click.echo(f"account {code} is active")
+
+
+@accounts.command()
+@click.argument("code")
+@click.argument("amount")
+@click.option("--unit", "unit_code", help="Which wallet, if the account has several.")
+@json_option
+@pass_context
+def limit(context: Context, code: str, amount: str, unit_code: str | None, as_json: bool) -> None:
+    """Set a credit limit: how far below zero the wallet may go. Live calls follow within a second."""
+    with context.application() as application:
+        with transaction(application.database) as session:
+            account = account_by_code(session, code)
+            unit = unit_of_account(session, account, unit_code)
+        command = SetCreditLimit(account.id, unit.code, _positive(amount, unit), context.clock.now_us())
+        outcome = change_wallet(application, command)
+    match outcome:
+        case Moved():
+            shown_moved(outcome, unit, code, as_json=as_json)
+        case Refused(reason, most):
+            floor = "" if most is None else f" (lowest now: {format_amount(most, unit)})"
+            raise InputRefused(f"{reason.split(';')[0]}{floor}")
+
+
+@accounts.command("set")
+@click.argument("code")
+@click.option("--name")
+@click.option("--mode", type=click.Choice(ACCOUNT_MODES))
+@click.option("--tariff")
+@click.option("--inbound-tariff", help='"none": calls to its DIDs are free.')
+@click.option("--language", type=click.Choice(LANGUAGES))
+@click.option("--failure-policy", type=click.Choice(("closed", "open")))
+@click.option("--offline-allowance")
+@click.option("--announce-balance", type=click.Choice(YES_NO_TARIFF))
+@click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
+@click.option("--announce-warning", type=click.Choice(YES_NO_TARIFF))
+@pass_context
+def set_options(context: Context, code: str, **options: str | None) -> None:
+    """Change an account; calls that are up keep the terms they began with."""
+    changes: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if not changes:
+        raise InputRefused("nothing to change; `pbxbill accounts set --help` shows what can be")
+    for name in ("announce_balance", "announce_minutes", "announce_warning"):
+        if name in changes:
+            changes[name] = _CHOSEN[changes[name]]
+    _set(context, code, changes)
+    click.echo(f"changed {', '.join(name.replace('_', ' ') for name in changes)} of account {code}")
+
+
+def _set(context: Context, code: str, changes: dict[str, Any]) -> None:
+    with context.application() as application, transaction(application.database) as session:
+        account = account_by_code(session, code)
+        if account.kind == "operator":
+            raise InputRefused("the operator is not an account that calls are charged to")
+        for name in ("tariff", "inbound_tariff"):
+            if name in changes:
+                wanted = changes.pop(name)
+                none = wanted == "none" and name == "inbound_tariff"
+                changes[f"{name}_id"] = None if none else tariff_by_name(session, wanted).id
+        if "offline_allowance" in changes:
+            unit = _wanted_unit(session, None)
+            changes["offline_allowance"] = _positive(changes["offline_allowance"], unit)
+        for name, value in changes.items():
+            setattr(account, name, value)
+
+
+def _tariff_name(session: Session, tariff_id: int | None) -> str | None:
+    row = None if tariff_id is None else session.get(TariffRow, tariff_id)
+    return None if row is None else row.name
+
+
+def _wanted_unit(session: Session, code: str | None) -> Unit:
+    if code is not None:
+        return unit_of(session, code.upper())
+    codes = session.scalars(select(UnitRow.code).order_by(UnitRow.code)).all()
+    if len(codes) != 1:
+        raise InputRefused(f"choose a --unit: {', '.join(codes) or 'there is none yet; run `pbxbill init`'}")
+    return unit_of(session, codes[0])
+
+
+def _positive(text: str, unit: Unit) -> int:
+    amount = parse_amount(text, unit)
+    if amount < 0:
+        raise InputRefused(f"{text} is negative")
+    return amount
+
+
+def _wallets(session: Session, account_id: int | None = None) -> dict[int, list[dict[str, str]]]:
+    units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
+    query = select(WalletRow).order_by(WalletRow.unit)
+    if account_id is not None:
+        query = query.where(WalletRow.account_id == account_id)
+    found: dict[int, list[dict[str, str]]] = {}
+    for row in session.scalars(query):
+        unit = units[row.unit]
+        found.setdefault(row.account_id, []).append(
+            {
+                "unit": row.unit,
+                "balance": format_amount(row.posted, unit),
+                "reserved": format_amount(row.reserved, unit),
+                "limit": format_amount(row.credit_limit, unit),
+                "available": format_amount(row.posted - row.reserved + row.credit_limit, unit),
+            }
+        )
+    return found
+
+
+COMMANDS = (accounts,)

@@ -1,0 +1,75 @@
+"""What every command is given, and how faults leave the program: one line, exit 2 for input, 1 for the rest."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from pbxbill.app import Application, open_application
+from pbxbill.clock import SystemClock
+from pbxbill.errors import ConfigurationError, DuplicateKey, InputRefused, PbxbillError
+from pbxbill.settings import Settings, find_config, load_settings
+
+INPUT_FAULTS = (ConfigurationError, InputRefused, DuplicateKey)
+
+
+class Fault(click.ClickException):
+    """A fault on its way out."""
+
+    def __init__(self, error: PbxbillError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 2 if isinstance(error, INPUT_FAULTS) else 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """One clear line (a configuration may have several mistakes) on standard error."""
+        for line in self.message.splitlines():
+            click.echo(f"pbxbill: {line}", file=file or sys.stderr)
+
+
+class FaultTolerantGroup(click.Group):
+    """Commands whose faults of ours end without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PbxbillError as error:
+            raise Fault(error) from error
+
+
+class Context:
+    """The configuration, read when a command first asks for it."""
+
+    def __init__(self, config: Path | None) -> None:
+        self._explicit = config
+        self._settings: Settings | None = None
+        self.clock = SystemClock()
+
+    @property
+    def config_path(self) -> Path | None:
+        """The configuration file in use."""
+        return find_config(self._explicit)
+
+    @property
+    def wanted_config(self) -> Path | None:
+        """The file that --config names, whether or not it exists."""
+        return self._explicit
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+        if self._settings is None:
+            self._settings = load_settings(self.config_path)
+        return self._settings
+
+    @contextmanager
+    def application(self) -> Iterator[Application]:
+        """The database, opened."""
+        settings = self.settings
+        with open_application(settings.database_url, settings.redis_url, self.clock) as application:
+            yield application
+
+
+pass_context = click.make_pass_decorator(Context)

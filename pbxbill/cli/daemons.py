@@ -1,0 +1,228 @@
+"""run, esl and ami: the processes that steer switches.
+
+gevent and asyncio never meet: each daemon's code is imported only in its own process.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+import click
+import structlog
+from prometheus_client import REGISTRY
+
+from pbxbill.app import Application, Charging, open_charging, steering
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.errors import AlreadyRunning, ConfigurationError
+from pbxbill.logs import configure_logs
+from pbxbill.metrics import EngineCollector, metrics_server
+from pbxbill.settings import (
+    AsteriskSection,
+    FreeSwitchSection,
+    Settings,
+    SwitchSection,
+    asterisk_settings,
+    freeswitch_settings,
+)
+from pbxbill.supervisor import DaemonProcess, Supervisor
+
+_log = structlog.get_logger()
+
+switch_option = click.option("--switch", "name", help="The switch's name, if there are several.")
+supervised_option = click.option("--supervised", is_flag=True, hidden=True, help="End with standard input.")
+
+
+class Daemon(Protocol):
+    """What both adapters offer."""
+
+    def run(self) -> None:
+        """Serve until stop()."""
+        ...
+
+    def stop(self) -> None:
+        """End run() soon; from any thread."""
+        ...
+
+
+COMMAND_OF_TYPE = {"freeswitch": "esl", "asterisk": "ami"}
+
+
+@click.command()
+@pass_context
+def run(context: Context) -> None:
+    """Start and watch one process for each switch of the configuration."""
+    settings = context.settings
+    configure_logs(settings.log.level, settings.log.format, "run")
+    if not settings.switch:
+        raise ConfigurationError("the configuration names no switch; add a [[switch]] table")
+    with context.application():
+        pass  # a database that is not set up is said here once, not by every daemon
+    path = context.config_path
+    program = (sys.executable, "-m", "pbxbill", *(("--config", str(path)) if path else ()))
+    daemons = [
+        DaemonProcess(
+            switch.name,
+            (*program, COMMAND_OF_TYPE[switch.type], "--switch", switch.name, "--supervised"),
+        )
+        for switch in settings.switch
+    ]
+    supervisor = Supervisor(daemons, context.clock)
+    with stopped_by_signals(supervisor.stop):
+        code = supervisor.run()
+    if code:
+        sys.exit(code)
+
+
+@click.command()
+@switch_option
+@supervised_option
+@pass_context
+def esl(context: Context, name: str | None, supervised: bool) -> None:
+    """Steer a FreeSWITCH."""
+    section = chosen(context.settings, "freeswitch", name)
+    assert isinstance(section, FreeSwitchSection)
+
+    def build(application: Application, charging: Charging) -> Daemon:
+        from pbxbill.cli.reconcilers import FreeSwitchReconciler
+        from pbxbill.esl.daemon import FreeSwitchDaemon
+        from pbxbill.esl.metrics import PrometheusMetrics
+
+        return FreeSwitchDaemon(
+            freeswitch_settings(section),
+            charging.engine,
+            charging.news,
+            FreeSwitchReconciler(charging.reconciler, section.name),
+            application.clock,
+            PrometheusMetrics(section.name),
+        )
+
+    serve(context, section, build, supervised=supervised)
+
+
+@click.command()
+@switch_option
+@supervised_option
+@pass_context
+def ami(context: Context, name: str | None, supervised: bool) -> None:
+    """Steer an Asterisk."""
+    section = chosen(context.settings, "asterisk", name)
+    assert isinstance(section, AsteriskSection)
+
+    def build(application: Application, charging: Charging) -> Daemon:
+        from pbxbill.ami.daemon import AsteriskDaemon
+        from pbxbill.ami.metrics import AsteriskMetrics
+        from pbxbill.cli.reconcilers import AsteriskReconciler
+
+        return AsteriskDaemon(
+            asterisk_settings(section),
+            charging.engine,
+            charging.news,
+            AsteriskReconciler(charging.reconciler, application.connect),
+            application.clock,
+            AsteriskMetrics(),
+        )
+
+    serve(context, section, build, supervised=supervised)
+
+
+def chosen(settings: Settings, type: str, name: str | None) -> SwitchSection:
+    """The switch that a command is about."""
+    candidates = settings.switches(type)
+    if name is not None:
+        candidates = [switch for switch in candidates if switch.name == name]
+        if not candidates:
+            known = ", ".join(switch.name for switch in settings.switches(type)) or "none"
+            raise ConfigurationError(f"the configuration names no {type} switch {name!r}; there are: {known}")
+    if not candidates:
+        raise ConfigurationError(
+            f'the configuration names no {type} switch; add a [[switch]] with type = "{type}"'
+        )
+    if len(candidates) > 1:
+        names = ", ".join(switch.name for switch in candidates)
+        raise ConfigurationError(f"several {type} switches are configured ({names}); choose one by --switch")
+    return candidates[0]
+
+
+def serve(
+    context: Context,
+    section: SwitchSection,
+    build: Callable[[Application, Charging], Daemon],
+    *,
+    supervised: bool,
+) -> None:
+    """Run a daemon with everything it needs until a signal, the supervisor's end or the loss of its lease."""
+    settings = context.settings
+    configure_logs(settings.log.level, settings.log.format, COMMAND_OF_TYPE[section.type])
+    structlog.contextvars.bind_contextvars(switch=section.name)
+    daemon: Daemon | None = None
+    lost = threading.Event()
+    stopping = threading.Event()
+
+    def stop() -> None:
+        stopping.set()
+        if daemon is not None:
+            daemon.stop()
+
+    def lose() -> None:
+        lost.set()
+        stop()
+
+    with (
+        stopped_by_signals(stop),
+        context.application() as application,
+        steering(application, section.name, lose),
+        metrics_of(settings, section),
+        open_charging(application, listen=True) as charging,
+    ):
+        collector = EngineCollector(charging.engine)
+        REGISTRY.register(collector)
+        daemon = build(application, charging)
+        if supervised:
+            threading.Thread(target=_stop_with_input, args=(stop,), name="supervisor", daemon=True).start()
+        if not stopping.is_set():
+            _log.info("daemon_serves", pid=os.getpid())
+            daemon.run()
+        REGISTRY.unregister(collector)
+    if lost.is_set():
+        raise AlreadyRunning(f"another daemon took over switch {section.name}")
+    _log.info("daemon_stopped")
+
+
+@contextmanager
+def metrics_of(settings: Settings, section: SwitchSection) -> Iterator[None]:
+    """Serve metrics where the configuration wants them."""
+    if not settings.metrics.enabled:
+        yield
+        return
+    with metrics_server(settings.metrics.host, settings.metrics_port(section.name)):
+        yield
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call stop() on SIGTERM and SIGINT."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_with_input(stop: Callable[[], None]) -> None:
+    # The supervisor writes nothing; the end of its pipe is the end of the supervisor.
+    while os.read(0, 1024):
+        pass
+    stop()
+
+
+COMMANDS = (run, esl, ami)

@@ -1,0 +1,108 @@
+"""How commands print: tables for people, JSON and CSV for programs, moments and amounts the same everywhere."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from pbxbill.clock import SECOND_US
+from pbxbill.errors import InputRefused
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+WIDTH_WITHOUT_TERMINAL = 200
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def console() -> Console:
+    """Where tables go; wide where no terminal would cut them."""
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(file=sys.stdout, width=width, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table; columns whose name starts with ">" are numbers and stand to the right."""
+    made = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left")
+    for name in columns:
+        if name.startswith(">"):
+            made.add_column(name[1:], justify="right", no_wrap=True)
+        else:
+            made.add_column(name, overflow="fold")
+    for row in rows:
+        # What came from a caller must be shown, not obeyed: no markup, no control characters.
+        made.add_row(*(printable(cell) for cell in row))
+    return made
+
+
+def printable(cell: Any) -> Any:
+    """A cell as plain text."""
+    from rich.text import Text
+
+    if cell is None:
+        return ""
+    if isinstance(cell, Text):
+        return cell
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in str(cell)))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table to standard output."""
+    console().print(table(title, columns, rows))
+
+
+def print_json(content: Any) -> None:
+    """Print an object for a program."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows for a spreadsheet."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["" if cell is None else _harmless(str(cell)) for cell in row])
+
+
+def _harmless(cell: str) -> str:
+    # A spreadsheet would run a caller's name that begins like a formula.
+    is_formula = cell[:1] in {"=", "@", "\t", "\r"} or (cell[:1] in {"+", "-"} and not cell[1:2].isdigit())
+    return f"'{cell}" if is_formula else cell
+
+
+def moment(at_us: int | None) -> str | None:
+    """A moment in UTC, to the millisecond."""
+    if at_us is None:
+        return None
+    at = _EPOCH + timedelta(microseconds=at_us)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_moment(text: str) -> int:
+    """A moment that a person wrote, UTC unless it says otherwise."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputRefused(f"{text[:40]!r} is no date; write 2026-01-31 or 2026-01-31T08:00:00Z") from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def seconds(duration_us: int, digits: int = 1) -> str:
+    """A duration in seconds, cut off after some digits."""
+    unit_us = SECOND_US // 10**digits
+    whole, part = divmod(duration_us // unit_us, 10**digits)
+    return f"{whole}.{part:0{digits}d}"
+
+
+def minutes(duration_us: int) -> str:
+    """A duration as H:MM:SS."""
+    left_s = max(0, duration_us) // SECOND_US
+    return f"{left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d}"

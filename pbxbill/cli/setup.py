@@ -1,0 +1,122 @@
+"""init, config and version: from nothing to a database that accounts can be opened in."""
+
+from pathlib import Path
+
+import click
+from sqlalchemy.engine import make_url
+
+from pbxbill import __version__
+from pbxbill.cli.configuration_reference import reference
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import print_json
+from pbxbill.errors import ConfigurationError, InputRefused
+from pbxbill.money import Unit
+from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, load_settings
+from pbxbill.store.accounts import ensure_unit, open_operator
+from pbxbill.store.engine import migrate, open_engine, transaction
+from pbxbill.store.models import UnitRow
+
+SAMPLE = """\
+# pbxbill's configuration. Every option is explained in docs/configuration.md and by `pbxbill config --reference`.
+
+[database]
+url = "sqlite:///pbxbill.db"            # or postgresql://USER:PASSWORD@HOST/NAME
+
+# [redis]                               # news between processes, faster; optional
+# url = "redis://127.0.0.1:6379/0"
+
+# One table for each switch.
+# [[switch]]
+# type = "asterisk"
+# name = "pbx1"
+# secret = "the manager user's secret"
+# cdr_file = "/var/log/asterisk/cdr-custom/pbxbill.csv"
+
+# [[switch]]
+# type = "freeswitch"
+# name = "fs1"
+# password = "the event socket's password"
+# cdr_dir = "/var/log/freeswitch/json_cdr"
+# sounds_dir = "/usr/share/freeswitch/sounds"
+"""
+
+
+@click.command()
+@click.option("--unit", "unit_code", default="EUR", show_default=True, help="The currency to start with.")
+@click.option("--scale", default=6, show_default=True, help="Digits that amounts keep.")
+@click.option("--digits", default=2, show_default=True, help="Digits that people are shown and told.")
+@click.option("--operator", default="Operator", show_default=True, help="Your company's name.")
+@pass_context
+def init(context: Context, unit_code: str, scale: int, digits: int, operator: str) -> None:
+    """Set up configuration, database and operator; what is there already stays as it is."""
+    path = context.wanted_config or context.config_path or LOCAL_CONFIG
+    if not path.exists():
+        _write_sample(path)
+        click.echo(f"wrote {path}")
+    settings = load_settings(path)
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        _make_folder(Path(str(url.database)).parent)
+    migrate(settings.database_url)
+    database = open_engine(settings.database_url)
+    try:
+        with transaction(database) as session:
+            known = session.get(UnitRow, unit_code)
+            if known is None:
+                ensure_unit(session, _unit(unit_code, scale, digits))
+            open_operator(session, operator, context.clock.now_us())
+    finally:
+        database.dispose()
+    click.echo(f"database {url.render_as_string(hide_password=True)} is ready")
+    if not settings.switch:
+        click.echo(f"next: put your switch into {path}, then `pbxbill doctor`")
+
+
+def _unit(code: str, scale: int, digits: int) -> Unit:
+    if not (code.isascii() and code.isalnum() and len(code) <= 12):
+        raise InputRefused(f"unit {code[:20]!r}: use up to 12 letters and digits, e.g. EUR")
+    if not 0 <= digits <= scale <= 9:
+        raise InputRefused("a unit has 0 to 9 digits, and shows no more of them than it has")
+    return Unit(code.upper(), scale, digits)
+
+
+def _write_sample(path: Path) -> None:
+    _make_folder(path.parent)
+    try:
+        path.touch(mode=0o600)  # it will hold secrets
+        path.write_text(SAMPLE)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"folder {folder} cannot be made: {error.strerror}") from None
+
+
+@click.command()
+@click.option("--reference", "as_reference", is_flag=True, help="Explain every option instead (Markdown).")
+@pass_context
+def config(context: Context, as_reference: bool) -> None:
+    """Show the configuration in force, without secrets."""
+    if as_reference:
+        click.echo(reference(), nl=False)
+        return
+    path = context.config_path
+    click.echo(
+        f"# file: {path or 'none'} (--config, ${CONFIG_VARIABLE}, ./pbxbill.toml, /etc/pbxbill/)", err=True
+    )
+    shown = context.settings.model_dump(mode="json")
+    shown["database"]["url"] = make_url(context.settings.database_url).render_as_string(hide_password=True)
+    print_json(shown)
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"pbxbill {__version__}")
+
+
+COMMANDS = (init, config, version)

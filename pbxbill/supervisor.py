@@ -1,0 +1,125 @@
+"""`pbxbill run`: one operating-system process per daemon, started, watched, restarted, stopped in order.
+
+A daemon that ends is started again, each time after a longer wait. One that ends for its configuration is
+tried again too, since a switch's files may be mended meanwhile; only when every daemon says so the
+supervisor gives up. Daemons read a pipe from here and end with it, so that none is left steering a switch.
+"""
+
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from pbxbill.clock import SECOND_US, Clock
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+STEADY_US = 60 * SECOND_US
+"""A daemon that ran for so long is started again without the longer wait."""
+STOP_TIMEOUT_S = 15.0
+BAD_CONFIGURATION = 2
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonProcess:
+    """What is to be run."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+class Supervisor:
+    """Runs daemons until it is told to stop."""
+
+    def __init__(self, daemons: Sequence[DaemonProcess], clock: Clock) -> None:
+        self._watches = [_Watch(daemon, clock, self._look) for daemon in daemons]
+        self._stop = threading.Event()
+
+    def run(self) -> int:
+        """Start all, watch until stop(), stop all; the exit code of the whole."""
+        for watch in self._watches:
+            watch.start()
+        self._stop.wait()
+        for watch in self._watches:
+            watch.ask_to_stop()
+        clean = [watch.join(STOP_TIMEOUT_S) for watch in self._watches]
+        if all(watch.misconfigured for watch in self._watches):
+            return BAD_CONFIGURATION
+        return 0 if all(clean) else 1
+
+    def stop(self) -> None:
+        """Make run() stop everything and return; from any thread or signal handler."""
+        self._stop.set()
+
+    def _look(self) -> None:
+        if all(watch.misconfigured for watch in self._watches):
+            _log.error("no_daemon_can_run")
+            self._stop.set()
+
+
+class _Watch:
+    """One daemon: its process and the thread that waits for it."""
+
+    def __init__(self, daemon: DaemonProcess, clock: Clock, ended: Callable[[], None]) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._ended = ended
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"watch-{daemon.name}", daemon=True)
+        self._clean = True
+        self.misconfigured = False
+        """Its last end was for its configuration."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        with self._lock:
+            self._stopping.set()
+            if self._process is not None and self._process.poll() is None:
+                self._process.send_signal(signal.SIGTERM)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end, forced if need be; whether it was clean."""
+        self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._process is not None:
+            _log.error("daemon_killed", daemon=self._daemon.name, after_s=timeout_s)
+            self._process.kill()
+            self._thread.join(5)
+            return False
+        return self._clean
+
+    def _run(self) -> None:
+        wait_s = FIRST_WAIT_S
+        while not self._stopping.is_set():
+            started_us = self._clock.monotonic_us()
+            code = self._once()
+            if self._stopping.is_set():
+                self._clean = code == 0
+                return
+            self.misconfigured = code == BAD_CONFIGURATION
+            if self._clock.monotonic_us() - started_us > STEADY_US:
+                wait_s = FIRST_WAIT_S
+            _log.warning("daemon_ended", daemon=self._daemon.name, exit_code=code, restart_in_s=wait_s)
+            self._ended()
+            self._stopping.wait(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _once(self) -> int:
+        with self._lock:
+            if self._stopping.is_set():
+                return 0
+            # A session of its own: Ctrl-C reaches the supervisor alone, which stops daemons in order.
+            self._process = process = subprocess.Popen(
+                self._daemon.command, stdin=subprocess.PIPE, start_new_session=True
+            )
+        _log.info("daemon_started", daemon=self._daemon.name, pid=process.pid)
+        with process:
+            return process.wait()
