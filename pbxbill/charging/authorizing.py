@@ -5,8 +5,9 @@ from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
     Announcement,
     Authorize,
-    Denied,
     DenialReason,
+    Denied,
+    Direction,
     Evidence,
     FailurePolicy,
     Granted,
@@ -111,7 +112,10 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
     account = state.accounts[reservation.account_id]
     levels = reservation.levels
     tariff = state.catalogue.tariff(levels[0].tariff_version_id) if levels else FREE
-    wallet = state.wallets[levels[0].wallet_id] if levels else None
+    # A call to a DID may be free for its owner and not for the reseller, whose funds are not his to know.
+    own = bool(levels) and levels[0].account_id == account.id
+    wallet = state.wallets[levels[0].wallet_id] if own else None
+    outbound = reservation.direction == Direction.OUTBOUND
     available = 0
     if wallet is not None:
         held = levels[0].reserved if longest_us is None else 0
@@ -130,14 +134,14 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
         slice_us=reservation.slice_s * SECOND_US,
         renew_before_us=reservation.renew_before_s * SECOND_US,
         max_call_us=reservation.max_call_s * SECOND_US,
-        announcement=_announcement(account, tariff if levels else None),
+        announcement=_announcement(account, tariff if own and outbound else None),
         failure_policy=FailurePolicy(reservation.failure_policy),
         wallet_ids=tuple(level.wallet_id for level in levels),
     )
 
 
 def _announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcement:
-    if tariff is None:
+    if tariff is None:  # whoever calls from outside is not told what the account has
         return Announcement(language=account.language)
 
     def chosen(own: bool | None, general: bool) -> bool:
