@@ -13,10 +13,10 @@ _SECRET_IN_URL = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 MASK = "***"
 
 
-def configure_logs(level: str, format: Literal["auto", "json", "console"], process: str) -> None:
+def configure_logs(level: str, form: Literal["auto", "json", "console"], process: str) -> None:
     """Set up structlog for this process, and let the standard library's loggers speak through it."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    as_json = format == "json" or (format == "auto" and not sys.stderr.isatty())
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a daemon process: the charging engine's figures, and the server that shows them all."""
+"""Prometheus metrics of a daemon: the charging engine's figures, and the server that shows them all."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -84,7 +84,7 @@ class MetricsSection(Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on; keep it off public networks")
     port: Port = Field(
         default=9464,
-        description="Port of the first switch's daemon; the second [[switch]] of the file has the next one, and so on",
+        description="Port of the first switch's daemon; the second [[switch]] has the next one, and so on",
     )
 
 
@@ -229,13 +229,13 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def settings_customise_sources(  # noqa: PLR0913  # the signature is pydantic-settings'
+    def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic-settings'
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment, then what the file holds."""
         return env_settings, init_settings
@@ -250,9 +250,9 @@ class Settings(BaseSettings):
         """Redis' URL, or None where there is none."""
         return self.redis.url.get_secret_value() or None if self.redis.url is not None else None
 
-    def switches(self, type: str | None = None) -> list[SwitchSection]:
+    def switches(self, kind: str | None = None) -> list[SwitchSection]:
         """The switches of one type, or all."""
-        return [switch for switch in self.switch if type in (None, switch.type)]
+        return [switch for switch in self.switch if kind in (None, switch.type)]
 
     def metrics_port(self, switch_name: str) -> int:
         """Where the daemon of a switch serves metrics."""
@@ -369,7 +369,9 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
         "freeswitch": FreeSwitchSection,
         "asterisk": AsteriskSection,
     }
-    inner = next((sections[part] for part in reversed(location[:-1]) if part in sections), Settings)  # type: ignore[index]
+    inner: type[BaseModel] = next(
+        (sections[part] for part in map(str, reversed(location[:-1])) if part in sections), Settings
+    )
     return list(inner.model_fields)
 
 

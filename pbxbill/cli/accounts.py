@@ -57,7 +57,7 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
             query = query.where(AccountRow.path.startswith(root.path), AccountRow.id != root.id)
         rows = session.execute(query).all()
         wallets = _wallets(session)
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "code": account.code,
             "name": account.name,
@@ -104,7 +104,7 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
 @click.option("--sip", multiple=True, help="SIP account code that identifies it; may be repeated.")
 @click.option("--did", multiple=True, help="DID that belongs to it; may be repeated.")
 @pass_context
-def add(context: Context, code: str, unit_code: str | None, limit: str, **options: Any) -> None:
+def add(context: Context, /, code: str, unit_code: str | None, limit: str, **options: Any) -> None:
     """Open an account with a wallet."""
     sip, did = options.pop("sip"), options.pop("did")
     allowance = options.pop("offline_allowance")
@@ -263,7 +263,7 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
 @click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-warning", type=click.Choice(YES_NO_TARIFF))
 @pass_context
-def set_options(context: Context, code: str, **options: str | None) -> None:
+def set_options(context: Context, /, code: str, **options: str | None) -> None:
     """Change an account; calls that are up keep the terms they began with."""
     changes: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if not changes:

@@ -1,3 +1,182 @@
-"""Later."""
+"""cdrs: call records with what was charged for them."""
 
-COMMANDS = ()
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table, seconds
+from pbxbill.money import Unit, format_amount
+from pbxbill.store.accounts import account_by_code
+from pbxbill.store.engine import transaction
+from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, UnitRow, WalletRow
+
+KINDS = ("answered", "unanswered", "denied")
+CSV_COLUMNS = (
+    "session_id",
+    "switch",
+    "call_id",
+    "direction",
+    "account",
+    "caller",
+    "dialled",
+    "called",
+    "destination",
+    "started",
+    "answered",
+    "ended",
+    "seconds",
+    "billable_s",
+    "total",
+    "tax",
+    "uncollected",
+    "unit",
+    "hangup_cause",
+    "denial",
+    "detail",
+    "evidence",
+)
+PER_STATEMENT = 500
+
+
+@click.command()
+@click.option(
+    "--account", "code", help="Calls that this account was charged for, its customers' calls included."
+)
+@click.option("--since", help="Started at or after this moment, UTC.")
+@click.option("--until", help="Started before this moment, UTC.")
+@click.option("--called", default="", help="The number called begins with these digits.")
+@click.option("--switch", "switch_name", help="Calls of one switch.")
+@click.option("--only", type=click.Choice(KINDS), help="Answered, unanswered or denied calls.")
+@click.option("--limit", "most", default=50, show_default=True, type=click.IntRange(1, 1_000_000))
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@pass_context
+def cdrs(context: Context, /, most: int, *, as_json: bool, as_csv: bool, **filters: Any) -> None:
+    """List call records, the newest first; amounts are what the account of the record was charged."""
+    with context.application() as application, transaction(application.database) as session:
+        records = _records(session, filters, most)
+    if as_json:
+        print_json(records)
+    elif as_csv:
+        print_csv(CSV_COLUMNS, ([record[key] for key in CSV_COLUMNS] for record in records))
+    else:
+        keys = (
+            "started",
+            "account",
+            "dialled",
+            "destination",
+            "seconds",
+            "total",
+            "unit",
+            "result",
+            "evidence",
+        )
+        titles = (
+            "Started",
+            "Account",
+            "Dialled",
+            "Destination",
+            ">Seconds",
+            ">Charge",
+            "",
+            "Result",
+            "Times from",
+        )
+        print_table("", titles, ([record[key] for key in keys] for record in records))
+
+
+def _records(session: Session, filters: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    query = _query(session, filters).order_by(CdrRow.started_us.desc(), CdrRow.session_id.desc()).limit(most)
+    rows: Any = session.execute(query).all()
+    charges = _charges(session, [row.session_id for row, _ in rows])
+    return [_record(row, account, charges.get(row.session_id, [])) for row, account in rows]
+
+
+def _query(session: Session, filters: dict[str, Any]) -> Any:
+    query = select(CdrRow, AccountRow.code).outerjoin(AccountRow, AccountRow.id == CdrRow.account_id)
+    if filters["code"] is not None:
+        path = account_by_code(session, filters["code"]).path
+        query = query.where(AccountRow.path.startswith(path))
+    if filters["since"] is not None:
+        query = query.where(CdrRow.started_us >= parse_moment(filters["since"]))
+    if filters["until"] is not None:
+        query = query.where(CdrRow.started_us < parse_moment(filters["until"]))
+    if filters["called"]:
+        query = query.where(CdrRow.called.startswith(filters["called"], autoescape=True))
+    if filters["switch_name"] is not None:
+        query = query.where(CdrRow.switch == filters["switch_name"])
+    match filters["only"]:
+        case "denied":
+            query = query.where(CdrRow.denial.is_not(None))
+        case "unanswered":
+            query = query.where(CdrRow.denial.is_(None), CdrRow.answered_us.is_(None))
+        case "answered":
+            query = query.where(CdrRow.answered_us.is_not(None))
+        case _:
+            pass
+    return query
+
+
+def _charges(session: Session, session_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for start in range(0, len(session_ids), PER_STATEMENT):
+        rows = session.execute(
+            select(CallChargeRow, AccountRow.code, WalletRow.unit)
+            .join(AccountRow, AccountRow.id == CallChargeRow.account_id)
+            .join(WalletRow, WalletRow.id == CallChargeRow.wallet_id)
+            .where(CallChargeRow.session_id.in_(session_ids[start : start + PER_STATEMENT]))
+            .order_by(CallChargeRow.session_id, CallChargeRow.level)
+        )
+        for row, account, unit in rows:
+            found.setdefault(row.session_id, []).append(
+                {
+                    "level": row.level,
+                    "account": account,
+                    "billable_s": row.billable_s,
+                    "total": format_amount(row.total, units[unit]),
+                    "tax": format_amount(row.tax, units[unit]),
+                    "uncollected": format_amount(row.uncollected, units[unit]),
+                    "unit": unit,
+                    "entry": row.entry_id,
+                }
+            )
+    return found
+
+
+def _record(row: CdrRow, account: str | None, charges: list[dict[str, Any]]) -> dict[str, Any]:
+    own: dict[str, Any] = charges[0] if charges else {}
+    result = row.denial or ("answered" if row.answered_us is not None else "unanswered")
+    return {
+        "session_id": row.session_id,
+        "switch": row.switch,
+        "call_id": row.call_id,
+        "direction": row.direction,
+        "account": account,
+        "caller": row.caller,
+        "dialled": row.dialled,
+        "called": row.called,
+        "destination": row.destination,
+        "started": moment(row.started_us),
+        "answered": moment(row.answered_us),
+        "ended": moment(row.ended_us),
+        "seconds": seconds(row.billed_us, 3) if row.answered_us is not None else None,
+        "billable_s": own.get("billable_s"),
+        "total": own.get("total"),
+        "tax": own.get("tax"),
+        "uncollected": own.get("uncollected"),
+        "unit": own.get("unit"),
+        "hangup_cause": row.hangup_cause,
+        "denial": row.denial,
+        "detail": row.detail,
+        "evidence": row.evidence,
+        "result": f"{result}, cause {row.hangup_cause}",
+        "charges": charges,
+    }
+
+
+COMMANDS = (cdrs,)

@@ -24,13 +24,13 @@ pbxbill reads one file, `pbxbill.toml`: the one that `--config` names, else `$PB
 `./pbxbill.toml`, else `/etc/pbxbill/pbxbill.toml`. `pbxbill init` writes a first one, `pbxbill config` shows
 what is in force without secrets, `pbxbill doctor` tries it all out.
 
-Variables of the environment go before the file: `PBXBILL_` and the option, with two underscores between table
-and key, e.g. `PBXBILL_DATABASE__URL` or `PBXBILL_LOG__LEVEL`. `PBXBILL_SWITCH` replaces all switches by a JSON
-list of such tables. An option or variable that is not known stops the program with the name of the nearest
-one that is: a typing error must not become a default.
+Variables of the environment go before the file: `PBXBILL_` and the option, with two underscores between
+table and key, e.g. `PBXBILL_DATABASE__URL` or `PBXBILL_LOG__LEVEL`. `PBXBILL_SWITCH` replaces all switches by
+a JSON list of such tables. An option or variable that is not known stops the program with the name of the
+nearest one that is: a typing error must not become a default.
 
-Secrets belong into files that only pbxbill may read: the configuration itself (mode 600), or `password_file` and
-`secret_file`, which suit systemd credentials. They are never printed or logged.
+Secrets belong into files that only pbxbill may read: the configuration itself (mode 600), or
+`password_file` and `secret_file`, which suit systemd credentials. They are never printed or logged.
 
 This page is made by `pbxbill config --reference`.
 """

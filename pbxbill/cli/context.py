@@ -1,4 +1,4 @@
-"""What every command is given, and how faults leave the program: one line, exit 2 for input, 1 for the rest."""
+"""What every command is given, and how faults leave: one line, exit 2 for bad input, 1 for the rest."""
 
 import sys
 from collections.abc import Iterator
@@ -19,14 +19,18 @@ INPUT_FAULTS = (ConfigurationError, InputRefused, DuplicateKey)
 class Fault(click.ClickException):
     """A fault on its way out."""
 
-    def __init__(self, error: PbxbillError) -> None:
-        super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, INPUT_FAULTS) else 1
+    exit_code = 1
 
     def show(self, file: IO[Any] | None = None) -> None:
         """One clear line (a configuration may have several mistakes) on standard error."""
         for line in self.message.splitlines():
             click.echo(f"pbxbill: {line}", file=file or sys.stderr)
+
+
+class InputFault(Fault):
+    """One that the caller of the program can mend."""
+
+    exit_code = 2
 
 
 class FaultTolerantGroup(click.Group):
@@ -35,8 +39,10 @@ class FaultTolerantGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except INPUT_FAULTS as error:
+            raise InputFault(str(error)) from error
         except PbxbillError as error:
-            raise Fault(error) from error
+            raise Fault(str(error)) from error
 
 
 class Context:

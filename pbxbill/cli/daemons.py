@@ -88,7 +88,6 @@ def esl(context: Context, name: str | None, supervised: bool) -> None:
     assert isinstance(section, FreeSwitchSection)
 
     def build(application: Application, charging: Charging) -> Daemon:
-        from pbxbill.cli.reconcilers import FreeSwitchReconciler
         from pbxbill.esl.daemon import FreeSwitchDaemon
         from pbxbill.esl.metrics import PrometheusMetrics
 
@@ -96,7 +95,7 @@ def esl(context: Context, name: str | None, supervised: bool) -> None:
             freeswitch_settings(section),
             charging.engine,
             charging.news,
-            FreeSwitchReconciler(charging.reconciler, section.name),
+            charging.reconciler,
             application.clock,
             PrometheusMetrics(section.name),
         )
@@ -130,21 +129,21 @@ def ami(context: Context, name: str | None, supervised: bool) -> None:
     serve(context, section, build, supervised=supervised)
 
 
-def chosen(settings: Settings, type: str, name: str | None) -> SwitchSection:
+def chosen(settings: Settings, kind: str, name: str | None) -> SwitchSection:
     """The switch that a command is about."""
-    candidates = settings.switches(type)
+    candidates = settings.switches(kind)
     if name is not None:
         candidates = [switch for switch in candidates if switch.name == name]
         if not candidates:
-            known = ", ".join(switch.name for switch in settings.switches(type)) or "none"
-            raise ConfigurationError(f"the configuration names no {type} switch {name!r}; there are: {known}")
+            known = ", ".join(switch.name for switch in settings.switches(kind)) or "none"
+            raise ConfigurationError(f"the configuration names no {kind} switch {name!r}; there are: {known}")
     if not candidates:
         raise ConfigurationError(
-            f'the configuration names no {type} switch; add a [[switch]] with type = "{type}"'
+            f'the configuration names no {kind} switch; add a [[switch]] with type = "{kind}"'
         )
     if len(candidates) > 1:
         names = ", ".join(switch.name for switch in candidates)
-        raise ConfigurationError(f"several {type} switches are configured ({names}); choose one by --switch")
+        raise ConfigurationError(f"several {kind} switches are configured ({names}); choose one by --switch")
     return candidates[0]
 
 
@@ -207,7 +206,7 @@ def metrics_of(settings: Settings, section: SwitchSection) -> Iterator[None]:
 def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call stop() on SIGTERM and SIGINT."""
 
-    def handle(number: int, _frame: FrameType | None) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

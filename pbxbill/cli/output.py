@@ -1,4 +1,4 @@
-"""How commands print: tables for people, JSON and CSV for programs, moments and amounts the same everywhere."""
+"""How commands print: tables for people, JSON and CSV for programs, moments the same everywhere."""
 
 import csv
 import json

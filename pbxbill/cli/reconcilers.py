@@ -1,32 +1,13 @@
-"""Gives each switch adapter reconciliation in the form it asks for; both come down to Reconciler.run()."""
+"""Gives the Asterisk adapter reconciliation in the form it asks for; it comes down to Reconciler.run()."""
 
 from collections.abc import Callable, Sequence
 
 from pbxbill.ami.engine_port import Resumed
-from pbxbill.charging.events import Direction, Granted
+from pbxbill.charging.events import Direction
 from pbxbill.charging.reconcile import LiveChannel, Reconciler, SwitchRecord
 from pbxbill.store.driver import Driver
 
 CALLS = "SELECT session_id, call_id, direction FROM reservations WHERE session_id {any_text}"
-
-
-class FreeSwitchReconciler:
-    """pbxbill.esl.ports.Reconciler for one switch."""
-
-    def __init__(self, reconciler: Reconciler, switch: str) -> None:
-        self._reconciler = reconciler
-        self._switch = switch
-
-    def since_us(self) -> int:
-        """From which moment on CDR records are wanted."""
-        return self._reconciler.since_us(self._switch)
-
-    def reconcile(
-        self, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], at_us: int
-    ) -> Sequence[Granted]:
-        """Settle what ended meanwhile and void what never was; the calls that go on are returned."""
-        found = self._reconciler.run(self._switch, channels, lambda since_us: records)
-        return [rearm.granted for rearm in found.rearm]
 
 
 class AsteriskReconciler:
@@ -37,7 +18,7 @@ class AsteriskReconciler:
         self._connect = connect
 
     def reconcile(
-        self, switch: str, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], now_us: int
+        self, switch: str, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], _now_us: int
     ) -> Sequence[Resumed]:
         """Settle what ended, void what never was, and name the calls that live on."""
         found = self._reconciler.run(switch, channels, lambda since_us: records)

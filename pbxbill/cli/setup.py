@@ -17,7 +17,7 @@ from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.models import UnitRow
 
 SAMPLE = """\
-# pbxbill's configuration. Every option is explained in docs/configuration.md and by `pbxbill config --reference`.
+# pbxbill's configuration. `pbxbill config --reference` explains every option.
 
 [database]
 url = "sqlite:///pbxbill.db"            # or postgresql://USER:PASSWORD@HOST/NAME

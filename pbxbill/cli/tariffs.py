@@ -48,7 +48,7 @@ def tariffs() -> None:
 @click.option("--announce-minutes/--no-announce-minutes", default=True, show_default=True)
 @click.option("--announce-warning/--no-announce-warning", default=True, show_default=True)
 @pass_context
-def add_tariff(context: Context, name: str, deck: str, tax_mode: str, tax: str, **terms: Any) -> None:
+def add_tariff(context: Context, /, name: str, deck: str, tax_mode: str, tax: str, **terms: Any) -> None:
     """Make a tariff, or the next version of one; live calls keep the version they began with."""
     terms["rounding"] = Rounding(terms["rounding"])
     new = NewTariff(name, deck, TaxMode(tax_mode), _tax_ppm(tax), **terms)
@@ -139,10 +139,10 @@ def rates() -> None:
 @click.option("--effective-from", help="When the version begins to count, UTC; default: at once.")
 @json_option
 @pass_context
-def import_rates(  # noqa: PLR0913  # one parameter per option
+def import_rates(
     context: Context, file: Path, deck: str, unit_code: str, effective_from: str | None, as_json: bool
 ) -> None:
-    """Import a rate sheet (CSV) as the next version of a deck; unusable rows are kept aside in FILE.refused.csv.
+    """Import a rate sheet (CSV) as the next version of a deck; unusable rows are kept aside.
 
     Columns: prefix, destination, price_per_min, and if wanted connection_fee, initial_increment,
     following_increment, minimum_charge, free_seconds, effective_from, effective_to.
@@ -221,7 +221,7 @@ class _opened:  # noqa: N801  # read as a verb: with _opened(file) as stream
         self._progress.start()
         # Through BufferedReader in large pieces, so that the bar costs nothing per line.
         raw = self._progress.open(self._path, "rb", description=self._path.name, buffering=0)
-        self._stream = io.BufferedReader(raw, 1 << 18)  # type: ignore[arg-type]
+        self._stream = io.BufferedReader(raw, 1 << 18)  # type: ignore[type-var]
         return self._stream
 
     def __exit__(self, *_: object) -> None:
@@ -238,7 +238,8 @@ def _keep_aside(file: Path, sheet: RateSheet, refused: list[RefusedRow]) -> Path
             write_refused(stream, sheet, refused)
     except OSError as error:
         raise InputRefused(
-            f"the deck is imported, but {len(refused)} refused rows cannot be kept in {aside}: {error.strerror}"
+            f"the deck is imported, but {len(refused)} refused rows cannot be kept in {aside}: "
+            f"{error.strerror}"
         ) from None
     return aside
 

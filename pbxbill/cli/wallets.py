@@ -32,8 +32,10 @@ key_option = click.option(
 @pass_context
 def topup(  # noqa: PLR0913  # one parameter per option
     context: Context,
+    /,
     code: str,
     amount: str,
+    *,
     unit_code: str | None,
     key: str | None,
     memo: str,
@@ -58,8 +60,10 @@ def topup(  # noqa: PLR0913  # one parameter per option
 @pass_context
 def adjust(  # noqa: PLR0913  # one parameter per option
     context: Context,
+    /,
     code: str,
     amount: str,
+    *,
     memo: str,
     unit_code: str | None,
     key: str | None,
