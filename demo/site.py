@@ -17,12 +17,15 @@ class Tariff:
     tax_percent: str = "0"
     slice_s: int = 10
     renew_before_s: int = 3
+    speaks: bool = False
+    """Whether callers hear their balance and minutes first."""
 
 
-RETAIL = Tariff("retail", tax_percent="20")
+RETAIL = Tariff("retail", tax_percent="20", speaks=True)
+BUSINESS = Tariff("business", tax_percent="20")
 WHOLESALE = Tariff("wholesale")
 INBOUND = Tariff("inbound")
-TARIFFS = (RETAIL, WHOLESALE, INBOUND)
+TARIFFS = (RETAIL, BUSINESS, WHOLESALE, INBOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,20 @@ class Subscriber:
     reseller: str = ""
     funds: str = ""
     credit_limit: str = ""
-    tariff: Tariff = RETAIL
+    tariff: Tariff = BUSINESS
     language: str = "en"
     phone: str = ""
     dids: tuple[str, ...] = ()
 
 
 RESELLER = Subscriber("northwind", "Northwind Telecom", kind="reseller", tariff=WHOLESALE, funds="50.00")
-ANNA = Subscriber("anna", "Anna Berg", reseller="northwind", funds="5.00", phone="2001")
+ANNA = Subscriber("anna", "Anna Berg", reseller="northwind", funds="5.00", tariff=RETAIL, phone="2001")
 BRUNO = Subscriber(
-    "bruno", "Bruno & Fils", mode="postpaid", credit_limit="20.00", language="fr", phone="2002"
+    "bruno", "Bruno & Fils", mode="postpaid", credit_limit="20.00", tariff=RETAIL, language="fr", phone="2002"
 )
 CHEN = Subscriber("chen", "Chen Ltd", mode="hybrid", funds="0.05", credit_limit="1.00", phone="2003")
 DORA = Subscriber("dora", "Dora Call Centre", reseller="northwind", phone="2004")
-EMIL = Subscriber("emil", "Emil Novak", language="es", phone="2005")
+EMIL = Subscriber("emil", "Emil Novak", tariff=RETAIL, language="es", phone="2005")
 FAY = Subscriber("fay", "Fay Ng", funds="0.001", phone="2006")
 GITA = Subscriber("gita", "Gita Hotel", funds="2.00", phone="2008", dids=("33155500100", "33155500200"))
 SUBSCRIBERS = (RESELLER, ANNA, BRUNO, CHEN, DORA, EMIL, FAY, GITA)
