@@ -69,8 +69,12 @@ def rates_of(table: str, ids: Iterable[int]) -> list[Rate]:
     lines = [line.split() for line in table.strip().splitlines()]
     for id, (prefix, name, price, _, fee, _, minimum, increments, *free) in zip(ids, lines, strict=False):
         initial_s, following_s = map(int, increments.split("/"))
-        prices = (compile_price(parse_decimal(x)) for x in (price, fee, minimum))
-        rates.append(Rate(id, prefix, name, *prices, initial_s, following_s, int(free[1]) if free else 0))
+        price_per_min, connection_fee, minimum_charge = (
+            compile_price(parse_decimal(text)) for text in (price, fee, minimum)
+        )
+        free_s = int(free[1]) if free else 0
+        terms = (price_per_min, connection_fee, minimum_charge, initial_s, following_s, free_s)
+        rates.append(Rate(id, prefix, name, *terms))
     return rates
 
 

@@ -15,7 +15,11 @@ from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import Reservation, Verb
+from pbxbill.money import MAX_AMOUNT
 from pbxbill.rating.rater import affordable, increment_end
+
+MAX_KEY_LENGTH = 200
+MAX_MEMO_LENGTH = 200
 
 RETIME_MARGIN_US = 5 * SECOND_US
 """A call that is shortened keeps this long beyond what it has used: its timer must be moved first."""
@@ -42,8 +46,10 @@ def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Out
         return Refused(f"the account has no {command.unit} wallet"), []
     if command.credit_limit < 0:
         return Refused("a credit limit cannot be negative"), []
+    if command.credit_limit > MAX_AMOUNT:
+        return Refused("the amount is out of range"), []
     change = command.credit_limit - wallet.credit_limit
-    freed = _free(wallet, -change - wallet.available, command.at_us, state)
+    freed = _free(wallet, -change, command.at_us, state)
     if freed.missing > 0:
         lowest = wallet.credit_limit - (-change - freed.missing)
         return Refused(f"the limit is in use; it cannot go below {lowest} now", most=lowest), []
@@ -66,7 +72,11 @@ def _post(
         if known.postings != postings or known.kind != kind:
             raise DuplicateKey(f"{command.idempotency_key!r} was used before for another amount or account")
         return Moved(known.id, wallet.id, wallet.posted, wallet.available), []
-    freed = _free(wallet, -command.amount - wallet.available, command.at_us, state)
+    if not 0 < len(command.idempotency_key) <= MAX_KEY_LENGTH:
+        return Refused(f"the idempotency key needs 1 to {MAX_KEY_LENGTH} characters"), []
+    if abs(command.amount) > MAX_AMOUNT or abs(wallet.posted + command.amount) > MAX_AMOUNT:
+        return Refused("the amount is out of range"), []
+    freed = _free(wallet, -command.amount, command.at_us, state)
     if freed.missing > 0:
         most = max(0, -command.amount - freed.missing)
         return Refused("more than is free or can be taken back from live calls", most=most), []
@@ -77,7 +87,7 @@ def _post(
         unit=wallet.unit,
         at_us=command.at_us,
         postings=postings,
-        memo=command.memo,
+        memo=command.memo[:MAX_MEMO_LENGTH],
     )
     moved = WalletMoved(wallet.id, posted=command.amount, tell=True, starved=False)
     available = wallet.available + freed.amount + command.amount
@@ -94,8 +104,12 @@ class _Freed:
     effects: list[Effect]
 
 
-def _free(wallet: Wallet, needed: int, at_us: int, state: ChargingState) -> _Freed:
-    """Shorten live calls until `needed` is free in the wallet, as far as that is possible."""
+def _free(wallet: Wallet, leaving: int, at_us: int, state: ChargingState) -> _Freed:
+    """Shorten live calls until `leaving` is free in the wallet, as far as that is possible.
+
+    What comes in (leaving is negative) shortens none, even if an overdraft still stands afterwards.
+    """
+    needed = leaving - wallet.available if leaving > 0 else 0
     freed = 0
     sessions: list[str] = []
     effects: list[Effect] = []

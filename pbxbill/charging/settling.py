@@ -62,7 +62,8 @@ def _first_result(session_id: str, state: ChargingState) -> Outcome:
 
 
 def _settled(record: RatedCdr, state: ChargingState) -> Settled:
-    first = record.charges[0] if record.charges else None
+    own = bool(record.charges) and record.charges[0].account_id == record.account_id
+    first = record.charges[0] if own else None
     wallet = None if first is None else state.wallets[first.wallet_id]
     return Settled(
         session_id=record.session_id,
@@ -114,9 +115,8 @@ def settle(command: Settle, state: ChargingState) -> Decision:
 
 def _after(settled: Settled, charges: tuple[CallCharge, ...], effects: list[Effect]) -> Settled:
     # The wallet still stands as before the effects: say what will be available after them.
-    moved = [
-        e for e in effects if isinstance(e, WalletMoved) and charges and e.wallet_id == charges[0].wallet_id
-    ]
+    own_ids = {x.wallet_id for x in charges if x.account_id == settled.account_id}
+    moved = [e for e in effects if isinstance(e, WalletMoved) and e.wallet_id in own_ids]
     return replace(settled, available=settled.available + sum(e.posted - e.reserved for e in moved))
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from pbxbill.charging.state import ChargedAccount
@@ -5,7 +7,7 @@ from tests.small_operator import RETAIL, WHOLESALE, SmallOperator
 
 
 @pytest.fixture
-def operator() -> SmallOperator:
+def operator() -> Iterator[SmallOperator]:
     """An operator that must have kept every promise when the test is over."""
     operator = SmallOperator()
     yield operator
