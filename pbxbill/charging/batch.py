@@ -5,25 +5,30 @@ reservation or its wallets happens with those wallets locked, so decisions of ot
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.cdr import CallCharge, RatedCdr
 from pbxbill.charging.events import (
     Adjust,
+    Answer,
     Authorize,
     Command,
     DenialReason,
     Direction,
     Evidence,
+    Expire,
+    Extend,
     FailurePolicy,
     SetCreditLimit,
+    Settle,
     SettleOffline,
     TopUp,
-    session_of,
+    Void,
 )
 from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import Reservation, ReservationLevel, ReservationState
+from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationLevel, ReservationState
 from pbxbill.store import models
 from pbxbill.store.driver import Driver, Row
 
@@ -47,10 +52,11 @@ WALLETS = (
     "WHERE held.reserved > 0 AND mine.account_id {any_int}) "
     "ORDER BY w.id {lock:w}"
 )
-ACCOUNTS_OF_SESSIONS = (
-    "SELECT a.id, a.path FROM accounts a WHERE a.id IN ("
-    "SELECT account_id FROM reservations WHERE session_id {any_text} "
-    "UNION SELECT account_id FROM cdrs WHERE session_id {any_text})"
+SEEN_SESSIONS = (
+    "SELECT s.session_id, a.path FROM ("
+    "SELECT session_id, account_id FROM reservations WHERE session_id {any_text} "
+    "UNION SELECT session_id, account_id FROM cdrs WHERE session_id {any_text}) s "
+    "LEFT JOIN accounts a ON a.id = s.account_id"
 )
 RESERVATION_COLUMNS = (
     "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, state, "
@@ -98,6 +104,7 @@ ENTRIES = (
 )
 
 
+@lru_cache(maxsize=50_000)
 def chain_of(path: str) -> tuple[int, ...]:
     """The account ids of a path "/3/17/", the account itself first."""
     return tuple(int(part) for part in reversed(path.split("/")) if part)
@@ -112,10 +119,9 @@ def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue
     requests: list[Authorize] = []
     sessions: set[str] = set()
     for command in commands:
-        session_id = session_of(command)
-        if session_id is not None:
-            sessions.add(session_id)
         match command:
+            case Answer() | Extend() | Settle() | Void() | Expire():
+                sessions.add(command.session_id)
             case Authorize():
                 requests.append(command)
             case SettleOffline(request):
@@ -130,18 +136,18 @@ def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue
             case SetCreditLimit():
                 account_ids.add(command.account_id)
                 shortening.add(command.account_id)
-            case _:
-                pass
     if requests:
         account_ids.update(_load_endpoints(driver, requests, state))
-    session_ids = sorted(sessions)
-    if requests and session_ids:
-        # A repeated request answers from its account, which its endpoint may no longer name.
-        for _, path in driver.select(ACCOUNTS_OF_SESSIONS, session_ids, session_ids):
-            account_ids.update(chain_of(path))
+        # A session is requested once, as a rule: only those that are known already are read. Should another
+        # process write one meanwhile, its key refuses ours and the request is decided again, by itself.
+        requested = sorted({request.session_id for request in requests})
+        for session_id, path in driver.select(SEEN_SESSIONS, requested, requested):
+            sessions.add(session_id)
+            # A repeated request answers from its account, which its endpoint may no longer name.
+            account_ids.update(chain_of(path or ""))
     if shortening:
         sessions.update(row[0] for row in driver.select(HELD_SESSIONS, sorted(shortening)))
-        session_ids = sorted(sessions)
+    session_ids = sorted(sessions)
     _load_wallets(
         driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, sorted(shortening)), state
     )
@@ -178,6 +184,7 @@ def _load_wallets(rows: Iterable[Row], state: ChargingState) -> None:
             state.accounts[wallet.account_id] = charged_account(wallet.account_id, row[11:])
 
 
+@lru_cache(maxsize=50_000)
 def charged_account(account_id: int, row: Row) -> ChargedAccount:
     """An account from its columns code, status, path, parent_id and on, as WALLETS selects them."""
     code, status, path, parent_id, tariff_id, inbound_tariff_id, language, policy, allowance, *spoken = row
@@ -199,7 +206,10 @@ def charged_account(account_id: int, row: Row) -> ChargedAccount:
 def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState) -> None:
     state.reservations = {r.session_id: r for r in read_reservations(driver, session_ids)}
     charges: dict[str, list[CallCharge]] = {}
-    cdr_rows = driver.select(CDRS, session_ids)
+    # While a reservation is open there is no CDR of it.
+    still_open = {r.session_id for r in state.reservations.values() if r.state in OPEN_STATES}
+    ended = [session_id for session_id in session_ids if session_id not in still_open]
+    cdr_rows = driver.select(CDRS, ended) if ended else []
     if cdr_rows:
         for session_id, *values in driver.select(CHARGES, [row[0] for row in cdr_rows]):
             charges.setdefault(session_id, []).append(CallCharge(*values))

@@ -1,4 +1,4 @@
-"""The catalogue in memory: units, tariffs and compiled decks, refreshed when their version in the database grows.
+"""The catalogue in memory: units, tariffs and compiled decks, refreshed when its version in the database grows.
 
 Versions and rates never change once written, so what is loaded stays right for ever; only which
 version counts now can change. A large new deck is compiled in the background while the version

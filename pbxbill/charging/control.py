@@ -129,7 +129,7 @@ class LiveCall:
         return max(self._granted_us, self._unpaid_until_us) - self.elapsed_us(now_us)
 
     def answered(self, *, answered_us: int, paid_leg: str, elapsed_us: int, now_us: int) -> list[Action]:
-        """The paid leg was answered, elapsed_us ago by the switch's clock; also takes up a call found alive."""
+        """The paid leg was answered, elapsed_us ago by the switch's clock; also for a call found alive."""
         if self.phase is not Phase.SETUP:
             return []
         self.phase = Phase.TALKING

@@ -175,7 +175,7 @@ class ChargingEngine:
             results, told = self._transaction([pending.command for pending in batch])
         except StoreUnavailable:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the fault is the command's answer, never swallowed
             # One command spoils its batch: each then gets a transaction of its own.
             self._connected().rollback()
             if len(batch) == 1:
@@ -226,7 +226,7 @@ class ChargingEngine:
 def _decided(command: Command, state: ChargingState) -> Outcome | Exception:
     try:
         outcome, effects = decide(command, state)
-    except Exception as error:  # decide() changed nothing, so the others go on; the caller gets the fault
+    except Exception as error:  # noqa: BLE001 nothing is changed yet: the others go on, the caller gets it
         _log.error("command_failed", command=repr(command), exc_info=error)
         return error
     state.apply(effects)

@@ -12,8 +12,8 @@ from pbxbill.charging.chain import FREE
 from pbxbill.charging.events import (
     Announcement,
     Authorize,
-    Denied,
     DenialReason,
+    Denied,
     Direction,
     FailurePolicy,
     Granted,

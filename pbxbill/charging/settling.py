@@ -23,12 +23,10 @@ from pbxbill.charging.events import (
 )
 from pbxbill.charging.state import (
     CdrWritten,
-    ChargedAccount,
     ChargingState,
     Effect,
     EntryPosted,
     ReservationChanged,
-    Wallet,
     WalletMoved,
 )
 from pbxbill.clock import SECOND_US
@@ -131,7 +129,8 @@ def _collect(
     """Take from every level what it owes, as far as its funds go, and release what it had reserved."""
     charges: list[CallCharge] = []
     effects: list[Effect] = []
-    for level, ((account, wallet, tariff, rate), reserved) in enumerate(owing):
+    for level, (rated, reserved) in enumerate(owing):
+        account, wallet, tariff, rate = rated
         owed = charge(rate, tariff, billed_us)
         funds = reserved + max(0, wallet.available)
         if failure_policy == FailurePolicy.OPEN:
@@ -142,7 +141,7 @@ def _collect(
             tax = round_ratio(taken * owed.tax, owed.total, Rounding.HALF_UP)
         entry = None
         if taken:
-            entry = _usage_entry(session_id, level, account, wallet, taken, tax, at_us, state)
+            entry = _usage_entry(f"settle:{session_id}:{level}", rated, taken, tax, at_us, state)
             effects.append(EntryPosted(entry))
         tell = wallet.starved and reserved > taken
         effects.append(
@@ -173,15 +172,9 @@ def _collect(
 
 
 def _usage_entry(
-    session_id: str,
-    level: int,
-    account: ChargedAccount,
-    wallet: Wallet,
-    taken: int,
-    tax: int,
-    at_us: int,
-    state: ChargingState,
+    key: str, rated: Rated, taken: int, tax: int, at_us: int, state: ChargingState
 ) -> JournalEntry:
+    account, wallet, _, _ = rated
     book = state.catalogue.ledger_account
     postings = [
         Posting(wallet.ledger_account_id, taken),
@@ -191,7 +184,7 @@ def _usage_entry(
         postings.append(Posting(book(account.issuer_id, LedgerCode.TAX_PAYABLE, wallet.unit), -tax))
     return JournalEntry(
         id=new_id(),
-        idempotency_key=f"settle:{session_id}:{level}",
+        idempotency_key=key,
         kind="usage",
         unit=wallet.unit,
         at_us=at_us,

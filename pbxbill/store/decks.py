@@ -70,7 +70,7 @@ def deck_by_name(session: Session, name: str) -> RateDeckRow:
     return deck
 
 
-def add_deck_version(
+def add_deck_version(  # noqa: PLR0913 every part of a version is named by its caller
     session: Session,
     *,
     deck_name: str,

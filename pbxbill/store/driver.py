@@ -74,7 +74,7 @@ def connect(url: str) -> Driver:
 
 
 def set_pragmas(connection: sqlite3.Connection) -> None:
-    """What every SQLite connection of the product runs with: durable commits and a bounded wait for the lock."""
+    """What every SQLite connection of the product runs with: durable commits, a bounded wait for the lock."""
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -202,22 +202,27 @@ class PostgresDriver:
         self._connection.close()
 
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
-        return self._run(self._translate(statement), [list(values) for values in lists]).fetchall()
+        return self._run(self._translate(statement), [_array_text(values) for values in lists]).fetchall()
 
     def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
         cursor = self._connection.cursor()
         try:
-            yield from cursor.stream(
-                self._translate(statement), [list(values) for values in lists], size=5000
-            )
+            arrays = [_array_text(values) for values in lists]
+            yield from cursor.stream(self._translate(statement), arrays, size=5000)
         except psycopg.OperationalError as error:
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
         finally:
             cursor.close()
 
     def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        statement = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM {_unnest(table, columns)}"  # noqa: S608 names are ours
-        self._run(statement, [list(values) for values in zip(*rows, strict=True)])
+        # COPY takes half the time of an INSERT from arrays, which takes half of one from a list of values.
+        statement = f"COPY {table.name} ({', '.join(columns)}) FROM STDIN"
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"PostgreSQL: {error}") from error
 
     def update(self, table: Table, key: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
         names = [*columns, *key]
@@ -227,13 +232,24 @@ class PostgresDriver:
             f"UPDATE {table.name} SET {assignments} "  # noqa: S608 names are ours
             f"FROM {_unnest(table, names)} AS new ({', '.join(names)}) WHERE {condition}"
         )
-        self._run(statement, [list(values) for values in zip(*rows, strict=True)])
+        self._run(statement, [_array_text(values) for values in zip(*rows, strict=True)])
 
     def _run(self, statement: str, parameters: list[Any] | None = None) -> psycopg.Cursor[Row]:
         try:
             return self._connection.execute(statement.encode(), parameters)
         except psycopg.OperationalError as error:  # connection lost, deadlock, time-out, disk full
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
+
+
+def _array_text(values: Sequence[Any]) -> str:
+    """A list as PostgreSQL reads it; psycopg's own way looks at each element several times."""
+    return "{" + ",".join([_element_text(value) for value in values]) + "}"
+
+
+def _element_text(value: str | int | None) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return "NULL" if value is None else str(value)
 
 
 def _unnest(table: Table, columns: Sequence[str]) -> str:

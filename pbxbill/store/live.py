@@ -127,19 +127,19 @@ class RedisNews:
             retry=Retry(NoBackoff(), 0),
         )
         self._stopped = threading.Event()
+        self._waiting = threading.Condition()
+        self._unpublished: set[int] = set()
         self._listener = threading.Thread(target=self._listen, name="redis-news", daemon=True)
-        self._publisher_down = False
+        self._publisher = threading.Thread(target=self._publish, name="redis-publisher", daemon=True)
 
     def publish(self, wallet_ids: frozenset[int]) -> None:
-        """Tell the other processes; without Redis they find it by polling."""
+        """Tell this process now and the others soon: a Redis that hangs must not hold up charging."""
         self._database.tell(wallet_ids)
-        try:
-            self._redis.publish(CHANNEL, ",".join(map(str, sorted(wallet_ids))))
-            self._publisher_down = False
-        except redis.RedisError as error:
-            if not self._publisher_down:
-                _log.warning("redis_unavailable", error=str(error))
-            self._publisher_down = True
+        with self._waiting:
+            self._unpublished |= wallet_ids
+            self._waiting.notify()
+            if self._publisher.ident is None:  # a short command publishes without listening
+                self._publisher.start()
 
     def subscribe(self, callback: Callback) -> None:
         self._database.subscribe(callback)
@@ -150,10 +150,29 @@ class RedisNews:
 
     def stop(self) -> None:
         self._stopped.set()
+        with self._waiting:
+            self._waiting.notify()
         self._database.stop()
-        if self._listener.ident is not None:
-            self._listener.join(5)
+        for thread in (self._listener, self._publisher):
+            if thread.ident is not None:
+                thread.join(5)
         self._redis.close()
+
+    def _publish(self) -> None:
+        down = False
+        while True:
+            with self._waiting:
+                self._waiting.wait_for(lambda: bool(self._unpublished) or self._stopped.is_set())
+                wallet_ids, self._unpublished = self._unpublished, set()
+            if not wallet_ids:
+                return
+            try:
+                self._redis.publish(CHANNEL, ",".join(map(str, sorted(wallet_ids))))
+                down = False
+            except redis.RedisError as error:  # the other processes find it by polling
+                if not down:
+                    _log.warning("redis_unavailable", error=str(error))
+                down = True
 
     def _listen(self) -> None:
         while not self._stopped.is_set():

@@ -4,7 +4,7 @@ Rows that money follows from (tariff versions, rates, journal entries, postings,
 never changed after they are written.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
     """Every table's base."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {int: BigInteger, str: String, bool: Boolean}
+    type_annotation_map: ClassVar = {int: BigInteger, str: String, bool: Boolean}
 
 
 class UnitRow(Base):
