@@ -50,6 +50,7 @@ class Question:
     request: Authorize
     channel: str
     already_up: bool
+    forwarded: bool = False
 
 
 def parse_question(agi: AgiRequest, *, switch: str, now_us: int) -> Question:
@@ -80,7 +81,7 @@ def parse_question(agi: AgiRequest, *, switch: str, now_us: int) -> Question:
         caller_id="" if forward or inbound else caller_id.removeprefix("+"),
         did=number if inbound else "",
     )
-    return Question(request, agi.fields.get("agi_channel", ""), agi.argument(3) == "Up")
+    return Question(request, agi.fields.get("agi_channel", ""), agi.argument(3) == "Up", forward)
 
 
 def source_address(text: str) -> str:
@@ -105,11 +106,16 @@ def granted_variables(granted: Granted, question: Question, say: str, language: 
         "PBXBILL_CALLED": granted.called,
         "CDR(pbxbill_number)": request.dialled if is_safe(request.dialled) else "",
         "CDR(pbxbill_mode)": "offline" if granted.offline else "online",
-        "CDR(pbxbill_inbound)" if inbound else "CDR(pbxbill_session)": granted.session_id,
     }
     if inbound:
+        variables["CDR(pbxbill_inbound)"] = f"{granted.session_id}/{variables['CDR(pbxbill_number)']}"
+        variables["PBXBILL_INBOUND"] = granted.session_id
         variables["PBXBILL_PAID"] = granted.session_id
         variables["PBXBILL_ACCOUNT"] = granted.account_code if is_safe(granted.account_code) else ""
+    else:
+        variables["CDR(pbxbill_session)"] = granted.session_id
+    if question.forwarded:  # the trunk's own account code says nothing of who pays
+        variables["CDR(pbxbill_account)"] = request.account_code if is_safe(request.account_code) else ""
     if say:
         variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
     # The verdict comes last: whatever stops Asterisk half way leaves the call without one.

@@ -119,7 +119,7 @@ class CallBook:
     def adopt(self, call: TrackedCall) -> None:
         """A call that was found on the switch."""
         self._calls[call.live.session_id] = call
-        for leg in [call.call_id, *call.legs]:
+        for leg in {call.call_id, call.live.paid_leg, *call.legs} - {""}:
             self._by_leg.setdefault(leg, set()).add(call.live.session_id)
 
     def forget(self, call: TrackedCall) -> list[ArmTimer]:

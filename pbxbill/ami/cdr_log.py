@@ -8,7 +8,7 @@ Lines that cannot be used are kept aside beside the log and counted.
 
 import csv
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pbxbill.ids import is_id
 
 log = structlog.get_logger(__name__)
 
-COLUMNS = 15
+COLUMNS = 16
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_REMEMBERED = 50_000
 
@@ -74,7 +74,7 @@ def parse_rows(line: str) -> list[SwitchRecord]:
     row = SwitchRecord(
         session_id=_session(session_id),
         call_id=linked_id or call_id,
-        account_code=account,
+        account_code=fields[15] or account,
         direction=Direction.OUTBOUND,
         caller=caller,
         dialled=number,
@@ -85,10 +85,12 @@ def parse_rows(line: str) -> list[SwitchRecord]:
         paid_leg="",
         offline=mode in {"offline", "unasked"},
     )
+    inbound_session, _, did = inbound.partition("/")
     trunk = replace(
         row,
-        session_id=_session(inbound),
+        session_id=_session(inbound_session),
         direction=Direction.INBOUND,
+        dialled=did or number,
         answered_us=answered_us or None,
         paid_leg=call_id,
     )
@@ -160,6 +162,20 @@ class CdrLog:
             self._remember(record)
         return fresh
 
+    def since(self, since_us: int) -> list[SwitchRecord]:
+        """The records of calls that ended after a moment, merged; also from the file rotated last."""
+        records: list[SwitchRecord] = []
+        for path in (self._path.with_name(self._path.name + ".1"), self._path):
+            try:
+                with path.open("rb") as file:
+                    start = max(0, os.fstat(file.fileno()).st_size - self._backlog_bytes)
+                    lines = _lines(file.fileno(), _next_line(file.fileno(), start) if start else 0)
+                    for line, _ in lines:
+                        records += [r for r in self._parse(line, first=False) if r.ended_us >= since_us]
+            except FileNotFoundError:
+                continue
+        return merge(records)
+
     def of_session(self, session_id: str) -> SwitchRecord | None:
         """What the log says of a session, as far as it was read."""
         return self._recent.get(session_id)
@@ -180,19 +196,17 @@ class CdrLog:
             self._inode = status.st_ino
             self._offset = max(0, status.st_size - self._backlog_bytes) if first else 0
             if self._offset:
-                self._offset += os.pread(descriptor, CHUNK_BYTES, self._offset).find(b"\n") + 1
-        while True:
-            data = os.pread(descriptor, CHUNK_BYTES, self._offset)
-            end = data.rfind(b"\n") + 1
-            if not end:
-                return  # nothing, or a line that is still being written
-            self._offset += end
-            yield from data[:end].splitlines()
+                self._offset = _next_line(descriptor, self._offset)
+        for line, offset in _lines(descriptor, self._offset):
+            self._offset = offset
+            yield line
 
-    def _parse(self, line: bytes) -> list[SwitchRecord]:
+    def _parse(self, line: bytes, *, first: bool = True) -> list[SwitchRecord]:
         try:
             return parse_rows(line.decode("utf-8", "replace")) if line.strip() else []
         except (InputRefused, csv.Error) as refused:
+            if not first:
+                return []  # it was counted and kept when the log was followed
             self._on_bad_line()
             log.warning("cdr_line_kept_aside", reason=str(refused))
             self._keep_aside(line)
@@ -205,3 +219,19 @@ class CdrLog:
                 file.write(line + b"\n")
         except OSError as failure:
             log.warning("cdr_line_lost", reason=str(failure), line=line[:500].decode("utf-8", "replace"))
+
+
+def _lines(descriptor: int, offset: int) -> Iterator[tuple[bytes, int]]:
+    """The whole lines from an offset on, each with the offset behind it."""
+    while True:
+        data = os.pread(descriptor, CHUNK_BYTES, offset)
+        end = data.rfind(b"\n") + 1
+        if not end:
+            return  # nothing, or a line that is still being written
+        for line in data[:end].split(b"\n")[:-1]:
+            offset += len(line) + 1
+            yield line, offset
+
+
+def _next_line(descriptor: int, offset: int) -> int:
+    return offset + os.pread(descriptor, CHUNK_BYTES, offset).find(b"\n") + 1

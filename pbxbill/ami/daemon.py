@@ -17,18 +17,19 @@ from pbxbill.ami.announce import Voice
 from pbxbill.ami.authorize import Authorizer, Question
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.cdr_log import CdrLog
-from pbxbill.ami.engine_port import Engine, News, Reconciler, Resumed
+from pbxbill.ami.engine_port import Engine, News, Reconciler
 from pbxbill.ami.events import SwitchStopping, parse_event
 from pbxbill.ami.fastagi import AgiServer
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
-from pbxbill.ami.snapshot import Channel, live_channels, read_channels
+from pbxbill.ami.snapshot import Channel, leg_that_asked, live_channels, read_channels
 from pbxbill.ami.steering import Steering
 from pbxbill.ami.switch_link import SwitchLink
 from pbxbill.ami.wire import AmiMessage
 from pbxbill.charging.control import LiveCall, Phase
+from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
-from pbxbill.charging.reconcile import SwitchRecord
+from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import Clock
 from pbxbill.errors import PbxbillError, SwitchError
 
@@ -89,6 +90,8 @@ class AsteriskDaemon:
         self._stopping = asyncio.Event()
         self._sweep_now = asyncio.Event()
         self._stop_asked = False
+        self._compared: set[str] = set()
+        """Sessions that were up at the last comparison: those nobody pays for need not be looked at again."""
         self._reading = asyncio.Lock()
         self._offline: list[SwitchRecord] = []
         """Calls nobody could authorize, on their way to the reconciler."""
@@ -180,30 +183,44 @@ class AsteriskDaemon:
 
     async def _take_over(self) -> None:
         channels = await read_channels(self._link.actions)
-        records = await self._read_cdr_log()
-        await self._reconcile(channels, records)
+        await self._read_cdr_log()
+        await self._reconcile(channels)
         self._compare(channels, sure=True)
         self._steering.rearm_all()
 
-    async def _reconcile(self, channels: list[Channel], records: list[SwitchRecord]) -> None:
-        seen_us = self._link.switch_now_us()
-        live = live_channels(channels, seen_us)
-        resumed = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._reconciler.reconcile, self._settings.name, live, records, seen_us
+    async def _reconcile(self, channels: list[Channel]) -> None:
+        live = live_channels(channels, self._link.switch_now_us())
+        self._compared = {channel.session_id for channel in live}
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._reconciler.run, self._settings.name, live, self._records_since
         )
-        for one in resumed:
-            if self._book.get(one.granted.session_id) is None:
-                self._adopt(one, channels)
+        for rearm in found.rearm:
+            if self._book.get(rearm.granted.session_id) is None:
+                self._adopt(rearm, channels)
+        log.info("reconciled", live=len(live), differences=len(found.differences))
         self._metrics.live_calls.set(len(self._book))
 
-    def _adopt(self, resumed: Resumed, channels: list[Channel]) -> None:
-        session_id = resumed.granted.session_id
-        call = TrackedCall(LiveCall(resumed.granted), resumed.call_id, resumed.direction)
+    def _records_since(self, since_us: int) -> list[SwitchRecord]:
+        return self._cdr_log.since(since_us) if self._cdr_log is not None else []
+
+    def _adopt(self, rearm: Rearm, channels: list[Channel]) -> None:
+        session_id = rearm.granted.session_id
+        asker = leg_that_asked(channels, session_id)
+        inbound = any(channel.paid == session_id and channel.inbound for channel in channels)
+        direction = Direction.INBOUND if inbound else Direction.OUTBOUND
+        call = TrackedCall(LiveCall(rearm.granted), asker, direction, caller_alive=bool(asker))
         for channel in channels:
             if session_id in {channel.session_id, channel.paid}:
                 call.legs[channel.leg] = channel.name
-        call.caller_alive = any(channel.leg == resumed.call_id for channel in channels)
         self._book.adopt(call)
+        if rearm.answered_us is not None:
+            actions = call.live.answered(
+                answered_us=rearm.answered_us,
+                paid_leg=rearm.paid_leg,
+                elapsed_us=rearm.elapsed_us,
+                now_us=self._clock.monotonic_us(),
+            )
+            self._steering.do(call, actions)
         log.info("call_taken_up", session=session_id, legs=list(call.legs))
 
     def _compare(self, channels: list[Channel], *, sure: bool = False) -> None:
@@ -258,8 +275,8 @@ class AsteriskDaemon:
         channels = await read_channels(self._link.actions)
         await self._read_cdr_log()  # what it says of a call that is gone counts more than an estimate
         sessions = {name for channel in channels for name in (channel.session_id, channel.paid) if name}
-        if any(self._book.unknown(session_id) for session_id in sessions):
-            await self._reconcile(channels, [])
+        if any(self._book.unknown(session_id) for session_id in sessions - self._compared):
+            await self._reconcile(channels)
         self._compare(channels)
 
     # --- the CDR log ----------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Protocol
 
-from pbxbill.charging.events import Authorize, Command, Denied, Direction, Granted, Outcome
-from pbxbill.charging.reconcile import LiveChannel, SwitchRecord
+from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
+from pbxbill.charging.reconcile import LiveChannel, ReadRecords, Reconciliation, SwitchRecord
 
 
 class Engine(Protocol):
@@ -29,22 +28,11 @@ class News(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """A call that is up on the switch and has an open reservation: to be steered again."""
-
-    granted: Granted
-    call_id: str
-    direction: Direction
-
-
 class Reconciler(Protocol):
-    """Compares what the switch says with the open reservations; called from a thread, may take long."""
+    """Compares what the switch says with the open reservations; called in a thread, may take long."""
 
-    def reconcile(
-        self, switch: str, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], now_us: int
-    ) -> Sequence[Resumed]:
-        """Settle what ended, void what never was, and name the calls that live on."""
+    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+        """Settle what ended meanwhile, void what never was, and say which calls to take up again."""
         ...
 
     def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:

@@ -10,7 +10,17 @@ from pbxbill.charging.reconcile import LiveChannel
 from pbxbill.errors import SwitchError
 from pbxbill.ids import is_id
 
-VARIABLES = "PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_DIRECTION,PBXBILL_ANSWERED,CDR(answer,u)"
+VARIABLES = ",".join(
+    [
+        "PBXBILL_SESSION",
+        "PBXBILL_CALL",
+        "PBXBILL_PAID",
+        "PBXBILL_INBOUND",
+        "PBXBILL_DIRECTION",
+        "PBXBILL_ANSWERED",
+        "CDR(answer,u)",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,8 @@ class Channel:
     call_id: str
     """The leg that asked."""
     answered_us: int | None
+    inbound: bool = False
+    """Paid for as a call to a DID."""
 
     @property
     def asked(self) -> bool:
@@ -53,10 +65,12 @@ def parse_channel(message: AmiMessage) -> Channel:
     inbound = variables.get("PBXBILL_DIRECTION") == "inbound"
     if not paid and not inbound and session_id and up and leg != call_id and not is_local(name):
         paid = session_id  # the administrator's Dial lacks our option
+    inbound_paid = bool(paid) and variables.get("PBXBILL_INBOUND") == paid
     answered = timestamp_us(variables.get("PBXBILL_ANSWERED", ""))
     if answered is None and up:
-        answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
-    return Channel(leg, name, up, session_id, paid, call_id, answered if up else None)
+        inbound_paid = bool(paid) and variables.get("PBXBILL_INBOUND") == paid
+    answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
+    return Channel(leg, name, up, session_id, paid, call_id, answered if up else None, inbound_paid)
 
 
 def live_channels(channels: Iterable[Channel], seen_us: int) -> list[LiveChannel]:
@@ -70,6 +84,16 @@ def live_channels(channels: Iterable[Channel], seen_us: int) -> list[LiveChannel
         for session_id in {channel.session_id, channel.paid} - {""}:
             found.setdefault(session_id, LiveChannel(session_id, "", None, seen_us))
     return list(found.values())
+
+
+def leg_that_asked(channels: Iterable[Channel], session_id: str) -> str:
+    """The leg that asked for a session; empty when it is gone."""
+    for channel in channels:
+        if channel.paid == session_id and channel.inbound:
+            return channel.leg
+        if channel.session_id == session_id and channel.asked:
+            return channel.leg
+    return ""
 
 
 def _id(text: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from pbxbill.ami.daemon import AsteriskDaemon
-from pbxbill.ami.engine_port import Resumed
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.charging.events import (
@@ -33,7 +32,7 @@ from pbxbill.charging.events import (
     Void,
     Voided,
 )
-from pbxbill.charging.reconcile import LiveChannel, SwitchRecord
+from pbxbill.charging.reconcile import LiveChannel, ReadRecords, Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, SystemClock
 from pbxbill.errors import StoreUnavailable
 from pbxbill.money import Unit
@@ -200,18 +199,19 @@ class SimpleReconciler:
     offline: list[SwitchRecord] = field(default_factory=list)
     called: threading.Event = field(default_factory=threading.Event)
 
-    def reconcile(
-        self, switch: str, channels: Sequence[LiveChannel], records: Sequence[SwitchRecord], now_us: int
-    ) -> Sequence[Resumed]:
-        self.channels.append(list(channels))
-        self.records += records
-        open_sessions = [self.engine.sessions.get(channel.session_id) for channel in channels]
+    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+        self.channels.append(list(live))
+        self.records += read_records(0)
         self.called.set()
-        return [
-            Resumed(session.granted, session.request.call_id, session.request.direction)
-            for session in open_sessions
-            if session is not None and session.closed is None
-        ]
+        rearm = []
+        for channel in live:
+            session = self.engine.sessions.get(channel.session_id)
+            if session is None or session.closed is not None:
+                continue
+            answered_us = session.answered_us or channel.answered_us
+            elapsed_us = 0 if answered_us is None else channel.seen_us - answered_us
+            rearm.append(Rearm(session.granted, channel.paid_leg, answered_us, elapsed_us))
+        return Reconciliation(tuple(rearm), (), len(rearm), len(live), len(self.records))
 
     def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
         self.offline += records

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -49,8 +49,9 @@ def test_the_switch_ends_the_call_when_the_daemon_is_gone(site: Site, make_engin
 
 def test_a_new_daemon_takes_the_call_up_again(site: Site, make_engine: Make) -> None:
     engine = make_engine({"acme": Funds(4_000_000, slice_us=2 * SECOND_US)})
-    with SippCaller(TALK, site.asterisk.sip_port) as caller:
+    with ExitStack() as after:
         with running_daemon(site.settings(), engine):
+            caller = after.enter_context(SippCaller(TALK, site.asterisk.sip_port))
             [answer] = engine.wait_for(Answer)
         with running_daemon(site.settings(), engine) as second:
             result = caller.wait(20)
@@ -66,8 +67,9 @@ def test_a_new_daemon_takes_the_call_up_again(site: Site, make_engine: Make) -> 
 def test_a_call_in_set_up_is_taken_up_too(site: Site, make_engine: Make) -> None:
     engine = make_engine({"acme": Funds(4_000_000)})
     call = Call("15580", caller="alice", calling=Calling.CANCEL, hold_ms=1500)
-    with SippCaller(call, site.asterisk.sip_port) as caller:
+    with ExitStack() as after:
         with running_daemon(site.settings(), engine):
+            caller = after.enter_context(SippCaller(call, site.asterisk.sip_port))
             [request] = engine.wait_for(Authorize)
             wait_until(lambda: len(site.asterisk.channels()) == 2, 5, "the second leg")
         with running_daemon(site.settings(), engine) as second:
@@ -80,8 +82,10 @@ def test_a_call_in_set_up_is_taken_up_too(site: Site, make_engine: Make) -> None
 
 def test_calls_that_ended_meanwhile_come_from_the_cdr_log(site: Site, make_engine: Make) -> None:
     engine = make_engine({"acme": Funds(100 * SECOND_US)})
-    with SippCaller(Call("1555", caller="alice", hold_ms=600), site.asterisk.sip_port) as caller:
+    with ExitStack() as after:
         with running_daemon(site.settings(), engine):
+            call = Call("1555", caller="alice", hold_ms=600)
+            caller = after.enter_context(SippCaller(call, site.asterisk.sip_port))
             [answer] = engine.wait_for(Answer)
         [seen] = caller.wait(20).calls
     wait_until(lambda: answer.session_id in site.asterisk.cdr_log.read_text(), 5, "the CDR")
@@ -184,11 +188,11 @@ def test_an_engine_that_does_not_answer_in_time_denies_and_gives_the_money_back(
 
 
 def test_an_open_account_talks_on_while_the_database_is_away(site: Site, make_engine: Make) -> None:
-    funds = Funds(100 * SECOND_US, slice_us=2 * SECOND_US, failure_policy=FailurePolicy.OPEN)
+    funds = Funds(100 * SECOND_US, slice_us=4 * SECOND_US, failure_policy=FailurePolicy.OPEN)
     engine = make_engine({"acme": funds})
     with (
         running_daemon(site.settings(), engine),
-        SippCaller(Call("1555", caller="alice", hold_ms=4500), site.asterisk.sip_port) as caller,
+        SippCaller(Call("1555", caller="alice", hold_ms=5500), site.asterisk.sip_port) as caller,
     ):
         engine.wait_for(Answer)
         engine.down = True
@@ -196,4 +200,4 @@ def test_an_open_account_talks_on_while_the_database_is_away(site: Site, make_en
         engine.down = False
         [settled] = engine.wait_for(Settle)
     assert result.calls[0].ended_here
-    assert settled.ended_us - settled.answered_us == pytest.approx(4_500_000, abs=300_000)
+    assert settled.ended_us - settled.answered_us == pytest.approx(5_500_000, abs=300_000)
