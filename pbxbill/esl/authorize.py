@@ -88,7 +88,8 @@ def granted_variables(call: CallRequest, granted: Granted) -> dict[str, str]:
     }
     timer = answer_timer(granted.granted_us)
     if request.direction is Direction.INBOUND:
-        variables |= {"pbxbill_leg_session": granted.session_id, ON_ANSWER: timer}
+        did = variables.pop("pbxbill_dialled")  # a forwarded call will have dialled another number
+        variables |= {"pbxbill_did": did, "pbxbill_leg_session": granted.session_id, ON_ANSWER: timer}
     else:
         variables |= {"pbxbill_session": granted.session_id, "pbxbill_caller": call.uuid}
         # `nolocal:` keeps it off this channel, which may be answered for an announcement.

@@ -32,6 +32,7 @@ CSV_COLUMNS = (
     "pbxbill_account",
     "accountcode",
     "pbxbill_dialled",
+    "pbxbill_did",
     "pbxbill_offline",
     "start_uepoch",
     "answer_uepoch",
@@ -59,6 +60,7 @@ class LegRecord:
     caller_uuid: str
     account: str
     dialled: str
+    did: str
     caller: str
     inbound_channel: bool
     offline: bool
@@ -218,6 +220,7 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
         caller_uuid=get("pbxbill_caller", ""),
         account=get("pbxbill_account", "") or get("accountcode", ""),
         dialled=get("pbxbill_dialled", ""),
+        did=get("pbxbill_did", ""),
         caller=get("caller_id_number", "")[:64],
         inbound_channel=get("direction", "") == "inbound",
         offline=get("pbxbill_offline", "") == "true",
@@ -261,7 +264,7 @@ def _record(session: str, paid: LegRecord | None, caller: LegRecord | None) -> S
         account_code=about.account or leg.account,
         direction=Direction.INBOUND if inbound else Direction.OUTBOUND,
         caller=about.caller,
-        dialled=about.dialled or leg.dialled,
+        dialled=leg.did if inbound else about.dialled or leg.dialled,
         started_us=about.started_us,
         answered_us=paid.answered_us if paid is not None else None,
         ended_us=leg.ended_us,

@@ -8,6 +8,7 @@ Which call a leg belongs to stands in channel variables that only pbxbill and it
 - `pbxbill_leg_session` (never exported): the session that this very channel is the paid leg of: a call to
   a DID, or a paid leg that was itself sent to dial on.
 - `pbxbill_account`, `pbxbill_dialled` (exported): for the CDR log, and for calls placed later on the channel.
+- `pbxbill_did` (never exported): the DID that was called; the channel may go on to dial another number.
 - `pbxbill_offline` (exported): the call passed while nobody could be asked.
 
 No SIP header can become a variable of these names: FreeSWITCH puts `sip_h_` and the like before what
