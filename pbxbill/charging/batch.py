@@ -5,6 +5,7 @@ reservation or its wallets happens with those wallets locked, so decisions of ot
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pbxbill.charging.catalogue import LoadedCatalogue
@@ -110,52 +111,66 @@ def chain_of(path: str) -> tuple[int, ...]:
     return tuple(int(part) for part in reversed(path.split("/")) if part)
 
 
+@dataclass(slots=True)
+class _Concerned:
+    """What a batch's commands name."""
+
+    account_ids: set[int] = field(default_factory=set)
+    shortening: set[int] = field(default_factory=set)
+    """Accounts that funds are taken from, perhaps from their live calls."""
+    keys: list[str] = field(default_factory=list)
+    requests: list[Authorize] = field(default_factory=list)
+    sessions: set[str] = field(default_factory=set)
+
+
+def _concerned(commands: Sequence[Command]) -> _Concerned:
+    found = _Concerned()
+    for command in commands:
+        match command:
+            case Authorize():
+                found.requests.append(command)
+            case SettleOffline(request):
+                found.requests.append(request)
+            case TopUp():
+                found.account_ids.add(command.account_id)
+                found.keys.append(command.idempotency_key)
+            case Adjust():
+                found.account_ids.add(command.account_id)
+                found.keys.append(command.idempotency_key)
+                found.shortening.add(command.account_id)
+            case SetCreditLimit():
+                found.account_ids.add(command.account_id)
+                found.shortening.add(command.account_id)
+            case Answer() | Extend() | Settle() | Void() | Expire():
+                found.sessions.add(command.session_id)
+    return found
+
+
 def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue) -> ChargingState:
     """Everything the commands may read or change, with the wallets concerned locked."""
     state = ChargingState(catalogue)
-    account_ids: set[int] = set()
-    shortening: set[int] = set()
-    keys: list[str] = []
-    requests: list[Authorize] = []
-    sessions: set[str] = set()
-    for command in commands:
-        match command:
-            case Answer() | Extend() | Settle() | Void() | Expire():
-                sessions.add(command.session_id)
-            case Authorize():
-                requests.append(command)
-            case SettleOffline(request):
-                requests.append(request)
-            case TopUp():
-                account_ids.add(command.account_id)
-                keys.append(command.idempotency_key)
-            case Adjust():
-                account_ids.add(command.account_id)
-                keys.append(command.idempotency_key)
-                shortening.add(command.account_id)
-            case SetCreditLimit():
-                account_ids.add(command.account_id)
-                shortening.add(command.account_id)
-    if requests:
-        account_ids.update(_load_endpoints(driver, requests, state))
+    concerned = _concerned(commands)
+    account_ids, sessions = concerned.account_ids, concerned.sessions
+    if concerned.requests:
+        account_ids.update(_load_endpoints(driver, concerned.requests, state))
         # A session is requested once, as a rule: only those that are known already are read. Should another
         # process write one meanwhile, its key refuses ours and the request is decided again, by itself.
-        requested = sorted({request.session_id for request in requests})
+        requested = sorted({request.session_id for request in concerned.requests})
         for session_id, path in driver.select(SEEN_SESSIONS, requested, requested):
             sessions.add(session_id)
             # A repeated request answers from its account, which its endpoint may no longer name.
             account_ids.update(chain_of(path or ""))
+    shortening = sorted(concerned.shortening)
     if shortening:
-        sessions.update(row[0] for row in driver.select(HELD_SESSIONS, sorted(shortening)))
+        sessions.update(row[0] for row in driver.select(HELD_SESSIONS, shortening))
     session_ids = sorted(sessions)
-    _load_wallets(
-        driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, sorted(shortening)), state
-    )
+    _load_wallets(driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, shortening), state)
     if session_ids:
         _load_sessions(driver, session_ids, state)
         catalogue.ensure(driver, _rate_ids(state))
-    if keys:
-        state.entries = {entry.idempotency_key: entry for entry in _entries(driver.select(ENTRIES, keys))}
+    if concerned.keys:
+        entries = _entries(driver.select(ENTRIES, concerned.keys))
+        state.entries = {entry.idempotency_key: entry for entry in entries}
     return state
 
 

@@ -1,0 +1,159 @@
+"""How much later the far side's phone gets its INVITE because pbxbill is asked first, and how many calls a
+second stay clean.
+
+Callers with and without pbxbill in their dialplan take turns on one Asterisk, in short rounds whose order
+alternates. A call's delay is from the INVITE that its caller sent to the INVITE that the carrier got, both by
+SIPp's clock (the same machine's), matched by the dialled number, which is each call's own. SIPp stamps a
+message when it handles it, so that its own waiting is in both sides' figures and not in their difference.
+
+The added delay of a percentile is the difference of the two sides' percentiles. The highest clean rate is found
+by doubling, then halving the step; a rate is clean if no call fails and no caller has to send its INVITE twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from bench.figures import Figures, percentile, progress, run
+from bench.switch_site import NUMBER, SwitchSite, open_switch_site
+from lab.sipp import Call, Calling, SippResult, place
+from lab.site import Phone
+
+ABOUT = "delay from INVITE to the far side's INVITE, and the highest clean call rate, with and without pbxbill"
+GOAL_MS = 15.0
+CALLS_PER_S = 20
+PLENTY_S = 10**7
+
+WITH, WITHOUT = "with", "without"
+PHONES = (Phone(WITH, "payer"), Phone(WITHOUT, context="plain"))
+
+T1_MS = 500
+"""SIP's first retransmission: a caller that waits longer for the call to go on calls again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Calls that were placed at one rate."""
+
+    result: SippResult
+    delays_ms: list[float]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everybody got through, in time."""
+        through = len(self.delays_ms) == len(self.result.calls)
+        return not self.result.failed and through and max(self.delays_ms, default=0) < T1_MS
+
+
+class Callers:
+    """Places bursts of calls, each with numbers of its own."""
+
+    def __init__(self, site: SwitchSite) -> None:
+        self._site = site
+        self._runs = count(100)
+
+    def burst(self, side: str, calls: int, rate_per_s: int, hold_ms: int) -> Burst:
+        """All calls of one side at a steady rate, until the last one's end."""
+        call = Call(
+            f"{NUMBER}{next(self._runs)}",
+            caller=side,
+            calling=Calling.HANG_UP,
+            hold_ms=hold_ms,
+            count=calls,
+            rate_per_s=rate_per_s,
+            numbered=True,
+        )
+        result = place(call, self._site.asterisk.sip_port, timeout_s=calls / rate_per_s + 20)
+        arrived_us = {seen.number: seen.invited_us for seen in self._site.carrier.calls()}
+        delays_us = [
+            arrived_us[seen.number] - seen.invited_us for seen in result.calls if seen.number in arrived_us
+        ]
+        return Burst(result, [delay / 1000 for delay in delays_us])
+
+
+def measure_delay(figures: Figures, callers: Callers, rounds: int, calls: int) -> None:
+    """Both sides by turns at 20 calls a second."""
+    delays_ms: dict[str, list[float]] = {WITH: [], WITHOUT: []}
+    failed = dict.fromkeys(delays_ms, 0)
+    for number in range(-1, rounds):  # the first one warms up and does not count
+        progress(f"{CALLS_PER_S} calls/s, round {number + 1} of {rounds}")
+        for side in (WITH, WITHOUT) if number % 2 else (WITHOUT, WITH):
+            burst = callers.burst(side, calls, CALLS_PER_S, hold_ms=500)
+            if number >= 0:
+                delays_ms[side] += burst.delays_ms
+                failed[side] += burst.result.failed
+    for side, delays in delays_ms.items():
+        figures.add(
+            f"setup.{side}",
+            calls=len(delays),
+            failed=failed[side],
+            p50_ms=percentile(delays, 50),
+            p90_ms=percentile(delays, 90),
+            p99_ms=percentile(delays, 99),
+            most_ms=max(delays, default=0.0),
+        )
+    added = {
+        percent: percentile(delays_ms[WITH], percent) - percentile(delays_ms[WITHOUT], percent)
+        for percent in (50, 90, 99)
+    }
+    figures.add("setup.added", p50_ms=added[50], p90_ms=added[90], p99_ms=added[99])
+    complete = all(delays_ms.values()) and not any(failed.values())
+    figures.at_most("added_p99_ms", added[99] if complete else None, GOAL_MS)
+
+
+def highest_clean_rate(
+    burst: Callable[[int], Burst], first_per_s: int, closest: float
+) -> tuple[int, Burst | None]:
+    """The highest rate that stayed clean, found to within a factor of `closest`."""
+    clean: tuple[int, Burst | None] = (0, None)
+    rate_per_s, unclean_per_s = first_per_s, None
+    while True:
+        tried = burst(rate_per_s)
+        if tried.is_clean:
+            clean = (rate_per_s, tried)
+        else:
+            unclean_per_s = rate_per_s
+        if unclean_per_s is None:
+            rate_per_s = clean[0] * 2
+        elif clean[0] and unclean_per_s > clean[0] * closest:
+            rate_per_s = (clean[0] + unclean_per_s) // 2
+        elif clean[0] or rate_per_s <= 1:
+            return clean
+        else:
+            rate_per_s //= 2
+
+
+def measure_rate(figures: Figures, callers: Callers, side: str, burst_s: int, closest: float) -> None:
+    """The highest clean rate of one side."""
+
+    def burst(rate_per_s: int) -> Burst:
+        tried = callers.burst(side, rate_per_s * burst_s, rate_per_s, hold_ms=300)
+        progress(
+            f"{side} pbxbill, {rate_per_s} calls/s: "
+            f"{'clean' if tried.is_clean else f'{tried.result.failed} failed'}, "
+            f"p99 {percentile(tried.delays_ms, 99):.0f} ms"
+        )
+        return tried
+
+    rate_per_s, best = highest_clean_rate(burst, 40, closest)
+    figures.add(
+        f"clean_rate.{side}",
+        calls_per_s=rate_per_s,
+        p99_ms_there=None if best is None else percentile(best.delays_ms, 99),
+    )
+
+
+def measure(figures: Figures, quick: bool) -> None:
+    """The delay first, then the rates; without pbxbill means without its daemon."""
+    with open_switch_site(PHONES, {"payer": PLENTY_S}) as site:
+        callers = Callers(site)
+        site.daemon.start()
+        measure_delay(figures, callers, rounds=3 if quick else 10, calls=40 if quick else 60)
+        burst_s, closest = (2, 1.3) if quick else (5, 1.1)
+        measure_rate(figures, callers, WITH, burst_s, closest)
+        site.daemon.stop()
+        measure_rate(figures, callers, WITHOUT, burst_s, closest)
+
+
+if __name__ == "__main__":
+    run("setup_delay", ABOUT, measure)
