@@ -78,12 +78,12 @@ class LoadedCatalogue:
 
     def ensure(self, driver: Driver, rate_ids: Iterable[int]) -> None:
         """Load rates that open reservations have frozen and that are not in memory yet."""
-        missing = [rate_id for rate_id in set(rate_ids) if rate_id not in self._rates]
+        wanted = set(rate_ids)
+        if len(self._rates) + len(wanted) > RATE_CACHE:
+            self._rates.clear()
+        missing = [rate_id for rate_id in wanted if rate_id not in self._rates]
         if not missing:
             return
-        if len(self._rates) + len(missing) > RATE_CACHE:
-            self._rates.clear()
-            missing = list(set(rate_ids))
         rows = driver.select(f"SELECT {RATE_COLUMNS} FROM rates WHERE id {{any_int}}", missing)  # noqa: S608
         self._rates.update((row[0], Rate(*row)) for row in rows)
 

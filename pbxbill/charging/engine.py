@@ -79,7 +79,7 @@ class ChargingEngine:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         for pending in self._take_all():
-            pending.future.set_exception(EngineBusy("the charging engine stopped before this command's turn"))
+            _answer(pending, EngineBusy("the charging engine stopped before this command's turn"))
 
     def submit(self, command: Command, timeout_ms: int | None = None) -> Future[Outcome]:
         """Queue a command; the future is answered from the worker's thread.
@@ -88,6 +88,7 @@ class ChargingEngine:
         away for timeout_ms). Without timeout_ms the command waits until it is durable.
         """
         future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()  # carried out even if its caller stops waiting
         expires_us = None if timeout_ms is None else self._clock.monotonic_us() + timeout_ms * 1000
         with self._wake:
             if self._stopping or (len(self._queue) >= MAX_QUEUE and timeout_ms is not None):
@@ -134,13 +135,18 @@ class ChargingEngine:
                 _log.warning("database_unavailable", error=str(error), waiting=len(batch) + len(self._queue))
                 self._drop_connection()
                 with self._wake:
-                    self._queue.extendleft(reversed(batch))
+                    self._queue.extendleft(reversed([x for x in batch if not x.future.done()]))
                     self._wake.wait_for(lambda: self._stopping, timeout=retry_s)
                     stopping = self._stopping
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
                 self._expire_queue(error)
                 if stopping:
                     break
+            except Exception as error:  # noqa: BLE001 whatever it is, the next command must find a worker
+                _log.error("charging_worker_failed", exc_info=error)
+                self._drop_connection()
+                for pending in batch:
+                    _answer(pending, error)
         self._drop_connection()
 
     def _within_deadline(self, batch: Sequence[_Pending], why: str) -> list[_Pending]:
@@ -148,19 +154,20 @@ class ChargingEngine:
         kept = []
         for pending in batch:
             if pending.expires_us is not None and pending.expires_us < now_us:
-                pending.future.set_exception(EngineBusy(f"{type(pending.command).__name__} {why}"))
+                _answer(pending, EngineBusy(f"{type(pending.command).__name__} {why}"))
             else:
                 kept.append(pending)
         return kept
 
     def _expire_queue(self, error: StoreUnavailable) -> None:
         now_us = self._clock.monotonic_us()
-        for pending in self._take_all():
-            if pending.expires_us is not None and pending.expires_us < now_us:
-                pending.future.set_exception(StoreUnavailable(str(error)))
-            else:
-                with self._wake:
-                    self._queue.append(pending)
+        with self._wake:  # in one go, so that the order of a call's commands stays
+            late = [x for x in self._queue if x.expires_us is not None and x.expires_us < now_us]
+            if late:
+                waiting = [x for x in self._queue if x.expires_us is None or x.expires_us >= now_us]
+                self._queue = deque(waiting)
+        for pending in late:
+            _answer(pending, StoreUnavailable(str(error)))
 
     def _take_all(self) -> list[_Pending]:
         with self._wake:
@@ -168,7 +175,7 @@ class ChargingEngine:
             self._queue.clear()
         return taken
 
-    def _process(self, batch: Sequence[_Pending]) -> None:
+    def _process(self, batch: Sequence[_Pending], *, again: bool = False) -> None:
         if not batch:
             return
         try:
@@ -178,20 +185,24 @@ class ChargingEngine:
         except Exception as error:  # noqa: BLE001 the fault is the command's answer, never swallowed
             # One command spoils its batch: each then gets a transaction of its own.
             self._connected().rollback()
-            if len(batch) == 1:
+            if again:
                 _log.error("command_failed", command=repr(batch[0].command), exc_info=error)
-                batch[0].future.set_exception(error)
+                _answer(batch[0], error)
                 return
+            # A command may also have lost a race for a key with another process: it then finds what won.
             for pending in batch:
-                self._process([pending])
+                self._process([pending], again=True)
             return
         for pending, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                pending.future.set_exception(result)
-            else:
-                pending.future.set_result(result)
+            _answer(pending, result)
         if told:
-            self._on_news(told)
+            self._tell(told)
+
+    def _tell(self, wallet_ids: frozenset[int]) -> None:
+        try:
+            self._on_news(wallet_ids)
+        except Exception as error:  # noqa: BLE001 a listener's fault is none of the charging path
+            _log.error("wallet_news_not_told", exc_info=error)
 
     def _transaction(self, commands: list[Command]) -> tuple[list[Outcome | Exception], frozenset[int]]:
         driver = self._connected()
@@ -221,6 +232,15 @@ class ChargingEngine:
         driver, self._driver = self._driver, None
         if driver is not None:
             driver.close()
+
+
+def _answer(pending: _Pending, result: Outcome | Exception) -> None:
+    if pending.future.done():
+        return  # answered before the database went away in the middle of a spoiled batch
+    if isinstance(result, Exception):
+        pending.future.set_exception(result)
+    else:
+        pending.future.set_result(result)
 
 
 def _decided(command: Command, state: ChargingState) -> Outcome | Exception:
