@@ -16,6 +16,16 @@ LONDON = "442070000111"
 NOWHERE = "999123456"
 """No rate has this prefix."""
 
+EVERYDAY_NUMBERS = (
+    "12125550100",
+    "493090018200",
+    "34910000123",
+    "81312340000",
+    "5511990000000",
+    "27110000000",
+)
+EVERYDAY_LAST_S = 9
+
 MOROCCO_PER_MIN = Decimal("0.59")
 HOSTILE_NAME = '"x%0AAccountCode: bruno%0Avariable_accountcode: bruno" '
 """Some of today's tools read such a name as headers of their own."""
@@ -94,7 +104,18 @@ def scenes(seconds: int) -> list[Scene]:
         ),
         Scene("hung up by the far side", "bruno", _cut(bruno, PARIS + hanging_up)),
     ]
-    return [replace(scene, at_s=place * 0.7) for place, scene in enumerate(script)]
+    placed = [replace(scene, at_s=place * 0.7) for place, scene in enumerate(script)]
+    return [*placed, *_everyday_calls(length_s)]
+
+
+def _everyday_calls(length_s: int) -> list[Scene]:
+    """Short calls around the world, until shortly before the end."""
+    made = []
+    for place, at_s in enumerate(range(10, length_s - EVERYDAY_LAST_S, 2)):
+        number = EVERYDAY_NUMBERS[place % len(EVERYDAY_NUMBERS)]
+        call = _talk(site.HUGO, number, hold_ms=1500 + place % 5 * 1000)
+        made.append(Scene("everyday call", "hugo", call, at_s=at_s))
+    return made
 
 
 def funds(subscriber: site.Subscriber, seconds: int) -> str:

@@ -22,7 +22,7 @@ class Tariff:
 
 
 RETAIL = Tariff("retail", tax_percent="20", speaks=True)
-BUSINESS = Tariff("business", tax_percent="20")
+BUSINESS = Tariff("business", tax_percent="20", slice_s=5, renew_before_s=2)
 WHOLESALE = Tariff("wholesale")
 INBOUND = Tariff("inbound")
 TARIFFS = (RETAIL, BUSINESS, WHOLESALE, INBOUND)
@@ -55,7 +55,8 @@ DORA = Subscriber("dora", "Dora Call Centre", reseller="northwind", phone="2004"
 EMIL = Subscriber("emil", "Emil Novak", tariff=RETAIL, language="es", phone="2005")
 FAY = Subscriber("fay", "Fay Ng", funds="0.001", phone="2006")
 GITA = Subscriber("gita", "Gita Hotel", funds="2.00", phone="2008", dids=("33155500100", "33155500200"))
-SUBSCRIBERS = (RESELLER, ANNA, BRUNO, CHEN, DORA, EMIL, FAY, GITA)
+HUGO = Subscriber("hugo", "Hugo Trading", mode="postpaid", credit_limit="100.00", phone="2009")
+SUBSCRIBERS = (RESELLER, ANNA, BRUNO, CHEN, DORA, EMIL, FAY, GITA, HUGO)
 
 UNKNOWN_PHONE = Phone("2007", "nobody", PASSWORD)
 """Its account code belongs to no account."""

@@ -28,19 +28,30 @@ def free_ports(count: int) -> list[int]:
     return [free_port() for _ in range(count)]
 
 
-def free_port() -> int:
-    """A port that is free for TCP and UDP, leased until this process ends."""
+def free_port(run: int = 1) -> int:
+    """The first of so many ports in a row that are free for TCP and UDP, leased until this process ends."""
     locks = Path(tempfile.gettempdir()) / f"pbxbill-ports-{os.getuid()}"
     locks.mkdir(mode=0o700, exist_ok=True)
-    span = LAST_PORT - FIRST_PORT + 1
+    span = LAST_PORT - FIRST_PORT + 1 - run
     with _lease_guard:
         # Runs start at different places, so that they rarely try each other's ports at all.
         offset = os.getpid() * 97 % span
         for step in range(span):
-            port = FIRST_PORT + (offset + step) % span
-            if port not in _leased and _lease(locks / str(port), port):
-                return port
+            first = FIRST_PORT + (offset + step) % span
+            if _lease_all(locks, range(first, first + run)):
+                return first
     raise NoFreePort(f"no port between {FIRST_PORT} and {LAST_PORT} is free on 127.0.0.1")
+
+
+def _lease_all(locks: Path, ports: range) -> bool:
+    if any(port in _leased for port in ports):
+        return False
+    for port in ports:
+        if not _lease(locks / str(port), port):
+            for other in range(ports.start, port):
+                os.close(_leased.pop(other))
+            return False
+    return True
 
 
 def _lease(lock: Path, port: int) -> bool:

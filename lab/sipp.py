@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -61,6 +61,10 @@ class Call:
     """Put before the address in From, as it is: '"Ada" ', or something hostile."""
     rejections: tuple[int, ...] = (403,)
     refer_to: str = ""
+    numbered: bool = False
+    """Each call dials a number of its own: its place in the run, from 1, is put behind `number`."""
+    own_phones: bool = False
+    """Each call comes from a phone of its own: its place in the run is put behind `caller`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class SippCaller:
                 "REJECTIONS": _expected_rejections(call.rejections),
             },
             {"invite": "invite-digest"} if call.password else {},
+            [word for word, wanted in (("service", call.numbered), ("caller", call.own_phones)) if wanted],
         )
         keys = {
             "caller": call.caller,
@@ -245,7 +250,9 @@ class _RunFiles:
         self.errors = self.directory / "errors.log"
         self.statistics = self.directory / "statistics.csv"
 
-    def write_scenario(self, words: dict[str, str], parts: dict[str, str]) -> Path:
+    def write_scenario(
+        self, words: dict[str, str], parts: dict[str, str], counted: Sequence[str] = ()
+    ) -> Path:
         def part(match: re.Match[str]) -> str:
             name = parts.get(match[1], match[1])
             return (SCENARIOS / "parts" / f"{name}.xml").read_text().rstrip("\n")
@@ -254,6 +261,8 @@ class _RunFiles:
         text = re.sub(r' *<part name="([\w-]+)"/>', part, text)
         for word, value in words.items():
             text = text.replace(f"@{word}@", value)
+        for keyword in counted:
+            text = text.replace(f"[{keyword}]", f"[{keyword}][call_number]")
         path = self.directory / "scenario.xml"
         path.write_text(text)
         return path
@@ -271,7 +280,7 @@ class _RunFiles:
 def _sipp(files: _RunFiles, scenario: Path, port: int) -> list[str]:
     program = find_program("sipp", INSTALL_HINT)
     command = [str(program), "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-nostdin"]
-    command += ["-mi", "127.0.0.1", "-mp", str(free_port())]
+    command += ["-mi", "127.0.0.1", "-mp", str(free_port(run=4))]  # audio, video, and their RTCP
     command += [
         "-trace_shortmsg",
         "-shortmessage_file",

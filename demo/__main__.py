@@ -1,0 +1,93 @@
+"""`python -m demo`, which `make demo` calls. Exit 0 if every promise held.
+
+From the environment: DEMO_SECONDS (60), SWITCH (asterisk or freeswitch), FREESWITCH_BIN.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from demo.performance import play
+from demo.product import Product
+from demo.promises import examine
+from demo.screen import Screen, cdr_table
+from demo.script import scenes
+from demo.stage import stage
+from lab.process import ServerFailed, wait_until
+
+FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "demo"
+SETTLED_WITHIN_S = 15
+
+
+def main() -> int:
+    """Set up, play, examine."""
+    seconds = int(os.environ.get("DEMO_SECONDS") or 60)
+    kind = os.environ.get("SWITCH") or "asterisk"
+    FOLDER.parent.mkdir(exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another demonstration is running in this folder", file=sys.stderr)
+            return 1
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir()
+        try:
+            return perform(kind, seconds)
+        except ServerFailed as fault:
+            print(f"demo: {fault}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+
+
+def perform(kind: str, seconds: int) -> int:
+    """The whole demonstration; 0 if every promise held."""
+    screen = Screen()
+    begin_s = time.monotonic()
+    with stage(kind, FOLDER) as on:
+        screen.say(f"{on.version} with SIP on 127.0.0.1:{on.switch.sip_port}")
+        product = Product(FOLDER, on.switch)
+        product.set_up(seconds)
+        product.start()
+        screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
+        try:
+            with screen:
+                played = play(
+                    scenes(seconds),
+                    on,
+                    product,
+                    FOLDER,
+                    lambda elapsed_s: screen.show_calls(product.json("calls"), elapsed_s),
+                )
+            _wait_for_settlement(product)
+            screen.console.print(cdr_table(product.json("cdrs", "--limit", "1000")))
+            screen.say(product.program("verify").stdout)
+            promises = list(examine(played, product, on))
+        finally:
+            stopped = product.stop()
+    for promise in promises:
+        screen.say(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.evidence}")
+    config = (
+        product.config.relative_to(Path.cwd())
+        if product.config.is_relative_to(Path.cwd())
+        else product.config
+    )
+    screen.say(f"\nlook around: .venv/bin/pbxbill --config {config} explain | cdrs | accounts list | verify")
+    if stopped != 0:
+        screen.say(f"BROKEN  the daemon ended with {stopped}:\n{product.log_end()}")
+    return 0 if stopped == 0 and all(promise.kept for promise in promises) else 1
+
+
+def _wait_for_settlement(product: Product) -> None:
+    try:
+        wait_until(lambda: product.json("calls") == [], SETTLED_WITHIN_S, "every call is settled")
+    except ServerFailed:
+        return  # the promises say so
+
+
+if __name__ == "__main__":
+    sys.exit(main())
