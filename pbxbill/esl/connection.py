@@ -8,6 +8,7 @@ time-out after which the connection is closed, because later replies would be ta
 the end (every waiting command fails, `closed` is set, and the object is never used again).
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -178,13 +179,11 @@ class SafeProtocol(ESLProtocol):
         pending, self._pending = self._pending, deque()
         for result in pending:
             result.set_exception(SwitchGone(reason))
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the other side was faster
-        self.sock.close()
-        if hasattr(self, "sock_file"):  # greenswitch makes one; the descriptor lives as long as it does
-            self.sock_file.close()
+        # Neither exists before connect() has come so far; greenswitch's file keeps the descriptor open.
+        for end in (getattr(self, "sock", None), getattr(self, "sock_file", None)):
+            if end is not None:
+                with contextlib.suppress(OSError):
+                    end.close()
 
     def stop(self) -> None:
         """greenswitch's name for close()."""

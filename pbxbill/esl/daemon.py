@@ -74,6 +74,8 @@ class FreeSwitchDaemon:
         self._wanted = Flag()
         self._offset_us = 0
         self._core_uuid = ""
+        self._lost_at_us = 0  # by the switch's clock
+        self._dead_at_us: int | None = None
         door = EngineDoor(self._engine, self._mailbox)
         self._book = CallBook()
         self._conductor = Conductor(self._book, door, self._announcer, self._clock, self._metrics)
@@ -114,12 +116,20 @@ class FreeSwitchDaemon:
                 self._linked()
             except SwitchError as error:
                 log.warning("esl.link_failed", switch=self._settings.name, error=str(error))
-            self._metrics.connected(up=False)
-            self._metrics.count("link_lost")
+            except Exception:
+                log.exception("esl.link_broke", switch=self._settings.name)
+            self._lost()
             if self._clock.monotonic_us() - began_us > 60 * SECOND_US:
                 wait_s = self._settings.retry_first_s
             gevent.sleep(wait_s)
             wait_s = min(2 * wait_s, self._settings.retry_most_s)
+
+    def _lost(self) -> None:
+        if self._conductor.commands is not None:
+            self._lost_at_us = self._switch_now_us()
+            self._conductor.commands = None
+            self._metrics.connected(up=False)
+            self._metrics.count("link_lost")
 
     def _linked(self) -> None:
         """Both connections, until one of them ends."""
@@ -141,7 +151,7 @@ class FreeSwitchDaemon:
             gevent.wait([events.closed, commands.closed], count=1)
             raise SwitchGone(events.close_reason or commands.close_reason)
         finally:
-            self._conductor.commands = None
+            self._lost()
             if synchroniser is not None:
                 synchroniser.kill()
             events.close("the link is made anew")
@@ -180,7 +190,6 @@ class FreeSwitchDaemon:
                 if self._core_uuid and parsed.core_uuid != self._core_uuid:
                     log.warning("esl.switch_restarted", switch=self._settings.name)
                     self._wanted.set()
-                self._core_uuid = parsed.core_uuid
             case None:
                 pass
 
@@ -235,13 +244,18 @@ class FreeSwitchDaemon:
     def _synchronise(self) -> None:
         commands = self._commands()
         began_us = self._clock.monotonic_us()
-        self._core_uuid = commands.core_uuid() or self._core_uuid
+        core_uuid = commands.core_uuid()
+        if self._core_uuid and core_uuid != self._core_uuid and self._lost_at_us:
+            # The switch was restarted: what it carried ended when the link did, as nearly as can be known.
+            self._dead_at_us = self._lost_at_us
+        self._core_uuid = core_uuid
         known = [call for call in self._book if call.registered_us < began_us]
         found = look(commands)
         up = {one.leg.uuid for one in found}
         for call in known:
             if not {call.live.paid_leg, call.caller_uuid} & up and self._book.get(call.session_id) is call:
                 self._look(call)
+        self._dead_at_us = None
         found_by_run: Reconciliation = gevent.get_hub().threadpool.apply(
             self._reconciler.run, (self._settings.name, live_channels(found), self._read_cdr_log)
         )
@@ -358,7 +372,8 @@ class FreeSwitchDaemon:
             now_us = self._clock.monotonic_us()
             held_us = call.live.elapsed_us(now_us) + call.live.remaining_us(now_us)
             deadline_us = call.live.answered_us + max(held_us, 0)
-            ended_us = min(end.ended_us if end is not None else self._switch_now_us(), deadline_us)
+            last_us = end.ended_us if end is not None else self._dead_at_us or self._switch_now_us()
+            ended_us = max(min(last_us, deadline_us), call.live.answered_us)
             times = (call.live.answered_us, ended_us, 16, Evidence.ESTIMATE)
         elif end is not None:
             times = (end.bridged_us, end.ended_us, end.cause, Evidence.ESTIMATE)
