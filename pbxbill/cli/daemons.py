@@ -115,13 +115,12 @@ def ami(context: Context, name: str | None, supervised: bool) -> None:
     def build(application: Application, charging: Charging) -> Daemon:
         from pbxbill.ami.daemon import AsteriskDaemon
         from pbxbill.ami.metrics import AsteriskMetrics
-        from pbxbill.cli.reconcilers import AsteriskReconciler
 
         return AsteriskDaemon(
             asterisk_settings(section),
             charging.engine,
             charging.news,
-            AsteriskReconciler(charging.reconciler, application.connect),
+            charging.reconciler,
             application.clock,
             AsteriskMetrics(),
         )

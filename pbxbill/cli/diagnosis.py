@@ -1,3 +1,119 @@
-"""Later."""
+"""doctor: tries out what a working installation needs and says what to do about each thing that is amiss."""
 
-COMMANDS = ()
+import sys
+from collections.abc import Iterator
+
+import click
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from pbxbill.app import Application, open_application
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.finding import Finding, Verdict
+from pbxbill.cli.output import json_option, print_json
+from pbxbill.cli.switch_checks import check_asterisk, check_freeswitch
+from pbxbill.errors import PbxbillError
+from pbxbill.settings import AsteriskSection, Settings
+
+
+@click.command()
+@json_option
+@pass_context
+def doctor(context: Context, as_json: bool) -> None:
+    """Check configuration, database, Redis and every switch; exit 1 if something must be mended."""
+    findings = list(_findings(context))
+    if as_json:
+        print_json(
+            [
+                {"check": x.check, "verdict": x.verdict, "detail": x.detail, "remedy": x.remedy}
+                for x in findings
+            ]
+        )
+    else:
+        for finding in findings:
+            click.echo(f"{finding.verdict.upper():<5} {finding.check}: {finding.detail}")
+            if finding.remedy:
+                click.echo(f"      -> {finding.remedy}")
+    if any(finding.verdict is Verdict.FAIL for finding in findings):
+        sys.exit(1)
+
+
+def _findings(context: Context) -> Iterator[Finding]:
+    path = context.config_path
+    settings = context.settings  # a configuration that cannot be read ends here, with its own message
+    yield Finding("configuration", Verdict.OK, f"{path or 'the environment alone'} is sound")
+    if path is not None and path.stat().st_mode & 0o077 and _holds_secrets(settings):
+        yield Finding(
+            "configuration", Verdict.WARN, f"{path} holds secrets and others may read it", f"chmod 600 {path}"
+        )
+    yield from _database(context, settings)
+    if settings.redis_url is not None:
+        yield _redis(settings.redis_url)
+    if not settings.switch:
+        yield Finding("switches", Verdict.WARN, "none is configured", "add a [[switch]] table")
+    for section in settings.switch:
+        try:
+            if isinstance(section, AsteriskSection):
+                yield from check_asterisk(section, context.clock)
+            else:
+                yield from check_freeswitch(section, context.clock)
+        except PbxbillError as error:
+            yield Finding(section.name, Verdict.FAIL, str(error))
+
+
+def _holds_secrets(settings: Settings) -> bool:
+    secrets = [x.secret if isinstance(x, AsteriskSection) else x.password for x in settings.switch]
+    return any(x.get_secret_value() for x in secrets) or "@" in settings.database_url
+
+
+def _database(context: Context, settings: Settings) -> Iterator[Finding]:
+    shown = make_url(settings.database_url).render_as_string(hide_password=True)
+    try:
+        with open_application(settings.database_url, settings.redis_url, context.clock) as application:
+            yield Finding("database", Verdict.OK, f"{shown} is reachable and its schema is up to date")
+            yield from _durability(application)
+    except PbxbillError as error:
+        yield Finding(
+            "database", Verdict.FAIL, str(error), "see the message; `pbxbill init` sets the database up"
+        )
+
+
+def _durability(application: Application) -> Iterator[Finding]:
+    with application.database.connect() as connection:
+        if application.database.dialect.name == "sqlite":
+            journal = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+            synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
+            durable = (journal, synchronous) == ("wal", 2)
+            detail = f"journal_mode={journal}, synchronous={synchronous}"
+            remedy = "put the database file on a local disk: WAL does not work on network file systems"
+        else:
+            names = ("fsync", "synchronous_commit", "full_page_writes")
+            values = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in names}
+            durable = values["fsync"] == "on" and values["synchronous_commit"] != "off"
+            detail = ", ".join(f"{name}={value}" for name, value in values.items())
+            remedy = (
+                "set fsync = on and synchronous_commit = on in postgresql.conf: a crash would lose charges"
+            )
+    verdict = Verdict.OK if durable else Verdict.FAIL
+    yield Finding("durability", verdict, detail, "" if durable else remedy)
+
+
+def _redis(url: str) -> Finding:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    try:
+        client = redis.Redis.from_url(
+            url, socket_timeout=3, socket_connect_timeout=3, retry=Retry(NoBackoff(), 0)
+        )
+        with client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        return Finding(
+            "redis", Verdict.WARN, str(error), "start Redis or mend redis.url; news is slower meanwhile"
+        )
+    return Finding("redis", Verdict.OK, "answers")
+
+
+COMMANDS = (doctor,)
