@@ -110,6 +110,7 @@ class LiveCall:
         self._extend_pending = False
         self._extend_again = False
         self._extend_after_us = 0
+        self._answer_again_at_us: int | None = None
         self._warned = not granted.announcement.warning
         self._attempts = 0
         self._cut_check_at_us = 0
@@ -189,13 +190,15 @@ class LiveCall:
 
     def failed(self, command: object, now_us: int) -> list[Action]:
         """The engine could not answer a command: it is sent again; nothing is lost meanwhile."""
+        if self.phase is Phase.ENDED and not isinstance(command, Settle | Void):
+            return []  # the end that is on its way says it all
         if isinstance(command, Extend):
             self._extend_pending = False
             self._extend_after_us = now_us + RETRY_US
             if self.phase is Phase.TALKING and self.granted.failure_policy is FailurePolicy.OPEN:
                 return self._go_on_unpaid(now_us)
-        elif isinstance(command, Answer) and self.phase is not Phase.ENDED:
-            self._extend_after_us = now_us + RETRY_US  # an Extend or the Settle carries what it said
+        elif isinstance(command, Answer):
+            self._answer_again_at_us = now_us + RETRY_US
         elif isinstance(command, Settle | Void):
             self.due_us = now_us + RETRY_US
             return []
@@ -237,6 +240,10 @@ class LiveCall:
         actions = self._warning(now_us)
         renew_at_us = self._answer_at_us + self._granted_us - self.granted.renew_before_us
         renew_at_us = max(renew_at_us, self._extend_after_us)
+        again_at_us = self._answer_again_at_us
+        if again_at_us is not None and now_us >= again_at_us:
+            again_at_us = self._answer_again_at_us = None
+            actions.append(Submit(Answer(self.session_id, self.answered_us or 0, self.paid_leg)))
         wants_more = not self._extend_pending and not self._final
         if wants_more and now_us >= renew_at_us:
             actions += self._extend(self._granted_us + self.granted.slice_us, now_us)
@@ -244,6 +251,8 @@ class LiveCall:
         moments = [now_us + self.remaining_us(now_us)]
         if wants_more:
             moments.append(renew_at_us)
+        if again_at_us is not None:
+            moments.append(again_at_us)
         if not self._warned:
             moments.append(max(now_us + 1, self._warning_at_us()))
         self.due_us = min(moments)

@@ -96,7 +96,8 @@ def _extend(command: Extend, state: ChargingState) -> Decision:
         grown, moves = regrant(reservation, granted_us, final=final, state=state)
         effects = list(moves)
         verb = Verb.EXTEND if granted_us > reservation.granted_us else None
-        effects.append(ReservationChanged(grown, verb, command.at_us))
+        at_us = max(command.at_us, reservation.requested_us)  # before the answer there is no better time
+        effects.append(ReservationChanged(grown, verb, at_us))
     if short:
         effects += [WalletMoved(x.wallet_id, starved=True) for x in reservation.levels]
     return Extended(command.session_id, granted_us, final, longest_us), effects
