@@ -39,8 +39,8 @@ def tail(path: Path, lines: int = 25) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Return as soon as the condition holds; ServerFailed when it does not in time."""
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Return as soon as the condition is true of something; ServerFailed when it does not in time."""
     end_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end_s:
@@ -87,11 +87,11 @@ class ChildProcess:
     def running(self) -> bool:
         return self.returncode is None
 
-    def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
+    def wait_ready(self, ready: Callable[[], object], timeout_s: float) -> None:
         """Wait for a server to serve; when it does not, end it and show the end of its log."""
 
         def ready_or_dead() -> bool:
-            return not self.running() or ready()
+            return not self.running() or bool(ready())
 
         name = Path(self.command[0]).name
         try:

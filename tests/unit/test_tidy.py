@@ -19,7 +19,7 @@ WAITS = {Path("pbxbill/charging/engine.py")}
 
 LONGEST_MODULE = 450
 BANNED_FILE_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
-NAMED_BY_OTHERS = {Path("pbxbill/ami/manager.py")}
+NAMED_BY_OTHERS = {Path("pbxbill/ami/manager.py"), Path("tests/switch/ami/test_manager.py")}
 """AMI is Asterisk's Manager Interface."""
 
 READS_THE_TIME = {
@@ -52,6 +52,8 @@ RETIRED = {
     "call_object": "call session",
 }
 """Words of the glossary's last column, as parts of an identifier, and what to say."""
+ANOTHER_MEANING = {"holds", "held"}
+"""An invariant holds."""
 
 
 def modules(*folders: str) -> list[Path]:
@@ -149,6 +151,8 @@ def identifiers_in(tree: ast.AST) -> Iterator[str]:
 
 
 def retired_words_of(identifier: str) -> list[str]:
+    if identifier in ANOTHER_MEANING:
+        return []
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier).lower()
     return [word for word in RETIRED if re.search(rf"(^|_){word}s?(_|$)", snake)]
 
@@ -200,7 +204,7 @@ def test_readings_of_time_are_found(line: str) -> None:
 
 @pytest.mark.parametrize(
     "identifier,words",
-    [("customer_id", ["customer"]), ("CustomerRow", ["customer"]), ("threshold", []), ("holds", ["hold"])],
+    [("customer_id", ["customer"]), ("CustomerRow", ["customer"]), ("threshold", []), ("hold_us", ["hold"])],
 )
 def test_retired_words_are_found(identifier: str, words: list[str]) -> None:
     assert retired_words_of(identifier) == words
