@@ -10,16 +10,9 @@ from pbxbill.charging.reconcile import LiveChannel
 from pbxbill.errors import SwitchError
 from pbxbill.ids import is_id
 
-VARIABLES = ",".join(
-    [
-        "PBXBILL_SESSION",
-        "PBXBILL_CALL",
-        "PBXBILL_PAID",
-        "PBXBILL_INBOUND",
-        "PBXBILL_DIRECTION",
-        "PBXBILL_ANSWERED",
-        "CDR(answer,u)",
-    ]
+VARIABLES = (
+    "PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_INBOUND,PBXBILL_DIRECTION,"
+    "PBXBILL_ANSWERED,CDR(answer,u)"
 )
 
 
