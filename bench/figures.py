@@ -19,18 +19,26 @@ class Figures:
         self.bench = bench
         self._figures: dict[str, Value] = {}
         self._goals: dict[str, dict[str, Value | bool]] = {}
+        self._bounds: dict[str, str] = {}
 
     def add(self, row: str, **columns: Value) -> None:
         """Figures of one row, e.g. add("sqlite.reserve.200", per_s=9000)."""
         for column, value in columns.items():
             self._figures[f"{row}.{column}"] = _rounded(value)
 
+    def highest(self, column: str) -> float:
+        """The highest figure of a column."""
+        names = [name for name in self._figures if name.rpartition(".")[2] == column]
+        return max(value for name in names if isinstance(value := self._figures[name], int | float))
+
     def at_least(self, goal: str, value: float | None, bound: float) -> None:
         """A goal that is met from bound on; value None: it could not be measured."""
+        self._bounds[goal] = "at least"
         self._judge(goal, value, bound, met=value is not None and value >= bound)
 
     def at_most(self, goal: str, value: float | None, bound: float) -> None:
         """A goal that is met up to bound; value None: it could not be measured."""
+        self._bounds[goal] = "at most"
         self._judge(goal, value, bound, met=value is not None and value <= bound)
 
     def _judge(self, goal: str, value: float | None, bound: float, *, met: bool) -> None:
@@ -52,10 +60,15 @@ class Figures:
             tables.setdefault(tuple(columns), []).append(line)
         texts = [_table(["", *columns], lines) for columns, lines in tables.items()]
         goals = [
-            [name, _text(goal["value"]), _text(goal["goal"]), "met" if goal["met"] else "MISSED"]
+            [
+                name,
+                _text(goal["value"]),
+                f"{self._bounds[name]} {_text(goal['goal'])}",
+                "met" if goal["met"] else "MISSED",
+            ]
             for name, goal in self._goals.items()
         ]
-        return "\n\n".join([*texts, _table(["goal", "value", "goal is", ""], goals)])
+        return "\n\n".join([*texts, _table(["goal", "value", "wanted", ""], goals)])
 
 
 def run(bench: str, about: str, measure: Callable[[Figures, bool], None]) -> None:

@@ -20,6 +20,7 @@ from pbxbill.store.accounts import (
 )
 from pbxbill.store.decks import NewRate, NewTariff, add_deck_version, add_tariff_version
 from pbxbill.store.engine import migrate, open_engine, transaction
+from pbxbill.store.models import AccountRow, WalletRow
 
 UNIT = Unit("EUR")
 EUR = 10**UNIT.scale
@@ -84,7 +85,7 @@ def open_site(
 ) -> list[OpenedWallet]:
     """An operator whose prepaid customers, each with a wallet, call by one tariff with 19 % tax on top.
 
-    With a reseller the customers are his, and he pays the same prices without tax.
+    With a reseller the customers are his, and he pays the same prices without tax; his wallet comes first.
     """
     now_us = SystemClock().now_us()
     engine = open_engine(url)
@@ -107,12 +108,16 @@ def open_site(
             add_tariff_version(session, NewTariff("wholesale", "deck"), now_us)
             above = NewAccount("reseller", "Reseller", kind="reseller", mode="postpaid", tariff="wholesale")
             account = open_account(session, above, now_us)
-            open_wallet(session, account, UNIT.code, credit_limit=10**6 * EUR)
+            opened.append(_opened(account, open_wallet(session, account, UNIT.code, credit_limit)))
         parent = "reseller" if reseller else None
         for code in customers:
             account = open_account(session, NewAccount(code, code, parent=parent, tariff="retail"), now_us)
             wallet = open_wallet(session, account, UNIT.code, credit_limit)
             add_endpoint(session, account, "sip", code)
-            opened.append(OpenedWallet(code, account.id, wallet.id, wallet.ledger_account_id))
+            opened.append(_opened(account, wallet))
     engine.dispose()
     return opened
+
+
+def _opened(account: AccountRow, wallet: WalletRow) -> OpenedWallet:
+    return OpenedWallet(account.code, account.id, wallet.id, wallet.ledger_account_id)
