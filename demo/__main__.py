@@ -20,11 +20,16 @@ from lab.process import ServerFailed, wait_until
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "demo"
 SETTLED_WITHIN_S = 15
+LONGEST_S = 3600
 
 
 def main() -> int:
     """Set up, play, examine."""
-    seconds = int(os.environ.get("DEMO_SECONDS") or 60)
+    wanted = os.environ.get("DEMO_SECONDS") or "60"
+    if not wanted.isdecimal() or int(wanted) > LONGEST_S:
+        print(f"DEMO_SECONDS is a number up to {LONGEST_S}", file=sys.stderr)
+        return 2
+    seconds = int(wanted)
     kind = os.environ.get("SWITCH") or "asterisk"
     FOLDER.parent.mkdir(exist_ok=True)
     with FOLDER.with_suffix(".lock").open("w") as lock:
