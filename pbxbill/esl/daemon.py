@@ -60,6 +60,8 @@ class FreeSwitchDaemon:
         self._cdr_log = CdrLog(settings.cdr_dir, clock)
         self.ready = threading.Event()
         """Set, from any thread to be waited for, when the switch has been compared for the first time."""
+        self.listening = threading.Event()
+        """Set when calls can ask."""
         self.outbound_port = 0
         """Where it listens for calls; useful when settings ask for port 0."""
         self._stopping = False
@@ -88,6 +90,7 @@ class FreeSwitchDaemon:
         self._news.subscribe(self._on_news)
         desk.start()
         self.outbound_port = desk.port
+        self.listening.set()
         workers = [gevent.spawn(self._conductor.run), gevent.spawn(self._stay_linked)]
         log.info("esl.started", switch=self._settings.name, port=desk.port)
         if self._stopping:

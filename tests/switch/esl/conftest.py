@@ -1,0 +1,131 @@
+"""A fake switch, a fake engine, and the real daemon between them in a thread of its own."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from pbxbill.clock import SystemClock
+from pbxbill.esl.daemon import FreeSwitchDaemon
+from pbxbill.esl.settings import FreeSwitchSettings
+
+from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
+from .fake_freeswitch import FakeFreeSwitch
+
+RECORDINGS = Path(__file__).parents[2] / "data" / "freeswitch"
+
+
+@pytest.fixture
+def recording() -> Callable[[str], bytes]:
+    """The bytes of a recording, by the beginning of its name."""
+
+    def read(name: str) -> bytes:
+        (path,) = RECORDINGS.glob(f"{name}*.recv")
+        return path.read_bytes()
+
+    return read
+
+
+class CountingMetrics:
+    """EslMetrics that a test can wait on."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.cuts: list[float] = []
+        self.calls = 0
+        self.up = False
+        self._changed = threading.Condition()
+
+    def count(self, event: str) -> None:
+        with self._changed:
+            self.counts[event] += 1
+            self._changed.notify_all()
+
+    def live_calls(self, calls: int) -> None:
+        with self._changed:
+            self.calls = calls
+            self._changed.notify_all()
+
+    def cut(self, late_s: float) -> None:
+        self.cuts.append(late_s)
+
+    def connected(self, up: bool) -> None:
+        with self._changed:
+            self.up = up
+            self._changed.notify_all()
+
+    def wait_for(self, what: Callable[["CountingMetrics"], bool], timeout_s: float = 10) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: what(self), timeout_s), dict(self.counts)
+
+
+@dataclass
+class Site:
+    """Everything around one daemon."""
+
+    switch: FakeFreeSwitch
+    engine: FakeEngine
+    settings: FreeSwitchSettings
+    news: FakeNews = field(default_factory=FakeNews)
+    metrics: CountingMetrics = field(default_factory=CountingMetrics)
+    daemon: FreeSwitchDaemon | None = None
+    _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.reconciler = FakeReconciler(self.engine)
+
+    def start(self, *, ready: bool = True, **changes: object) -> None:
+        """Run a daemon, a new one each time."""
+        settings = replace(self.settings, **changes)  # type: ignore[arg-type]
+        self.daemon = FreeSwitchDaemon(
+            settings, self.engine, self.news, self.reconciler, SystemClock(), self.metrics
+        )
+        self._thread = threading.Thread(target=self.daemon.run, daemon=True)
+        self._thread.start()
+        if ready:
+            assert self.daemon.ready.wait(10), "the daemon did not get ready"
+        else:
+            assert self.daemon.listening.wait(10), "the daemon does not listen"
+        self.switch.desk_port = self.daemon.outbound_port
+
+    def stop(self) -> None:
+        """Stop the daemon gracefully."""
+        if self.daemon is not None and self._thread is not None:
+            self.daemon.stop()
+            self._thread.join(10)
+            assert not self._thread.is_alive(), "the daemon did not stop"
+            self.daemon = None
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A switch and a daemon that serves the accounts 2001 (rich) and 2002 (three seconds)."""
+    switch = FakeFreeSwitch()
+    engine = FakeEngine(
+        {"2001": FakeAccount(3600), "2002": FakeAccount(3), "did-owner": FakeAccount(3600, wallet_id=9)},
+        dids={"4930123": "did-owner"},
+    )
+    settings = FreeSwitchSettings(
+        name="fs1",
+        port=switch.port,
+        password=switch.password,
+        outbound_port=0,
+        cdr_dir=str(tmp_path),
+        connect_timeout_s=1,
+        command_timeout_s=1,
+        authorize_timeout_s=1,
+        announce_timeout_s=2,
+        keepalive_s=1,
+        retry_first_s=0.05,
+        retry_most_s=0.2,
+    )
+    site = Site(switch, engine, settings)
+    try:
+        yield site
+    finally:
+        site.stop()
+        switch.stop()
+        engine.stop()
