@@ -23,6 +23,7 @@ from pbxbill.errors import ConfigurationError
 from pbxbill.esl.settings import FreeSwitchSettings
 
 PREFIX = "PBXBILL_"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 CONFIG_VARIABLE = "PBXBILL_CONFIG"
 SYSTEM_CONFIG = Path("/etc/pbxbill/pbxbill.toml")
 LOCAL_CONFIG = Path("pbxbill.toml")
@@ -334,6 +335,8 @@ def _completed(settings: Settings, folder: Path) -> Settings:
         raise ConfigurationError("database.url is no database URL; write sqlite:///FILE") from None
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
         raise ConfigurationError("database.url must start with sqlite:/// or postgresql://")
+    if settings.redis_url is not None and not settings.redis_url.startswith(REDIS_SCHEMES):
+        raise ConfigurationError("redis.url must start with redis://, rediss:// or unix://")
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise ConfigurationError("database.url names no file; processes share the database: use a file")

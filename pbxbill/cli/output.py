@@ -49,7 +49,12 @@ def printable(cell: Any) -> Any:
         return ""
     if isinstance(cell, Text):
         return cell
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in str(cell)))
+    return Text(visible(str(cell)))
+
+
+def visible(text: str) -> str:
+    """Text without control characters: what a caller sent must not reach the terminal as an order to it."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -73,6 +78,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _harmless(cell: str) -> str:
     # A spreadsheet would run a caller's name that begins like a formula.
     is_formula = cell[:1] in {"=", "@", "\t", "\r"} or (cell[:1] in {"+", "-"} and not cell[1:2].isdigit())
+    cell = visible(cell)
     return f"'{cell}" if is_formula else cell
 
 

@@ -9,7 +9,7 @@ from pbxbill.charging.explain import explain
 from pbxbill.charging.statement import statement
 from pbxbill.charging.verify import verify as verify_all
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, visible
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import DifferenceRow, ReconciliationRow
 
@@ -65,7 +65,7 @@ def explain_call(context: Context, call: str) -> None:
             explanations = explain(driver, call)
         finally:
             driver.close()
-    click.echo("\n\n".join(statement(explanation) for explanation in explanations))
+    click.echo(visible("\n\n".join(statement(explanation) for explanation in explanations)))
 
 
 @click.command()
