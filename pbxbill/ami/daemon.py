@@ -221,6 +221,8 @@ class AsteriskDaemon:
                 now_us=self._clock.monotonic_us(),
             )
             self._steering.do(call, actions)
+        # What is granted may have changed while nobody listened.
+        self._steering.do(call, call.live.wallet_changed(self._clock.monotonic_us()))
         log.info("call_taken_up", session=session_id, legs=list(call.legs))
 
     def _compare(self, channels: list[Channel], *, sure: bool = False) -> None:

@@ -56,6 +56,7 @@ def site(asterisk_install: Path) -> Iterator[Site]:
         PrivateAsterisk(
             phones=[
                 Phone("alice", "acme"),
+                Phone("ann", "alice"),
                 Phone("bob", "nobody"),
                 Phone("carl", "poor"),
                 Phone("olga", "open", open_on_failure=True),

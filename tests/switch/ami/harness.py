@@ -227,7 +227,6 @@ class RunningDaemon:
     news: LocalNews
     reconciler: SimpleReconciler
     registry: CollectorRegistry
-    failure: list[BaseException] = field(default_factory=list)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
@@ -258,20 +257,30 @@ def running_daemon(
     registry = CollectorRegistry()
     news, reconciler = LocalNews(), SimpleReconciler(engine)
     daemon = AsteriskDaemon(settings, engine, news, reconciler, SystemClock(), AsteriskMetrics(registry))
-    failure: list[BaseException] = []
+    with in_thread(daemon) as thread:
+        running = RunningDaemon(daemon, thread, engine, news, reconciler, registry)
+        if wait:
+            running.wait_connected()
+        yield running
+
+
+@contextmanager
+def in_thread(daemon: AsteriskDaemon) -> Iterator[threading.Thread]:
+    """Run a daemon; what it raises is raised here at the end."""
+    failures: list[BaseException] = []
 
     def serve() -> None:
         try:
             daemon.run()
-        except BaseException as fault:  # noqa: BLE001  # told to the test below
-            failure.append(fault)
+        except BaseException as fault:  # noqa: BLE001  # raised again below, in the test's own thread
+            failures.append(fault)
 
     thread = threading.Thread(target=serve, name="daemon")
     thread.start()
-    running = RunningDaemon(daemon, thread, engine, news, reconciler, registry, failure)
     try:
-        if wait:
-            running.wait_connected()
-        yield running
+        yield thread
     finally:
-        running.stop()
+        daemon.stop()
+        thread.join(15)
+        assert not thread.is_alive(), "the daemon did not stop"
+    assert not failures, failures
