@@ -57,12 +57,18 @@ def temporary_sqlite() -> Iterator[str]:
         yield url
 
 
-def made_up_rates(count: int, increments: Increments) -> list[NewRate]:
-    """Different prefixes of 4 to 8 digits at 1 to 30 cents a minute; the same ones in every run."""
+def made_up_prefixes(count: int) -> list[str]:
+    """Different prefixes of 4 to 8 digits; the same ones in every run."""
     random = Random(count)
     prefixes: set[str] = set()
     while len(prefixes) < count:
         prefixes.add(str(random.randrange(10**3, 10 ** random.randrange(5, 9))))
+    return sorted(prefixes)
+
+
+def made_up_rates(count: int, increments: Increments) -> list[NewRate]:
+    """Made-up prefixes at 1 to 30 cents a minute."""
+    random = Random(count)
     return [
         NewRate(
             prefix,
@@ -71,7 +77,7 @@ def made_up_rates(count: int, increments: Increments) -> list[NewRate]:
             initial_increment_s=increments.initial_s,
             following_increment_s=increments.following_s,
         )
-        for prefix in sorted(prefixes)
+        for prefix in made_up_prefixes(count)
     ]
 
 

@@ -25,7 +25,7 @@ from pbxbill.charging.state import (
 )
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationLevel, ReservationState
-from pbxbill.rating.rater import affordable, charge, increment_end
+from pbxbill.rating.rater import affordable, charge_total, increment_end
 from pbxbill.rating.tariff import Tariff
 
 Decision = tuple[Outcome, list[Effect]]
@@ -94,7 +94,7 @@ def _reserve(
                 rated.account.issuer_id,
                 rated.tariff.version_id,
                 rated.rate.id,
-                charge(rated.rate, rated.tariff, granted_us).total,
+                charge_total(rated.rate, rated.tariff, granted_us),
             )
             for level, rated in enumerate(levels)
         ),

@@ -23,6 +23,9 @@ BACKGROUND_RATES = 20_000
 
 RATE_CACHE = 100_000
 
+LATEST_VERSION = 2**63
+"""An id behind every deck version's."""
+
 RATE_COLUMNS = (
     "id, prefix, destination, price_per_min, connection_fee, minimum_charge, "
     "initial_increment_s, following_increment_s, free_s, effective_from_us, effective_to_us"
@@ -102,7 +105,7 @@ class LoadedCatalogue:
     def find_rate(self, deck_id: int, number: str, at_us: int) -> Rate | None:
         """The rate for a number in the deck version in force at a moment."""
         versions = self._deck_versions.get(deck_id, [])
-        index = bisect_right(versions, at_us, key=lambda version: version[0])
+        index = bisect_right(versions, (at_us, LATEST_VERSION))
         while index > 0:
             index -= 1
             deck = self._decks.get(versions[index][1])

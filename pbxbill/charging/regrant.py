@@ -5,7 +5,7 @@ from dataclasses import replace
 from pbxbill.charging.state import ChargingState, WalletMoved
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import Reservation
-from pbxbill.rating.rater import affordable, charge
+from pbxbill.rating.rater import affordable, charge_total
 
 
 def regrant(
@@ -16,7 +16,7 @@ def regrant(
     levels = []
     for level in reservation.levels:
         rate = state.catalogue.rate(level.rate_id)
-        reserved = charge(rate, state.catalogue.tariff(level.tariff_version_id), granted_us).total
+        reserved = charge_total(rate, state.catalogue.tariff(level.tariff_version_id), granted_us)
         levels.append(replace(level, reserved=reserved))
         if reserved != level.reserved:
             moves.append(WalletMoved(level.wallet_id, reserved=reserved - level.reserved))

@@ -4,6 +4,7 @@ What a call costs follows from its rate row and the switch's timestamps. What ca
 by what it had reserved and what is free; the rest is recorded as uncollected, never overspent.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pbxbill.charging.authorizing import deny
@@ -59,10 +60,15 @@ def _first_result(session_id: str, state: ChargingState) -> Outcome:
     return _settled(record, state)
 
 
-def _settled(record: RatedCdr, state: ChargingState) -> Settled:
+def _settled(record: RatedCdr, state: ChargingState, effects: Iterable[Effect] = ()) -> Settled:
     own = bool(record.charges) and record.charges[0].account_id == record.account_id
     first = record.charges[0] if own else None
     wallet = None if first is None else state.wallets[first.wallet_id]
+    available = 0
+    if wallet is not None:
+        # The wallet still stands as before the effects: say what will be available after them.
+        moved = [e for e in effects if isinstance(e, WalletMoved) and e.wallet_id == wallet.id]
+        available = wallet.available + sum([e.posted - e.reserved for e in moved])
     return Settled(
         session_id=record.session_id,
         account_id=record.account_id or 0,
@@ -70,7 +76,7 @@ def _settled(record: RatedCdr, state: ChargingState) -> Settled:
         billed_us=record.billed_us,
         total=0 if first is None else first.total,
         uncollected=0 if first is None else first.uncollected,
-        available=0 if wallet is None else wallet.available,
+        available=available,
     )
 
 
@@ -108,14 +114,7 @@ def settle(command: Settle, state: ChargingState) -> Decision:
     )
     record = _record(closed, command, command.answered_us, billed_us, charges, late)
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
-    return _after(_settled(record, state), charges, effects), effects
-
-
-def _after(settled: Settled, charges: tuple[CallCharge, ...], effects: list[Effect]) -> Settled:
-    # The wallet still stands as before the effects: say what will be available after them.
-    own_ids = {x.wallet_id for x in charges if x.account_id == settled.account_id}
-    moved = [e for e in effects if isinstance(e, WalletMoved) and e.wallet_id in own_ids]
-    return replace(settled, available=settled.available + sum(e.posted - e.reserved for e in moved))
+    return _settled(record, state, effects), effects
 
 
 def _collect(
@@ -293,4 +292,4 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
         charges=charges,
     )
     effects.append(CdrWritten(record))
-    return _after(_settled(record, state), charges, effects), effects
+    return _settled(record, state, effects), effects

@@ -48,13 +48,18 @@ def billable_seconds(rate: Rate, duration_us: int) -> int:
 
 def charge(rate: Rate, tariff: Tariff, duration_us: int) -> Charge:
     """What a call of this duration costs."""
-    if duration_us <= 0:
-        return Charge(0, 0, 0)
-    seconds = billable_seconds(rate, duration_us)
-    factor, denominator = _gross_ratio(tariff)
-    numerator = _sixtieths(rate, seconds) * factor
-    total = round_ratio(numerator, denominator, tariff.rounding, tariff.rounding_step)
+    total = charge_total(rate, tariff, duration_us)
+    seconds = billable_seconds(rate, duration_us) if duration_us > 0 else 0
     return Charge(total, _tax_part(total, tariff), seconds)
+
+
+def charge_total(rate: Rate, tariff: Tariff, duration_us: int) -> int:
+    """The total of charge(), for what is reserved: nobody asks for its tax."""
+    if duration_us <= 0:
+        return 0
+    factor, denominator = _gross_ratio(tariff)
+    numerator = _sixtieths(rate, billable_seconds(rate, duration_us)) * factor
+    return round_ratio(numerator, denominator, tariff.rounding, tariff.rounding_step)
 
 
 def affordable(rate: Rate, tariff: Tariff, funds: int, limit_s: int) -> int:
