@@ -20,7 +20,7 @@ from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import ChargingState
 from pbxbill.clock import Clock
-from pbxbill.errors import EngineBusy, StoreUnavailable
+from pbxbill.errors import DuplicateKey, EngineBusy, StoreUnavailable
 from pbxbill.store.driver import Driver
 
 MAX_BATCH = 500
@@ -246,6 +246,8 @@ def _answer(pending: _Pending, result: Outcome | Exception) -> None:
 def _decided(command: Command, state: ChargingState) -> Outcome | Exception:
     try:
         outcome, effects = decide(command, state)
+    except DuplicateKey as error:  # its caller's fault, and its answer
+        return error
     except Exception as error:  # noqa: BLE001 nothing is changed yet: the others go on, the caller gets it
         _log.error("command_failed", command=repr(command), exc_info=error)
         return error

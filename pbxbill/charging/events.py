@@ -58,7 +58,27 @@ class CommandOrigin(StrEnum):
     API = "api"
 
 
-_KEPT = {"caller": 64, "dialled": 64, "call_id": 128}
+_KEPT = {
+    "call_id": 128,
+    "caller": 64,
+    "dialled": 64,
+    "account_code": 200,
+    "source_ip": 200,
+    "caller_id": 200,
+    "did": 200,
+}
+"""What a caller or a switch sent may be of any length; it is kept as far as a record holds it."""
+
+
+def _storable(text: str, longest: int) -> str:
+    """What every database takes: no control characters, no halves of characters, not too long."""
+    if len(text) > longest:
+        text = text[:longest]
+    if text.isprintable():
+        return text
+    # Replaced, not removed: "20\0001" must not become another account's "2001".
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
 
 # --- commands ---------------------------------------------------------------------------------
 
@@ -85,11 +105,10 @@ class Authorize:
     did: str = ""
 
     def __post_init__(self) -> None:
-        # What a caller sent may be of any length; it is kept as far as a record holds it.
         for name, longest in _KEPT.items():
             value = getattr(self, name)
-            if len(value) > longest or "\0" in value:
-                object.__setattr__(self, name, value.replace("\0", "")[:longest])
+            if len(value) > longest or not value.isprintable():
+                object.__setattr__(self, name, _storable(value, longest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,9 @@ class Answer:
     session_id: str
     answered_us: int
     paid_leg: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paid_leg", _storable(self.paid_leg, 128))
 
 
 @dataclass(frozen=True, slots=True)
