@@ -52,10 +52,9 @@ class FakeCall:
         match name:
             case "connect":
                 data = event_block(self.caller.headers("CHANNEL_DATA", self.switch.core_uuid))
-                sock.sendall(
-                    data.rstrip(b"\n")
-                    + b"\nContent-Type: command/reply\nReply-Text: %2BOK%0A\nSocket-Mode: async\nControl: full\n\n"
-                )
+                reply = b"Content-Type: command/reply\nReply-Text: %2BOK%0A\n"
+                reply += b"Socket-Mode: async\nControl: full\n\n"
+                sock.sendall(data.rstrip(b"\n") + b"\n" + reply)
                 return
             case "resume":
                 self.resumed = True

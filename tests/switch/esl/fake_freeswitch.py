@@ -271,7 +271,11 @@ class FakeFreeSwitch:
         return self.channels[target].variables.get(name, "_undef_")
 
     def _api_uuid_displace(self, argument: str) -> str:
-        return "+OK Success\n" if argument.split()[0] in self.channels else "-ERR Cannot locate session!\n"
+        return (
+            "+OK Success\n"
+            if argument.split(maxsplit=1)[0] in self.channels
+            else "-ERR Cannot locate session!\n"
+        )
 
     def _api_uuid_break(self, argument: str) -> str:
         return "+OK\n"
