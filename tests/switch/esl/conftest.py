@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -63,22 +63,19 @@ class CountingMetrics:
 
 
 @dataclass
-class Site:
-    """Everything around one daemon."""
+class RunningDaemon:
+    """A daemon in a thread; start() after stop() makes a new one."""
 
-    switch: FakeFreeSwitch
-    engine: FakeEngine
     settings: FreeSwitchSettings
-    news: FakeNews = field(default_factory=FakeNews)
-    metrics: CountingMetrics = field(default_factory=CountingMetrics)
+    engine: FakeEngine
+    news: FakeNews
+    reconciler: FakeReconciler
+    metrics: CountingMetrics
     daemon: FreeSwitchDaemon | None = None
     _thread: threading.Thread | None = None
 
-    def __post_init__(self) -> None:
-        self.reconciler = FakeReconciler(self.engine)
-
     def start(self, *, ready: bool = True, **changes: object) -> None:
-        """Run a daemon, a new one each time."""
+        """Run a daemon; ready: wait until it has compared itself with the switch."""
         settings = replace(self.settings, **changes)  # type: ignore[arg-type]
         self.daemon = FreeSwitchDaemon(
             settings, self.engine, self.news, self.reconciler, SystemClock(), self.metrics
@@ -89,7 +86,6 @@ class Site:
             assert self.daemon.ready.wait(10), "the daemon did not get ready"
         else:
             assert self.daemon.listening.wait(10), "the daemon does not listen"
-        self.switch.desk_port = self.daemon.outbound_port
 
     def stop(self) -> None:
         """Stop the daemon gracefully."""
@@ -98,6 +94,19 @@ class Site:
             self._thread.join(10)
             assert not self._thread.is_alive(), "the daemon did not stop"
             self.daemon = None
+
+
+class Site(RunningDaemon):
+    """A daemon with a fake switch."""
+
+    def __init__(self, switch: FakeFreeSwitch, engine: FakeEngine, settings: FreeSwitchSettings) -> None:
+        super().__init__(settings, engine, FakeNews(), FakeReconciler(engine), CountingMetrics())
+        self.switch = switch
+
+    def start(self, *, ready: bool = True, **changes: object) -> None:
+        super().start(ready=ready, **changes)
+        assert self.daemon is not None
+        self.switch.desk_port = self.daemon.outbound_port
 
 
 @pytest.fixture

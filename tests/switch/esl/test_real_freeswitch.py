@@ -1,0 +1,203 @@
+"""The daemon on a real FreeSWITCH with SIPp, where FREESWITCH_BIN names one; Debian has none to install."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from lab.freeswitch import PrivateFreeSwitch
+from lab.sipp import Answering, Call, Calling, SippCaller, SippResult, SippServer
+from lab.site import Did, Gateway, Phone
+from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
+from pbxbill.esl.settings import FreeSwitchSettings
+
+from .conftest import CountingMetrics, RunningDaemon
+from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
+
+pytestmark = pytest.mark.skipif(not os.environ.get("FREESWITCH_BIN"), reason="FREESWITCH_BIN is not set")
+
+NUMBER = "33155512345"
+BUSY = "33155512399"
+PLACE = Callable[..., SippCaller]
+
+
+@pytest.fixture(scope="module")
+def freeswitch() -> Iterator[PrivateFreeSwitch]:
+    with ExitStack() as stack:
+        carrier = stack.enter_context(SippServer(Answering.ANSWER))
+        busy = stack.enter_context(SippServer(Answering.REJECT, status=486))
+        phones = [
+            Phone(name, name, f"pw{name}", open_on_failure=name == "2005")
+            for name in ("2001", "2002", "2005", "9999")
+        ]
+        yield stack.enter_context(
+            PrivateFreeSwitch(
+                phones=phones,
+                gateways=[Gateway("carrier", carrier.port), Gateway("busy", busy.port, "99")],
+                dids=[Did("4930123", forward_to=NUMBER)],
+                name="fs1",
+            )
+        )
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    accounts = {
+        "2001": FakeAccount(3600, slice_s=4, renew_before_s=2),
+        "2002": FakeAccount(3),
+        "2005": FakeAccount(3600),
+        "owner": FakeAccount(3600, wallet_id=9),
+    }
+    engine = FakeEngine(accounts, {"4930123": "owner"})
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
+    settings = FreeSwitchSettings(
+        name="fs1",
+        port=freeswitch.esl_port,
+        password=freeswitch.esl_password,
+        outbound_port=freeswitch.socket_port,
+        sounds_dir=str(freeswitch.sounds),
+        cdr_dir=str(freeswitch.cdr_log),
+    )
+    reconciler = FakeReconciler(engine)
+    running = RunningDaemon(settings, engine, FakeNews(), reconciler, CountingMetrics())
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def place(freeswitch: PrivateFreeSwitch) -> Iterator[PLACE]:
+    """Place calls from a phone."""
+    with ExitStack() as stack:
+
+        def place(
+            number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: object
+        ) -> SippCaller:
+            call = Call(number, phone, calling, password=f"pw{phone}")
+            return stack.enter_context(
+                SippCaller(replace(call, **details), freeswitch.sip_port, timeout_s=30)
+            )  # type: ignore[arg-type]
+
+        yield place
+
+
+def finished(caller: SippCaller) -> SippResult:
+    result = caller.wait()
+    assert result.failed == 0, result.log
+    return result
+
+
+def test_an_answered_call_is_settled_with_the_times_that_were_seen_on_the_wire(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    (seen,) = finished(place(NUMBER, "2001", hold_ms=2000)).calls
+    (settle,) = engine.wait_closed()
+    (asked,) = engine.of_type(Authorize)
+    assert (asked.account_code, asked.dialled, asked.direction) == ("2001", NUMBER, Direction.OUTBOUND)
+    assert isinstance(settle, Settle)
+    assert settle.answered_us is not None
+    assert settle.evidence is Evidence.EVENT
+    assert seen.talked_us == pytest.approx(settle.ended_us - settle.answered_us, abs=100_000)
+
+
+def test_simultaneous_calls_end_when_their_money_ends(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    finished(place(NUMBER, "2002", Calling.WAIT, count=10))
+    for settle in engine.wait_closed(10):
+        assert isinstance(settle, Settle)
+        assert settle.answered_us is not None
+        assert 3_000_000 <= settle.ended_us - settle.answered_us < 3_300_000
+    assert daemon.metrics.counts["hung_up_again"] == 0
+
+
+def test_slices_are_renewed_while_the_call_goes_on(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    finished(place(NUMBER, "2001", hold_ms=7000))
+    (settle,) = engine.wait_closed()
+    assert isinstance(settle, Settle)
+    assert settle.answered_us is not None
+    assert settle.ended_us - settle.answered_us > 6_800_000
+    assert daemon.metrics.counts["timer_set"] >= 2
+
+
+def test_busy_has_its_cause(daemon: RunningDaemon, engine: FakeEngine, place: PLACE) -> None:
+    finished(place(BUSY, "2001", Calling.REJECTED, rejections=(486,)))
+    (void,) = engine.wait_closed()
+    assert isinstance(void, Void)
+    assert void.hangup_cause == 17
+
+
+def test_an_unknown_account_hears_why_and_is_refused(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    finished(place(NUMBER, "9999", Calling.REJECTED, rejections=(403, 603)))
+    assert not engine.granted
+
+
+def test_a_hostile_display_name_does_not_choose_who_pays(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    name = '"Eve%0Avariable_accountcode: 2002%0Avariable_pbxbill_account: 2002" '
+    finished(place(NUMBER, "2001", hold_ms=500, display=name))
+    engine.wait_closed()
+    (asked,) = engine.of_type(Authorize)
+    assert asked.account_code == "2001"
+
+
+def test_a_transfer_by_the_caller_leaves_both_legs_charged_to_its_account(
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+) -> None:
+    finished(place(NUMBER, "2001", Calling.TRANSFER, hold_ms=1500, refer_to="33155500001"))
+    engine.wait_for(lambda engine: len(engine.of_type(Answer)) == 2)
+    assert [asked.account_code for asked in engine.of_type(Authorize)] == ["2001", "2001"]
+    assert not engine.closed
+    engine.accounts["2001"].seconds = 1
+    daemon.news.tell(1)
+    assert all(isinstance(closed, Settle) for closed in engine.wait_closed(2))
+
+
+def test_a_call_goes_on_under_the_next_daemon(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    caller = place(NUMBER, "2001", hold_ms=9000)
+    engine.wait_for(lambda engine: bool(engine.answered_us))
+    daemon.stop()
+    daemon.start()
+    finished(caller)
+    (settle,) = engine.wait_closed()
+    assert isinstance(settle, Settle)
+    assert settle.answered_us is not None
+    assert settle.ended_us - settle.answered_us > 8_800_000
+
+
+def test_without_a_daemon_the_switch_ends_the_call_after_its_slice(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    caller = place(NUMBER, "2001", Calling.WAIT)
+    engine.wait_for(lambda engine: bool(engine.answered_us))
+    daemon.stop()
+    (seen,) = finished(caller).calls
+    assert seen.talked_us is not None
+    assert 4_000_000 <= seen.talked_us < 5_700_000
+
+
+def test_with_nobody_listening_the_failure_policy_decides(
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+) -> None:
+    daemon.stop()
+    finished(place(NUMBER, "2001", Calling.REJECTED, rejections=(480, 500, 503)))
+    finished(place(NUMBER, "2005", hold_ms=1000))
+    daemon.start()
+    offline = [record for _, records in daemon.reconciler.runs for record in records if record.offline]
+    assert [(record.account_code, record.dialled) for record in offline] == [("2005", NUMBER)]
+    assert offline[0].answered_us is not None
+    assert not [command for command in engine.commands if isinstance(command, SettleOffline)]
