@@ -339,12 +339,13 @@ def verify(driver: Driver, clock: Clock) -> list[Invariant]:
     """Check every promise; the database may be in use meanwhile and is seen as of one moment."""
     driver.begin_snapshot()
     try:
-        return list(_invariants(driver, clock.now_us()))
+        return list(invariants(driver, clock.now_us()))
     finally:
         driver.rollback()
 
 
-def _invariants(driver: Driver, now_us: int) -> Iterator[Invariant]:
+def invariants(driver: Driver, now_us: int) -> Iterator[Invariant]:
+    """The same inside a transaction of the caller's."""
     for rule in (*_RULES, _forgotten(now_us)):
         yield _checked(driver, rule)
     yield _reckoned("charged time follows from the switch's times", check_durations(driver))

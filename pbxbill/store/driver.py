@@ -172,8 +172,10 @@ class PostgresDriver:
                 conninfo,
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
-                # Always by index: a plan made while a table was empty would scan it for ever.
-                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC -c enable_seqscan=off",
+                # Always by index: a plan made while a table was empty would scan it for ever. And compiling a
+                # statement takes longer than any of ours should run.
+                options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC "
+                "-c enable_seqscan=off -c jit=off",
                 keepalives_idle=10,
                 prepare_threshold=2,
             )
