@@ -40,6 +40,9 @@ def read_request(headers: Headers, switch: str) -> CallRequest:
     uuid = headers.get("Unique-ID")
     if not is_channel_id(uuid):
         raise InputRefused(f"Unique-ID {uuid[:60]!r}")
+    at_us = moment(headers, "Event-Date-Timestamp")
+    if not at_us:
+        raise InputRefused("a channel without a time")
     inbound = headers.variable("pbxbill_direction") == Direction.INBOUND
     dialled = headers.variable("pbxbill_number") or headers.get("Caller-Destination-Number")
     caller = headers.get("Caller-Caller-ID-Number")
@@ -55,7 +58,7 @@ def read_request(headers: Headers, switch: str) -> CallRequest:
         direction=Direction.INBOUND if inbound else Direction.OUTBOUND,
         dialled=dialled[:64],
         caller=caller[:64],
-        at_us=moment(headers, "Event-Date-Timestamp"),
+        at_us=at_us,
         account_code="" if inbound else written_account or headers.variable("accountcode"),
         source_ip=_address(headers.variable("sip_network_ip")) if by_origin else "",
         caller_id=caller.removeprefix("+") if by_origin and _DIGITS.fullmatch(caller) else "",

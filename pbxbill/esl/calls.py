@@ -243,11 +243,13 @@ class CallBook:
             return [Perform(call, actions)]
         # The paid leg's own event decides. It may come after this one, or not at all after a transfer.
         call.look_at_us = now_us + LOOK_AGAIN_US
-        return []
+        return [Perform(call, [])]  # nothing now, but it is due later
 
     def _offline_ended(self, event: LegEnded) -> list[Step]:
         session_id = event.leg.paid_session
         if event.answered_us is None:
+            if event.leg.paid_by:
+                del self._offline[session_id]
             return []  # another gateway may be tried; the caller's end forgets the call
         call = self._offline.pop(session_id)
         command = SettleOffline(

@@ -204,7 +204,8 @@ class Conductor:
             case HangUp():
                 self._hang_up(self.commands, call, action.attempt)
             case Warn():
-                caller = call.caller_uuid if call.caller_end is None else ""
+                # Who calls a DID does not pay for it, and who transferred the call is gone.
+                caller = "" if call.inbound or call.caller_end is not None else call.caller_uuid
                 path = self._announcer.path([ONE_MINUTE_LEFT], call.live.granted.announcement.language)
                 if caller and path:
                     self.commands.play_to(caller, path)

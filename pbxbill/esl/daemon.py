@@ -187,7 +187,6 @@ class FreeSwitchDaemon:
                 self._metrics.count("ended")
                 self._note_cut(parsed)
                 self._conductor.take(self._book.ended(parsed, now_us))
-                self._schedule_looks()
             case Heartbeat():
                 self._offset_us = parsed.at_us - self._clock.now_us()
                 if self._core_uuid and parsed.core_uuid != self._core_uuid:
@@ -204,11 +203,6 @@ class FreeSwitchDaemon:
         granted_us = call.live.remaining_us(now_us) + call.live.elapsed_us(now_us)
         if call.live.paid_leg == event.leg.uuid:
             self._metrics.cut((event.ended_us - event.answered_us - granted_us) / SECOND_US)
-
-    def _schedule_looks(self) -> None:
-        for call in self._book:
-            if call.look_at_us is not None:
-                self._conductor.schedule(call)
 
     def _on_news(self, wallet_ids: frozenset[int]) -> None:
         """Called from any thread."""
