@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import structlog
@@ -201,7 +201,10 @@ class Authorizer:
     async def _grant(self, session: AgiSession, question: Question, granted: Granted) -> None:
         request = question.request
         call = None
-        if not granted.offline:
+        if granted.offline:
+            ceiling_us = self._settings.offline_ceiling_us
+            granted = replace(granted, granted_us=min(granted.granted_us, ceiling_us))
+        else:
             # Before Asterisk hears of it: the first events may come right behind the reply.
             call = self._book.add(granted, request, question.channel)
         spoken = self._voice.before_the_call(granted)

@@ -182,10 +182,11 @@ class AsteriskDaemon:
     # --- comparing with the switch --------------------------------------------------------------
 
     async def _take_over(self) -> None:
+        known = list(self._book)  # a call that is granted from here on need not be in the snapshot
         channels = await read_channels(self._link.actions)
         await self._read_cdr_log()
         await self._reconcile(channels)
-        self._compare(channels, sure=True)
+        self._compare(known, channels, sure=True)
         self._steering.rearm_all()
 
     async def _reconcile(self, channels: list[Channel]) -> None:
@@ -225,11 +226,11 @@ class AsteriskDaemon:
         self._steering.do(call, call.live.wallet_changed(self._clock.monotonic_us()))
         log.info("call_taken_up", session=session_id, legs=list(call.legs))
 
-    def _compare(self, channels: list[Channel], *, sure: bool = False) -> None:
+    def _compare(self, known: list[TrackedCall], channels: list[Channel], *, sure: bool = False) -> None:
         """Give calls what their lost events would have told; sure: the connection was down meanwhile."""
         present = {channel.leg for channel in channels}
         paid = {channel.paid: channel for channel in channels if channel.paid and channel.up}
-        for call in self._book:
+        for call in known:
             if call.live.phase is Phase.ENDED:
                 continue
             call.caller_alive = call.caller_alive and call.call_id in present
@@ -274,12 +275,13 @@ class AsteriskDaemon:
                 log.exception("sweep_failed")
 
     async def _sweep(self) -> None:
+        known = list(self._book)
         channels = await read_channels(self._link.actions)
         await self._read_cdr_log()  # what it says of a call that is gone counts more than an estimate
         sessions = {name for channel in channels for name in (channel.session_id, channel.paid) if name}
         if any(self._book.unknown(session_id) for session_id in sessions - self._compared):
             await self._reconcile(channels)
-        self._compare(channels)
+        self._compare(known, channels)
 
     # --- the CDR log ----------------------------------------------------------------------------
 

@@ -95,9 +95,8 @@ def parse_event(message: AmiMessage) -> Event | None:
         case "Newstate":
             session_id = _session(message.variables)
             leg, channel = _leg(message, "uniqueid"), message.get("channel")
-            if message.get("channelstate") == UP:
-                return LegUp(leg, channel, session_id, _moment(message))
-            return LegSeen(leg, channel, session_id) if session_id else None
+            is_up = message.get("channelstate") == UP
+            return LegUp(leg, channel, session_id, _moment(message)) if is_up else None
         case "HangupRequest":
             return HangupAsked(_leg(message, "uniqueid"), _moment(message))
         case "Hangup":

@@ -21,6 +21,9 @@ from pbxbill.errors import CommandTimeout, ConfigurationError, InputRefused, Swi
 
 log = structlog.get_logger(__name__)
 
+UP_HEADER = b"\r\nChannelState: 6\r\n"
+"""Of all changes of a channel's state only the answer matters; DialBegin tells of legs that ring."""
+
 MAX_LIST = 200_000
 """Events that one action may answer with."""
 
@@ -61,7 +64,7 @@ class GuardedProtocol(AMIProtocol):
             return
         for block in blocks:
             name = event_name(block)
-            if name and name not in self._wanted and b"\r\nActionID: " not in block:
+            if name and self._is_of_no_use(name, block) and b"\r\nActionID: " not in block:
                 continue  # most events of a busy switch concern nobody here
             try:
                 self._take(parse_message(block))
@@ -69,6 +72,11 @@ class GuardedProtocol(AMIProtocol):
                 # Whatever is wrong with one message, the ones behind it must still be read.
                 self._metrics.bad_messages.inc()
                 log.exception("ami_message_unusable", size=len(block))
+
+    def _is_of_no_use(self, name: bytes, block: bytes) -> bool:
+        if name not in self._wanted:
+            return True
+        return name == b"Newstate" and UP_HEADER not in block
 
     def _take(self, message: AmiMessage) -> None:
         pending = self._pending.get(message.get("actionid"))

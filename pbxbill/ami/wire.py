@@ -81,8 +81,8 @@ def parse_message(block: bytes) -> AmiMessage:
     fields: dict[str, str] = {}
     variables: dict[str, str] = {}
     other: dict[str, str] = {}
-    for line in block.strip(b"\r\n").split(b"\r\n"):
-        name, colon, raw = line.decode("utf-8", "replace").partition(":")
+    for line in block.decode("utf-8", "replace").split("\r\n"):
+        name, colon, raw = line.partition(":")
         if not colon:
             continue
         name, value = name.lower(), raw.removeprefix(" ")
