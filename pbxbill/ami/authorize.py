@@ -22,6 +22,7 @@ from pbxbill.ami.engine_port import Engine
 from pbxbill.ami.fastagi import AgiRequest, AgiSession
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.charging.announcement import SERVICE_DENIED
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL, HangupCause
 from pbxbill.clock import SECOND_US, Clock
@@ -234,7 +235,11 @@ class Authorizer:
             self.on_undelivered(call)
 
     async def _deny(self, session: AgiSession, request: Authorize, denied: Denied) -> None:
-        spoken = self._voice.denial(denied)
+        if request.direction is Direction.INBOUND:
+            # A caller from outside learns nothing of the owner's funds.
+            spoken = self._voice.say([SERVICE_DENIED], denied.announcement.language)
+        else:
+            spoken = self._voice.denial(denied)
         cause = CAUSE_OF_DENIAL[denied.reason]
         self._metrics.requests.labels(f"denied_{denied.reason}").inc()
         log.info(

@@ -116,6 +116,7 @@ class AsteriskDaemon:
             self._authorizer.answer,
             connections=self._settings.agi_connections,
             read_timeout_s=self._settings.agi_read_timeout_s,
+            switch_host=self._settings.host,
         )
         await server.start(self._settings.agi_host, self._settings.agi_port)
         self._news.subscribe(self._on_news)

@@ -149,14 +149,27 @@ async def read_request(reader: asyncio.StreamReader) -> AgiRequest:
     raise SwitchError("an AGI request without an end")
 
 
+async def _addresses(host: str) -> set[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except OSError as failure:
+        log.warning("switch_host_unknown", host=host, reason=str(failure))
+        return set()
+    return {str(entry[4][0]) for entry in found}
+
+
 Handler = Callable[[AgiSession], Awaitable[None]]
 
 
 class AgiServer:
     """Listens, reads each request, calls the handler, closes."""
 
-    def __init__(self, handler: Handler, *, connections: int, read_timeout_s: float) -> None:
+    def __init__(
+        self, handler: Handler, *, connections: int, read_timeout_s: float, switch_host: str = "127.0.0.1"
+    ) -> None:
         self._handler = handler
+        self._switch_host = switch_host
+        self._peers = {"127.0.0.1", "::1"}
         self._most = connections
         self._read_timeout_s = read_timeout_s
         self._open: set[asyncio.Task[None]] = set()
@@ -164,6 +177,7 @@ class AgiServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; ConfigurationError when the port is taken."""
+        self._peers |= await _addresses(self._switch_host)
         try:
             self._server = await asyncio.start_server(
                 self._serve, host, port, limit=MAX_LINE_BYTES, backlog=256
@@ -185,6 +199,12 @@ class AgiServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        peer = str((writer.get_extra_info("peername") or ("",))[0]).removeprefix("::ffff:")
+        if peer not in self._peers:
+            # A question reserves money: nobody but the switch may ask.
+            log.warning("agi_foreign_peer", peer=peer, switch=self._switch_host)
+            writer.transport.abort()
+            return
         if task is None or len(self._open) >= self._most:
             log.warning("agi_too_many_connections", most=self._most)
             writer.transport.abort()

@@ -15,7 +15,7 @@ from pbxbill.ami.authorize import (
 from pbxbill.ami.fastagi import AgiRequest, AgiServer, AgiSession, quoted
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
-from pbxbill.errors import InputRefused, SwitchError, SwitchGone
+from pbxbill.errors import ConfigurationError, InputRefused, SwitchError, SwitchGone
 from tests.switch.ami.harness import Funds, SimpleEngine
 
 REQUEST = {
@@ -152,6 +152,45 @@ def test_quoting() -> None:
     assert quoted('a "b" \\') == '"a \\"b\\" \\\\"'
     with pytest.raises(InputRefused):
         quoted("a\nb")
+
+
+def test_nobody_but_the_switch_may_ask() -> None:
+    async def handler(session: AgiSession) -> None:
+        raise AssertionError("a stranger was let in")
+
+    async def main() -> None:
+        server = AgiServer(handler, connections=5, read_timeout_s=0.3, switch_host="192.0.2.1")
+        await server.start("127.0.0.1", 0)
+        assert server._server is not None
+        server._peers -= {"127.0.0.1"}
+        port = server._server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(lines(REQUEST))
+        try:
+            assert await reader.read() == b""
+        except ConnectionResetError:
+            pass  # aborted: as good
+        writer.close()
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_a_taken_port_is_the_administrators_business() -> None:
+    async def handler(session: AgiSession) -> None:
+        raise AssertionError("nobody asks")
+
+    async def main() -> None:
+        first = AgiServer(handler, connections=5, read_timeout_s=0.3)
+        second = AgiServer(handler, connections=5, read_timeout_s=0.3)
+        await first.start("127.0.0.1", 0)
+        assert first._server is not None
+        port = first._server.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigurationError, match="another pbxbill"):
+            await second.start("127.0.0.1", port)
+        await first.stop()
+
+    asyncio.run(main())
 
 
 # --- questions and verdicts -----------------------------------------------------------------------

@@ -201,3 +201,31 @@ def test_an_open_account_talks_on_while_the_database_is_away(site: Site, make_en
         [settled] = engine.wait_for(Settle)
     assert result.calls[0].ended_here
     assert settled.ended_us - settled.answered_us == pytest.approx(5_500_000, abs=300_000)
+
+
+def test_a_call_without_any_events_is_charged_all_the_same(
+    site: Site, make_engine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxbill.ami.switch_link.WANTED", frozenset({b"FullyBooted"}))
+    engine = make_engine({"acme": Funds(100 * SECOND_US)})
+    settings = site.settings(sweep_interval_s=0.3)
+    with running_daemon(settings, engine) as running:
+        result = place(Call("1555", caller="alice", hold_ms=1500), site.asterisk.sip_port)
+        [settled] = engine.wait_for(Settle)
+        assert running.metric("pbxbill_ami_lost_events_total") == 1
+    [seen] = result.calls
+    assert settled.evidence is Evidence.CDR_LOG
+    assert settled.answered_us == pytest.approx(seen.answered_us, abs=50_000)
+    assert settled.ended_us == pytest.approx(seen.ended_us, abs=50_000)
+
+
+def test_an_unanswered_call_without_any_events_is_voided(
+    site: Site, make_engine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxbill.ami.switch_link.WANTED", frozenset({b"FullyBooted"}))
+    engine = make_engine({"acme": Funds(100 * SECOND_US)})
+    call = Call("15586", caller="alice", calling=Calling.REJECTED, rejections=(486,))
+    with running_daemon(site.settings(sweep_interval_s=0.3), engine):
+        place(call, site.asterisk.sip_port)
+        engine.wait_for(Void)
+    assert not engine.of(Settle)
