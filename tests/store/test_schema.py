@@ -1,0 +1,66 @@
+"""The migrations make the schema that the models describe, and the schema itself refuses overspending."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from pbxbill.store.engine import migrate, open_engine, pending_revision
+from pbxbill.store.models import Base
+from tests.store.billed_accounts import open_accounts
+
+
+def test_migrations_and_models_agree(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    database = open_engine(empty_database_url)
+    try:
+        with database.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, Base.metadata) == []
+    finally:
+        database.dispose()
+
+
+def test_every_check_of_the_models_is_in_the_database(database_url: str) -> None:
+    database = open_engine(database_url)
+    try:
+        inspector = inspect(database)
+        for table in Base.metadata.sorted_tables:
+            expected = {x.name for x in table.constraints if type(x).__name__ == "CheckConstraint"}
+            found = {x["name"] for x in inspector.get_check_constraints(table.name)}
+            assert expected <= found
+    finally:
+        database.dispose()
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
+    database = open_engine(database_url)
+    try:
+        assert pending_revision(database) is None
+    finally:
+        database.dispose()
+
+
+def test_an_empty_database_says_which_revision_it_lacks(empty_database_url: str) -> None:
+    database = open_engine(empty_database_url)
+    try:
+        assert pending_revision(database) is not None
+    finally:
+        database.dispose()
+
+
+@pytest.mark.parametrize(
+    "change", ["posted = -1", "reserved = 1", "reserved = -1", "credit_limit = -1", "overdraft = -1"]
+)
+def test_the_schema_itself_refuses_an_overspent_wallet(database_url: str, change: str) -> None:
+    accounts = open_accounts(database_url)
+    database = open_engine(database_url)
+    statement = text(f"UPDATE wallets SET {change} WHERE account_id = {accounts.ids['bob']}")
+    try:
+        with database.connect() as connection, pytest.raises(IntegrityError):
+            connection.execute(statement)
+    finally:
+        database.dispose()
+    assert accounts.wallet("bob") == (0, 0, 0)
