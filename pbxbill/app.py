@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +21,7 @@ from pbxbill.store.driver import Driver, connect
 from pbxbill.store.engine import open_engine, pending_revision
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
+from pbxbill.store.models import CatalogueRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,15 @@ def _refuse_missing_file(database_url: str) -> None:
 
 
 def _refuse_old_schema(database: Engine) -> None:
+    is_set_up = False
     try:
         revision = pending_revision(database)
+        if revision is None:
+            with database.connect() as connection:
+                is_set_up = connection.execute(select(CatalogueRow.id)).first() is not None
     except SQLAlchemyError as error:
         raise StoreUnavailable(f"the database cannot be opened: {getattr(error, 'orig', error)}") from None
     if revision is not None:
         raise ConfigurationError("the database's schema is not up to date; run `pbxbill init`")
+    if not is_set_up:
+        raise ConfigurationError("the database holds no operator yet; run `pbxbill init`")

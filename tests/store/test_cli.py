@@ -50,6 +50,11 @@ BAD_INPUT = [
     ("run", "names no switch"),
 ]
 
+COMMANDS = (
+    *("init", "config", "run", "esl", "ami", "accounts", "topup", "adjust", "tariffs", "rates", "rate"),
+    *("calls", "cdrs", "verify", "explain", "reconcile", "doctor", "install", "version"),
+)
+
 Run = Callable[..., str]
 
 
@@ -376,24 +381,6 @@ def test_reconciliations_are_reported(ok: Run, database_url: str) -> None:
 def test_version_and_help(ok: Run) -> None:
     assert ok("version").startswith("pbxbill 0.")
     listed = ok("--help")
-    for name in [
-        "init",
-        "run",
-        "esl",
-        "ami",
-        "accounts",
-        "topup",
-        "adjust",
-        "tariffs",
-        "rates",
-        "rate",
-        "calls",
-        "cdrs",
-        "verify",
-        "explain",
-        "reconcile",
-        "doctor",
-        "install",
-    ]:
+    for name in COMMANDS:
         assert f"  {name} " in listed
     assert '"level": "info"' in ok("config")
