@@ -20,6 +20,9 @@ LOOK_AGAIN_US = 1 * SECOND_US
 
 REMEMBER_CLOSED = 10_000
 
+MAY_HAVE_ANSWERED = ("SUCCESS", "failure", "ORIGINATOR_CANCEL")
+"""How a caller's last attempt to dial may have ended although a paid leg was answered."""
+
 
 @dataclass(slots=True)
 class TrackedCall:
@@ -233,12 +236,10 @@ class CallBook:
         if live.phase is Phase.ENDED:
             return []
         call.caller_end = event
-        was_dialled = event.bridged_us is not None or event.disposition in (
-            "SUCCESS",
-            "failure",
-            "ORIGINATOR_CANCEL",
-        )
-        if live.phase is Phase.SETUP and not was_dialled:
+        # Cleared: the dialplan went on to where nothing is charged, and took the session off the channel.
+        cleared = not event.leg.session_id
+        was_dialled = event.bridged_us is not None or event.disposition in MAY_HAVE_ANSWERED
+        if live.phase is Phase.SETUP and (cleared or not was_dialled):
             actions = live.ended(answered_us=None, ended_us=event.ended_us, hangup_cause=event.cause)
             return [Perform(call, actions)]
         # The paid leg's own event decides. It may come after this one, or not at all after a transfer.

@@ -184,7 +184,8 @@ class FreeSwitchDaemon:
                 self._metrics.count("answered")
                 self._conductor.take(self._book.answered(parsed, now_us))
             case LegEnded():
-                self._metrics.count("ended")
+                if parsed.leg.session_id or parsed.leg.paid_by:
+                    self._metrics.count("ended")
                 self._note_cut(parsed)
                 self._conductor.take(self._book.ended(parsed, now_us))
             case Heartbeat():

@@ -163,9 +163,13 @@ def answered(headers: Headers) -> LegAnswered | None:
 
 
 def _ended(headers: Headers) -> LegEnded | None:
+    uuid = headers.get("Unique-ID")
     leg = leg_of(headers)
     if leg is None:
-        return None
+        if not is_channel_id(uuid):
+            return None
+        # A caller's channel that the dialplan took its session off again is known by its name alone.
+        leg = Leg(uuid, "", "", "", offline=False)
     ended_us = moment(headers, "variable_end_uepoch") or moment(headers, "Event-Date-Timestamp")
     if not ended_us:
         raise InputRefused("a hang-up without a time")

@@ -92,6 +92,12 @@ def test_a_caller_who_never_dialled_is_void_at_once(book: CallBook) -> None:
     assert submitted(feed(book, ended(A, was_answered=False))) == [Void(SESSION, ENDED_US, 16)]
 
 
+def test_a_session_that_the_dialplan_took_off_again_is_void(book: CallBook) -> None:
+    """All gateways failed, and a phone in the house answered: nothing that anybody pays for."""
+    end = LegEnded(Leg(A, "", "", "", offline=False), ANSWERED_US, ANSWERED_US, ENDED_US, 16, "SUCCESS", C)
+    assert submitted(book.ended(end, 0)) == [Void(SESSION, ENDED_US, 16)]
+
+
 def test_a_cancel_waits_for_the_other_leg_which_may_have_been_answered_at_that_moment(book: CallBook) -> None:
     assert submitted(feed(book, ended(A, was_answered=False, disposition="ORIGINATOR_CANCEL"))) == []
     assert call_of(book).look_at_us is not None

@@ -165,6 +165,23 @@ def test_a_transfer_by_the_caller_leaves_both_legs_charged_to_its_account(
     assert all(isinstance(closed, Settle) for closed in engine.wait_closed(2))
 
 
+def test_a_forwarded_did_call_is_two_sessions_of_its_owner(
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch
+) -> None:
+    with SippCaller(Call("4930123", "777", hold_ms=1500), freeswitch.carrier_port, timeout_s=30) as caller:
+        finished(caller)
+    first, second = engine.wait_closed(2)
+    inbound, outbound = engine.of_type(Authorize)
+    assert (inbound.direction, inbound.did) == (Direction.INBOUND, "4930123")
+    assert (outbound.direction, outbound.account_code, outbound.dialled) == (
+        Direction.OUTBOUND,
+        "owner",
+        NUMBER,
+    )
+    assert isinstance(first, Settle)
+    assert isinstance(second, Settle)
+
+
 def test_a_call_goes_on_under_the_next_daemon(
     daemon: RunningDaemon, engine: FakeEngine, place: PLACE
 ) -> None:
