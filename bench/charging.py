@@ -168,7 +168,7 @@ def _report(figures: Figures, name: str, engine: list[Run], raw: list[Run]) -> N
 
 def measure(figures: Figures, quick: bool) -> None:
     """Both databases; PostgreSQL only where its programs are installed."""
-    rounds = 3 if quick else 9
+    rounds = 2 if quick else 9
     with temporary_sqlite() as url:
         measure_database(figures, "sqlite", url, rounds)
     try:
