@@ -1,6 +1,7 @@
 """What `pbxbill doctor` asks a switch: over plain sockets, one question at a time, each with a time-out."""
 
 import socket
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -151,7 +152,8 @@ class _Manager:
     def __init__(self, line: _Line) -> None:
         self._line = line
         self._framer = AmiFramer()
-        self.events: list[AmiMessage] = []
+        self._events: list[AmiMessage] = []
+        self._responses: deque[AmiMessage] = deque()
 
     def ask(self, action: str, **fields: str) -> AmiMessage:
         """Send an action; its response. Events that come meanwhile are kept."""
@@ -159,12 +161,26 @@ class _Manager:
         for name, value in pairs.items():
             check_field(name, value)
         self._line.send("".join(f"{name}: {value}\r\n" for name, value in pairs.items()).encode() + b"\r\n")
-        while True:
-            for block in self._framer.feed(self._line.receive()):
-                message = parse_message(block)
-                if "response" in message.fields:
-                    return message
-                self.events.append(message)
+        while not self._responses:
+            self._receive()
+        return self._responses.popleft()
+
+    def wait_for(self, event: str) -> AmiMessage | None:
+        """The first event of that name; None if it does not come in time."""
+        try:
+            while not (found := [message for message in self._events if message.event == event]):
+                self._receive()
+        except TimeoutError:
+            return None
+        return found[0]
+
+    def _receive(self) -> None:
+        for block in self._framer.feed(self._line.receive()):
+            message = parse_message(block)
+            if "response" in message.fields and not message.event:
+                self._responses.append(message)
+            else:
+                self._events.append(message)
 
 
 def _ask_asterisk(section: AsteriskSection, line: _Line, clock: Clock) -> Iterator[Finding]:
@@ -185,11 +201,16 @@ def _ask_asterisk(section: AsteriskSection, line: _Line, clock: Clock) -> Iterat
     yield Finding(name, Verdict.OK, f"manager answers: Asterisk {settings.get('asteriskversion') or '?'}")
     if told_us is not None:
         yield _clock(name, told_us - (before_us + clock.now_us()) // 2)
-    booted = [event for event in talk.events if event.event == "FullyBooted"]
-    if not booted:
+    booted = talk.wait_for("FullyBooted")
+    if booted is None:
         remedy = "give the manager user read = call,system"
         yield Finding(name, Verdict.FAIL, "the manager user may not read system events", remedy)
-    elif not booted[0].get("timestamp"):
+    # func_config may not be loaded: then even "enabled" has no value, and nothing is said.
+    readable, stamps = (
+        talk.ask("Getvar", Variable=f"AST_CONFIG(manager.conf,general,{option})").get("value")
+        for option in ("enabled", "timestampevents")
+    )
+    if readable and stamps not in {"yes", "true", "on", "1"}:
         remedy = "set timestampevents = yes in manager.conf, or run `pbxbill install asterisk`"
         yield Finding(name, Verdict.FAIL, "events carry no time stamps, which charges follow", remedy)
     if talk.ask("ShowDialPlan", Context="pbxbill").get("response") == "Success":
