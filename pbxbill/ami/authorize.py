@@ -6,7 +6,6 @@ forwarded leg (set by the inbound question before). Who pays never comes from wh
 code is the endpoint's own.
 """
 
-import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from pbxbill.ami.engine_port import Engine
 from pbxbill.ami.fastagi import AgiRequest, AgiSession
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.ami.waiting import outcome_within
 from pbxbill.charging.announcement import SERVICE_DENIED
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL, HangupCause
@@ -183,8 +183,7 @@ class Authorizer:
         future: Future[Outcome] | None = None
         try:
             future = self._engine.submit(request, int(timeout_s * 1000))
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(asyncio.wrap_future(future))
+            return await outcome_within(future, timeout_s)
         except (StoreUnavailable, EngineBusy, TimeoutError) as failure:
             log.warning("authorize_offline", session=request.session_id, reason=str(failure) or "time-out")
         outcome = self._engine.authorize_offline(request)

@@ -226,7 +226,7 @@ class CallBook:
         if event.leg == call.call_id:
             call.caller_alive = False
         ended_us = min(event.at_us, call.hangup_asked_us.get(event.leg, event.at_us))
-        if call.live.answered_us is not None:
+        if call.live.answered_us is not None and call.live.paid_leg:
             if event.leg != call.live.paid_leg:
                 return []
             cause = event.cause or HangupCause.NORMAL_CLEARING

@@ -6,7 +6,6 @@ slow database or a slow switch holds up only the call it concerns.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.ami.switch_link import SwitchLink
 from pbxbill.ami.timers import ArmTimer
+from pbxbill.ami.waiting import outcome_within
 from pbxbill.charging.control import Action, Alarm, HangUp, SetDeadline, Submit, Warn
 from pbxbill.charging.events import (
     Answer,
@@ -123,7 +123,7 @@ class Steering:
         """The switch does not know the call any more, and no event told us: settle by the best evidence."""
         self._metrics.lost_events.inc()
         record = self.record_of(call.live.session_id)
-        answered_us = call.live.answered_us
+        answered_us = call.live.answered_us if call.live.paid_leg else None
         log.warning("call_gone_without_events", session=call.live.session_id, in_cdr_log=record is not None)
         if record is not None:
             actions = call.live.ended(
@@ -246,7 +246,7 @@ class Steering:
                 outcome = await asyncio.wrap_future(future)
             else:
                 future = self._engine.submit(command, int(timeout_s * 1000))
-                outcome = await _within(future, timeout_s + 1)
+                outcome = await outcome_within(future, timeout_s + 1)
         except (StoreUnavailable, EngineBusy, TimeoutError) as failure:
             log.warning("command_failed", session=call.live.session_id, reason=str(failure) or "time-out")
             self.do(call, call.live.failed(command, self._clock.monotonic_us()))
@@ -296,11 +296,6 @@ async def _logged(work: Coroutine[Any, Any, object]) -> None:
     except Exception:
         # Nobody waits for these tasks: what goes wrong in one is told here.
         log.exception("steering_task_failed")
-
-
-async def _within(future: "Future[Outcome]", timeout_s: float) -> Outcome:
-    async with asyncio.timeout(timeout_s):
-        return await asyncio.shield(asyncio.wrap_future(future))
 
 
 def _note_timer(future: "asyncio.Future[Reply]") -> None:

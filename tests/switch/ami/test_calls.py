@@ -159,6 +159,15 @@ def test_hang_ups_go_on_until_the_leg_is_gone() -> None:
     assert attempts == [1, 2, 3, 4]
 
 
+def test_a_call_whose_session_is_closed_in_set_up_is_ended_and_forgotten() -> None:
+    book, call = book_with_call()
+    play(book, LegSeen(PAID, "PJSIP/gw-2", S))
+    assert any(isinstance(action, HangUp) for action in call.live.session_closed(0))
+    assert play(book, ANSWERED) == [EndLeg(PAID)]
+    [void] = commands(play(book, PAID_GONE, CALLER_GONE))
+    assert isinstance(void, Void)
+
+
 def test_of_two_sessions_on_one_channel_the_earlier_end_counts() -> None:
     board = TimerBoard()
     assert board.want("did", ["trunk"], 100) == [ArmTimer("trunk", 100)]
