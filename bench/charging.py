@@ -45,10 +45,10 @@ class Load:
 
 
 LOADS = (
-    Load("1", 1, WALLETS, 300),
-    Load("32", 32, WALLETS, 2_000),
-    Load("200", 200, WALLETS, 4_000),
-    Load("200_hot", 200, 1, 4_000),
+    Load("1", 1, WALLETS, 200),
+    Load("32", 32, WALLETS, 1_500),
+    Load("200", 200, WALLETS, 3_000),
+    Load("200_hot", 200, 1, 3_000),
 )
 VERBS = ("reserve", "settle")
 
