@@ -1,10 +1,10 @@
 """How much later the far side's phone gets its INVITE because pbxbill is asked, and the highest clean rate.
 
 Callers with and without pbxbill in their dialplan take turns on one Asterisk, in short rounds whose order
-alternates. A call's delay is from the INVITE that its caller sent to the INVITE that the carrier got, both by
-SIPp's stamps (one machine, one clock), matched by the dialled number, which is each call's own. Against the
-kernel's stamps of the same packets on lo a delay was off by 0.03 ms (p50), 0.5 ms (p99) and at most 0.8 ms (of
-400), with and without pbxbill alike.
+alternates. A call's delay is from the INVITE that its caller sent to the INVITE that the carrier got, both
+by SIPp's stamps (one machine, one clock), matched by the dialled number, which is each call's own. Beside
+the kernel's stamps of the same packets, 400 delays were off by 0.03 ms (p50), 0.5 ms (p99), 0.8 ms (the
+most), with and without pbxbill alike.
 
 The added delay of a percentile is the difference of the two sides' percentiles. The highest clean rate is
 found by doubling, then by halving the step. A rate is clean if no call fails and none takes so long that its
