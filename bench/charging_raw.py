@@ -202,7 +202,7 @@ class RawSqlite(RawGroupCommit):
 
 
 class RawPostgres(RawGroupCommit):
-    """One unnest() for each table, of psycopg's own lists; the engine uses COPY and texts of its own making."""
+    """One unnest() for each table, of psycopg's own lists."""
 
     def __init__(self, url: str) -> None:
         conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
