@@ -1,6 +1,8 @@
 """The daemon on a real FreeSWITCH with SIPp, where FREESWITCH_BIN names one; Debian has none to install."""
 
 import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -218,3 +220,15 @@ def test_with_nobody_listening_the_failure_policy_decides(
     assert [(record.account_code, record.dialled) for record in offline] == [("2005", NUMBER)]
     assert offline[0].answered_us is not None
     assert not [command for command in engine.commands if isinstance(command, SettleOffline)]
+
+
+def test_a_daemon_that_dies_without_a_word_leaves_no_call_parked(
+    freeswitch: PrivateFreeSwitch, place: PLACE
+) -> None:
+    with socket.create_server(("127.0.0.1", freeswitch.socket_port)) as server:
+
+        def accept_and_die() -> None:
+            server.accept()[0].close()
+
+        threading.Thread(target=accept_and_die, daemon=True).start()
+        finished(place(NUMBER, "2001", Calling.REJECTED, rejections=(480, 500, 503)))
