@@ -1,0 +1,163 @@
+"""explain: a call's charge as a person would reckon it, from what was frozen when it was charged."""
+
+import pytest
+
+from pbxbill.charging.events import Adjust, Answer, Extend, Settle, SettleOffline, TopUp, Void
+from pbxbill.charging.explain import Explanation, Line, explain
+from pbxbill.charging.statement import statement
+from pbxbill.clock import ManualClock
+from pbxbill.errors import InputRefused
+from pbxbill.store.decks import NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.driver import connect
+from pbxbill.store.engine import open_engine, transaction
+from tests.small_operator import eur, seconds
+from tests.store.billed_accounts import FRANCE, MINUTE_US, BilledAccounts, open_accounts, rate
+
+NOW_US = ManualClock().now_us()
+
+
+@pytest.fixture
+def accounts(database_url: str) -> BilledAccounts:
+    return open_accounts(database_url)
+
+
+def explained(accounts: BilledAccounts, call: str) -> Explanation:
+    driver = connect(accounts.url)
+    try:
+        (explanation,) = explain(driver, call)
+    finally:
+        driver.close()
+    return explanation
+
+
+def test_a_settled_call_is_explained_line_by_line(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        engine.execute(TopUp("first", accounts.ids["alice"], "EUR", eur("5"), NOW_US))
+        session_id = accounts.call(engine, "alice", FRANCE).session_id
+        engine.execute(Answer(session_id, NOW_US, "leg"))
+        engine.execute(Extend(session_id, 2 * MINUTE_US, NOW_US))
+        engine.execute(Settle(session_id, NOW_US, NOW_US + seconds(121), 16))
+    explanation = explained(accounts, session_id)
+    call = explanation.call
+    assert (call.state, call.account, call.destination) == ("settled", "alice", "France")
+    assert (call.duration_us, call.billed_us, call.uncharged_us) == (seconds(121), seconds(120), seconds(1))
+    retail, wholesale = explanation.levels
+    assert (retail.origin.deck, retail.origin.number, retail.origin.source) == ("retail", 1, "retail.csv")
+    assert (retail.rate.prefix, retail.tariff.name, retail.tariff_number) == ("33", "taxed", 1)
+    assert retail.arithmetic == (
+        Line("charged time", "120 s"),
+        Line("billable", "60 s initial increment + 1 x 60 s following = 120 s"),
+        Line("connection fee", "0.05"),
+        Line("price", "120 s / 60 x 0.3 per minute = 0.65 with the fee"),
+        Line("tax", "19 % is added"),
+        Line("total", "0.7735 EUR, rounded half up to 6 digits"),
+        Line("of which tax", "0.1235 EUR: total x 190000 / 1190000, rounded half up"),
+    )
+    assert (retail.total, retail.tax, wholesale.total) == (eur("0.7735"), eur("0.1235"), eur("0.30"))
+    assert [(x.ledger_account, x.amount) for x in retail.postings] == [
+        ("reseller:wallet:alice", eur("0.7735")),
+        ("reseller:revenue:usage", -eur("0.65")),
+        ("reseller:tax:payable", -eur("0.1235")),
+    ]
+    assert [(x.verb, x.granted_us) for x in explanation.history] == [
+        ("reserve", MINUTE_US),
+        ("extend", 2 * MINUTE_US),
+    ]
+
+
+def test_its_text_says_all_of_it(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        engine.execute(TopUp("first", accounts.ids["bob"], "EUR", eur("0.36"), NOW_US))
+        session_id = accounts.call(engine, "bob").session_id
+        engine.execute(Answer(session_id, NOW_US, "leg"))
+        engine.execute(Extend(session_id, 3 * MINUTE_US, NOW_US))
+        engine.execute(Adjust("back", accounts.ids["bob"], "EUR", -eur("0.12"), NOW_US + seconds(10)))
+        engine.execute(Settle(session_id, NOW_US, NOW_US + seconds(130), 16))
+    text = statement(explained(accounts, session_id))
+    for expected in (
+        f"Call {session_id} (settled)",
+        "answered     2026-01-01 00:00:00.000000 UTC",
+        "lasted       130 s, charged 130 s",
+        "Level 0: account bob",
+        "deck         retail version 1",
+        "billable       1 s initial increment + 129 x 1 s following = 130 s",
+        "price          130 s / 60 x 0.12 per minute = 0.26",
+        "taken        0.24 EUR",
+        "uncollected  0.02 EUR: the funds had ended",
+        "operator:wallet:bob",
+        "extend   180 s, 0.36 EUR reserved",
+        "shrink   120 s, 0.24 EUR reserved",
+    ):
+        assert expected in text
+
+
+def test_calls_without_a_charge_are_explained_too(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        engine.execute(TopUp("first", accounts.ids["bob"], "EUR", eur("1"), NOW_US))
+        denied = accounts.request("bob", "999")
+        unknown = accounts.request("nobody")
+        for request in (denied, unknown):
+            engine.execute(request)
+        voided = accounts.call(engine, "bob").session_id
+        engine.execute(Void(voided, NOW_US, 17))
+        alive = accounts.call(engine, "bob").session_id
+        free = accounts.request("carol")
+        engine.execute(SettleOffline(free, NOW_US, NOW_US + seconds(5), 16))
+    texts = {
+        name: statement(explained(accounts, session_id))
+        for name, session_id in (
+            ("denied", denied.session_id),
+            ("unknown", unknown.session_id),
+            ("voided", voided),
+            ("alive", alive),
+            ("unauthorized", free.session_id),
+        )
+    }
+    assert "denied       rating_failed: no rate for 999" in texts["denied"]
+    assert "(nobody was identified)" in texts["unknown"]
+    assert "cause 17" in texts["voided"]
+    assert "granted      60 s so far" in texts["alive"]
+    assert "reserved     0.12 EUR for the time granted so far" in texts["alive"]
+    assert "(unauthorized)" in texts["unauthorized"]
+    assert "taken        0.01 EUR" in texts["unauthorized"]
+
+
+def test_a_call_is_found_by_the_switch_s_own_id(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        request = accounts.request("bob", "999")
+        engine.execute(request)
+    assert explained(accounts, request.call_id).call.session_id == request.session_id
+
+
+def test_an_unknown_call_is_said_to_be_unknown(accounts: BilledAccounts) -> None:
+    driver = connect(accounts.url)
+    for name in ("f" * 32, "no such call", "", "'; DROP TABLE cdrs"):
+        with pytest.raises(InputRefused):
+            explain(driver, name)
+    driver.close()
+
+
+def test_new_prices_change_no_old_explanation(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        command = SettleOffline(accounts.request("carol"), NOW_US, NOW_US + MINUTE_US, 16)
+        engine.execute(command)
+    before = statement(explained(accounts, command.request.session_id))
+    open_another_version(accounts)
+    assert statement(explained(accounts, command.request.session_id)) == before
+
+
+def open_another_version(accounts: BilledAccounts) -> None:
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        rates = [rate("49", "Germany", "9.99")]
+        add_deck_version(
+            session,
+            deck_name="retail",
+            unit="EUR",
+            rates=rates,
+            effective_from_us=0,
+            source="new.csv",
+            now_us=1,
+        )
+        add_tariff_version(session, NewTariff("plain", "retail", rounding_step=1000), 1)
+    database.dispose()
