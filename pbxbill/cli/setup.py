@@ -11,11 +11,12 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import print_json
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.money import Unit
-from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, load_settings
+from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, SYSTEM_CONFIG, load_settings
 from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.models import UnitRow
 
+SYSTEM_DATABASE = "/var/lib/pbxbill/pbxbill.db"
 SAMPLE = """\
 # pbxbill's configuration. `pbxbill config --reference` explains every option.
 
@@ -84,7 +85,11 @@ def _write_sample(path: Path) -> None:
     _make_folder(path.parent)
     try:
         path.touch(mode=0o600)  # it will hold secrets
-        path.write_text(SAMPLE)
+        content = SAMPLE
+        if path.absolute() == SYSTEM_CONFIG:
+            # Data does not belong into /etc, and our systemd units cannot write there.
+            content = SAMPLE.replace("sqlite:///pbxbill.db", f"sqlite:///{SYSTEM_DATABASE}")
+        path.write_text(content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
