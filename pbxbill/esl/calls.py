@@ -194,6 +194,8 @@ class CallBook:
             steps += self._offline_ended(event)
         elif (paid := self._calls.get(paid_session)) is not None:
             steps += self._paid_leg_ended(paid, event)
+        elif paid_session and event.answered_us is not None and paid_session not in self._closed:
+            steps.append(Unknown(event.leg.uuid, paid_session))
         for session_id in list(self._of_caller.get(event.leg.uuid, ())):
             call = self._calls[session_id]
             if not call.inbound:

@@ -134,6 +134,8 @@ def test_an_answer_after_the_session_closed_is_ended(book: CallBook) -> None:
 def test_a_session_that_nobody_knows_is_looked_up(book: CallBook) -> None:
     other = "f" * 32
     assert book.answered(answered(C, session_id=other), 0) == [Unknown(C, other)]
+    end = LegEnded(leg(C, session_id=other), ANSWERED_US, ANSWERED_US, ENDED_US, 16, "", A)
+    assert book.ended(end, 0) == [Unknown(C, other)]
 
 
 def test_a_channel_that_asks_again_gives_back_what_it_did_not_use(book: CallBook) -> None:

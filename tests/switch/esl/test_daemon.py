@@ -498,7 +498,7 @@ def test_a_database_that_is_away_at_reconciliation_is_waited_for(site: Site) -> 
 def test_a_half_dead_switch_is_left_and_tried_again(site: Site, mute: str) -> None:
     site.engine.accounts["2001"] = FakeAccount(3600, slice_s=2, renew_before_s=1.8)
     site.switch.faults.mute_commands = (mute,)
-    site.start(ready=mute != "api show", keepalive_s=0.2, command_timeout_s=0.3)
+    site.start(ready=mute == "api sched_hangup", keepalive_s=0.2, command_timeout_s=0.3)
     if mute == "api sched_hangup":
         call = FakeCall.place(site.switch, "33155512345", "2001")
         call.ask()
