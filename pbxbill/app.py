@@ -18,7 +18,7 @@ from pbxbill.charging.reconcile import Reconciler
 from pbxbill.clock import Clock, SystemClock
 from pbxbill.errors import ConfigurationError, StoreUnavailable
 from pbxbill.store.driver import Driver, connect
-from pbxbill.store.engine import open_engine, pending_revision
+from pbxbill.store.engine import open_engine, pending_revision, reading
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
@@ -101,7 +101,7 @@ def _refuse_old_schema(database: Engine) -> None:
     try:
         revision = pending_revision(database)
         if revision is None:
-            with database.connect() as connection:
+            with reading(database).connect() as connection:
                 is_set_up = connection.execute(select(CatalogueRow.id)).first() is not None
     except SQLAlchemyError as error:
         raise StoreUnavailable(f"the database cannot be opened: {getattr(error, 'orig', error)}") from None

@@ -1,4 +1,4 @@
-"""The catalogue in memory: units, tariffs and compiled decks, refreshed when its version in the database grows.
+"""The catalogue in memory: units, tariffs and compiled decks, refreshed when its version grows.
 
 Versions and rates never change once written, so what is loaded stays right for ever; only which
 version counts now can change. A large new deck is compiled in the background while the version
@@ -133,6 +133,7 @@ class LoadedCatalogue:
         sizes: dict[int, int] = {}
         for deck_id, effective_from_us, version_id, rate_count in driver.select(
             "SELECT deck_id, effective_from_us, id, rate_count FROM deck_versions "
+            "WHERE rate_count > 0 "  # 0: an import is still writing it
             "ORDER BY deck_id, effective_from_us, number"
         ):
             versions.setdefault(deck_id, []).append((effective_from_us, version_id))

@@ -24,7 +24,7 @@ from pbxbill.store.accounts import (
     tariff_by_name,
     unit_of,
 )
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, EndpointRow, ReservationRow, TariffRow, UnitRow, WalletRow
 
 LANGUAGES = ("en", "fr", "es")
@@ -43,7 +43,7 @@ def accounts() -> None:
 @pass_context
 def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
     """List accounts with their wallets."""
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         upper = aliased(AccountRow)
         query = (
             select(AccountRow, upper.code, TariffRow.name)
@@ -129,7 +129,7 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
 @pass_context
 def show(context: Context, code: str, as_json: bool) -> None:
     """Show an account."""
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         account = account_by_code(session, code)
         parent = session.get(AccountRow, account.parent_id) if account.parent_id is not None else None
         endpoints = session.scalars(

@@ -13,7 +13,7 @@ from pbxbill.cli.output import console, json_option, minutes, print_json, second
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import StoreUnavailable
 from pbxbill.money import format_amount
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 
 COLUMNS = (
     "Account",
@@ -65,7 +65,7 @@ def _watch(application: Application, code: str | None, interval_s: int) -> None:
 
 
 def _read(application: Application, code: str | None) -> list[OpenCall]:
-    with transaction(application.database) as session:
+    with transaction(reading(application.database)) as session:
         found = open_calls(session, application.clock.now_us())
     return [call for call in found if code in (None, call.account)]
 

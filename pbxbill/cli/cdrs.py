@@ -11,7 +11,7 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table, seconds
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, UnitRow, WalletRow
 
 KINDS = ("answered", "unanswered", "denied")
@@ -58,7 +58,7 @@ PER_STATEMENT = 500
 @pass_context
 def cdrs(context: Context, /, most: int, *, as_json: bool, as_csv: bool, **filters: Any) -> None:
     """List call records, the newest first; amounts are what the account of the record was charged."""
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         records = _records(session, filters, most)
     if as_json:
         print_json(records)

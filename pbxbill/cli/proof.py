@@ -10,7 +10,7 @@ from pbxbill.charging.statement import statement
 from pbxbill.charging.verify import verify as verify_all
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, visible
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import DifferenceRow, ReconciliationRow
 
 PROBLEMS_SHOWN = 5
@@ -84,7 +84,7 @@ def reconcile(
         query = query.where(ReconciliationRow.switch == name)
     if since is not None:
         query = query.where(ReconciliationRow.at_us >= parse_moment(since))
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         runs = list(reversed(session.scalars(query).all()))
         differences: dict[int, list[DifferenceRow]] = {}
         wanted = [run.id for run in runs]

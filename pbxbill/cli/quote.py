@@ -14,7 +14,7 @@ from pbxbill.money import Unit
 from pbxbill.rating.rater import Charge, affordable, charge
 from pbxbill.rating.tariff import Rate
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Quote:
 
 def quote(application: Application, account_code: str, number: str, duration_us: int) -> Quote:
     """Rate a call of an account; InputRefused if it could not be rated."""
-    with transaction(application.database) as session:
+    with transaction(reading(application.database)) as session:
         account = account_by_code(session, account_code)
     now_us = application.clock.now_us()
     chain_ids = [int(part) for part in account.path.split("/") if part]

@@ -17,8 +17,8 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, Rounding, format_amount, parse_decimal, to_decimal
 from pbxbill.rating.sheet import RateSheet, RefusedRow, write_refused
 from pbxbill.rating.tariff import PPM, TaxMode
-from pbxbill.store.decks import NewRate, NewTariff, add_deck_version, add_tariff_version, deck_by_name
-from pbxbill.store.engine import transaction
+from pbxbill.store.decks import NewRate, NewTariff, add_tariff_version, deck_by_name, import_deck_version
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
 
 REFUSED_SHOWN = 10
@@ -97,7 +97,7 @@ def show_tariff(context: Context, name: str, as_json: bool) -> None:
 
 
 def _versions(context: Context) -> dict[str, list[dict[str, Any]]]:
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         rows = session.execute(
             select(TariffRow.name, TariffVersionRow, RateDeckRow.name)
             .join(TariffVersionRow, TariffVersionRow.tariff_id == TariffRow.id)
@@ -152,16 +152,15 @@ def import_rates(
     refused: list[RefusedRow] = []
     with context.application() as application, _opened(file, hide=as_json) as stream:
         sheet = RateSheet(stream)
-        with transaction(application.database) as session:
-            version = add_deck_version(
-                session,
-                deck_name=deck,
-                unit=unit_code.upper(),
-                rates=_accepted(sheet, refused),
-                effective_from_us=from_us,
-                source=file.name[:200],
-                now_us=now_us,
-            )
+        version = import_deck_version(
+            application.database,
+            deck_name=deck,
+            unit=unit_code.upper(),
+            rates=_accepted(sheet, refused),
+            effective_from_us=from_us,
+            source=file.name[:200],
+            now_us=now_us,
+        )
     aside = _keep_aside(file, sheet, refused)
     if as_json:
         print_json(
@@ -252,9 +251,11 @@ def _keep_aside(file: Path, sheet: RateSheet, refused: list[RefusedRow]) -> Path
 @pass_context
 def show_rates(context: Context, deck: str, prefix: str, number: int | None, as_json: bool) -> None:
     """Show the rates of a deck."""
-    with context.application() as application, transaction(application.database) as session:
+    with context.application() as application, transaction(reading(application.database)) as session:
         deck_row = deck_by_name(session, deck)
-        query = select(DeckVersionRow).where(DeckVersionRow.deck_id == deck_row.id)
+        query = select(DeckVersionRow).where(
+            DeckVersionRow.deck_id == deck_row.id, DeckVersionRow.rate_count > 0
+        )
         if number is not None:
             query = query.where(DeckVersionRow.number == number)
         else:

@@ -12,7 +12,7 @@ from pbxbill.errors import InputRefused, check
 from pbxbill.ids import new_id
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, WalletRow
 
 unit_option = click.option("--unit", "unit_code", help="Which wallet, if the account has several.")
@@ -131,7 +131,7 @@ def _tell(outcome: Moved | Refused, unit: Unit, code: str, *, as_json: bool) -> 
 
 
 def _wallet(application: Application, code: str, unit_code: str | None) -> tuple[AccountRow, Unit]:
-    with transaction(application.database) as session:
+    with transaction(reading(application.database)) as session:
         account = account_by_code(session, code)
         return account, unit_of_account(session, account, unit_code)
 

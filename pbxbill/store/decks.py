@@ -1,16 +1,17 @@
 """Writes rate decks and tariffs: immutable versions, in force from their date."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
 from pbxbill.money import Rounding
 from pbxbill.rating.tariff import PPM, TaxMode
 from pbxbill.store.accounts import bump_catalogue, unit_of
+from pbxbill.store.engine import transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
 
 ROWS_PER_STATEMENT = 2_000
@@ -82,6 +83,63 @@ def add_deck_version(  # noqa: PLR0913 every part of a version is named by its c
     progress: Callable[[int], None] = lambda count: None,
 ) -> DeckVersionRow:
     """Write a deck version, all of it or nothing; the deck is made if it is new."""
+    version = _open_version(session, deck_name, unit, effective_from_us, source, now_us)
+    count = 0
+    for chunk in _chunks(rates):
+        session.execute(insert(RateRow), [_columns(rate, version.id) for rate in chunk])
+        count += len(chunk)
+        progress(count)
+    if not count:
+        raise InputRefused("the rate deck holds no usable row")
+    version.rate_count = count
+    bump_catalogue(session)
+    return version
+
+
+def import_deck_version(  # noqa: PLR0913  # what a version is made of
+    database: Engine,
+    *,
+    deck_name: str,
+    unit: str,
+    rates: Iterable[NewRate],
+    effective_from_us: int,
+    source: str,
+    now_us: int,
+) -> DeckVersionRow:
+    """The same in many short transactions, so that calls are charged meanwhile: SQLite has one write lock.
+
+    The version counts, all of it at once, when its rate count is set; until then nobody reads it.
+    """
+    with transaction(database) as session:
+        version = _open_version(session, deck_name, unit, effective_from_us, source, now_us)
+    count = 0
+    try:
+        for chunk in _chunks(rates):
+            rows = [_columns(rate, version.id) for rate in chunk]
+            with transaction(database) as session:
+                session.execute(insert(RateRow), rows)
+            count += len(chunk)
+        if not count:
+            raise InputRefused("the rate deck holds no usable row")
+        with transaction(database) as session:
+            version = session.merge(version)
+            version.rate_count = count
+            bump_catalogue(session)
+    except InputRefused:
+        _discard(database, version.id)
+        raise
+    return version
+
+
+def _discard(database: Engine, version_id: int) -> None:
+    with transaction(database) as session:
+        session.execute(delete(RateRow).where(RateRow.deck_version_id == version_id))
+        session.execute(delete(DeckVersionRow).where(DeckVersionRow.id == version_id))
+
+
+def _open_version(
+    session: Session, deck_name: str, unit: str, effective_from_us: int, source: str, now_us: int
+) -> DeckVersionRow:
     unit_of(session, unit)
     deck = session.scalar(select(RateDeckRow).where(RateDeckRow.name == deck_name))
     if deck is None:
@@ -101,17 +159,13 @@ def add_deck_version(  # noqa: PLR0913 every part of a version is named by its c
     )
     session.add(version)
     session.flush()
-    count = 0
+    return version
+
+
+def _chunks(rates: Iterable[NewRate]) -> Iterator[list[NewRate]]:
     remaining = iter(rates)
     while chunk := list(islice(remaining, ROWS_PER_STATEMENT)):
-        session.execute(insert(RateRow), [_columns(rate, version.id) for rate in chunk])
-        count += len(chunk)
-        progress(count)
-    if not count:
-        raise InputRefused("the rate deck holds no usable row")
-    version.rate_count = count
-    bump_catalogue(session)
-    return version
+        yield chunk
 
 
 def _columns(rate: NewRate, version_id: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -22,17 +22,28 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(url: str) -> Engine:
-    """An engine with the product's time-outs; on SQLite every transaction is BEGIN IMMEDIATE."""
+    """An engine with the product's time-outs; on SQLite whoever may write locks from the start."""
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"isolation_level": None})
         event.listen(engine, "connect", lambda connection, _record: set_pragmas(connection))
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(engine, "begin", _begin_sqlite)
         return engine
     if url.startswith("postgresql"):
         options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
         return create_engine(url, connect_args=arguments, pool_size=5, max_overflow=5, pool_pre_ping=True)
     raise ConfigurationError("the database URL must start with sqlite:/// or postgresql://")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later may find that it cannot: take the lock at once.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def reading(engine: Engine) -> Engine:
+    """The engine for transactions that only read: on SQLite they need no write lock."""
+    return engine.execution_options(reading=True)
 
 
 @contextmanager
@@ -63,6 +74,6 @@ def migrate(url: str) -> None:
 def pending_revision(engine: Engine) -> str | None:
     """The newest revision if the database does not stand at it; None if the schema is up to date."""
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return None if current == head else head

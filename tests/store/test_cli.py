@@ -191,6 +191,17 @@ def test_a_refused_row_is_kept_aside_and_the_rest_counts(ok: Run, tmp_path: Path
 
 
 @pytest.mark.usefixtures("operator")
+def test_a_sheet_without_a_usable_row_leaves_no_version(
+    ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.csv").write_text("prefix,destination,price_per_min\n49,Germany,free\n")
+    result = pbxbill("rates", "import", "bad.csv", "--deck", "retail")
+    assert (result.exit_code, "no usable row" in result.stderr) == (2, True)
+    assert json.loads(ok("rates", "show", "retail", "--json"))["version"] == 1
+    assert json.loads(ok("rates", "import", "rates.csv", "--deck", "retail", "--json"))["version"] == 2
+
+
+@pytest.mark.usefixtures("operator")
 def test_rates_can_be_looked_up(ok: Run) -> None:
     found = json.loads(ok("rates", "show", "retail", "--prefix", "49", "--json"))
     assert [(row["prefix"], row["price_per_min"], row["increments"]) for row in found["rates"]] == [
