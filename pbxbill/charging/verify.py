@@ -237,7 +237,7 @@ _CHARGES = _Rule(
         ),
         _Search(
             "SELECT e.id, e.idempotency_key FROM journal_entries e WHERE e.kind = 'usage' "
-            "AND e.id NOT IN (SELECT entry_id FROM call_charges WHERE entry_id IS NOT NULL)",
+            "AND NOT EXISTS (SELECT 1 FROM call_charges x WHERE x.entry_id = e.id)",
             "entry {0} ({1}) took money for no charge",
         ),
         _Search(

@@ -192,6 +192,7 @@ class PostgresDriver:
         # Whole tables are read: by scanning them, and for longer than a statement may take that holds locks.
         self._run("SET LOCAL statement_timeout = 0")
         self._run("SET LOCAL enable_seqscan = on")
+        self._run("SET LOCAL work_mem = '64MB'")
 
     def commit(self) -> None:
         self._run("COMMIT")

@@ -200,6 +200,7 @@ def test_a_starved_call_hears_of_released_funds(operator: SmallOperator, retail:
     first, second = operator.call(bob, GERMANY), operator.call(bob, GERMANY)
     assert (second.granted_us, second.final) == (seconds(40), True)
     assert wallet.starved
+    operator.state.told.clear()
     operator.do(Settle(first.session_id, operator.now_us, operator.now_us + seconds(10), 16))
     assert operator.state.told == {wallet.id}
     assert extend(operator, second.session_id, 120).granted_us == seconds(90)
