@@ -16,7 +16,8 @@ from lab.ports import free_ports
 from lab.process import ServerFailed, tail, wait_until
 from pbxbill.cli import cli
 
-TIMEOUT_S = 15.0
+REPOSITORY = Path(__file__).parent.parent.parent
+TIMEOUT_S = 30.0
 
 Start = Callable[..., "Program"]
 
@@ -28,7 +29,11 @@ class Program:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pbxbill", *words], stdout=output, stderr=output, stdin=subprocess.PIPE
+                [sys.executable, "-m", "pbxbill", *words],
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.PIPE,
+                cwd=REPOSITORY,
             )
 
     @property
