@@ -55,7 +55,8 @@ class LoadedCatalogue:
 
     def refresh(self, driver: Driver) -> bool:
         """Load what changed since the last time; whether anything had."""
-        ((version,),) = driver.select("SELECT version FROM catalogue WHERE id = 1")
+        rows = driver.select("SELECT version FROM catalogue WHERE id = 1")
+        version = rows[0][0] if rows else 0  # nothing was ever set up
         if version == self._version:
             return False
         self.units = {

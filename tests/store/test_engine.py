@@ -30,7 +30,7 @@ from pbxbill.charging.events import (
     Void,
     Voided,
 )
-from pbxbill.errors import DuplicateKey, EngineBusy
+from pbxbill.errors import DuplicateKey, EngineBusy, InvariantBroken
 from pbxbill.ids import new_id
 from pbxbill.store.decks import add_deck_version
 from pbxbill.store.driver import connect
@@ -200,6 +200,28 @@ def test_a_command_that_cannot_be_done_fails_alone(accounts: BilledAccounts) -> 
         assert isinstance(engine.execute(Void(good[0].session_id, 1, 16)), Voided)
     assert accounts.select("SELECT COUNT(*) FROM reservations") == [(20,)]
     assert accounts.problems() == []
+
+
+def test_an_engine_may_start_before_anything_is_set_up(database_url: str) -> None:
+    nothing = BilledAccounts(database_url)
+    with nothing.engine() as engine:
+        outcome = engine.execute(nothing.request("bob"))
+        assert isinstance(outcome, Denied)
+        assert outcome.reason is DenialReason.USER_UNKNOWN
+        accounts = open_accounts(database_url)
+        assert isinstance(top_up_when_known(engine, accounts), Moved)
+        accounts.call(engine, "bob")
+
+
+def top_up_when_known(engine: ChargingEngine, accounts: BilledAccounts) -> Outcome:
+    """The engine looks a few times a second for what was set up."""
+    end_us = CLOCK.monotonic_us() + seconds(5)
+    while True:
+        try:
+            return top_up(engine, accounts, "bob", "5")
+        except InvariantBroken:
+            if CLOCK.monotonic_us() > end_us:
+                raise
 
 
 # --- the worker ---------------------------------------------------------------------------------
