@@ -66,7 +66,7 @@ def open_application(
 def open_charging(application: Application, *, listen: bool = False) -> Iterator[Charging]:
     """Start the charging engine; listen: also hear what other processes did to wallets."""
     news = open_news(application.connect, application.redis_url)
-    engine = ChargingEngine(application.connect, application.clock, news.publish)
+    engine = ChargingEngine(application.connect, application.clock, news.publish, serving=listen)
     engine.start()
     try:
         if listen:

@@ -234,7 +234,9 @@ class Authorizer:
             self.on_undelivered(call)
 
     async def _deny(self, session: AgiSession, request: Authorize, denied: Denied) -> None:
-        if request.direction is Direction.INBOUND:
+        if not denied.announcement.denial:
+            spoken = self._voice.say([], denied.announcement.language)
+        elif request.direction is Direction.INBOUND:
             # A caller from outside learns nothing of the owner's funds.
             spoken = self._voice.say([SERVICE_DENIED], denied.announcement.language)
         else:

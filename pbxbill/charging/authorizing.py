@@ -39,15 +39,15 @@ def authorize(command: Authorize, state: ChargingState) -> Decision:
     if record is not None:
         reason = record.denial or DenialReason.SERVICE_UNAVAILABLE
         account = state.accounts.get(record.account_id or 0)
-        return _denied(command, Refusal(reason, account, record.called, record.detail)), []
+        return _denied(command, Refusal(reason, account, record.called, record.detail), state), []
     chain = rated_chain(command, state)
     if isinstance(chain, Refusal):
-        return deny(command, chain)
+        return deny(command, chain, state)
     account, called, levels = chain
     barred = next((m for i in account.chain if (m := state.accounts[i]).status != "active"), None)
     if barred is not None:
         detail = f"account {barred.code} is {barred.status}"
-        return deny(command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail))
+        return deny(command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail), state)
     return _reserve(command, account, called, levels, state)
 
 
@@ -61,7 +61,7 @@ def _reserve(
     if longest_us <= 0:
         short = levels[lasts_us.index(longest_us)].account.code
         refusal = Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, f"account {short} has no funds")
-        return deny(command, refusal)
+        return deny(command, refusal, state)
     slice_us = terms.slice_s * SECOND_US
     if levels:
         slice_us = increment_end(levels[0].rate, slice_us)
@@ -144,25 +144,29 @@ def _announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcemen
     if tariff is None:  # whoever calls from outside is not told what the account has
         return Announcement(language=account.language)
 
-    def chosen(own: bool | None, general: bool) -> bool:
-        return general if own is None else own
-
     return Announcement(
         language=account.language,
-        balance=chosen(account.announce_balance, tariff.announce_balance),
-        minutes=chosen(account.announce_minutes, tariff.announce_minutes),
-        warning=chosen(account.announce_warning, tariff.announce_warning),
+        balance=_chosen(account.announce_balance, tariff.announce_balance),
+        minutes=_chosen(account.announce_minutes, tariff.announce_minutes),
+        warning=_chosen(account.announce_warning, tariff.announce_warning),
     )
 
 
-def _denied(command: Authorize, refusal: Refusal) -> Denied:
+def _chosen(own: bool | None, general: bool) -> bool:
+    return general if own is None else own
+
+
+def _denied(command: Authorize, refusal: Refusal, state: ChargingState) -> Denied:
     account = refusal.account
-    language = account.language if account is not None else "en"
-    account_id = None if account is None else account.id
-    return Denied(command.session_id, refusal.reason, Announcement(language), account_id, refusal.detail)
+    if account is None:
+        return Denied(command.session_id, refusal.reason, Announcement(), None, refusal.detail)
+    tariff = None if account.tariff_id is None else state.catalogue.current_tariff(account.tariff_id)
+    spoken = _chosen(account.announce_denial, tariff is None or tariff.announce_denial)
+    announcement = Announcement(language=account.language, denial=spoken)
+    return Denied(command.session_id, refusal.reason, announcement, account.id, refusal.detail)
 
 
-def deny(command: Authorize, refusal: Refusal) -> Decision:
+def deny(command: Authorize, refusal: Refusal, state: ChargingState) -> Decision:
     record = RatedCdr(
         session_id=command.session_id,
         switch=command.switch,
@@ -183,4 +187,4 @@ def deny(command: Authorize, refusal: Refusal) -> Decision:
         detail=refusal.detail,
         evidence=Evidence.EVENT,
     )
-    return _denied(command, refusal), [CdrWritten(record)]
+    return _denied(command, refusal, state), [CdrWritten(record)]

@@ -32,7 +32,8 @@ RATE_COLUMNS = (
 )
 TARIFF_COLUMNS = (
     "v.id, t.name, v.deck_id, v.unit, v.tax_mode, v.tax_ppm, v.rounding, v.rounding_step, v.slice_s, "
-    "v.renew_before_s, v.max_call_s, v.announce_balance, v.announce_minutes, v.announce_warning"
+    "v.renew_before_s, v.max_call_s, v.announce_balance, v.announce_minutes, v.announce_warning, "
+    "v.announce_denial"
 )
 
 _log = structlog.get_logger()
@@ -41,8 +42,9 @@ _log = structlog.get_logger()
 class LoadedCatalogue:
     """What the charging engine rates by."""
 
-    def __init__(self, connect: Callable[[], Driver]) -> None:
+    def __init__(self, connect: Callable[[], Driver], *, serving: bool) -> None:
         self._connect = connect
+        self._serving = serving  # whoever serves calls compiles decks before the first one needs them
         self._version = -1
         self.units: dict[str, Unit] = {}
         self._current: dict[int, Tariff] = {}
@@ -53,7 +55,7 @@ class LoadedCatalogue:
         self._compiling: set[int] = set()
         self._books: dict[tuple[int, str, str], int] = {}
 
-    def refresh(self, driver: Driver) -> bool:
+    def refresh(self, driver: Driver, now_us: int) -> bool:
         """Load what changed since the last time; whether anything had."""
         rows = driver.select("SELECT version FROM catalogue WHERE id = 1")
         version = rows[0][0] if rows else 0  # nothing was ever set up
@@ -70,7 +72,7 @@ class LoadedCatalogue:
         tariffs = {row[1]: self._tariff(row[1:]) for row in rows}
         self._current = {row[0]: tariffs[row[1]] for row in rows}
         self._tariffs = tariffs
-        self._load_decks(driver)
+        self._load_decks(driver, now_us)
         self._books = {
             (issuer, code, unit): account_id
             for account_id, issuer, code, unit in driver.select(
@@ -109,12 +111,13 @@ class LoadedCatalogue:
         index = bisect_right(versions, (at_us, LATEST_VERSION))
         while index > 0:
             index -= 1
-            deck = self._decks.get(versions[index][1])
-            if deck is not None:
-                rate = deck.find(number, at_us)
-                if rate is not None:
-                    self._rates[rate.id] = rate
-                return rate
+            version_id = versions[index][1]
+            if version_id in self._compiling:
+                continue  # the version before it serves meanwhile
+            rate = self._deck(version_id).find(number, at_us)
+            if rate is not None:
+                self._rates[rate.id] = rate
+            return rate
         return None
 
     def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
@@ -129,7 +132,7 @@ class LoadedCatalogue:
         spoken = (bool(value) for value in rest[4:])
         return Tariff(version_id, name, deck_id, self.units[str(unit)], *terms, *spoken)  # type: ignore[arg-type]
 
-    def _load_decks(self, driver: Driver) -> None:
+    def _load_decks(self, driver: Driver, now_us: int) -> None:
         versions: dict[int, list[tuple[int, int]]] = {}
         sizes: dict[int, int] = {}
         for deck_id, effective_from_us, version_id, rate_count in driver.select(
@@ -139,17 +142,28 @@ class LoadedCatalogue:
         ):
             versions.setdefault(deck_id, []).append((effective_from_us, version_id))
             sizes[version_id] = rate_count
-        for deck_versions in versions.values():
-            served = False
-            for _, version_id in deck_versions:
+        self._deck_versions = versions
+        for deck_versions in versions.values() if self._serving else ():
+            in_force = max(0, bisect_right(deck_versions, (now_us, LATEST_VERSION)) - 1)
+            served = any(version_id in self._decks for _, version_id in deck_versions)
+            for _, version_id in deck_versions[in_force:]:
                 if version_id in self._decks:
-                    served = True
-                elif served and sizes[version_id] > BACKGROUND_RATES:
+                    continue
+                if served and sizes[version_id] > BACKGROUND_RATES:
                     self._compile_in_background(version_id)
                 else:
                     self._decks[version_id] = self._compile(driver, version_id)
-                    served = True
-        self._deck_versions = versions
+                served = True
+
+    def _deck(self, version_id: int) -> CompiledDeck:
+        deck = self._decks.get(version_id)
+        if deck is None:  # an old version, or a short command that loads only what it needs
+            driver = self._connect()
+            try:
+                deck = self._decks[version_id] = self._compile(driver, version_id)
+            finally:
+                driver.close()
+        return deck
 
     def _compile(self, driver: Driver, version_id: int) -> CompiledDeck:
         rows = driver.stream(

@@ -15,7 +15,7 @@ import structlog
 
 from pbxbill.charging.batch import load, write
 from pbxbill.charging.catalogue import LoadedCatalogue
-from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
+from pbxbill.charging.events import Adjust, Authorize, Command, Denied, Granted, Outcome, TopUp
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import ChargingState
@@ -49,12 +49,16 @@ class ChargingEngine:
         connect: Callable[[], Driver],
         clock: Clock,
         on_news: Callable[[frozenset[int]], None] = lambda wallet_ids: None,
+        *,
+        serving: bool = True,
     ) -> None:
+        """serving: calls depend on it, so that decks and the offline directory are kept ready."""
         self._connect = connect
         self._clock = clock
         self._on_news = on_news
-        self._catalogue = LoadedCatalogue(connect)
-        self._offline = OfflineDirectory(self._catalogue)
+        self._catalogue = LoadedCatalogue(connect, serving=serving)
+        self._offline = OfflineDirectory(self._catalogue, connect)
+        self._serving = serving
         self._driver: Driver | None = None
         self._queue: deque[_Pending] = deque()
         self._wake = threading.Condition()
@@ -69,6 +73,8 @@ class ChargingEngine:
     def start(self) -> None:
         """Load the catalogue and start the worker; StoreUnavailable if the database cannot be read."""
         self._refresh(self._connected())
+        if self._serving:
+            self._offline.start(self._connected())
         self._thread.start()
 
     def stop(self, timeout_s: int = 10) -> None:
@@ -76,6 +82,7 @@ class ChargingEngine:
         with self._wake:
             self._stopping = True
             self._wake.notify()
+        self._offline.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         for pending in self._take_all():
@@ -206,7 +213,8 @@ class ChargingEngine:
 
     def _transaction(self, commands: list[Command]) -> tuple[list[Outcome | Exception], frozenset[int]]:
         driver = self._connected()
-        self._refresh(driver)
+        # Money may move in books that were opened a moment ago.
+        self._refresh(driver, at_once=any(isinstance(command, TopUp | Adjust) for command in commands))
         driver.begin()
         state = load(driver, commands, self._catalogue)
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
@@ -216,11 +224,11 @@ class ChargingEngine:
         self.commands += len(commands)
         return results, frozenset(state.told)
 
-    def _refresh(self, driver: Driver) -> None:
+    def _refresh(self, driver: Driver, *, at_once: bool = False) -> None:
         now_us = self._clock.monotonic_us()
-        if self._refreshed_us is None or now_us - self._refreshed_us >= REFRESH_US:
-            self._catalogue.refresh(driver)
-            self._offline.refresh(driver, now_us)
+        if at_once or self._refreshed_us is None or now_us - self._refreshed_us >= REFRESH_US:
+            self._catalogue.refresh(driver, self._clock.now_us())
+            self._offline.database_answers()
             self._refreshed_us = now_us
 
     def _connected(self) -> Driver:

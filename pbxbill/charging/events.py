@@ -7,7 +7,6 @@ microseconds since the answer; moments are UTC microseconds by the switch's cloc
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from pbxbill.money import Unit
 
@@ -233,6 +232,8 @@ class Announcement:
     balance: bool = False
     minutes: bool = False
     warning: bool = False
+    denial: bool = True
+    """Whether a caller hears why the call may not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,10 +357,3 @@ class Refused:
 Outcome = (
     Granted | Denied | Answered | Extended | Settled | Voided | UnknownSession | Closed | Moved | Refused
 )
-
-
-def session_of(command: Any) -> str | None:
-    """The session a command speaks of, if it speaks of one."""
-    if isinstance(command, SettleOffline):
-        return command.request.session_id
-    return getattr(command, "session_id", None)

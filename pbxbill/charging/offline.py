@@ -5,6 +5,9 @@ gets at most its offline allowance, over all its calls.
 """
 
 import threading
+from collections.abc import Callable
+
+import structlog
 
 from pbxbill.charging.batch import chain_of, charged_account
 from pbxbill.charging.catalogue import LoadedCatalogue
@@ -20,16 +23,19 @@ from pbxbill.charging.events import (
 )
 from pbxbill.charging.state import ChargedAccount
 from pbxbill.clock import SECOND_US
+from pbxbill.errors import StoreUnavailable
 from pbxbill.rating.destination import to_e164
 from pbxbill.rating.rater import affordable, charge
 from pbxbill.store.driver import Driver
 
-REFRESH_US = 10 * SECOND_US
+REFRESH_S = 10
+
+_log = structlog.get_logger()
 
 OPEN_ENDPOINTS = (
     "SELECT e.kind, e.value, e.tech_prefix, a.id, a.code, a.status, a.path, a.parent_id, a.tariff_id, "
     "a.inbound_tariff_id, a.language, a.failure_policy, a.offline_allowance, a.announce_balance, "
-    "a.announce_minutes, a.announce_warning "
+    "a.announce_minutes, a.announce_warning, a.announce_denial "
     "FROM endpoints e JOIN accounts a ON a.id = e.account_id "
     "WHERE a.failure_policy = 'open' AND a.status = 'active'"
 )
@@ -41,17 +47,28 @@ CLOSED_RESELLERS = (
 class OfflineDirectory:
     """A copy of the endpoints that may pass unauthorized, as of the last time the database answered."""
 
-    def __init__(self, catalogue: LoadedCatalogue) -> None:
+    def __init__(self, catalogue: LoadedCatalogue, connect: Callable[[], Driver]) -> None:
         self._catalogue = catalogue
+        self._connect = connect
         self._lock = threading.Lock()
         self._endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
         self._spent: dict[int, int] = {}
-        self._refreshed_us: int | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="offline-directory", daemon=True)
 
-    def refresh(self, driver: Driver, now_us: int) -> None:
-        """The database answers: copy anew what may have changed and forget what was spent meanwhile."""
-        if self._refreshed_us is not None and now_us - self._refreshed_us < REFRESH_US and not self._spent:
-            return
+    def start(self, driver: Driver) -> None:
+        """Copy now, and again and again in the background."""
+        self.refresh(driver)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the copying."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(5)
+
+    def refresh(self, driver: Driver) -> None:
+        """Copy anew what may have changed."""
         closed = {row[0] for row in driver.select(CLOSED_RESELLERS)}
         endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
         for kind, value, tech_prefix, account_id, *columns in driver.select(OPEN_ENDPOINTS):
@@ -60,10 +77,23 @@ class OfflineDirectory:
                 endpoints.setdefault((kind, value), []).append((tech_prefix, account))
         for matches in endpoints.values():
             matches.sort(key=lambda match: -len(match[0]))
+        self._endpoints = endpoints
+
+    def database_answers(self) -> None:
+        """The outage is over: what passed in it is charged from the switch's log, a later one starts anew."""
         with self._lock:
-            self._endpoints = endpoints
-            self._spent = {}
-            self._refreshed_us = now_us
+            self._spent.clear()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(REFRESH_S):
+            try:
+                driver = self._connect()
+                try:
+                    self.refresh(driver)
+                finally:
+                    driver.close()
+            except StoreUnavailable as error:  # the last copy is what an outage needs
+                _log.info("offline_directory_kept", error=str(error))
 
     def authorize(self, request: Authorize) -> Granted | Denied:
         """A call within the account's offline allowance, or a denial."""

@@ -201,7 +201,10 @@ class Reconciler:
             known = {row[0] for row in driver.select(OPEN_SESSIONS, [switch])}
             self._check_records(driver, switch, chosen, known, differences)
             self._keep(
-                driver, switch, self._clock.now_us(), Reconciliation((), tuple(differences), 0, 0, len(chosen))
+                driver,
+                switch,
+                self._clock.now_us(),
+                Reconciliation((), tuple(differences), 0, 0, len(chosen)),
             )
         finally:
             driver.close()

@@ -262,7 +262,7 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
         return _first_result(request.session_id, state), []
     chain = rated_chain(request, state)
     if isinstance(chain, Refusal):
-        return deny(request, chain._replace(detail=f"passed unauthorized: {chain.detail}"))
+        return deny(request, chain._replace(detail=f"passed unauthorized: {chain.detail}"), state)
     account, called, levels = chain
     max_call_us = min((level.tariff.max_call_s for level in levels), default=FREE.max_call_s) * SECOND_US
     billed_us = max(0, min(command.ended_us - command.answered_us, max_call_us))

@@ -37,6 +37,7 @@ class ChargedAccount:
     announce_balance: bool | None
     announce_minutes: bool | None
     announce_warning: bool | None
+    announce_denial: bool | None = None
 
 
 @dataclass(slots=True)

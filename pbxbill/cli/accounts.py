@@ -162,6 +162,7 @@ def show(context: Context, code: str, as_json: bool) -> None:
             "announce_balance": account.announce_balance,
             "announce_minutes": account.announce_minutes,
             "announce_warning": account.announce_warning,
+            "announce_denial": account.announce_denial,
             "opened": moment(account.created_us),
             "open_calls": live,
             "wallets": _wallets(session, account.id).get(account.id, []),
@@ -262,13 +263,14 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
 @click.option("--announce-balance", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-warning", type=click.Choice(YES_NO_TARIFF))
+@click.option("--announce-denial", type=click.Choice(YES_NO_TARIFF))
 @pass_context
 def set_options(context: Context, /, code: str, **options: str | None) -> None:
     """Change an account; calls that are up keep the terms they began with."""
     changes: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if not changes:
         raise InputRefused("nothing to change; `pbxbill accounts set --help` shows what can be")
-    for name in ("announce_balance", "announce_minutes", "announce_warning"):
+    for name in ("announce_balance", "announce_minutes", "announce_warning", "announce_denial"):
         if name in changes:
             changes[name] = _CHOSEN[changes[name]]
     _set(context, code, changes)

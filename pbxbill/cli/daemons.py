@@ -3,6 +3,7 @@
 gevent and asyncio never meet: each daemon's code is imported only in its own process.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -180,6 +181,8 @@ def serve(
         collector = EngineCollector(charging.engine)
         REGISTRY.register(collector)
         daemon = build(application, charging)
+        gc.collect()
+        gc.freeze()  # decks and code stay for the life of the process: no pause to look through them
         if supervised:
             threading.Thread(target=_stop_with_input, args=(stop,), name="supervisor", daemon=True).start()
         if not stopping.is_set():

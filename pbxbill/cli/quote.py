@@ -48,8 +48,8 @@ def quote(application: Application, account_code: str, number: str, duration_us:
     chain_ids = [int(part) for part in account.path.split("/") if part]
     driver = application.connect()
     try:
-        catalogue = LoadedCatalogue(application.connect)
-        catalogue.refresh(driver)
+        catalogue = LoadedCatalogue(application.connect, serving=False)
+        catalogue.refresh(driver, application.clock.now_us())
         driver.begin()
         # Money commands that are never executed: they name the accounts whose wallets are to be read.
         state = load(driver, [TopUp(new_id(), member, "", 0, now_us) for member in chain_ids], catalogue)

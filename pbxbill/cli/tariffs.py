@@ -47,6 +47,7 @@ def tariffs() -> None:
 @click.option("--announce-balance/--no-announce-balance", default=True, show_default=True)
 @click.option("--announce-minutes/--no-announce-minutes", default=True, show_default=True)
 @click.option("--announce-warning/--no-announce-warning", default=True, show_default=True)
+@click.option("--announce-denial/--no-announce-denial", default=True, show_default=True)
 @pass_context
 def add_tariff(context: Context, /, name: str, deck: str, tax_mode: str, tax: str, **terms: Any) -> None:
     """Make a tariff, or the next version of one; live calls keep the version they began with."""
@@ -121,6 +122,7 @@ def _versions(context: Context) -> dict[str, list[dict[str, Any]]]:
             "announce_balance": version.announce_balance,
             "announce_minutes": version.announce_minutes,
             "announce_warning": version.announce_warning,
+            "announce_denial": version.announce_denial,
             "made": moment(version.created_us),
         }
         found.setdefault(name, []).append(terms)

@@ -11,7 +11,7 @@ from gevent import socket
 from gevent.event import AsyncResult
 from gevent.server import StreamServer
 
-from pbxbill.charging.announcement import PROMPT_OF_DENIAL, Token, before_the_call
+from pbxbill.charging.announcement import PROMPT_OF_DENIAL, SERVICE_DENIED, Token, before_the_call
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.clock import Clock
@@ -137,7 +137,11 @@ class AuthorizationDesk:
 
     def _deny(self, call_socket: CallSocket, call: CallRequest, denied: Denied) -> None:
         call_socket.api(setvar_command(call.uuid, denied_variables(denied)))
-        self._say(call_socket, call, [PROMPT_OF_DENIAL[denied.reason]], denied.announcement.language)
+        if denied.announcement.denial:
+            # A caller from outside learns nothing of the owner's funds.
+            inbound = call.request.direction is Direction.INBOUND
+            prompt = SERVICE_DENIED if inbound else PROMPT_OF_DENIAL[denied.reason]
+            self._say(call_socket, call, [prompt], denied.announcement.language)
         call_socket.api(f"uuid_kill {call.uuid} {cause_of_denial(denied.reason)}")
 
     def _give_back(self, granted: Granted, request: Authorize) -> None:

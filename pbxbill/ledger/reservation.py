@@ -39,7 +39,10 @@ TRANSITIONS: dict[tuple[ReservationState, Verb], ReservationState] = {
     (ReservationState.ANSWERED, Verb.EXTEND): ReservationState.ANSWERED,
     (ReservationState.ANSWERED, Verb.SHRINK): ReservationState.ANSWERED,
     (ReservationState.ANSWERED, Verb.SETTLE): ReservationState.SETTLED,
-    (ReservationState.ANSWERED, Verb.VOID): ReservationState.VOIDED,  # the switch's record says: never answered
+    (
+        ReservationState.ANSWERED,
+        Verb.VOID,
+    ): ReservationState.VOIDED,  # the switch's record knows better
 }
 """Every transition there is; what is missing leaves the reservation as it was."""
 

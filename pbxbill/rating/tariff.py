@@ -63,3 +63,4 @@ class Tariff:
     announce_balance: bool = True
     announce_minutes: bool = True
     announce_warning: bool = True
+    announce_denial: bool = True

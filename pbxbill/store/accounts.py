@@ -44,6 +44,7 @@ class NewAccount:
     announce_balance: bool | None = None
     announce_minutes: bool | None = None
     announce_warning: bool | None = None
+    announce_denial: bool | None = None
 
 
 def bump_catalogue(session: Session) -> None:
@@ -150,6 +151,7 @@ def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
         announce_balance=new.announce_balance,
         announce_minutes=new.announce_minutes,
         announce_warning=new.announce_warning,
+        announce_denial=new.announce_denial,
         created_us=now_us,
     )
     session.add(account)

@@ -49,6 +49,7 @@ class NewTariff:
     announce_balance: bool = True
     announce_minutes: bool = True
     announce_warning: bool = True
+    announce_denial: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.tax_ppm <= PPM:
@@ -197,6 +198,7 @@ def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffV
         announce_balance=new.announce_balance,
         announce_minutes=new.announce_minutes,
         announce_warning=new.announce_warning,
+        announce_denial=new.announce_denial,
         created_us=now_us,
     )
     session.add(version)

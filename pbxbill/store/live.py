@@ -87,7 +87,10 @@ class DatabaseNews:
     def tell(self, wallet_ids: frozenset[int]) -> None:
         """Hand news to the subscribers."""
         for callback in self._callbacks:
-            callback(wallet_ids)
+            try:
+                callback(wallet_ids)
+            except Exception:  # noqa: BLE001  # one listener's trouble must not end the news of the others
+                _log.exception("wallet_news_listener_failed")
 
     def _run(self) -> None:
         driver: Driver | None = None

@@ -70,6 +70,7 @@ class AccountRow(Base):
     announce_balance: Mapped[bool | None]
     announce_minutes: Mapped[bool | None]
     announce_warning: Mapped[bool | None]
+    announce_denial: Mapped[bool | None]
     created_us: Mapped[int]
 
 
@@ -180,6 +181,7 @@ class TariffVersionRow(Base):
     announce_balance: Mapped[bool]
     announce_minutes: Mapped[bool]
     announce_warning: Mapped[bool]
+    announce_denial: Mapped[bool]
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("tariff_id", "number"),)
 

@@ -204,6 +204,7 @@ def upgrade() -> None:
         sa.Column("announce_balance", sa.Boolean(), nullable=True),
         sa.Column("announce_minutes", sa.Boolean(), nullable=True),
         sa.Column("announce_warning", sa.Boolean(), nullable=True),
+        sa.Column("announce_denial", sa.Boolean(), nullable=True),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["inbound_tariff_id"], ["tariffs.id"], name=op.f("fk_accounts_inbound_tariff_id")
@@ -309,6 +310,7 @@ def upgrade() -> None:
         sa.Column("announce_balance", sa.Boolean(), nullable=False),
         sa.Column("announce_minutes", sa.Boolean(), nullable=False),
         sa.Column("announce_warning", sa.Boolean(), nullable=False),
+        sa.Column("announce_denial", sa.Boolean(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["deck_id"], ["rate_decks.id"], name=op.f("fk_tariff_versions_deck_id")),
         sa.ForeignKeyConstraint(["tariff_id"], ["tariffs.id"], name=op.f("fk_tariff_versions_tariff_id")),
