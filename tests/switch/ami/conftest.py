@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.asterisk import Did, Gateway, Phone, PrivateAsterisk
+from lab.asterisk import PrivateAsterisk
 from lab.sipp import Answering, SippServer
+from lab.site import Did, Gateway, Phone
 from pbxbill.ami.settings import AsteriskSettings
 from tests.switch.ami.harness import SimpleEngine
 

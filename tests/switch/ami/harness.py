@@ -241,8 +241,8 @@ class RunningDaemon:
         assert not self.thread.is_alive(), "the daemon did not stop"
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Look every few milliseconds until it holds."""
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Look every few milliseconds until it is true of something."""
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, f"{what}: not within {timeout_s} s"

@@ -87,7 +87,7 @@ def test_the_cause_of_an_unanswered_call_is_the_dialled_legs() -> None:
 
 def test_a_second_carrier_is_tried_under_the_same_grant() -> None:
     book, _ = book_with_call()
-    first = [LegSeen("pbx1-1.8", "PJSIP/gw1-8", S), DialFailed("pbx1-1.8", S, "CONGESTION")]
+    first: list[Event] = [LegSeen("pbx1-1.8", "PJSIP/gw1-8", S), DialFailed("pbx1-1.8", S, "CONGESTION")]
     assert commands(play(book, *first, LegGone("pbx1-1.8", S, 34, T0))) == []
     assert isinstance(commands(play(book, ANSWERED))[0], Answer)
 

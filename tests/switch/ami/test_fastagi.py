@@ -13,7 +13,7 @@ from pbxbill.ami.authorize import (
     source_address,
 )
 from pbxbill.ami.fastagi import AgiRequest, AgiServer, AgiSession, quoted
-from pbxbill.charging.events import Direction
+from pbxbill.charging.events import Direction, Granted
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.errors import ConfigurationError, InputRefused, SwitchError, SwitchGone
 from tests.switch.ami.harness import Funds, SimpleEngine
@@ -258,13 +258,14 @@ def test_the_verdict_is_the_last_word() -> None:
     question = parse_question(AgiRequest(REQUEST), switch="pbx1", now_us=5)
     engine = SimpleEngine({"acme": Funds(90_500_000)})
     granted = engine._authorize(question.request)
-    variables = granted_variables(granted, question, "vm-youhave&digits/1", "fr")  # type: ignore[arg-type]
+    assert isinstance(granted, Granted)
+    variables = granted_variables(granted, question, "vm-youhave&digits/1", "fr")
     assert list(variables)[-1] == "PBXBILL_VERDICT"
     assert variables["__PBXBILL_GRANTED"] == "60.000"
     assert variables["TIMEOUT(absolute)"] == "240.000"
     assert (variables["PBXBILL_SAY"], variables["PBXBILL_LANGUAGE"]) == ("vm-youhave&digits/1", "fr")
     assert variables["CDR(pbxbill_mode)"] == "online"
-    offline = granted_variables(replace(granted, offline=True), question, "", "")  # type: ignore[type-var]
+    offline = granted_variables(replace(granted, offline=True), question, "", "")
     assert offline["CDR(pbxbill_mode)"] == "offline"
 
 

@@ -228,7 +228,7 @@ def link_to(fake: FakeAmi, ups: list[int] | None = None, events: list[str] | Non
             events.append(message.get("uniqueid"))
 
     metrics = AsteriskMetrics(CollectorRegistry())
-    changed = settings(fake.port, ping_interval_s=60, event_queue=10)  # type: ignore[arg-type]
+    changed = settings(fake.port, ping_interval_s=60, event_queue=10)
     return SwitchLink(changed, metrics, CLOCK, on_event=on_event, on_up=on_up)
 
 

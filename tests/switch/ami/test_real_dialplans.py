@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.asterisk import DIALPLAN, Gateway, Phone, PrivateAsterisk
+from lab.asterisk import DIALPLAN, PrivateAsterisk
 from lab.ports import free_port
 from lab.sipp import Answering, Call, Calling, SippCaller, SippServer, place
+from lab.site import Gateway, Phone
 from pbxbill.charging.events import Authorize, Settle
 from tests.switch.ami.conftest import Site
 from tests.switch.ami.harness import Funds, SimpleEngine, running_daemon, wait_until

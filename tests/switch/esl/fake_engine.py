@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pbxbill.charging.events import (
     Announcement,
@@ -33,6 +34,8 @@ from pbxbill.errors import StoreUnavailable
 from pbxbill.money import Unit
 
 EUR = Unit("EUR")
+
+Kind = TypeVar("Kind", bound=Command)
 
 
 @dataclass(slots=True)
@@ -117,7 +120,8 @@ class FakeEngine:
                 if isinstance(command, Void) or command.answered_us is None:
                     return Voided(session_id)
                 return self._settled(session_id, command.ended_us - command.answered_us)
-        raise AssertionError(command)
+            case _:
+                raise AssertionError(command)
 
     def _authorize(self, request: Authorize) -> Granted | Denied:
         inbound = request.direction is Direction.INBOUND
@@ -172,7 +176,7 @@ class FakeEngine:
         self.wait_for(lambda engine: len(engine.closed) >= count, timeout_s)
         return list(self.closed.values())
 
-    def of_type(self, kind: type) -> list[Command]:
+    def of_type(self, kind: type[Kind]) -> list[Kind]:
         """The commands of one kind, in order."""
         with self._changed:
             return [command for command in self.commands if isinstance(command, kind)]

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -342,7 +343,7 @@ class _Client:
             self._switch._clients.remove(self)
 
 
-def read_commands(sock: socket.socket):  # type: ignore[no-untyped-def]
+def read_commands(sock: socket.socket) -> Iterator[list[str]]:
     """Blocks of lines up to an empty one."""
     buffer = b""
     while data := sock.recv(65536):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -79,13 +80,11 @@ def place(freeswitch: PrivateFreeSwitch) -> Iterator[PLACE]:
     """Place calls from a phone."""
     with ExitStack() as stack:
 
-        def place(
-            number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: object
-        ) -> SippCaller:
+        def place(number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: Any) -> SippCaller:
             call = Call(number, phone, calling, password=f"pw{phone}")
             return stack.enter_context(
                 SippCaller(replace(call, **details), freeswitch.sip_port, timeout_s=30)
-            )  # type: ignore[arg-type]
+            )
 
         yield place
 
