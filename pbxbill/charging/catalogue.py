@@ -19,9 +19,12 @@ from pbxbill.rating.tariff import Rate, Tariff, TaxMode
 from pbxbill.store.driver import Driver
 
 BACKGROUND_RATES = 20_000
-"""Decks with more rates than this are compiled in the background if an older version can serve meanwhile."""
+"""Decks with more rates than this are compiled beside the charging, except when it starts."""
 
 RATE_CACHE = 100_000
+
+NOTHING_LOADED, TRY_AGAIN = -1, -2
+"""Catalogue versions that no database has."""
 
 LATEST_VERSION = 2**63
 """An id behind every deck version's."""
@@ -45,7 +48,7 @@ class LoadedCatalogue:
     def __init__(self, connect: Callable[[], Driver], *, serving: bool) -> None:
         self._connect = connect
         self._serving = serving  # whoever serves calls compiles decks before the first one needs them
-        self._version = -1
+        self._version = NOTHING_LOADED
         self.units: dict[str, Unit] = {}
         self._current: dict[int, Tariff] = {}
         self._tariffs: dict[int, Tariff] = {}
@@ -108,17 +111,15 @@ class LoadedCatalogue:
     def find_rate(self, deck_id: int, number: str, at_us: int) -> Rate | None:
         """The rate for a number in the deck version in force at a moment."""
         versions = self._deck_versions.get(deck_id, [])
-        index = bisect_right(versions, (at_us, LATEST_VERSION))
-        while index > 0:
-            index -= 1
-            version_id = versions[index][1]
-            if version_id in self._compiling:
-                continue  # the version before it serves meanwhile
-            rate = self._deck(version_id).find(number, at_us)
-            if rate is not None:
-                self._rates[rate.id] = rate
-            return rate
-        return None
+        in_force = versions[: bisect_right(versions, (at_us, LATEST_VERSION))]
+        if not in_force:
+            return None
+        # While the newest is being compiled the one before it serves, if it is in memory.
+        ready = (x for _, x in reversed(in_force) if x in self._decks or x not in self._compiling)
+        rate = self._deck(next(ready, in_force[-1][1])).find(number, at_us)
+        if rate is not None:
+            self._rates[rate.id] = rate
+        return rate
 
     def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
         """The id of an issuer's account."""
@@ -145,15 +146,13 @@ class LoadedCatalogue:
         self._deck_versions = versions
         for deck_versions in versions.values() if self._serving else ():
             in_force = max(0, bisect_right(deck_versions, (now_us, LATEST_VERSION)) - 1)
-            served = any(version_id in self._decks for _, version_id in deck_versions)
             for _, version_id in deck_versions[in_force:]:
                 if version_id in self._decks:
                     continue
-                if served and sizes[version_id] > BACKGROUND_RATES:
+                if self._version != NOTHING_LOADED and sizes[version_id] > BACKGROUND_RATES:
                     self._compile_in_background(version_id)
                 else:
                     self._decks[version_id] = self._compile(driver, version_id)
-                served = True
 
     def _deck(self, version_id: int) -> CompiledDeck:
         deck = self._decks.get(version_id)
@@ -185,7 +184,7 @@ class LoadedCatalogue:
                 finally:
                     driver.close()
             except PbxbillError as error:
-                self._version = -1  # tried again with the next refresh
+                self._version = TRY_AGAIN  # tried again with the next refresh
                 _log.error("deck_not_loaded", deck_version=version_id, error=str(error))
             finally:
                 self._compiling.discard(version_id)

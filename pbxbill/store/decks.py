@@ -1,5 +1,6 @@
 """Writes rate decks and tariffs: immutable versions, in force from their date."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,10 @@ from pbxbill.store.accounts import bump_catalogue, unit_of
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
 
-ROWS_PER_STATEMENT = 2_000
+ROWS_PER_STATEMENT = 500
+PAUSE_S = 0.01
+"""Between two transactions of an import: SQLite hands its one write lock to whoever asks first, and an
+importer that asks again at once would keep calls waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ def import_deck_version(  # noqa: PLR0913  # what a version is made of
             with transaction(database) as session:
                 session.execute(insert(RateRow), rows)
             count += len(chunk)
+            threading.Event().wait(PAUSE_S)
         if not count:
             raise InputRefused("the rate deck holds no usable row")
         with transaction(database) as session:

@@ -21,10 +21,10 @@ def test_calls_are_rated_by_the_old_version_until_the_new_one_is_whole(database_
         ensure_unit(session, Unit("EUR"))
         open_operator(session, "Operator", 0)
     with closing(connect(database_url)) as driver:
-        catalogue = LoadedCatalogue(lambda: connect(database_url))
+        catalogue = LoadedCatalogue(lambda: connect(database_url), serving=True)
 
         def destination() -> str | None:
-            catalogue.refresh(driver)
+            catalogue.refresh(driver, 0)
             rate = catalogue.find_rate(1, "4930", 10**16)
             return None if rate is None else rate.destination
 
