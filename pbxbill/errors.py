@@ -58,7 +58,10 @@ class AlreadyRunning(PbxbillError):
     """Another live daemon holds the lease of this switch."""
 
 
-def check(condition: bool, message: str) -> None:
-    """Raise InvariantBroken with message unless condition holds; unlike assert, never stripped."""
+def check(condition: bool, message: str, *values: object) -> None:
+    """Raise InvariantBroken unless condition holds; unlike assert, never stripped.
+
+    Values fill the message's {}, and only when it is raised: checks stand where every call passes.
+    """
     if not condition:
-        raise InvariantBroken(message)
+        raise InvariantBroken(message.format(*values) if values else message)

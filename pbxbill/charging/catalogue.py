@@ -124,7 +124,7 @@ class LoadedCatalogue:
     def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
         """The id of an issuer's account."""
         account_id = self._books.get((issuer_id, code, unit))
-        check(account_id is not None, f"issuer {issuer_id} has no {code} account in {unit}")
+        check(account_id is not None, "issuer {} has no {} account in {}", issuer_id, code, unit)
         return account_id or 0
 
     def _tariff(self, row: tuple[object, ...]) -> Tariff:

@@ -1,12 +1,11 @@
 """Call records: a Cdr for every session, and what each level was charged for it (RatedCdr)."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pbxbill.charging.events import DenialReason, Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class CallCharge:
+class CallCharge(NamedTuple):
     """What one level of the chain was charged; total includes tax and is what was taken."""
 
     level: int
@@ -21,8 +20,7 @@ class CallCharge:
     entry_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RatedCdr:
+class RatedCdr(NamedTuple):
     """One call as it was charged, not answered, or denied."""
 
     session_id: str

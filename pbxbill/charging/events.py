@@ -7,6 +7,7 @@ microseconds since the answer; moments are UTC microseconds by the switch's cloc
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pbxbill.money import Unit
 
@@ -296,8 +297,7 @@ class Extended:
     """How long the call could last if nobody else spent from its wallets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The call is charged, once; a repeated command gets the same figures."""
 
     session_id: str

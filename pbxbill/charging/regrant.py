@@ -1,7 +1,5 @@
 """How long a reservation could last, and what another granted time means for each of its levels."""
 
-from dataclasses import replace
-
 from pbxbill.charging.state import ChargingState, WalletMoved
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import Reservation
@@ -17,10 +15,10 @@ def regrant(
     for level in reservation.levels:
         rate = state.catalogue.rate(level.rate_id)
         reserved = charge_total(rate, state.catalogue.tariff(level.tariff_version_id), granted_us)
-        levels.append(replace(level, reserved=reserved))
+        levels.append(level._replace(reserved=reserved))
         if reserved != level.reserved:
             moves.append(WalletMoved(level.wallet_id, reserved=reserved - level.reserved))
-    return replace(reservation, granted_us=granted_us, final=final, levels=tuple(levels)), moves
+    return reservation._replace(granted_us=granted_us, final=final, levels=tuple(levels)), moves
 
 
 def longest(reservation: Reservation, state: ChargingState) -> int:

@@ -4,8 +4,6 @@ Every verb is idempotent: a command that was carried out before gets its first r
 that comes too late for its session changes nothing.
 """
 
-from dataclasses import replace
-
 from pbxbill.charging.authorizing import authorize
 from pbxbill.charging.events import (
     Adjust,
@@ -70,8 +68,8 @@ def _answer(command: Answer, state: ChargingState) -> Decision:
         return Closed(command.session_id), []
     effects: list[Effect] = []
     if reservation.answered_us is None:  # the first answer counts
-        reservation = replace(
-            reservation, state=target, answered_us=command.answered_us, paid_leg=command.paid_leg
+        reservation = reservation._replace(
+            state=target, answered_us=command.answered_us, paid_leg=command.paid_leg
         )
         effects.append(ReservationChanged(reservation, None, command.answered_us))
     deadline_us = (reservation.answered_us or 0) + reservation.granted_us

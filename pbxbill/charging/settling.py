@@ -5,7 +5,6 @@ by what it had reserved and what is free; the rest is recorded as uncollected, n
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from pbxbill.charging.authorizing import deny
 from pbxbill.charging.cdr import CallCharge, RatedCdr
@@ -106,11 +105,10 @@ def settle(command: Settle, state: ChargingState) -> Decision:
     charges, effects = _collect(
         command.session_id, owing, billed_us, command.ended_us, reservation.failure_policy, state
     )
-    closed = replace(
-        reservation,
+    closed = reservation._replace(
         state=target,
         answered_us=command.answered_us,
-        levels=tuple(replace(level, reserved=0) for level in reservation.levels),
+        levels=tuple(level._replace(reserved=0) for level in reservation.levels),
     )
     record = _record(closed, command, command.answered_us, billed_us, charges, late)
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
@@ -232,8 +230,8 @@ def void(command: Void, state: ChargingState) -> Decision:
         tell = state.wallets[level.wallet_id].starved
         starved = False if tell else None
         effects.append(WalletMoved(level.wallet_id, reserved=-level.reserved, starved=starved, tell=tell))
-    released = tuple(replace(level, reserved=0) for level in reservation.levels)
-    closed = replace(reservation, state=target, answered_us=None, levels=released)
+    released = tuple(level._replace(reserved=0) for level in reservation.levels)
+    closed = reservation._replace(state=target, answered_us=None, levels=released)
     record = _record(closed, command, None, 0, (), "")
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
     return Voided(command.session_id), effects

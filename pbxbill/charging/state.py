@@ -6,7 +6,7 @@ applied to it at once, so that the next command of the batch sees them, and writ
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pbxbill.charging.cdr import RatedCdr
 from pbxbill.charging.events import FailurePolicy
@@ -94,8 +94,7 @@ class Catalogue(Protocol):
 # --- effects ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class WalletMoved:
+class WalletMoved(NamedTuple):
     """Changes of one wallet's sums."""
 
     wallet_id: int
@@ -109,15 +108,13 @@ class WalletMoved:
     """May go below the floor: a call that passed under failure policy open."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationOpened:
+class ReservationOpened(NamedTuple):
     """A new call session."""
 
     reservation: Reservation
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationChanged:
+class ReservationChanged(NamedTuple):
     """A call session as it stands now; verb None: no step of its history."""
 
     reservation: Reservation
@@ -125,15 +122,13 @@ class ReservationChanged:
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPosted:
+class EntryPosted(NamedTuple):
     """A balanced journal entry."""
 
     entry: JournalEntry
 
 
-@dataclass(frozen=True, slots=True)
-class CdrWritten:
+class CdrWritten(NamedTuple):
     """The session's one record."""
 
     cdr: RatedCdr
@@ -205,7 +200,7 @@ class ChargingState:
                     self.entries[entry.idempotency_key] = entry
                     self.new_entries.append(entry)
                 case CdrWritten(cdr):
-                    check(cdr.session_id not in self.cdrs, f"second CDR for session {cdr.session_id}")
+                    check(cdr.session_id not in self.cdrs, "second CDR for session {}", cdr.session_id)
                     self.cdrs[cdr.session_id] = cdr
                     self.new_cdrs.append(cdr)
 
@@ -221,8 +216,8 @@ class ChargingState:
             wallet.news += 1
             self.told.add(wallet.id)
         wallet.overdraft = max(0, -wallet.available)
-        check(wallet.available >= floor or effect.overdraw, f"wallet {wallet.id} would be overspent")
-        check(wallet.reserved >= 0, f"wallet {wallet.id} would release more than it reserved")
+        check(wallet.available >= floor or effect.overdraw, "wallet {} would be overspent", wallet.id)
+        check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet.id)
         self.changed_wallets.add(wallet.id)
 
     def _step(self, reservation: Reservation, verb: Verb, at_us: int) -> None:

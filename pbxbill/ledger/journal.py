@@ -1,12 +1,12 @@
 """Journal entries: immutable, balanced when built, corrected only by reversal."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pbxbill.errors import check
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """One leg of an entry: debit positive, credit negative, in the ledger account's unit."""
 
     ledger_account_id: int
@@ -28,10 +28,8 @@ class JournalEntry:
     reverses_id: str | None = None
 
     def __post_init__(self) -> None:
-        check(
-            sum(posting.amount for posting in self.postings) == 0,
-            f"journal entry {self.idempotency_key} does not balance",
-        )
+        balance = sum([amount for _, amount in self.postings])
+        check(balance == 0, "journal entry {} does not balance", self.idempotency_key)
 
     def reversal(self, *, id: str, at_us: int, memo: str) -> "JournalEntry":
         """The equal and opposite entry; the idempotency key allows one per entry."""

@@ -1,7 +1,7 @@
 """Reservations: the earmarked funds of one call, and the table of their states."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class ReservationState(StrEnum):
@@ -47,8 +47,7 @@ TRANSITIONS: dict[tuple[ReservationState, Verb], ReservationState] = {
 """Every transition there is; what is missing leaves the reservation as it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationLevel:
+class ReservationLevel(NamedTuple):
     """One level of the account chain: 0 is the caller's account, then its reseller, and so on."""
 
     level: int
@@ -60,8 +59,7 @@ class ReservationLevel:
     reserved: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """One charged call: written before the call is bridged, all that is needed to settle it after a crash."""
 
     session_id: str
