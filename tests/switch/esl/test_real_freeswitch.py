@@ -1,6 +1,5 @@
-"""The daemon on a real FreeSWITCH with SIPp, where FREESWITCH_BIN names one; Debian has none to install."""
+"""The daemon on a real FreeSWITCH with SIPp; collected where FREESWITCH_BIN names one, see conftest.py."""
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,10 +15,8 @@ from lab.site import Did, Gateway, Phone
 from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
 from pbxbill.esl.settings import FreeSwitchSettings
 
-from .conftest import CountingMetrics, RunningDaemon
 from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
-
-pytestmark = pytest.mark.skipif(not os.environ.get("FREESWITCH_BIN"), reason="FREESWITCH_BIN is not set")
+from .harness import CountingMetrics, RunningDaemon
 
 NUMBER = "33155512345"
 BUSY = "33155512399"
