@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pbxbill.app import Charging, open_application, open_charging
-from pbxbill.charging.events import Answer, Authorize, Direction, Granted, Settle, Settled
+from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Granted, Outcome, Settle, Settled
 from pbxbill.cli import cli
 from pbxbill.clock import SECOND_US, SystemClock
 from pbxbill.ids import new_id
@@ -129,6 +129,12 @@ def charging(operator: None, database_url: str):
 def placed(charging: Charging, number: str, account_code: str = "2001") -> str:
     """A call that was authorized just now; its session."""
     session_id = new_id()
+    asked(charging, number, account_code, session_id)
+    return session_id
+
+
+def asked(charging: Charging, number: str, account_code: str, session_id: str) -> Outcome:
+    """What the engine answers to a call that comes now."""
     request = Authorize(
         session_id=session_id,
         switch="pbx1",
@@ -139,8 +145,7 @@ def placed(charging: Charging, number: str, account_code: str = "2001") -> str:
         at_us=SystemClock().now_us(),
         account_code=account_code,
     )
-    charging.engine.execute(request)
-    return session_id
+    return charging.engine.execute(request)
 
 
 def test_init_twice_changes_nothing(ok: Run) -> None:
@@ -221,6 +226,29 @@ def test_a_tariff_keeps_its_versions(ok: Run) -> None:
         ("retail", 2, 60),
         ("wholesale", 1, 30),
     ]
+
+
+def test_denials_are_silent_for_a_tariff_or_one_of_its_accounts(ok: Run, charging: Charging) -> None:
+    ok("tariffs", "add", "quiet", "--deck", "retail", "--no-announce-denial")
+
+    def spoken() -> tuple[bool, bool | None, bool]:
+        """What tariff and account say, and what a caller gets."""
+        tariff = json.loads(ok("tariffs", "show", "quiet", "--json"))[-1]["announce_denial"]
+        account = json.loads(ok("accounts", "show", "alice", "--json"))["announce_denial"]
+        denied = asked(charging, "4930123", "2001", new_id())
+        assert isinstance(denied, Denied)
+        return tariff, account, denied.announcement.denial
+
+    assert spoken() == (False, None, True)
+    ok("accounts", "set", "alice", "--tariff", "quiet")
+    assert spoken() == (False, None, False)
+    ok("accounts", "set", "alice", "--announce-denial", "yes")
+    assert spoken() == (False, True, True)
+    ok("tariffs", "add", "quiet", "--deck", "retail")
+    ok("accounts", "set", "alice", "--announce-denial", "no")
+    assert spoken() == (True, False, False)
+    ok("accounts", "set", "alice", "--announce-denial", "tariff")
+    assert spoken() == (True, None, True)
 
 
 @pytest.mark.usefixtures("operator")

@@ -1,5 +1,7 @@
 """What callers hear from the daemon, on a switch that behaves as recorded."""
 
+from pathlib import Path
+
 import pytest
 
 from pbxbill.charging.events import (
@@ -8,6 +10,7 @@ from pbxbill.charging.events import (
 )
 
 from .fake_call import FakeCall
+from .fake_engine import FakeAccount
 from .harness import Site
 
 
@@ -30,6 +33,47 @@ def test_a_denial_is_heard_and_ends_with_its_cause(
     assert call.caller.answered_us == 0
     assert call.caller.variables["hangup_cause"] == verdict_cause
     assert call.caller.variables["pbxbill_cause"] == verdict_cause
+
+
+def test_an_account_that_is_to_hear_nothing_is_denied_in_silence(site: Site) -> None:
+    site.engine.accounts["2001"] = FakeAccount(0, announcement=Announcement(denial=False))
+    site.start()
+    call = FakeCall.place(site.switch, "33155512345", "2001")
+    assert call.ask() == "deny"
+    site.switch.wait_gone(call.caller)
+    assert call.executed == []
+    assert call.caller.variables["hangup_cause"] == "CALL_REJECTED"
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    """A recording of the operator's own for each prompt, so that each can be told from the others."""
+    voice = tmp_path / "sounds" / "en" / "us" / "callie"
+    for file in ("digits/0", "pbxbill/not_enough_credit", "pbxbill/service_denied"):
+        path = voice / f"{file}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "sounds"
+
+
+def test_a_denied_caller_hears_why(site: Site, sounds: Path) -> None:
+    site.engine.accounts["2001"] = FakeAccount(0)
+    site.start(sounds_dir=str(sounds))
+    call = FakeCall.place(site.switch, "33155512345", "2001")
+    assert call.ask() == "deny"
+    assert [Path(path).stem for path in call.played] == ["not_enough_credit"]
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+def test_a_caller_from_outside_does_not_hear_what_the_owner_lacks(
+    site: Site, sounds: Path, spoken: bool
+) -> None:
+    site.engine.accounts["did-owner"] = FakeAccount(0, announcement=Announcement(denial=spoken))
+    site.start(sounds_dir=str(sounds))
+    call = FakeCall.place(site.switch, "4930123", caller="777", pbxbill_direction="inbound")
+    assert call.ask() == "deny"
+    site.switch.wait_gone(call.caller)
+    assert [Path(path).stem for path in call.played] == (["service_denied"] if spoken else [])
 
 
 def test_balance_and_minutes_are_said_in_early_media_before_the_bridge(site: Site) -> None:

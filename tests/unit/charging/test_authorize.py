@@ -91,6 +91,37 @@ def test_a_denial_has_a_reason_and_a_record_and_costs_nothing(
     assert operator.wallet(alice).reserved == 0
 
 
+@pytest.mark.parametrize(
+    "own, general, spoken",
+    [
+        (None, True, True),
+        (None, False, False),
+        (True, False, True),
+        (False, True, False),
+    ],
+)
+def test_a_denial_is_spoken_as_the_account_says_or_else_its_tariff(
+    operator: SmallOperator, retail: int, own: bool | None, general: bool, spoken: bool
+) -> None:
+    tariffs = operator.catalogue.tariffs
+    tariffs[retail] = replace(tariffs[retail], announce_denial=general)
+    erin = operator.account("erin", tariff=retail)
+    operator.state.accounts[erin.id] = replace(erin, announce_denial=own, language="fr")
+    request = operator.request(erin, GERMANY)
+    for _ in range(2):  # asking again is answered from the record
+        denied = operator.do(request)
+        assert isinstance(denied, Denied)
+        assert denied.announcement == Announcement("fr", denial=spoken)
+
+
+def test_who_has_no_tariff_or_no_account_hears_that_it_is_denied(operator: SmallOperator) -> None:
+    operator.account("dave", tariff=None, funds="5")
+    for code in ("dave", "nobody"):
+        denied = operator.do(operator.request(code, GERMANY))
+        assert isinstance(denied, Denied)
+        assert denied.announcement == Announcement("en", denial=True)
+
+
 def test_a_number_that_costs_nothing_needs_no_funds(operator: SmallOperator, retail: int) -> None:
     erin = operator.account("erin", tariff=retail)
     granted = operator.call(erin, "800123")
