@@ -3,13 +3,13 @@
 from pbxbill.charging.cdr import RatedCdr
 from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
+    POLICIES,
     Announcement,
     Authorize,
     DenialReason,
     Denied,
     Direction,
     Evidence,
-    FailurePolicy,
     Granted,
     Outcome,
 )
@@ -44,10 +44,13 @@ def authorize(command: Authorize, state: ChargingState) -> Decision:
     if isinstance(chain, Refusal):
         return deny(command, chain, state)
     account, called, levels = chain
-    barred = next((m for i in account.chain if (m := state.accounts[i]).status != "active"), None)
-    if barred is not None:
-        detail = f"account {barred.code} is {barred.status}"
-        return deny(command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail), state)
+    for account_id in account.chain:
+        member = state.accounts[account_id]
+        if member.status != "active":
+            detail = f"account {member.code} is {member.status}"
+            return deny(
+                command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail), state
+            )
     return _reserve(command, account, called, levels, state)
 
 
@@ -55,7 +58,7 @@ def _reserve(
     command: Authorize, account: ChargedAccount, called: str, levels: list[Rated], state: ChargingState
 ) -> Decision:
     terms = levels[0].tariff if levels else FREE
-    max_call_s = min((level.tariff.max_call_s for level in levels), default=terms.max_call_s)
+    max_call_s = min([level.tariff.max_call_s for level in levels], default=terms.max_call_s)
     lasts_us = [affordable(x.rate, x.tariff, max(0, x.wallet.available), max_call_s) for x in levels]
     longest_us = min(lasts_us, default=max_call_s * SECOND_US)
     if longest_us <= 0:
@@ -87,16 +90,18 @@ def _reserve(
         max_call_s=max_call_s,
         failure_policy=account.failure_policy,
         levels=tuple(
-            ReservationLevel(
-                level,
-                rated.account.id,
-                rated.wallet.id,
-                rated.account.issuer_id,
-                rated.tariff.version_id,
-                rated.rate.id,
-                charge_total(rated.rate, rated.tariff, granted_us),
-            )
-            for level, rated in enumerate(levels)
+            [
+                ReservationLevel(
+                    level,
+                    account.id,
+                    wallet.id,
+                    account.issuer_id,
+                    tariff.version_id,
+                    rate.id,
+                    charge_total(rate, tariff, granted_us),
+                )
+                for level, (account, wallet, tariff, rate) in enumerate(levels)
+            ]
         ),
     )
     outcome = _granted(reservation, state, longest_us)
@@ -135,8 +140,8 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
         renew_before_us=reservation.renew_before_s * SECOND_US,
         max_call_us=reservation.max_call_s * SECOND_US,
         announcement=_announcement(account, tariff if own and outbound else None),
-        failure_policy=FailurePolicy(reservation.failure_policy),
-        wallet_ids=tuple(level.wallet_id for level in levels),
+        failure_policy=POLICIES[reservation.failure_policy],
+        wallet_ids=tuple([level.wallet_id for level in levels]),
     )
 
 

@@ -29,7 +29,7 @@ from pbxbill.charging.events import (
 )
 from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationLevel, ReservationState
+from pbxbill.ledger.reservation import OPEN_STATES, STATES, Reservation, ReservationLevel
 from pbxbill.store import models
 from pbxbill.store.driver import Driver, Row
 
@@ -60,43 +60,24 @@ SEEN_SESSIONS = (
     "UNION SELECT session_id, account_id FROM cdrs WHERE session_id {any_text}) s "
     "LEFT JOIN accounts a ON a.id = s.account_id"
 )
-RESERVATION_COLUMNS = (
-    "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, state, "
-    "requested_us, answered_us, paid_leg, granted_us, final, slice_s, renew_before_s, max_call_s, "
-    "failure_policy"
-)
+RESERVATION_COLUMNS = Reservation._fields[:-1]
+"""A row holds a tuple's fields in their order; the last of these are rows of the levels' own."""
 RESERVATIONS = (
-    f"SELECT {RESERVATION_COLUMNS} FROM reservations r "  # noqa: S608 names are ours
+    f"SELECT {', '.join(RESERVATION_COLUMNS)} FROM reservations r "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id {lock:r}"
 )
 HELD_SESSIONS = (
     "SELECT DISTINCT l.session_id FROM reservation_levels l JOIN wallets w ON w.id = l.wallet_id "
     "WHERE l.reserved > 0 AND w.account_id {any_int}"
 )
-LEVEL_COLUMNS = ("level", "account_id", "wallet_id", "issuer_id", "tariff_version_id", "rate_id", "reserved")
 LEVELS = (
-    f"SELECT session_id, {', '.join(LEVEL_COLUMNS)} FROM reservation_levels "  # noqa: S608 names are ours
+    f"SELECT session_id, {', '.join(ReservationLevel._fields)} FROM reservation_levels "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id, level"
 )
-CDR_COLUMNS = (
-    "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, started_us, "
-    "answered_us, ended_us, billed_us, granted_us, hangup_cause, denial, detail, evidence"
-)
-CDRS = f"SELECT {CDR_COLUMNS} FROM cdrs WHERE session_id {{any_text}}"  # noqa: S608 names are ours
-CHARGE_COLUMNS = (
-    "level",
-    "account_id",
-    "wallet_id",
-    "tariff_version_id",
-    "rate_id",
-    "billable_s",
-    "total",
-    "tax",
-    "uncollected",
-    "entry_id",
-)
+CDR_COLUMNS = RatedCdr._fields[:-1]
+CDRS = f"SELECT {', '.join(CDR_COLUMNS)} FROM cdrs WHERE session_id {{any_text}}"  # noqa: S608 names are ours
 CHARGES = (
-    f"SELECT session_id, {', '.join(CHARGE_COLUMNS)} FROM call_charges "  # noqa: S608 names are ours
+    f"SELECT session_id, {', '.join(CallCharge._fields)} FROM call_charges "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id, level"
 )
 ENTRIES = (
@@ -247,7 +228,7 @@ def read_reservations(driver: Driver, session_ids: Sequence[str]) -> list[Reserv
 
 
 def _reservation(row: Row, levels: tuple[ReservationLevel, ...]) -> Reservation:
-    state, final = ReservationState(row[9]), bool(row[14])
+    state, final = STATES[row[9]], bool(row[14])
     return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels))
 
 
@@ -293,13 +274,13 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
     if state.opened:
         driver.insert(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
-            (*RESERVATION_COLUMNS.split(", "), "created_us"),
-            [(*_reservation_row(r), now_us) for r in state.opened.values()],
+            (*RESERVATION_COLUMNS, "created_us"),
+            [(*r[:-1], now_us) for r in state.opened.values()],
         )
-        rows = [_level_row(r.session_id, level) for r in state.opened.values() for level in r.levels]
+        rows = [(r.session_id, *level) for r in state.opened.values() for level in r.levels]
         if rows:
             table = models.ReservationLevelRow.__table__
-            driver.insert(table, ("session_id", *LEVEL_COLUMNS), rows)  # type: ignore[arg-type]
+            driver.insert(table, ("session_id", *ReservationLevel._fields), rows)  # type: ignore[arg-type]
     if state.changed:
         driver.update(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
@@ -323,43 +304,6 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
         driver.insert(models.ReservationStepRow.__table__, columns, state.steps)  # type: ignore[arg-type]
 
 
-def _reservation_row(r: Reservation) -> Row:
-    return (
-        r.session_id,
-        r.switch,
-        r.call_id,
-        r.direction,
-        r.account_id,
-        r.caller,
-        r.dialled,
-        r.called,
-        r.destination,
-        r.state,
-        r.requested_us,
-        r.answered_us,
-        r.paid_leg,
-        r.granted_us,
-        r.final,
-        r.slice_s,
-        r.renew_before_s,
-        r.max_call_s,
-        r.failure_policy,
-    )
-
-
-def _level_row(session_id: str, x: ReservationLevel) -> Row:
-    return (
-        session_id,
-        x.level,
-        x.account_id,
-        x.wallet_id,
-        x.issuer_id,
-        x.tariff_version_id,
-        x.rate_id,
-        x.reserved,
-    )
-
-
 def _write_journal(driver: Driver, state: ChargingState) -> None:
     if not state.new_entries:
         return
@@ -375,7 +319,7 @@ def _write_journal(driver: Driver, state: ChargingState) -> None:
         models.PostingRow.__table__,  # type: ignore[arg-type]
         ("entry_id", "line", "ledger_account_id", "amount"),
         [
-            (entry.id, line, posting.ledger_account_id, posting.amount)
+            (entry.id, line, *posting)
             for entry in state.new_entries
             for line, posting in enumerate(entry.postings)
         ],
@@ -387,48 +331,10 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
         return
     driver.insert(
         models.CdrRow.__table__,  # type: ignore[arg-type]
-        (*CDR_COLUMNS.split(", "), "created_us"),
-        [(*_cdr_row(cdr), now_us) for cdr in state.new_cdrs],
+        (*CDR_COLUMNS, "created_us"),
+        [(*cdr[:-1], now_us) for cdr in state.new_cdrs],
     )
-    rows = [(cdr.session_id, *_charge_row(x)) for cdr in state.new_cdrs for x in cdr.charges]
+    rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]
     if rows:
         table = models.CallChargeRow.__table__
-        driver.insert(table, ("session_id", *CHARGE_COLUMNS), rows)  # type: ignore[arg-type]
-
-
-def _cdr_row(c: RatedCdr) -> Row:
-    return (
-        c.session_id,
-        c.switch,
-        c.call_id,
-        c.direction,
-        c.account_id,
-        c.caller,
-        c.dialled,
-        c.called,
-        c.destination,
-        c.started_us,
-        c.answered_us,
-        c.ended_us,
-        c.billed_us,
-        c.granted_us,
-        c.hangup_cause,
-        c.denial,
-        c.detail,
-        c.evidence,
-    )
-
-
-def _charge_row(x: CallCharge) -> Row:
-    return (
-        x.level,
-        x.account_id,
-        x.wallet_id,
-        x.tariff_version_id,
-        x.rate_id,
-        x.billable_s,
-        x.total,
-        x.tax,
-        x.uncollected,
-        x.entry_id,
-    )
+        driver.insert(table, ("session_id", *CallCharge._fields), rows)  # type: ignore[arg-type]

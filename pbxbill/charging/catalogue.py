@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from pbxbill.errors import PbxbillError, check
+from pbxbill.errors import InvariantBroken, PbxbillError
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Rounding, Unit
 from pbxbill.rating.deck import CompiledDeck
@@ -124,8 +124,9 @@ class LoadedCatalogue:
     def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:
         """The id of an issuer's account."""
         account_id = self._books.get((issuer_id, code, unit))
-        check(account_id is not None, "issuer {} has no {} account in {}", issuer_id, code, unit)
-        return account_id or 0
+        if account_id is None:
+            raise InvariantBroken(f"issuer {issuer_id} has no {code} account in {unit}")
+        return account_id
 
     def _tariff(self, row: tuple[object, ...]) -> Tariff:
         version_id, name, deck_id, unit, tax_mode, tax_ppm, rounding, *rest = row

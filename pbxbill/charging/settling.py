@@ -108,7 +108,7 @@ def settle(command: Settle, state: ChargingState) -> Decision:
     closed = reservation._replace(
         state=target,
         answered_us=command.answered_us,
-        levels=tuple(level._replace(reserved=0) for level in reservation.levels),
+        levels=tuple([level._replace(reserved=0) for level in reservation.levels]),
     )
     record = _record(closed, command, command.answered_us, billed_us, charges, late)
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]

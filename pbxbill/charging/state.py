@@ -206,7 +206,7 @@ class ChargingState:
 
     def _move(self, effect: WalletMoved) -> None:
         wallet = self.wallets[effect.wallet_id]
-        floor = min(0, wallet.available)
+        before = wallet.available
         wallet.posted += effect.posted
         wallet.reserved += effect.reserved
         wallet.credit_limit += effect.credit_limit
@@ -215,8 +215,9 @@ class ChargingState:
         if effect.tell:
             wallet.news += 1
             self.told.add(wallet.id)
-        wallet.overdraft = max(0, -wallet.available)
-        check(wallet.available >= floor or effect.overdraw, "wallet {} would be overspent", wallet.id)
+        after = wallet.available
+        wallet.overdraft = max(0, -after)
+        check(after >= 0 or after >= before or effect.overdraw, "wallet {} would be overspent", wallet.id)
         check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet.id)
         self.changed_wallets.add(wallet.id)
 

@@ -16,6 +16,10 @@ class ReservationState(StrEnum):
     """Never answered: nothing was owed."""
 
 
+STATES = {state.value: state for state in ReservationState}
+"""By what a row holds; asking the enumeration takes three times as long."""
+
+
 class Verb(StrEnum):
     """What can happen to a reservation."""
 

@@ -11,7 +11,6 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
-from operator import attrgetter
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.destination import E164_MAX_DIGITS
@@ -19,8 +18,6 @@ from pbxbill.rating.tariff import Rate
 
 RateRow = tuple[int, str, str, int, int, int, int, int, int, int | None, int | None]
 """The fields of Rate in their order, as a database returns them."""
-
-_as_row = attrgetter(*Rate.__slots__)  # the order of the fields
 
 _PACKED = struct.Struct(">QQQQqqqiiii")
 """Key, effective from, id, effective to, the prices, the seconds, destination: packed rows sort as bytes."""
@@ -41,7 +38,7 @@ class CompiledDeck:
     """
 
     def __init__(self, version_id: int, rates: Iterable[Rate]) -> None:
-        self._compile(version_id, map(_as_row, rates))
+        self._compile(version_id, rates)
 
     @classmethod
     def from_rows(cls, version_id: int, rows: Iterable[RateRow]) -> "CompiledDeck":

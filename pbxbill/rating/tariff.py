@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pbxbill.money import Rounding, Unit
 
@@ -18,8 +19,7 @@ class TaxMode(StrEnum):
     """The prices contain the tax."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """One prefix row of a rate deck. Prices are integers of money.PRICE_SCALE digits, per currency unit."""
 
     id: int
