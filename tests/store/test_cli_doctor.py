@@ -67,7 +67,7 @@ class EventSocket:
                     connection.sendall(self._replies.get(command, api("-ERR no reply\n")))
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(30)
         self._server.close()
 
 

@@ -206,7 +206,7 @@ def test_a_killed_server_delays_commands_and_loses_none() -> None:
             assert isinstance(passed, Granted)
             assert passed.offline
             stop.set()
-            thread.join(10)
+            thread.join(30)
             server.start()
             settled = patient.result(30)
             assert isinstance(settled, Settled)

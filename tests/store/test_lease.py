@@ -36,7 +36,7 @@ def test_the_second_daemon_is_refused_until_the_first_is_killed(database_url: st
         SwitchLease(engine, "pbx2", ManualClock()).acquire()  # another switch is free
     finally:
         holder.kill()
-        holder.wait(10)
+        holder.wait(30)
         if holder.stdout is not None:
             holder.stdout.close()
     second.acquire()
@@ -70,7 +70,7 @@ def test_who_lost_the_lease_is_told(database_url: str, monkeypatch: pytest.Monke
         assert row is not None
         assert f":{os.getpid()}:" in row.holder
         row.holder = "elsewhere:1:1"
-    assert lost.wait(5)
+    assert lost.wait(30)
     lease.release()
     with transaction(engine) as session:
         assert session.get(DaemonLeaseRow, "pbx1") is not None, "what another holds is not released"

@@ -104,7 +104,7 @@ def test_an_engine_killed_in_the_middle_loses_and_doubles_nothing(
         for _ in range(windows):
             line(process)
         process.kill()
-        process.wait(20)
+        process.wait(30)
     # The story is an old one: its open calls are forgotten calls, and nothing else is wrong with them.
     assert [x for x in accounts.problems() if "still open" not in x] == []
     told = story(3, 200, accounts.ids)

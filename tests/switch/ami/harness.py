@@ -87,7 +87,7 @@ class SimpleEngine:
         """The commands of a kind, as they came."""
         return [command for command in self.commands if isinstance(command, kind)]
 
-    def wait_for(self, kind: type, count: int = 1, timeout_s: float = 15) -> list[Any]:
+    def wait_for(self, kind: type, count: int = 1, timeout_s: float = 30) -> list[Any]:
         """Wait until so many commands of a kind were carried out."""
         with self.changed:
             done = self.changed.wait_for(lambda: len(self.of(kind)) >= count, timeout_s)
@@ -231,13 +231,13 @@ class RunningDaemon:
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
-    def wait_connected(self, timeout_s: float = 10) -> None:
+    def wait_connected(self, timeout_s: float = 30) -> None:
         wait_until(lambda: self.metric("pbxbill_ami_connected") == 1, timeout_s, "the AMI connection")
         assert self.reconciler.called.wait(timeout_s)
 
     def stop(self) -> None:
         self.daemon.stop()
-        self.thread.join(15)
+        self.thread.join(30)
         assert not self.thread.is_alive(), "the daemon did not stop"
 
 
@@ -281,6 +281,6 @@ def in_thread(daemon: AsteriskDaemon) -> Iterator[threading.Thread]:
         yield thread
     finally:
         daemon.stop()
-        thread.join(15)
+        thread.join(30)
         assert not thread.is_alive(), "the daemon did not stop"
     assert not failures, failures

@@ -42,7 +42,7 @@ def serve(client: Client, handler: Callable[[AgiSession], Awaitable[None]], conn
         await server.start("127.0.0.1", 0)
         assert server._server is not None
         port = server._server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             await client(reader, writer)
             writer.close()

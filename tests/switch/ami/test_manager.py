@@ -45,7 +45,7 @@ async def connect(
 
 def run(script: Script, test: Callable[[FakeAmi], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with asyncio.timeout(20), FakeAmi(script) as fake:
+        async with asyncio.timeout(30), FakeAmi(script) as fake:
             await test(fake)
 
     asyncio.run(main())
@@ -111,7 +111,7 @@ def test_a_ping_without_a_pong_gives_the_connection_up() -> None:
 
     async def test(fake: FakeAmi) -> None:
         connection = await connect(fake)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             await connection.lost
         await connection.close()
 

@@ -14,7 +14,7 @@ from tests.switch.ami.conftest import Site
 from tests.switch.ami.harness import Funds, SimpleEngine, running_daemon, wait_until
 
 Make = Callable[..., SimpleEngine]
-NEAR_US = 50_000
+NEAR_US = 150_000
 """How far Asterisk's moments and SIPp's may lie apart on a busy machine."""
 
 
@@ -23,7 +23,7 @@ def records(site: Site, session_id: str) -> list[SwitchRecord]:
         log = CdrLog(site.asterisk.cdr_log, backlog_bytes=10_000_000)
         return [record for record in log.read() if record.session_id == session_id]
 
-    wait_until(lambda: bool(found()), 5, "the CDR")
+    wait_until(lambda: bool(found()), 30, "the CDR")
     return found()
 
 
@@ -86,7 +86,7 @@ def test_a_top_up_lets_the_call_go_on(site: Site, make_engine: Make) -> None:
             engine.wait_for(Answer)
             engine.accounts["acme"].funds_us = 3_000_000
             running.news.tell()
-            result = caller.wait(20)
+            result = caller.wait(40)
         engine.wait_for(Settle)
     assert result.calls[0].talked_us == pytest.approx(3_000_000, abs=300_000)
 
@@ -101,7 +101,7 @@ def test_money_moved_out_shortens_the_call(site: Site, make_engine: Make) -> Non
         engine.wait_for(Answer)
         engine.accounts["acme"].funds_us = 1_000_000
         running.news.tell()
-        result = caller.wait(20)
+        result = caller.wait(40)
     assert result.calls[0].talked_us == pytest.approx(1_000_000, abs=300_000)
 
 
@@ -154,7 +154,7 @@ def test_balance_and_minutes_are_told_before_the_call_and_cost_nothing(site: Sit
     log = site.log_since(mark)
     for file in ("vm-youhave", "digits/2", "minutes"):
         assert f"Playing '{file}" in log
-    assert settled.ended_us - settled.answered_us == pytest.approx(500_000, abs=200_000)
+    assert settled.ended_us - settled.answered_us == pytest.approx(500_000, abs=300_000)
 
 
 def test_a_transfer_by_the_caller_escapes_nothing(site: Site, make_engine: Make) -> None:
@@ -195,7 +195,7 @@ def test_a_did_forwarded_outside_is_charged_twice_to_its_owner(site: Site, make_
     assert (inbound.direction, forward.direction) == (Direction.INBOUND, Direction.OUTBOUND)
     assert (forward.account_code, forward.dialled) == ("owner", "441555")
     for one in settled:
-        assert one.ended_us - one.answered_us == pytest.approx(800_000, abs=200_000)
+        assert one.ended_us - one.answered_us == pytest.approx(800_000, abs=300_000)
     for session in (inbound.session_id, forward.session_id):
         assert len(records(site, session)) == 1
 
@@ -217,8 +217,8 @@ def test_a_minute_before_the_end_only_the_caller_is_warned(site: Site, make_engi
     mark = site.mark()
     with running_daemon(site.settings(), engine):
         with SippCaller(Call("1555", caller="alice", hold_ms=9000), site.asterisk.sip_port) as caller:
-            wait_until(lambda: "ChanSpy" in site.log_since(mark), 15, "the warning")
-            wait_until(lambda: "Playing 'minute" in site.log_since(mark), 5, "the words")
+            wait_until(lambda: "ChanSpy" in site.log_since(mark), 30, "the warning")
+            wait_until(lambda: "Playing 'minute" in site.log_since(mark), 30, "the words")
             assert caller.wait().successful == 1
         engine.wait_for(Settle)
     assert 'ChanSpy("Local/spy@pbxbill-warn' in site.log_since(mark)

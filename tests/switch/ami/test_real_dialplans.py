@@ -80,7 +80,7 @@ def test_the_call_ends_with_the_money(site: Site, make_engine: Make, number: str
     with running_daemon(site.settings(), engine) as running:
         place(Call(number, caller="alice", calling=Calling.WAIT), site.asterisk.sip_port)
         [settled] = engine.wait_for(Settle)
-        wait_until(lambda: running.metric("pbxbill_ami_live_calls") == 0, 5, "the call to be forgotten")
+        wait_until(lambda: running.metric("pbxbill_ami_live_calls") == 0, 30, "the call to be forgotten")
     assert settled.ended_us - settled.answered_us == pytest.approx(1_500_000, abs=300_000)
     assert len(engine.of(Authorize)) == 1
 
@@ -90,7 +90,7 @@ def test_a_grant_is_not_used_twice(site: Site, make_engine: Make) -> None:
     with running_daemon(site.settings(), engine):
         result = place(Call("1", caller="alice", calling=Calling.WAIT), site.asterisk.sip_port)
         [settled] = engine.wait_for(Settle)
-    assert settled.ended_us - settled.answered_us == pytest.approx(400_000, abs=200_000)
+    assert settled.ended_us - settled.answered_us == pytest.approx(400_000, abs=300_000)
     assert result.calls[0].talked_us == pytest.approx(600_000, abs=500_000)
 
 
@@ -103,7 +103,7 @@ def test_a_grant_is_not_used_twice_when_the_daemon_is_dead(site: Site, make_engi
     ):
         engine.wait_for(Authorize)
         running.stop()
-        result = caller.wait(20)
+        result = caller.wait(40)
     assert result.calls[0].talked_us == pytest.approx(600_000, abs=500_000)
 
 
@@ -111,10 +111,10 @@ def test_a_blind_transfer_by_the_manager_leaves_the_deadline(site: Site, make_en
     engine = make_engine({"acme": Funds(2_000_000)})
     call = Call("2", caller="alice", calling=Calling.WAIT)
     with running_daemon(site.settings(), engine), SippCaller(call, site.asterisk.sip_port) as caller:
-        wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 5, "the answer")
+        wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 30, "the answer")
         [channel] = [name for name in site.asterisk.channels() if "alice" in name]
         transfer(site, channel)
-        wait_until(lambda: len(site.asterisk.channels()) == 1, 5, "the caller's end")
+        wait_until(lambda: len(site.asterisk.channels()) == 1, 30, "the caller's end")
         [settled] = engine.wait_for(Settle)
     assert settled.ended_us - settled.answered_us == pytest.approx(2_000_000, abs=300_000)
 
@@ -136,7 +136,7 @@ def test_what_is_dialled_is_what_was_asked_about(site: Site, make_engine: Make) 
     hostile = "9155%2C60%2Cg)%26PJSIP%2F1666"  # 9155,60,g)&PJSIP/1666
     with running_daemon(site.settings(), engine):
         place(Call(hostile, caller="alice", hold_ms=200), site.asterisk.sip_port, timeout_s=10)
-        wait_until(lambda: bool(engine.of(Authorize)), 5, "the question")
+        wait_until(lambda: bool(engine.of(Authorize)), 30, "the question")
         [request] = engine.of(Authorize)
     assert request.dialled.isalnum()
     assert {seen.number for seen in site.carrier.calls() if seen.number.startswith("9")} <= {request.dialled}

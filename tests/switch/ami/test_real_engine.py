@@ -45,7 +45,7 @@ class Office:
             )
             with in_thread(daemon):
                 connected = "pbxbill_ami_connected"
-                wait_until(lambda: registry.get_sample_value(connected) == 1, 10, "the connection")
+                wait_until(lambda: registry.get_sample_value(connected) == 1, 30, "the connection")
                 yield charging
 
     def top_up(self, charging: Charging, key: str, amount: int) -> None:
@@ -65,7 +65,7 @@ class Office:
             "SELECT c.ended_us - c.answered_us, c.evidence, x.total FROM cdrs c JOIN call_charges x "
             "ON x.session_id = c.session_id AND x.level = 0 WHERE c.answered_us IS NOT NULL"
         )
-        wait_until(lambda: len(self.select(statement)) >= count, 15, f"{count} settled calls")
+        wait_until(lambda: len(self.select(statement)) >= count, 30, f"{count} settled calls")
         return self.select(statement)
 
 
@@ -117,9 +117,9 @@ def test_a_top_up_in_the_call_lets_it_go_on(office: Office) -> None:
     with office.working() as charging:
         office.top_up(charging, "funds", 2 * SECOND_PRICE)
         with SippCaller(TALK, office.site.asterisk.sip_port) as caller:
-            wait_until(lambda: any(call.answered_us for call in caller.calls()), 10, "the answer")
+            wait_until(lambda: any(call.answered_us for call in caller.calls()), 30, "the answer")
             office.top_up(charging, "more", 2 * SECOND_PRICE)
-            result = caller.wait(20)
+            result = caller.wait(40)
         [(_, _, total)] = office.wait_settled(1)
     assert result.calls[0].talked_us == pytest.approx(4_000_000, abs=300_000)
     assert total == 4 * SECOND_PRICE
@@ -131,11 +131,11 @@ def test_what_ended_while_the_daemon_was_away_is_charged_from_the_switchs_log(of
             office.top_up(charging, "funds", 100 * SECOND_PRICE)
             call = Call("4930123", caller="ann", hold_ms=1500)
             caller = after.enter_context(SippCaller(call, office.site.asterisk.sip_port))
-            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 10, "the answer")
-        assert caller.wait(20).successful == 1
+            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 30, "the answer")
+        assert caller.wait(40).successful == 1
         with office.working():
             [(duration_us, evidence, total)] = office.wait_settled(1)
-    assert duration_us == pytest.approx(1_500_000, abs=200_000)
+    assert duration_us == pytest.approx(1_500_000, abs=300_000)
     assert (evidence, total) == ("cdr_log", 2 * SECOND_PRICE)
 
 
@@ -144,10 +144,10 @@ def test_a_call_that_outlived_the_daemon_is_steered_to_its_end(office: Office) -
         with office.working() as charging:
             office.top_up(charging, "funds", 5 * SECOND_PRICE)
             caller = after.enter_context(SippCaller(TALK, office.site.asterisk.sip_port))
-            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 10, "the answer")
+            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 30, "the answer")
         with office.working() as charging:
             office.top_up(charging, "more", 1 * SECOND_PRICE)
-            result = caller.wait(20)
+            result = caller.wait(40)
             [(_, evidence, total)] = office.wait_settled(1)
     assert result.calls[0].talked_us == pytest.approx(6_000_000, abs=400_000)
     assert (evidence, total) == ("event", 6 * SECOND_PRICE)
@@ -157,7 +157,7 @@ def test_a_killed_switch_costs_what_can_be_known(office: Office) -> None:
     with office.working() as charging:
         office.top_up(charging, "funds", 100 * SECOND_PRICE)
         with SippCaller(TALK, office.site.asterisk.sip_port) as caller:
-            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 10, "the answer")
+            wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 30, "the answer")
             office.site.asterisk.kill()
             caller.kill()
         office.site.asterisk.start()

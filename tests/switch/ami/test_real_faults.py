@@ -42,14 +42,14 @@ def talked_us(record: SwitchRecord) -> int:
 def test_the_switch_ends_the_call_when_the_daemon_is_gone(site: Site, make_engine: Make) -> None:
     engine = make_engine({"acme": Funds(100 * SECOND_US, slice_us=2 * SECOND_US)})
     with SippCaller(TALK, site.asterisk.sip_port) as caller_before_any_daemon:
-        assert caller_before_any_daemon.wait(10).calls[0].status == 503
+        assert caller_before_any_daemon.wait(40).calls[0].status == 503
     with (
         running_daemon(site.settings(), engine) as running,
         SippCaller(TALK, site.asterisk.sip_port) as caller,
     ):
         engine.wait_for(Answer)
         running.stop()
-        result = caller.wait(20)
+        result = caller.wait(40)
     assert result.calls[0].talked_us == pytest.approx(2 * SECOND_US, abs=300_000)
 
 
@@ -60,11 +60,11 @@ def test_a_new_daemon_takes_the_call_up_again(site: Site, make_engine: Make) -> 
             caller = after.enter_context(SippCaller(TALK, site.asterisk.sip_port))
             [answer] = engine.wait_for(Answer)
         with running_daemon(site.settings(), engine) as second:
-            result = caller.wait(20)
+            result = caller.wait(40)
             [settled] = engine.wait_for(Settle)
         [live] = second.reconciler.channels[0]
     assert (live.session_id, live.paid_leg) == (answer.session_id, answer.paid_leg)
-    assert live.answered_us == pytest.approx(answer.answered_us, abs=20_000)
+    assert live.answered_us == pytest.approx(answer.answered_us, abs=100_000)
     assert engine.of(Extend), "it was extended by the second daemon"
     assert result.calls[0].talked_us == pytest.approx(4_000_000, abs=300_000)
     assert settled.ended_us - settled.answered_us == pytest.approx(4_000_000, abs=300_000)
@@ -77,9 +77,9 @@ def test_a_call_in_set_up_is_taken_up_too(site: Site, make_engine: Make) -> None
         with running_daemon(site.settings(), engine):
             caller = after.enter_context(SippCaller(call, site.asterisk.sip_port))
             [request] = engine.wait_for(Authorize)
-            wait_until(lambda: len(site.asterisk.channels()) == 2, 5, "the second leg")
+            wait_until(lambda: len(site.asterisk.channels()) == 2, 30, "the second leg")
         with running_daemon(site.settings(), engine) as second:
-            assert caller.wait(20).successful == 1
+            assert caller.wait(40).successful == 1
             [voided] = engine.wait_for(Void)
         [live] = second.reconciler.channels[0]
     assert (live.session_id, live.answered_us) == (request.session_id, None)
@@ -93,12 +93,12 @@ def test_calls_that_ended_meanwhile_come_from_the_cdr_log(site: Site, make_engin
             call = Call("1555", caller="alice", hold_ms=600)
             caller = after.enter_context(SippCaller(call, site.asterisk.sip_port))
             [answer] = engine.wait_for(Answer)
-        [seen] = caller.wait(20).calls
-    wait_until(lambda: answer.session_id in site.asterisk.cdr_log.read_text(), 5, "the CDR")
+        [seen] = caller.wait(40).calls
+    wait_until(lambda: answer.session_id in site.asterisk.cdr_log.read_text(), 30, "the CDR")
     with running_daemon(site.settings(), engine) as second:
         [record] = [one for one in second.reconciler.records if one.session_id == answer.session_id]
-    assert record.answered_us == pytest.approx(answer.answered_us, abs=20_000)
-    assert record.ended_us == pytest.approx(seen.ended_us, abs=50_000)
+    assert record.answered_us == pytest.approx(answer.answered_us, abs=100_000)
+    assert record.ended_us == pytest.approx(seen.ended_us, abs=150_000)
 
 
 def test_a_killed_switch_leaves_calls_that_are_settled_once(site: Site, make_engine: Make) -> None:
@@ -122,7 +122,7 @@ def test_a_frozen_switch_is_noticed_and_calls_are_armed_again(site: Site, make_e
     with running_daemon(settings, engine) as running, SippCaller(TALK, site.asterisk.sip_port):
         engine.wait_for(Answer)
         site.asterisk.freeze()
-        wait_until(lambda: running.metric("pbxbill_ami_connected") == 0, 10, "the loss to be noticed")
+        wait_until(lambda: running.metric("pbxbill_ami_connected") == 0, 30, "the loss to be noticed")
         engine.accounts["acme"].funds_us = 3 * SECOND_US
         running.news.tell()
         site.asterisk.thaw()
@@ -172,12 +172,12 @@ def test_while_the_database_is_away_open_accounts_pass_and_closed_ones_do_not(
         )
         passed = place(Call("1888", caller="olga", hold_ms=400), site.asterisk.sip_port)
         wait_until(
-            lambda: [one for one in running.reconciler.offline if one.dialled == "1888"], 5, "the record"
+            lambda: [one for one in running.reconciler.offline if one.dialled == "1888"], 30, "the record"
         )
         record = [one for one in running.reconciler.offline if one.dialled == "1888"][-1]
     assert (refused.successful, passed.successful) == (1, 1)
     assert record.session_id
-    assert talked_us(record) == pytest.approx(400_000, abs=200_000)
+    assert talked_us(record) == pytest.approx(400_000, abs=300_000)
 
 
 def test_an_engine_that_does_not_answer_in_time_denies_and_gives_the_money_back(
@@ -204,7 +204,7 @@ def test_an_open_account_talks_on_while_the_database_is_away(site: Site, make_en
     ):
         engine.wait_for(Answer)
         engine.down = True
-        result = caller.wait(20)
+        result = caller.wait(40)
         engine.down = False
         [settled] = engine.wait_for(Settle)
     assert result.calls[0].ended_here
@@ -223,8 +223,8 @@ def test_a_call_without_any_events_is_charged_all_the_same(
         assert running.metric("pbxbill_ami_lost_events_total") == 1
     [seen] = result.calls
     assert settled.evidence is Evidence.CDR_LOG
-    assert settled.answered_us == pytest.approx(seen.answered_us, abs=50_000)
-    assert settled.ended_us == pytest.approx(seen.ended_us, abs=50_000)
+    assert settled.answered_us == pytest.approx(seen.answered_us, abs=150_000)
+    assert settled.ended_us == pytest.approx(seen.ended_us, abs=150_000)
 
 
 def test_an_unanswered_call_without_any_events_is_voided(

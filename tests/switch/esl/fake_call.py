@@ -37,7 +37,7 @@ class FakeCall:
         """What the dialplan reads; "" if the daemon left none."""
         return self.caller.variables.get("pbxbill_verdict", "")
 
-    def ask(self, timeout_s: float = 10) -> str:
+    def ask(self, timeout_s: float = 30) -> str:
         """The `socket` application: talk to the daemon until it lets go; the verdict."""
         with socket.create_connection(("127.0.0.1", self.switch.desk_port), timeout_s) as sock:
             sock.settimeout(timeout_s)

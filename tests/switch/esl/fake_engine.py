@@ -166,12 +166,12 @@ class FakeEngine:
 
     # --- what tests wait for --------------------------------------------------------------------
 
-    def wait_for(self, what: Callable[["FakeEngine"], bool], timeout_s: float = 10) -> None:
+    def wait_for(self, what: Callable[["FakeEngine"], bool], timeout_s: float = 30) -> None:
         """Until what(engine) holds, looked at after each command."""
         with self._changed:
             assert self._changed.wait_for(lambda: what(self), timeout_s), self.commands
 
-    def wait_closed(self, count: int = 1, timeout_s: float = 10) -> list[Settle | Void | SettleOffline]:
+    def wait_closed(self, count: int = 1, timeout_s: float = 30) -> list[Settle | Void | SettleOffline]:
         """The closing commands of the first count sessions."""
         self.wait_for(lambda engine: len(engine.closed) >= count, timeout_s)
         return list(self.closed.values())

@@ -209,7 +209,7 @@ class FakeFreeSwitch:
         channel.timers.clear()
         return count
 
-    def wait_gone(self, channel: Channel, timeout_s: float = 10) -> None:
+    def wait_gone(self, channel: Channel, timeout_s: float = 30) -> None:
         with self.changed:
             assert self.changed.wait_for(lambda: channel.uuid not in self.channels, timeout_s), "still up"
 

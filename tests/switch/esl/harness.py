@@ -41,7 +41,7 @@ class CountingMetrics:
             self.up = up
             self._changed.notify_all()
 
-    def wait_for(self, what: Callable[["CountingMetrics"], bool], timeout_s: float = 10) -> None:
+    def wait_for(self, what: Callable[["CountingMetrics"], bool], timeout_s: float = 30) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: what(self), timeout_s), dict(self.counts)
 
@@ -67,15 +67,15 @@ class RunningDaemon:
         self._thread = threading.Thread(target=self.daemon.run, daemon=True)
         self._thread.start()
         if ready:
-            assert self.daemon.ready.wait(10), "the daemon did not get ready"
+            assert self.daemon.ready.wait(30), "the daemon did not get ready"
         else:
-            assert self.daemon.listening.wait(10), "the daemon does not listen"
+            assert self.daemon.listening.wait(30), "the daemon does not listen"
 
     def stop(self) -> None:
         """Stop the daemon gracefully."""
         if self.daemon is not None and self._thread is not None:
             self.daemon.stop()
-            self._thread.join(10)
+            self._thread.join(30)
             assert not self._thread.is_alive(), "the daemon did not stop"
             self.daemon = None
 

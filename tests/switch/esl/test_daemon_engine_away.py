@@ -43,7 +43,7 @@ def test_a_mute_engine_does_not_hold_the_caller(site: Site) -> None:
     call = FakeCall.place(site.switch, "33155512345", "2001")
     began = time.monotonic()
     assert call.ask() == "deny"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5  # and not the 10 s that this site would give it
 
 
 def test_too_many_calls_at_once_get_no_verdict(site: Site) -> None:

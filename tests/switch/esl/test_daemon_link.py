@@ -60,7 +60,7 @@ def test_a_new_daemon_takes_live_calls_up_and_cuts_them_in_time(site: Site) -> N
     assert site.metrics.counts["taken_up"] == 1
     (settle,) = site.engine.wait_closed()
     assert isinstance(settle, Settle)
-    assert 6_000_000 <= paid.ended_us - paid.answered_us < 6_400_000
+    assert 6_000_000 <= paid.ended_us - paid.answered_us < 6_450_000
 
 
 def test_a_channel_that_nobody_pays_for_is_ended(site: Site) -> None:

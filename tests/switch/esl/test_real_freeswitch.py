@@ -80,7 +80,7 @@ def place(freeswitch: PrivateFreeSwitch) -> Iterator[PLACE]:
         def place(number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: Any) -> SippCaller:
             call = Call(number, phone, calling, password=f"pw{phone}")
             return stack.enter_context(
-                SippCaller(replace(call, **details), freeswitch.sip_port, timeout_s=30)
+                SippCaller(replace(call, **details), freeswitch.sip_port, timeout_s=60)
             )
 
         yield place
@@ -166,7 +166,7 @@ def test_a_transfer_by_the_caller_leaves_both_legs_charged_to_its_account(
 def test_a_forwarded_did_call_is_two_sessions_of_its_owner(
     daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch
 ) -> None:
-    with SippCaller(Call("4930123", "777", hold_ms=1500), freeswitch.carrier_port, timeout_s=30) as caller:
+    with SippCaller(Call("4930123", "777", hold_ms=1500), freeswitch.carrier_port, timeout_s=60) as caller:
         finished(caller)
     first, second = engine.wait_closed(2)
     inbound, outbound = engine.of_type(Authorize)
