@@ -9,6 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from lab.postgres import PrivatePostgres
+from lab.process import wait_until
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Answer,
@@ -193,7 +194,7 @@ def test_a_killed_server_delays_commands_and_loses_none() -> None:
 
             thread = threading.Thread(target=place_calls)
             thread.start()
-            time.sleep(0.3)
+            wait_until(lambda: len(flood) > 50 and flood[20][1].done(), 60, "calls that are charged")
             server.kill()  # in the middle of batches
             refused = engine.submit(accounts.request("bob"), SOON_MS)
             now_us = CLOCK.now_us()
