@@ -9,7 +9,7 @@ code is the endpoint's own.
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import structlog
@@ -203,7 +203,7 @@ class Authorizer:
         call = None
         if granted.offline:
             ceiling_us = self._settings.offline_ceiling_us
-            granted = replace(granted, granted_us=min(granted.granted_us, ceiling_us))
+            granted = granted._replace(granted_us=min(granted.granted_us, ceiling_us))
         else:
             # Before Asterisk hears of it: the first events may come right behind the reply.
             call = self._book.add(granted, request, question.channel)

@@ -168,7 +168,8 @@ def _load_endpoints(driver: Driver, requests: Iterable[Authorize], state: Chargi
         state.endpoints.setdefault((kind, value), []).append((tech_prefix, account_id))
         account_ids.update(chain_of(path))
     for matches in state.endpoints.values():
-        matches.sort(key=lambda match: -len(match[0]))
+        if len(matches) > 1:
+            matches.sort(key=lambda match: -len(match[0]))
     return account_ids
 
 

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -33,8 +33,17 @@ LONGEST_RETRY_S = 1.0
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+_MONEY_BY_HAND = frozenset({TopUp, Adjust})
+
+
+class _Promise(Future[Outcome]):
+    """A command is carried out even if its caller stops waiting."""
+
+    def cancel(self) -> bool:
+        return False
+
+
+class _Pending(NamedTuple):
     command: Command
     future: Future[Outcome]
     expires_us: int | None
@@ -94,8 +103,7 @@ class ChargingEngine:
         Faults: EngineBusy (queue full, or no turn within timeout_ms), StoreUnavailable (the database stayed
         away for timeout_ms). Without timeout_ms the command waits until it is durable.
         """
-        future: Future[Outcome] = Future()
-        future.set_running_or_notify_cancel()  # carried out even if its caller stops waiting
+        future = _Promise()
         expires_us = None if timeout_ms is None else self._clock.monotonic_us() + timeout_ms * 1000
         with self._wake:
             if self._stopping or (len(self._queue) >= MAX_QUEUE and timeout_ms is not None):
@@ -214,7 +222,7 @@ class ChargingEngine:
     def _transaction(self, commands: list[Command]) -> tuple[list[Outcome | Exception], frozenset[int]]:
         driver = self._connected()
         # Money may move in books that were opened a moment ago.
-        self._refresh(driver, at_once=any(isinstance(command, TopUp | Adjust) for command in commands))
+        self._refresh(driver, at_once=not _MONEY_BY_HAND.isdisjoint(map(type, commands)))
         driver.begin()
         state = load(driver, commands, self._catalogue)
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
@@ -243,12 +251,13 @@ class ChargingEngine:
 
 
 def _answer(pending: _Pending, result: Outcome | Exception) -> None:
-    if pending.future.done():
+    future = pending.future
+    if future.done():
         return  # answered before the database went away in the middle of a spoiled batch
     if isinstance(result, Exception):
-        pending.future.set_exception(result)
+        future.set_exception(result)
     else:
-        pending.future.set_result(result)
+        future.set_result(result)
 
 
 def _decided(command: Command, state: ChargingState) -> Outcome | Exception:

@@ -241,8 +241,7 @@ class Announcement:
     """Whether a caller hears why the call may not go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The call may go on, for granted_us after its answer."""
 
     session_id: str

@@ -185,8 +185,9 @@ class ChargingState:
                 case WalletMoved():
                     self._move(effect)
                 case ReservationOpened(reservation):
-                    self.reservations[reservation.session_id] = reservation
-                    self.opened[reservation.session_id] = reservation
+                    session_id = reservation.session_id
+                    self.reservations[session_id] = reservation
+                    self.opened[session_id] = reservation
                     self._step(reservation, Verb.RESERVE, reservation.requested_us)
                 case ReservationChanged(reservation, verb, at_us):
                     session_id = reservation.session_id
@@ -205,21 +206,22 @@ class ChargingState:
                     self.new_cdrs.append(cdr)
 
     def _move(self, effect: WalletMoved) -> None:
-        wallet = self.wallets[effect.wallet_id]
+        wallet_id, posted, reserved, credit_limit, starved, tell, overdraw = effect
+        wallet = self.wallets[wallet_id]
         before = wallet.available
-        wallet.posted += effect.posted
-        wallet.reserved += effect.reserved
-        wallet.credit_limit += effect.credit_limit
-        if effect.starved is not None:
-            wallet.starved = effect.starved
-        if effect.tell:
+        wallet.posted += posted
+        wallet.reserved += reserved
+        wallet.credit_limit += credit_limit
+        if starved is not None:
+            wallet.starved = starved
+        if tell:
             wallet.news += 1
-            self.told.add(wallet.id)
+            self.told.add(wallet_id)
         after = wallet.available
         wallet.overdraft = max(0, -after)
-        check(after >= 0 or after >= before or effect.overdraw, "wallet {} would be overspent", wallet.id)
-        check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet.id)
-        self.changed_wallets.add(wallet.id)
+        check(after >= 0 or after >= before or overdraw, "wallet {} would be overspent", wallet_id)
+        check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet_id)
+        self.changed_wallets.add(wallet_id)
 
     def _step(self, reservation: Reservation, verb: Verb, at_us: int) -> None:
         reserved = reservation.levels[0].reserved if reservation.levels else 0

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -265,7 +264,7 @@ def test_the_verdict_is_the_last_word() -> None:
     assert variables["TIMEOUT(absolute)"] == "240.000"
     assert (variables["PBXBILL_SAY"], variables["PBXBILL_LANGUAGE"]) == ("vm-youhave&digits/1", "fr")
     assert variables["CDR(pbxbill_mode)"] == "online"
-    offline = granted_variables(replace(granted, offline=True), question, "", "")
+    offline = granted_variables(granted._replace(offline=True), question, "", "")
     assert offline["CDR(pbxbill_mode)"] == "offline"
 
 

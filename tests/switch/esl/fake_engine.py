@@ -78,8 +78,8 @@ class FakeEngine:
         account = self.accounts.get(request.account_code)
         if account is None or account.failure_policy is FailurePolicy.CLOSED:
             return Denied(request.session_id, DenialReason.SERVICE_UNAVAILABLE)
-        return replace(
-            self._grant(request, account), granted_us=int(self.offline_allowance_s * SECOND_US), offline=True
+        return self._grant(request, account)._replace(
+            granted_us=int(self.offline_allowance_s * SECOND_US), offline=True
         )
 
     def _decide(self, command: Command) -> Outcome:
@@ -113,7 +113,7 @@ class FakeEngine:
                 most_us = int(account.seconds * SECOND_US)
                 granted_us = min(max(command.want_us, 0), most_us)
                 final = granted_us >= most_us
-                self.granted[session_id] = (replace(granted, granted_us=granted_us, final=final), account)
+                self.granted[session_id] = (granted._replace(granted_us=granted_us, final=final), account)
                 return Extended(session_id, granted_us, final, most_us)
             case Settle() | Void():
                 self.closed[session_id] = command

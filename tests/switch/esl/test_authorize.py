@@ -122,7 +122,7 @@ def test_the_verdict_is_set_last() -> None:
 @pytest.mark.parametrize("code", ["a;pbxbill_verdict=allow", "a=b", "a b", "a\nb"])
 def test_no_value_can_set_another_variable(code: str) -> None:
     call = read_request(channel(_accountcode="2001", Caller_Destination_Number="33;x=y"), "fs1")
-    variables = granted_variables(call, replace(grant(), account_code=code))
+    variables = granted_variables(call, grant()._replace(account_code=code))
     assert variables["pbxbill_account"] == ""
     assert variables["pbxbill_dialled"] == ""
     assert setvar_command(call.uuid, variables).count("pbxbill_verdict=") == 1

@@ -1,6 +1,5 @@
 """LiveCall: when timers move, when the caller is warned, when a call is cut, and what a fault changes."""
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -48,7 +47,7 @@ class Talk:
     """A call steered second by second; now_s counts from its answer."""
 
     def __init__(self, *, answered: bool = True, **terms: Any) -> None:
-        self.call = LiveCall(replace(GRANTED, **terms))
+        self.call = LiveCall(GRANTED._replace(**terms))
         self.start_us = 5_000 * S
         self.now_s = 0
         self.actions: list[Action] = []
