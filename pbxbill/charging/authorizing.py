@@ -161,13 +161,18 @@ def _chosen(own: bool | None, general: bool) -> bool:
     return general if own is None else own
 
 
+def denial_announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcement:
+    """What a caller whose call may not go on hears: the account decides, else its tariff."""
+    spoken = _chosen(account.announce_denial, tariff is None or tariff.announce_denial)
+    return Announcement(language=account.language, denial=spoken)
+
+
 def _denied(command: Authorize, refusal: Refusal, state: ChargingState) -> Denied:
     account = refusal.account
     if account is None:
         return Denied(command.session_id, refusal.reason, Announcement(), None, refusal.detail)
     tariff = None if account.tariff_id is None else state.catalogue.current_tariff(account.tariff_id)
-    spoken = _chosen(account.announce_denial, tariff is None or tariff.announce_denial)
-    announcement = Announcement(language=account.language, denial=spoken)
+    announcement = denial_announcement(account, tariff)
     return Denied(command.session_id, refusal.reason, announcement, account.id, refusal.detail)
 
 

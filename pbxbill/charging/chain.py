@@ -38,18 +38,21 @@ class Chain(NamedTuple):
     levels: list[Rated]
 
 
-def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str] | None:
-    """The account that a request is charged to, and the number without its technical prefix."""
+def endpoint_keys(command: Authorize) -> list[tuple[str, str]]:
+    """The (kind, value) of the endpoints that may identify a request's account, in their order."""
     keys = [
         ("did", command.did if command.direction is Direction.INBOUND else ""),
         ("sip", command.account_code),
         ("ip", command.source_ip),
         ("caller_id", command.caller_id),
     ]
-    for kind, value in keys:
-        if not value:
-            continue
-        for tech_prefix, account_id in state.endpoints.get((kind, value), ()):
+    return [key for key in keys if key[1]]
+
+
+def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str] | None:
+    """The account that a request is charged to, and the number without its technical prefix."""
+    for key in endpoint_keys(command):
+        for tech_prefix, account_id in state.endpoints.get(key, ()):
             account = state.accounts.get(account_id)
             if account is not None and command.dialled.startswith(tech_prefix):
                 return account, command.dialled.removeprefix(tech_prefix)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import structlog
 
+from pbxbill.charging.authorizing import denial_announcement
 from pbxbill.charging.batch import chain_of, charged_account
 from pbxbill.charging.catalogue import LoadedCatalogue
-from pbxbill.charging.chain import FREE
+from pbxbill.charging.chain import FREE, endpoint_keys
 from pbxbill.charging.events import (
     Announcement,
     Authorize,
@@ -26,6 +27,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.errors import StoreUnavailable
 from pbxbill.rating.destination import to_e164
 from pbxbill.rating.rater import affordable, charge
+from pbxbill.rating.tariff import Rate, Tariff
 from pbxbill.store.driver import Driver
 
 REFRESH_S = 10
@@ -99,26 +101,26 @@ class OfflineDirectory:
         """A call within the account's offline allowance, or a denial."""
         found = self._find(request)
         if found is None:
-            return _denied(request, "en", "no endpoint with failure policy open matches")
+            return _denied(request, Announcement(), "no endpoint with failure policy open matches")
         account, dialled = found
         inbound = request.direction is Direction.INBOUND
         called = to_e164(request.did if inbound else dialled)
         tariff_id = account.inbound_tariff_id if inbound else account.tariff_id
         tariff = self._catalogue.current_tariff(tariff_id) if tariff_id is not None else None
+        announcement = denial_announcement(account, tariff)
         if called is None or (tariff is None and not inbound):
-            return _denied(request, account.language, "no number or no tariff")
+            return _denied(request, announcement, "no number or no tariff")
         longest_us = FREE.max_call_s * SECOND_US
         if tariff is not None:
-            rate = self._catalogue.find_rate(tariff.deck_id, called, request.at_us)
+            try:
+                rate = self._catalogue.find_rate(tariff.deck_id, called, request.at_us)
+            except StoreUnavailable:
+                return _denied(request, announcement, "the deck in force then is not in memory")
             if rate is None:
-                return _denied(request, account.language, f"no rate for {called}")
-            with self._lock:
-                left = account.offline_allowance - self._spent.get(account.id, 0)
-                longest_us = affordable(rate, tariff, max(0, left), tariff.max_call_s)
-                if longest_us <= 0:
-                    return _denied(request, account.language, "the offline allowance is used up")
-                cost = charge(rate, tariff, longest_us).total
-                self._spent[account.id] = self._spent.get(account.id, 0) + cost
+                return _denied(request, announcement, f"no rate for {called}")
+            longest_us = self._take(account, tariff, rate)
+            if longest_us <= 0:
+                return _denied(request, announcement, "the offline allowance is used up")
         terms = tariff or FREE
         return Granted(
             session_id=request.session_id,
@@ -140,20 +142,23 @@ class OfflineDirectory:
             offline=True,
         )
 
+    def _take(self, account: ChargedAccount, tariff: Tariff, rate: Rate) -> int:
+        # How long what is left of the allowance lasts; all of that is taken.
+        with self._lock:
+            spent = self._spent.get(account.id, 0)
+            left = max(0, account.offline_allowance - spent)
+            longest_us = affordable(rate, tariff, left, tariff.max_call_s)
+            self._spent[account.id] = spent + charge(rate, tariff, longest_us).total
+        return longest_us
+
     def _find(self, request: Authorize) -> tuple[ChargedAccount, str] | None:
-        keys = [
-            ("did", request.did if request.direction is Direction.INBOUND else ""),
-            ("sip", request.account_code),
-            ("ip", request.source_ip),
-            ("caller_id", request.caller_id),
-        ]
-        for key in keys:
-            for tech_prefix, account in self._endpoints.get(key, ()) if key[1] else ():
+        for key in endpoint_keys(request):
+            for tech_prefix, account in self._endpoints.get(key, ()):
                 if request.dialled.startswith(tech_prefix):
                     return account, request.dialled.removeprefix(tech_prefix)
         return None
 
 
-def _denied(request: Authorize, language: str, detail: str) -> Denied:
+def _denied(request: Authorize, announcement: Announcement, detail: str) -> Denied:
     reason = DenialReason.SERVICE_UNAVAILABLE
-    return Denied(request.session_id, reason, Announcement(language), None, f"offline: {detail}")
+    return Denied(request.session_id, reason, announcement, None, f"offline: {detail}")

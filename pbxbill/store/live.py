@@ -94,7 +94,7 @@ class DatabaseNews:
 
     def _run(self) -> None:
         driver: Driver | None = None
-        while not self._stopped.wait(self._poll_ms / 1000):
+        while not self._stopped.is_set():
             try:
                 driver = driver or self._connect()
                 self._poll(driver)
@@ -103,6 +103,7 @@ class DatabaseNews:
                 if driver is not None:
                     driver.close()
                 driver = None
+            self._stopped.wait(self._poll_ms / 1000)
         if driver is not None:
             driver.close()
 
