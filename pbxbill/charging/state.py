@@ -184,12 +184,14 @@ class ChargingState:
             match effect:
                 case WalletMoved():
                     self._move(effect)
-                case ReservationOpened(reservation):
+                case ReservationOpened():
+                    reservation = effect.reservation
                     session_id = reservation.session_id
                     self.reservations[session_id] = reservation
                     self.opened[session_id] = reservation
                     self._step(reservation, Verb.RESERVE, reservation.requested_us)
-                case ReservationChanged(reservation, verb, at_us):
+                case ReservationChanged():
+                    reservation, verb, at_us = effect
                     session_id = reservation.session_id
                     if reservation.levels is not self.reservations[session_id].levels:
                         self.relevelled.add(session_id)
@@ -197,10 +199,12 @@ class ChargingState:
                     (self.opened if session_id in self.opened else self.changed)[session_id] = reservation
                     if verb is not None:
                         self._step(reservation, verb, at_us)
-                case EntryPosted(entry):
+                case EntryPosted():
+                    entry = effect.entry
                     self.entries[entry.idempotency_key] = entry
                     self.new_entries.append(entry)
-                case CdrWritten(cdr):
+                case CdrWritten():
+                    cdr = effect.cdr
                     check(cdr.session_id not in self.cdrs, "second CDR for session {}", cdr.session_id)
                     self.cdrs[cdr.session_id] = cdr
                     self.new_cdrs.append(cdr)
