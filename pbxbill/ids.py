@@ -9,6 +9,7 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 
 def new_id() -> str:
     """A fresh UUIDv7 as 32 lower-case hexadecimal digits."""
+    # No Clock here: the time in an id only keeps rows of one time together, nothing is decided by it.
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10))
     value = (milliseconds << 80) | (0x7 << 76) | ((random >> 68) << 64) | (0b10 << 62)

@@ -60,6 +60,7 @@ SEEN_SESSIONS = (
     "UNION SELECT session_id, account_id FROM cdrs WHERE session_id {any_text}) s "
     "LEFT JOIN accounts a ON a.id = s.account_id"
 )
+NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
 RESERVATION_COLUMNS = Reservation._fields[:-1]
 """A row holds a tuple's fields in their order; the last of these are rows of the levels' own."""
 RESERVATIONS = (
@@ -257,8 +258,11 @@ def write(driver: Driver, state: ChargingState, now_us: int) -> None:
     _write_cdrs(driver, state, now_us)
     if state.changed_wallets:
         wallets = [state.wallets[wallet_id] for wallet_id in sorted(state.changed_wallets)]
-        for wallet_id in state.told:
-            state.wallets[wallet_id].told_us = now_us
+        if state.told:
+            # News is found by its age: it must be the newest, even if this machine's clock was set back.
+            ((newest_us,),) = driver.select(NEWEST_NEWS)
+            for wallet_id in state.told:
+                state.wallets[wallet_id].told_us = max(now_us, newest_us + 1)
         driver.update(
             models.WalletRow.__table__,  # type: ignore[arg-type]
             ("id",),

@@ -39,12 +39,15 @@ class Chain(NamedTuple):
 
 
 def endpoint_keys(command: Authorize) -> list[tuple[str, str]]:
-    """The (kind, value) of the endpoints that may identify a request's account, in their order."""
+    """The (kind, value) of the endpoints that may identify a request's account, in their order.
+
+    A caller ID is what the caller says: it counts only where the switch knows no account code.
+    """
     keys = [
         ("did", command.did if command.direction is Direction.INBOUND else ""),
         ("sip", command.account_code),
         ("ip", command.source_ip),
-        ("caller_id", command.caller_id),
+        ("caller_id", "" if command.account_code else command.caller_id),
     ]
     return [key for key in keys if key[1]]
 

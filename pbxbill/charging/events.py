@@ -92,7 +92,8 @@ class Authorize:
     """May this call be bridged? Reserves its first slice. The adapter makes session_id with ids.new_id().
 
     The fields that identify the account are tried in this order: did (inbound only), account_code,
-    source_ip (with the technical prefix that called starts with, if the endpoint has one), caller_id.
+    source_ip (with the technical prefix that called starts with, if the endpoint has one), and caller_id,
+    which a caller may choose and which therefore counts only where there is no account_code.
     account_code must come from the switch's own knowledge of the endpoint, never from what a caller sent.
     """
 

@@ -15,7 +15,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import StoreUnavailable
 from pbxbill.store.driver import Driver
 
 CHANNEL = "pbxbill:wallet-news"
@@ -98,7 +97,7 @@ class DatabaseNews:
             try:
                 driver = driver or self._connect()
                 self._poll(driver)
-            except StoreUnavailable as error:
+            except Exception as error:  # noqa: BLE001  # the database may be away; listening never ends by itself
                 _log.warning("wallet_news_unavailable", error=str(error))
                 if driver is not None:
                     driver.close()

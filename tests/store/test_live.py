@@ -10,7 +10,7 @@ import redis
 from lab.redis import PrivateRedis
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Moved, TopUp
-from pbxbill.clock import SystemClock
+from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.store.driver import connect
 from pbxbill.store.live import CHANNEL, open_news
 from tests.database_operator import DatabaseOperator, open_database_operator
@@ -84,6 +84,19 @@ def test_old_news_are_not_heard_by_a_process_that_starts(database_url: str) -> N
         top_up(operator, "one")
     with listening(database_url, None) as heard:
         assert not heard.within(operator.customer_wallet_id, 0.6)
+
+
+def test_news_is_heard_after_a_clock_was_set_back(database_url: str) -> None:
+    operator = open_database_operator(database_url)
+    clock = ManualClock()
+    engine = ChargingEngine(lambda: connect(database_url), clock)
+    engine.start()
+    engine.execute(TopUp("before", operator.reseller_id, "EUR", 1_000_000, 0))
+    clock.step(-3600 * SECOND_US)
+    with listening(database_url, None) as heard:
+        engine.execute(TopUp("after", operator.customer_id, "EUR", 1_000_000, 0))
+        assert heard.within(operator.customer_wallet_id, SOON_S)
+    engine.stop()
 
 
 def test_a_top_up_is_heard_over_redis_before_any_poll(

@@ -172,6 +172,14 @@ def test_the_surest_identification_counts(operator: SmallOperator, retail: int) 
         assert outcome.account_id == account.id
 
 
+def test_a_phone_with_an_account_code_cannot_choose_who_pays(operator: SmallOperator, retail: int) -> None:
+    victim = operator.account("victim", tariff=retail, funds="1")
+    operator.state.endpoints["caller_id", "4989"] = [("", victim.id)]
+    outcome = operator.do(replace(operator.request("mistyped", GERMANY), caller_id="4989"))
+    assert isinstance(outcome, Denied)
+    assert outcome.reason is DenialReason.USER_UNKNOWN
+
+
 def test_one_address_serves_accounts_by_their_technical_prefix(operator: SmallOperator, retail: int) -> None:
     plain = operator.account("plain", tariff=retail, funds="1")
     prefixed = operator.account("prefixed", tariff=retail, funds="1")
