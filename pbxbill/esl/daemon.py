@@ -121,9 +121,10 @@ class FreeSwitchDaemon:
                 self._linked()
             except SwitchError as error:
                 log.warning("esl.link_failed", switch=self._settings.name, error=str(error))
-            except Exception:
+            except (Exception, gevent.Timeout):
+                # Whatever it is: without a link no call is steered, and nothing else makes it anew.
+                self._metrics.count("link_broke")
                 log.exception("esl.link_broke", switch=self._settings.name)
-            self._lost()
             if self._clock.monotonic_us() - began_us > 60 * SECOND_US:
                 wait_s = self._settings.retry_first_s
             gevent.sleep(wait_s)
@@ -228,18 +229,26 @@ class FreeSwitchDaemon:
     def _keep_synchronised(self) -> None:
         """Compare when something asks for it, and look now and then for calls whose end was never told."""
         while True:
-            if not self._wanted.wait(AUDIT_S):
-                self._audit()
-                continue
+            wanted = self._wanted.wait(AUDIT_S)
             self._wanted.clear()
             try:
-                self._synchronise()
-                self.ready.set()
+                if wanted:
+                    self._synchronise()
+                    self.ready.set()
+                else:
+                    self._audit()
             except PbxbillError as error:
-                self._metrics.count("synchronise_failed")
+                self._not_synchronised()
                 log.warning("esl.synchronise_failed", error=str(error))
-                self._wanted.set()
+            except (Exception, gevent.Timeout):
+                # This repairs what others missed: it has to come round again.
+                self._not_synchronised()
+                log.exception("esl.synchronise_failed")
             gevent.sleep(SYNCHRONISE_RETRY_S)
+
+    def _not_synchronised(self) -> None:
+        self._metrics.count("synchronise_failed")
+        self._wanted.set()
 
     def _synchronise(self) -> None:
         commands = self._commands()

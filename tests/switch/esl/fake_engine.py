@@ -203,12 +203,12 @@ class FakeReconciler:
         self.engine = engine
         self.runs: list[tuple[list[LiveChannel], list[SwitchRecord]]] = []
         self.since_us = 0
-        self.fails = 0
+        self.faults: list[Exception] = []
+        """What the next runs raise."""
 
     def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
-        if self.fails:
-            self.fails -= 1
-            raise StoreUnavailable("the database is gone")
+        if self.faults:
+            raise self.faults.pop(0)
         records = list(read_records(self.since_us))
         self.runs.append((list(live), records))
         rearm = []

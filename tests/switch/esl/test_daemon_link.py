@@ -1,11 +1,16 @@
 """The link, the switch or the daemon breaks in the middle of calls."""
 
+from typing import Any
+
+import gevent
 import pytest
 
 from pbxbill.charging.events import (
     Evidence,
     Settle,
 )
+from pbxbill.errors import StoreUnavailable
+from pbxbill.esl.connection import EslConnection
 
 from .fake_call import FakeCall
 from .fake_engine import FakeAccount
@@ -76,11 +81,29 @@ def test_a_channel_that_nobody_pays_for_is_ended(site: Site) -> None:
     site.switch.wait_gone(stray)
 
 
-def test_a_database_that_is_away_at_reconciliation_is_waited_for(site: Site) -> None:
-    site.reconciler.fails = 1
+@pytest.mark.parametrize("fault", [StoreUnavailable("the database is gone"), KeyError("a fault of ours")])
+def test_a_reconciliation_that_fails_comes_round_again(site: Site, fault: Exception) -> None:
+    site.reconciler.faults = [fault]
     site.start()
     assert site.metrics.counts["synchronise_failed"] == 1
     assert len(site.reconciler.runs) == 1
+
+
+@pytest.mark.parametrize("fault", [KeyError("a fault of ours"), gevent.Timeout(1)])
+def test_a_link_that_breaks_by_a_fault_of_ours_is_made_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    subscribe, faults = EslConnection.subscribe, [fault]
+
+    def broken_once(connection: EslConnection, *arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        subscribe(connection, *arguments)
+
+    monkeypatch.setattr(EslConnection, "subscribe", broken_once)
+    site.start()
+    assert site.metrics.counts["link_broke"] == 1
+    assert site.metrics.up
 
 
 @pytest.mark.parametrize("mute", ["api sched_hangup", "api strepoch", "api show"])
