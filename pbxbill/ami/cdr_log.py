@@ -3,7 +3,8 @@
 A session can have several rows (a transfer starts a new one): those of one reading are merged, and the paid
 leg's end is the last of its rows. A row can speak of several sessions: a leg that is paid for by one may
 itself have called on, paid for by another, and a call to a DID may have been forwarded.
-Lines that cannot be used are kept aside beside the log and counted.
+Lines that cannot be used are kept aside beside the log and counted; of one that is longer than any record
+only the beginning is kept.
 """
 
 import csv
@@ -169,8 +170,8 @@ class CdrLog:
             try:
                 with path.open("rb") as file:
                     start = max(0, os.fstat(file.fileno()).st_size - self._backlog_bytes)
-                    lines = _lines(file.fileno(), _next_line(file.fileno(), start) if start else 0)
-                    for line, _ in lines:
+                    start = (_next_line(file.fileno(), start) or start) if start else 0
+                    for line, _ in _lines(file.fileno(), start):
                         records += [r for r in self._parse(line, first=False) if r.ended_us >= since_us]
             except FileNotFoundError:
                 continue
@@ -196,13 +197,15 @@ class CdrLog:
             self._inode = status.st_ino
             self._offset = max(0, status.st_size - self._backlog_bytes) if first else 0
             if self._offset:
-                self._offset = _next_line(descriptor, self._offset)
+                self._offset = _next_line(descriptor, self._offset) or self._offset
         for line, offset in _lines(descriptor, self._offset):
             self._offset = offset
             yield line
 
     def _parse(self, line: bytes, *, first: bool = True) -> list[SwitchRecord]:
         try:
+            if len(line) >= CHUNK_BYTES:
+                raise InputRefused(f"a line of {CHUNK_BYTES} bytes or more")
             return parse_rows(line.decode("utf-8", "replace")) if line.strip() else []
         except (InputRefused, csv.Error) as refused:
             if not first:
@@ -222,16 +225,23 @@ class CdrLog:
 
 
 def _lines(descriptor: int, offset: int) -> Iterator[tuple[bytes, int]]:
-    """The whole lines from an offset on, each with the offset behind it."""
-    while True:
-        data = os.pread(descriptor, CHUNK_BYTES, offset)
-        end = data.rfind(b"\n") + 1
-        if not end:
-            return  # nothing, or a line that is still being written
-        for line in data[:end].split(b"\n")[:-1]:
-            offset += len(line) + 1
-            yield line, offset
+    """The whole lines from an offset on, each with the offset behind it; of one too long a chunk."""
+    while data := os.pread(descriptor, CHUNK_BYTES, offset):
+        if end := data.rfind(b"\n") + 1:
+            for line in data[:end].split(b"\n")[:-1]:
+                offset += len(line) + 1
+                yield line, offset
+        elif len(data) == CHUNK_BYTES and (behind := _next_line(descriptor, offset)) is not None:
+            offset = behind
+            yield data, offset
+        else:
+            return  # a line that is still being written
 
 
-def _next_line(descriptor: int, offset: int) -> int:
-    return offset + os.pread(descriptor, CHUNK_BYTES, offset).find(b"\n") + 1
+def _next_line(descriptor: int, offset: int) -> int | None:
+    """The offset behind the line at an offset, however long it is; None: its end is not written yet."""
+    while data := os.pread(descriptor, CHUNK_BYTES, offset):
+        if end := data.find(b"\n") + 1:
+            return offset + end
+        offset += len(data)
+    return None

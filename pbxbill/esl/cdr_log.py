@@ -1,7 +1,7 @@
 """FreeSWITCH's own record of ended calls: mod_json_cdr's files, or mod_cdr_csv's with the template we ship.
 
 It is what remains of a call that ended while no daemon listened. Files may be half written, broken or not
-UTF-8: what cannot be read is counted and put aside, and stops nothing.
+UTF-8: what makes no sense is counted and put aside, what cannot be read is counted and read the next time.
 """
 
 import csv
@@ -138,7 +138,11 @@ class CdrLog:
             text = path.read_bytes().decode("utf-8", errors="replace")
             data = json.loads(text, object_pairs_hook=_first_wins, strict=False)
             leg = _leg(_variables(data))
-        except (OSError, ValueError, RecursionError, InputRefused) as error:
+        except OSError as error:
+            # The record may be good: it stays where it is for the next reading.
+            log.warning("esl.cdr_unreadable", file=path.name, error=str(error))
+            return [], 1
+        except (ValueError, RecursionError, InputRefused) as error:
             return [], self._put_aside(path, str(error))
         return ([leg] if leg is not None else []), 0
 

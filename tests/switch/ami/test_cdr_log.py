@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.ami.cdr_log import CdrLog, parse_rows
+from pbxbill.ami.cdr_log import CHUNK_BYTES, CdrLog, parse_rows
 from pbxbill.charging.events import Direction
 from pbxbill.errors import InputRefused
 
@@ -117,6 +117,26 @@ def test_broken_lines_are_kept_aside_and_counted(path: Path, line: str) -> None:
     assert [record.session_id for record in log_of(path, bad).read()] == [S1]
     assert len(bad) == 1
     assert path.with_name("pbxbill.csv.refused").read_text() == line + "\n"
+
+
+@pytest.mark.parametrize("size", [CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES + 1])
+def test_a_line_longer_than_any_record_is_skipped_and_counted(path: Path, size: int) -> None:
+    bad: list[int] = []
+    log = log_of(path, bad)
+    path.write_text(row() + "\n")
+    assert len(log.read()) == 1
+    with path.open("a") as file:
+        file.write("\0" * size)
+    assert (log.read(), bad) == ([], []), "nobody knows yet where the line ends"
+    with path.open("a") as file:
+        file.write("\n" + row(session=S2, a="") + "\n")
+    assert [record.session_id for record in log.read()] == [S2]
+    assert len(bad) == 1
+    assert log.read() == []
+    assert {record.session_id for record in CdrLog(path, backlog_bytes=10**8).since(0)} == {S1, S2}
+    tail = CdrLog(path, backlog_bytes=size)  # begins in the middle of that line
+    assert [record.session_id for record in tail.read()] == [S2]
+    assert [record.session_id for record in tail.since(0)] == [S2]
 
 
 def test_malformed_lines_say_what_is_wrong() -> None:

@@ -116,6 +116,23 @@ def test_a_broken_file_is_put_aside_and_counted(tmp_path: Path, clock: ManualClo
     assert log.read(0).broken == 0
 
 
+def test_a_file_that_cannot_be_read_stays_and_is_read_the_next_time(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_call(tmp_path)
+
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    log = CdrLog(str(tmp_path), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", denied)
+        reading = log.read(0)
+        assert (reading.records, reading.broken) == ((), 2)
+    reading = log.read(0)
+    assert ([record.session_id for record in reading.records], reading.broken) == ([SESSION], 0)
+
+
 def test_a_file_that_is_being_written_is_left_for_the_next_time(tmp_path: Path) -> None:
     path = tmp_path / "half.cdr.json"
     path.write_text('{"variables": {"pbxb')
