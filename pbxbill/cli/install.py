@@ -10,8 +10,8 @@ from pbxbill.cli.output import moment
 from pbxbill.cli.planned_files import (
     CDR_FOLDER,
     OUTBOUND_SOCKET,
-    SECRET_FILE,
     Plan,
+    missing_file,
     plan_asterisk,
     plan_freeswitch,
     start_plan,
@@ -54,8 +54,12 @@ def asterisk(
 ) -> None:
     """Show the difference in Asterisk's configuration; write it with --yes."""
     section = _section(context, "asterisk", name)
-    configured = asterisk_settings(section) if isinstance(section, AsteriskSection) else None
-    plan = start_plan(etc, configured.secret if configured else "")
+    configured, missing = None, None
+    if isinstance(section, AsteriskSection):
+        missing = missing_file(section.secret_file)
+        known = section.model_copy(update={"secret_file": None}) if missing else section
+        configured = asterisk_settings(known)
+    plan = start_plan(etc, configured.secret if configured else "", missing)
     plan_asterisk(plan, configured.username if configured else "pbxbill", frozenset(replace))
     if configured and (configured.agi_host, configured.agi_port) != ("127.0.0.1", 4573):
         agi = f"agi://{configured.agi_host}:{configured.agi_port}"
@@ -80,8 +84,12 @@ def freeswitch(
 ) -> None:
     """Show the difference in FreeSWITCH's configuration; write it with --yes."""
     section = _section(context, "freeswitch", name)
-    configured = freeswitch_settings(section) if isinstance(section, FreeSwitchSection) else None
-    plan = start_plan(etc, configured.password if configured else "")
+    configured, missing = None, None
+    if isinstance(section, FreeSwitchSection):
+        missing = missing_file(section.password_file)
+        known = section.model_copy(update={"password_file": None}) if missing else section
+        configured = freeswitch_settings(known)
+    plan = start_plan(etc, configured.password if configured else "", missing)
     places = {}
     if configured is not None:
         places[OUTBOUND_SOCKET] = f"{configured.outbound_host}:{configured.outbound_port}"
@@ -117,10 +125,12 @@ def _finish(context: Context, plan: Plan, option: str, *, yes: bool) -> None:
         click.echo(
             f"\nwrote {len(plan.changes)} files in {plan.etc}, kept {len(copies)} copies of what was there"
         )
-        if plan.secret_is_new:
-            click.echo(f'a new secret is in {plan.etc / SECRET_FILE}: {option} = "{plan.etc / SECRET_FILE}"')
+        if any(change.secret for change in plan.changes):
+            click.echo(f'a secret for pbxbill is in {plan.secret_file}: {option} = "{plan.secret_file}"')
     for note in plan.notes if plan.changes else ():
         click.echo(note)
+    for warning in plan.warnings:
+        click.echo(f"WARNING: {warning}", err=True)
     if yes and plan.kept:
         sys.exit(1)
 

@@ -24,6 +24,8 @@ SECRET_FILE = "pbxbill.secret"  # noqa: S105  # a file's name
 PLACEHOLDER = "CHANGE-ME"
 MASK = "********"
 _SECRETS = re.compile(r'(name="password"\s+value="|^[-+ ]\s*secret\s*=>?\s*)[^"\n]*', re.MULTILINE)
+_GENERAL = re.compile(r"^\s*\[general\].*?(?=^\s*\[|\Z)", re.MULTILINE | re.DOTALL)
+_SETTING = re.compile(r"^[ \t]*(\w+)[ \t]*=>?[ \t]*([^;\n]*?)[ \t]*(?:;.*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,15 @@ class Change:
     after: str
     ours: bool
     """The whole file is ours; else only lines were added to the administrator's."""
+    secret: bool = False
+    """It holds nothing but a secret."""
 
     def diff(self) -> str:
         """The difference as `patch` takes it, passwords and secrets masked."""
         old = [] if self.before is None else self.before.splitlines()
         source = "/dev/null" if self.before is None else self.name
-        lines = difflib.unified_diff(old, self.after.splitlines(), source, self.name, lineterm="")
+        new = [MASK] if self.secret else self.after.splitlines()
+        lines = difflib.unified_diff(old, new, source, self.name, lineterm="")
         return _SECRETS.sub(rf"\1{MASK}", "\n".join(lines))
 
 
@@ -52,11 +57,19 @@ class Plan:
     etc: Path
     secret: str
     """What the switch will expect of pbxbill."""
+    secret_file: Path
+    """Where pbxbill would read it."""
+    secret_is_kept: bool
+    """pbxbill's configuration or that file says it already."""
     secret_is_new: bool
+    """Nobody knows it yet."""
     changes: list[Change] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     """Files that differ from ours and stay as they are."""
     notes: list[str] = field(default_factory=list)
+    """What is left to do after this installation."""
+    warnings: list[str] = field(default_factory=list)
+    """What is not as it should be, whether or not anything is installed."""
     _memory: dict[str, str] = field(default_factory=dict)
 
     def own(self, name: str, content: str, replace: frozenset[str]) -> None:
@@ -77,6 +90,17 @@ class Plan:
         if after != (before or ""):
             self.changes.append(Change(name, before, after, ours=False))
 
+    def keep_secret(self, holder: str, *, told: bool) -> None:
+        """Write the secret down for pbxbill; told: the holder, a file of the switch, has it from us."""
+        if self.secret_is_kept:
+            return
+        if self.secret_is_new and not told:
+            self.warnings.append(f"{holder} has a secret of yours: write it into {self.secret_file}")
+            return
+        inside = self.secret_file.is_relative_to(self.etc)
+        name = str(self.secret_file.relative_to(self.etc) if inside else self.secret_file)
+        self.changes.append(Change(name, None, f"{self.secret}\n", ours=False, secret=True))
+
     def write(self, stamp: str) -> list[Path]:
         """Write the changes, keep what was there before as NAME.pbxbill-STAMP; returns these copies."""
         copies = []
@@ -91,22 +115,30 @@ class Plan:
                 _replace(path, change.after)
                 if change.ours:
                     self._memory[change.name] = _hash(change.after)
-            if self.secret_is_new and any(self.secret in change.after for change in self.changes):
-                _replace(self.etc / SECRET_FILE, f"{self.secret}\n", mode=0o600)
             _replace(self.etc / MEMORY, json.dumps(self._memory, indent=1, sort_keys=True) + "\n")
         except OSError as error:
             raise ConfigurationError(f"{error.filename} cannot be written: {error.strerror}") from None
         return copies
 
 
-def start_plan(etc: Path, configured_secret: str) -> Plan:
-    """A plan without changes; its secret is the configured one, that of an earlier installation, or new."""
+def start_plan(etc: Path, configured_secret: str, missing_file: Path | None = None) -> Plan:
+    """A plan without changes; its secret is the configured one, that of an earlier installation, or new.
+
+    missing_file: what the configuration names as the file of the secret, where there is none yet.
+    """
     if not etc.is_dir():
         raise InputRefused(f"{etc} is no folder; name the switch's configuration folder by --etc")
+    etc = etc.resolve()
     memory = _read(etc / MEMORY)
     earlier = (_read(etc / SECRET_FILE) or "").strip()
-    secret = configured_secret or earlier or secrets.token_urlsafe(24)
-    plan = Plan(etc, secret, secret_is_new=not (configured_secret or earlier))
+    known = configured_secret or earlier
+    plan = Plan(
+        etc,
+        known or secrets.token_urlsafe(24),
+        missing_file or etc / SECRET_FILE,
+        secret_is_kept=missing_file is None and bool(known),
+        secret_is_new=not known,
+    )
     if memory is not None:
         try:
             plan._memory = dict(json.loads(memory))
@@ -115,6 +147,11 @@ def start_plan(etc: Path, configured_secret: str) -> Plan:
                 f"{etc / MEMORY} is broken; remove it: our files then count as yours"
             ) from None
     return plan
+
+
+def missing_file(path: Path | None) -> Path | None:
+    """A file that the configuration names and nobody made yet."""
+    return path.absolute() if path is not None and _read(path) is None else None
 
 
 def shipped_files(folder: str) -> Path:
@@ -151,20 +188,59 @@ def plan_asterisk(plan: Plan, user: str, replace: frozenset[str]) -> None:
         lambda text: with_settings(text, {"enable": "yes", "unanswered": "yes", "endbeforehexten": "yes"}),
     )
 
-    def manager(text: str) -> str:
-        text = with_settings(text, {"enabled": "yes"})
-        text = with_include(text, "manager_pbxbill.conf")
-        if re.search(rf"^\s*\[{re.escape(user)}\]", text, re.MULTILINE):
-            return text
-        # A semicolon would begin a comment.
-        return _appended(text, MANAGER_USER.format(user=user, secret=plan.secret.replace(";", r"\;")))
-
-    plan.edit("manager.conf", manager)
+    _plan_manager(plan, user, general_settings((shipped / "manager_pbxbill.conf").read_text())["channelvars"])
     plan.notes += [
         "then: asterisk -rx 'core reload'",
         "call Gosub(pbxbill,outbound,1(${EXTEN})) before Dial; extensions_pbxbill.conf begins with examples",
         "give each endpoint an accountcode (pjsip_pbxbill.conf.sample)",
     ]
+
+
+def _plan_manager(plan: Plan, user: str, channel_variables: str) -> None:
+    name = "manager.conf"
+    before = _read(plan.etc / name) or ""
+    general = general_settings(before)
+    wanted = {"enabled": "yes"}
+    address = general.get("bindaddr", "")
+    if not address:
+        # Without an address Asterisk listens on all of them.
+        wanted["bindaddr"] = "127.0.0.1"
+        if general.get("enabled", "no").lower() in {"yes", "true", "on", "1"}:
+            plan.notes.append(f"{name}: the manager interface is no longer open to other machines")
+    elif not address.startswith(("127.", "::1", "[::1]", "localhost")):
+        plan.warnings.append(
+            f"{name}: bindaddr = {address} opens the manager interface to other machines; "
+            "unless they need it, write bindaddr = 127.0.0.1"
+        )
+    # A semicolon would begin a comment.
+    section = MANAGER_USER.format(user=user, secret=plan.secret.replace(";", r"\;"))
+    is_there = re.search(rf"^\s*\[{re.escape(user)}\]", before, re.MULTILINE) is not None
+
+    def change(text: str) -> str:
+        text = with_include(with_settings(text, wanted), "manager_pbxbill.conf")
+        text = with_channel_variables(text, channel_variables)
+        return text if is_there else _appended(text, section)
+
+    plan.edit(name, change)
+    plan.keep_secret(f"[{user}] of {name}", told=not is_there)
+
+
+def with_channel_variables(text: str, ours: str) -> str:
+    """A manager.conf whose own channelvars, if any, hold ours too: to Asterisk the last line counts."""
+    present = general_settings(text).get("channelvars", "")
+    if not present:
+        return text
+    names = [name.strip() for name in f"{present},{ours}".split(",")]
+    wanted = ",".join(dict.fromkeys(names))
+    below = text[text.rindex("manager_pbxbill.conf") :]
+    if general_settings(below).get("channelvars", "") == wanted:
+        return text
+    return _appended(text, f"[general](+)\nchannelvars = {wanted} ; pbxbill\n")
+
+
+def general_settings(text: str) -> dict[str, str]:
+    """What the [general] sections of a file say; the last line counts, as it does for Asterisk."""
+    return dict(_SETTING.findall("\n".join(_GENERAL.findall(text))))
 
 
 def with_include(text: str, name: str) -> str:
@@ -176,17 +252,11 @@ def with_include(text: str, name: str) -> str:
 
 def with_settings(text: str, wanted: dict[str, str]) -> str:
     """A configuration file whose [general] says what is wanted; only what is missing or other is added."""
-    section = re.search(r"^\s*\[general\].*?(?=^\s*\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    present = (
-        dict(re.findall(r"^\s*(\w+)\s*=>?\s*([^;\n]*?)\s*(?:;.*)?$", section[0], re.MULTILINE))
-        if section
-        else {}
-    )
-    added = dict(re.findall(r"^(\w+) = (.*) ; pbxbill$", text, re.MULTILINE))
-    missing = {k: v for k, v in wanted.items() if {**present, **added}.get(k, "").lower() != v}
+    present = general_settings(text)
+    missing = {key: value for key, value in wanted.items() if present.get(key, "").lower() != value}
     if not missing:
         return text
-    head = "[general](+)" if section else "[general]"
+    head = "[general](+)" if _GENERAL.search(text) else "[general]"
     lines = "".join(f"{key} = {value} ; pbxbill\n" for key, value in missing.items())
     return _appended(text, f"{head}\n{lines}")
 
@@ -226,8 +296,9 @@ def plan_freeswitch(plan: Plan, places: Mapping[str, str], replace: frozenset[st
         plan.edit(MODULES_FILE, with_modules)
     else:
         plan.notes.append(f"load {' and '.join(MODULES)}: there is no {MODULES_FILE} to add them to")
-    if EVENT_SOCKET in plan.kept:
+    if EVENT_SOCKET in plan.kept and plan.secret_is_kept:
         plan.notes.append(f"{EVENT_SOCKET} stays yours: put its password into pbxbill's configuration")
+    plan.keep_secret(EVENT_SOCKET, told=EVENT_SOCKET not in plan.kept)
     plan.notes.append("then: fs_cli -x reloadxml (and restart FreeSWITCH if modules were added)")
 
 
@@ -258,7 +329,7 @@ def _hash(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _replace(path: Path, content: str, mode: int | None = None) -> None:
+def _replace(path: Path, content: str) -> None:
     # In one step, with the rights the file had: a switch that reloads meanwhile reads the old or the new one.
     temporary = path.with_name(f".{path.name}.pbxbill")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -269,8 +340,8 @@ def _replace(path: Path, content: str, mode: int | None = None) -> None:
         os.chmod(temporary, status.st_mode & 0o7777)
         _chown(temporary, status)
     else:
-        # As the folder's owner, so that the switch may read it.
-        os.chmod(temporary, 0o640 if mode is None else mode)
+        # As the folder's owner and group, so that the switch, and who is in its group, may read it.
+        os.chmod(temporary, 0o640)
         _chown(temporary, path.parent.stat())
     os.replace(temporary, path)
 
