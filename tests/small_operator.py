@@ -114,7 +114,7 @@ class SmallOperator:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.catalogue = SmallCatalogue()
-        self.state = ChargingState(self.catalogue)
+        self.state = ChargingState(self.catalogue, steered={"s1"})
         self._ids = count(2)
         self._serial = count(1)
 

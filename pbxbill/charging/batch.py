@@ -28,6 +28,7 @@ from pbxbill.charging.events import (
     Void,
 )
 from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
+from pbxbill.clock import SECOND_US
 from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import OPEN_STATES, STATES, Reservation, ReservationLevel
 from pbxbill.store import models
@@ -60,6 +61,9 @@ SEEN_SESSIONS = (
     "UNION SELECT session_id, account_id FROM cdrs WHERE session_id {any_text}) s "
     "LEFT JOIN accounts a ON a.id = s.account_id"
 )
+LEASES = "SELECT switch, renewed_us FROM daemon_leases"
+STEERED_US = 6 * SECOND_US
+"""A daemon that has not renewed its lease for two of its periods may be gone."""
 NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
 RESERVATION_COLUMNS = Reservation._fields[:-1]
 """A row holds a tuple's fields in their order; the last of these are rows of the levels' own."""
@@ -129,7 +133,9 @@ def _concerned(commands: Sequence[Command]) -> _Concerned:
     return found
 
 
-def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue) -> ChargingState:
+def load(
+    driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue, now_us: int
+) -> ChargingState:
     """Everything the commands may read or change, with the wallets concerned locked."""
     state = ChargingState(catalogue)
     concerned = _concerned(commands)
@@ -146,8 +152,12 @@ def load(driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue
     shortening = sorted(concerned.shortening)
     if shortening:
         sessions.update(row[0] for row in driver.select(HELD_SESSIONS, shortening))
+        leases = driver.select(LEASES)
+        state.steered = {switch for switch, renewed_us in leases if now_us - renewed_us < STEERED_US}
     session_ids = sorted(sessions)
     _load_wallets(driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, shortening), state)
+    if any(x is not None and catalogue.current_tariff(x) is None for x in _tariff_ids(state)):
+        catalogue.refresh(driver, now_us)  # an account was given a tariff that is a moment old
     if session_ids:
         _load_sessions(driver, session_ids, state)
         catalogue.ensure(driver, _rate_ids(state))
@@ -232,6 +242,12 @@ def read_reservations(driver: Driver, session_ids: Sequence[str]) -> list[Reserv
 def _reservation(row: Row, levels: tuple[ReservationLevel, ...]) -> Reservation:
     state, final = STATES[row[9]], bool(row[14])
     return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels))
+
+
+def _tariff_ids(state: ChargingState) -> Iterable[int | None]:
+    for account in state.accounts.values():
+        yield account.tariff_id
+        yield account.inbound_tariff_id
 
 
 def _rate_ids(state: ChargingState) -> Iterable[int]:

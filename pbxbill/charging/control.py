@@ -82,6 +82,9 @@ SHORTEST_WARNING_US = 5 * SECOND_US
 RETRY_US = 1 * SECOND_US
 """How soon a command that the engine could not answer is sent again."""
 
+SHORTEST_PATIENCE_US = SECOND_US // 5
+LONGEST_PATIENCE_US = 5 * SECOND_US
+
 CUT_CHECK_US = 1 * SECOND_US
 """How long a hang-up may take before it is repeated; doubles with each attempt."""
 
@@ -124,6 +127,10 @@ class LiveCall:
     def elapsed_us(self, now_us: int) -> int:
         """Call time since the answer; 0 before it."""
         return max(0, now_us - self._answer_at_us) if self.answered_us is not None else 0
+
+    def extend_timeout_us(self, now_us: int) -> int:
+        """How long to wait for an answer to an Extend: what follows a failure must precede the deadline."""
+        return min(max(self.remaining_us(now_us) // 2, SHORTEST_PATIENCE_US), LONGEST_PATIENCE_US)
 
     def remaining_us(self, now_us: int) -> int:
         """Call time until the deadline that the switch holds."""

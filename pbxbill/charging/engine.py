@@ -224,7 +224,7 @@ class ChargingEngine:
         # Money may move in books that were opened a moment ago.
         self._refresh(driver, at_once=not _MONEY_BY_HAND.isdisjoint(map(type, commands)))
         driver.begin()
-        state = load(driver, commands, self._catalogue)
+        state = load(driver, commands, self._catalogue, self._clock.now_us())
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
         write(driver, state, self._clock.now_us())
         driver.commit()

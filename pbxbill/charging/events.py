@@ -183,6 +183,8 @@ class SettleOffline:
     hangup_cause: int
     paid_leg: str = ""
     evidence: Evidence = Evidence.CDR_LOG
+    unasked: bool = False
+    """The dialplan let it pass by itself: never believed of an account whose failure policy is closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ def _free(wallet: Wallet, leaving: int, at_us: int, state: ChargingState) -> _Fr
     for reservation in state.held(wallet.id) if needed > 0 else ():
         if freed >= needed:
             break
+        if reservation.switch not in state.steered:
+            continue  # nobody is there to move its timer: what it holds may still be talked away
         shorter_us = _shortest(reservation, wallet.id, needed - freed, at_us, state)
         if shorter_us >= reservation.granted_us:
             continue

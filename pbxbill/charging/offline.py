@@ -31,6 +31,8 @@ from pbxbill.rating.tariff import Rate, Tariff
 from pbxbill.store.driver import Driver
 
 REFRESH_S = 10
+LONGEST_CALL_S = 1800
+"""So that one call does not take the whole allowance for as long as it might last."""
 
 _log = structlog.get_logger()
 
@@ -147,7 +149,7 @@ class OfflineDirectory:
         with self._lock:
             spent = self._spent.get(account.id, 0)
             left = max(0, account.offline_allowance - spent)
-            longest_us = affordable(rate, tariff, left, tariff.max_call_s)
+            longest_us = affordable(rate, tariff, left, min(tariff.max_call_s, LONGEST_CALL_S))
             self._spent[account.id] = spent + charge(rate, tariff, longest_us).total
         return longest_us
 

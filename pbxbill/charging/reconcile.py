@@ -16,10 +16,12 @@ from pbxbill.charging.batch import read_reservations
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Authorize,
+    Denied,
     Direction,
     Evidence,
     Expire,
     Granted,
+    Outcome,
     Settle,
     SettleOffline,
     Void,
@@ -38,6 +40,9 @@ RECORD_WAIT_S = 3
 
 TIMES_TOLERANCE_US = 100_000
 """Event and record may differ by this much (FreeSWITCH rounds to 20 ms) before it is reported."""
+
+FUTURE_TOLERANCE_US = 60 * SECOND_US
+"""How far the switch's clock may be ahead; a record that ended later than that is not believed."""
 
 LOOK_BACK_US = 600 * SECOND_US
 """Records this long before the last reconciliation are read again."""
@@ -97,6 +102,8 @@ class DifferenceKind(StrEnum):
     """Live on the switch, and no open reservation pays for it."""
     CHARGED_OFFLINE = "charged_offline"
     """Passed while nobody could authorize it; charged from the record."""
+    REFUSED_OFFLINE = "refused_offline"
+    """Said to have passed unasked, by an account whose failure policy lets nothing pass; not charged."""
     UNRECORDED = "unrecorded"
     """In the switch's log with an account, and unknown to the database; charged from the record."""
     TIMES_DIFFER = "times_differ"
@@ -145,26 +152,37 @@ class Reconciler:
         self._connect = connect
         self._clock = clock
 
-    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
-        """Reconcile one switch. Take the snapshot `live` after the event subscription stands."""
+    def run(
+        self,
+        switch: str,
+        live: Sequence[LiveChannel],
+        read_records: ReadRecords,
+        last_seen_us: int | None = None,
+    ) -> Reconciliation:
+        """Reconcile one switch. Take the snapshot `live` after the event subscription stands.
+
+        last_seen_us: when the switch was last known to be up before now, by its own clock; a call of which
+        nothing else is left ended then at the latest. None: it has been up until now.
+        """
         at_us = self._clock.now_us()
+        last_seen_us = at_us if last_seen_us is None else last_seen_us
         driver = self._connect()
         try:
             session_ids = [row[0] for row in driver.select(OPEN_SESSIONS, [switch])]
             reservations = read_reservations(driver, session_ids)
             since_us = self._since(driver, switch, reservations, at_us)
-            records = _by_session(switch, read_records(since_us))
+            records = _by_session(switch, read_records(since_us), at_us)
             up = {channel.session_id: channel for channel in live}
             gone = [r for r in reservations if r.session_id not in up]
             if any(r.session_id not in records for r in gone):
                 threading.Event().wait(RECORD_WAIT_S)
-                records = _by_session(switch, read_records(since_us))
+                records = _by_session(switch, read_records(since_us), at_us)
             differences: list[Difference] = []
             rearm = [
                 self._take_up(r, up[r.session_id], differences) for r in reservations if r.session_id in up
             ]
             for reservation in gone:
-                self._close(reservation, records.get(reservation.session_id), at_us, differences)
+                self._close(reservation, records.get(reservation.session_id), last_seen_us, differences)
             known = {r.session_id for r in reservations}
             self._check_records(driver, switch, records, known, differences)
             differences += _unreserved(up, known, records)
@@ -192,7 +210,7 @@ class Reconciler:
 
     def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
         """Charge calls that passed while nobody could authorize them; a repeated record changes nothing."""
-        chosen = _by_session(switch, (record for record in records if record.offline))
+        chosen = _by_session(switch, (x for x in records if x.offline), self._clock.now_us())
         if not chosen:
             return
         differences: list[Difference] = []
@@ -240,14 +258,15 @@ class Reconciler:
         self,
         reservation: Reservation,
         record: SwitchRecord | None,
-        at_us: int,
+        last_seen_us: int,
         differences: list[Difference],
     ) -> None:
         session_id = reservation.session_id
         if record is None:
-            if at_us - reservation.requested_us < SETUP_GRACE_US:
+            now_us = self._clock.now_us()
+            if now_us - reservation.requested_us < SETUP_GRACE_US:
                 return  # in set-up: its own events will tell
-            self._engine.execute(Expire(session_id, at_us, last_seen_us=at_us), COMMAND_TIMEOUT_MS)
+            self._engine.execute(Expire(session_id, now_us, last_seen_us), COMMAND_TIMEOUT_MS)
             detail = "not on the switch and not in its log"
             differences.append(Difference(session_id, DifferenceKind.NO_EVIDENCE, detail))
             return
@@ -279,14 +298,16 @@ class Reconciler:
             if session_id in closed:
                 differences += _times(session_id, record, closed[session_id])
             elif record.answered_us is not None:
-                self._charge_unreserved(switch, session_id, record, record.answered_us)
+                outcome = self._charge_unreserved(switch, session_id, record, record.answered_us)
                 kind = DifferenceKind.CHARGED_OFFLINE if record.offline else DifferenceKind.UNRECORDED
+                if isinstance(outcome, Denied):
+                    kind = DifferenceKind.REFUSED_OFFLINE
                 detail = f"account code {record.account_code!r}, dialled {record.dialled!r}"
                 differences.append(Difference(session_id, kind, detail))
 
     def _charge_unreserved(
         self, switch: str, session_id: str, record: SwitchRecord, answered_us: int
-    ) -> None:
+    ) -> Outcome:
         inbound = record.direction is Direction.INBOUND
         request = Authorize(
             session_id=session_id,
@@ -299,8 +320,15 @@ class Reconciler:
             account_code=record.account_code,
             did=record.dialled if inbound else "",
         )
-        command = SettleOffline(request, answered_us, record.ended_us, record.hangup_cause, record.paid_leg)
-        self._engine.execute(command, COMMAND_TIMEOUT_MS)
+        command = SettleOffline(
+            request,
+            answered_us,
+            record.ended_us,
+            record.hangup_cause,
+            record.paid_leg,
+            unasked=record.offline,
+        )
+        return self._engine.execute(command, COMMAND_TIMEOUT_MS)
 
     def _keep(self, driver: Driver, switch: str, at_us: int, found: Reconciliation) -> None:
         driver.begin()
@@ -320,7 +348,7 @@ class Reconciler:
         driver.commit()
 
 
-def _by_session(switch: str, records: Iterable[SwitchRecord]) -> dict[str, SwitchRecord]:
+def _by_session(switch: str, records: Iterable[SwitchRecord], now_us: int) -> dict[str, SwitchRecord]:
     """One record per session: the answered one where a call has several legs."""
     chosen: dict[str, SwitchRecord] = {}
     for record in records:
@@ -332,6 +360,10 @@ def _by_session(switch: str, records: Iterable[SwitchRecord]) -> dict[str, Switc
             session_id = hashlib.blake2b(name, digest_size=16).hexdigest()
         if not is_id(session_id):
             _log.warning("record_with_foreign_session", switch=switch, session_id=session_id[:64])
+            continue
+        answered_us = record.started_us if record.answered_us is None else record.answered_us
+        if not record.started_us <= answered_us <= record.ended_us <= now_us + FUTURE_TOLERANCE_US:
+            _log.error("record_with_impossible_times", switch=switch, record=repr(record)[:500])
             continue
         present = chosen.get(session_id)
         if present is None or (present.answered_us is None and record.answered_us is not None):

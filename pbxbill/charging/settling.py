@@ -10,6 +10,7 @@ from pbxbill.charging.authorizing import deny
 from pbxbill.charging.cdr import CallCharge, RatedCdr
 from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
+    DenialReason,
     Evidence,
     Expire,
     FailurePolicy,
@@ -262,6 +263,10 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
     if isinstance(chain, Refusal):
         return deny(request, chain._replace(detail=f"passed unauthorized: {chain.detail}"), state)
     account, called, levels = chain
+    if command.unasked and account.failure_policy is FailurePolicy.CLOSED:
+        detail = "said to have passed unasked, which its failure policy does not allow"
+        refusal = Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail)
+        return deny(request, refusal, state)
     max_call_us = min((level.tariff.max_call_s for level in levels), default=FREE.max_call_s) * SECOND_US
     billed_us = max(0, min(command.ended_us - command.answered_us, max_call_us))
     owing = [(level, 0) for level in levels]

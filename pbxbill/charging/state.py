@@ -143,6 +143,8 @@ class ChargingState:
 
     catalogue: Catalogue
     accounts: dict[int, ChargedAccount] = field(default_factory=dict)
+    steered: set[str] = field(default_factory=set)
+    """Switches whose daemon is alive, so that it can move their timers."""
     endpoints: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
     """(kind, value) -> [(technical prefix, account id)], longest prefix first."""
     wallets: dict[int, Wallet] = field(default_factory=dict)

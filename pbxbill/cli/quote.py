@@ -49,10 +49,11 @@ def quote(application: Application, account_code: str, number: str, duration_us:
     driver = application.connect()
     try:
         catalogue = LoadedCatalogue(application.connect, serving=False)
-        catalogue.refresh(driver, application.clock.now_us())
+        catalogue.refresh(driver, now_us)
         driver.begin()
         # Money commands that are never executed: they name the accounts whose wallets are to be read.
-        state = load(driver, [TopUp(new_id(), member, "", 0, now_us) for member in chain_ids], catalogue)
+        readers = [TopUp(new_id(), member, "", 0, now_us) for member in chain_ids]
+        state = load(driver, readers, catalogue, now_us)
         driver.rollback()
     finally:
         driver.close()

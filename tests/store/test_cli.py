@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from lab.process import wait_until
 from pbxbill.app import Charging, open_application, open_charging
 from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Granted, Outcome, Settle, Settled
 from pbxbill.cli import cli
@@ -239,16 +240,16 @@ def test_denials_are_silent_for_a_tariff_or_one_of_its_accounts(ok: Run, chargin
         assert isinstance(denied, Denied)
         return tariff, account, denied.announcement.denial
 
-    assert spoken() == (False, None, True)
+    wait_until(lambda: spoken() == (False, None, True), 30, "what the caller gets")
     ok("accounts", "set", "alice", "--tariff", "quiet")
-    assert spoken() == (False, None, False)
+    wait_until(lambda: spoken() == (False, None, False), 30, "what the caller gets")
     ok("accounts", "set", "alice", "--announce-denial", "yes")
-    assert spoken() == (False, True, True)
+    wait_until(lambda: spoken() == (False, True, True), 30, "what the caller gets")
     ok("tariffs", "add", "quiet", "--deck", "retail")
     ok("accounts", "set", "alice", "--announce-denial", "no")
-    assert spoken() == (True, False, False)
+    wait_until(lambda: spoken() == (True, False, False), 30, "what the caller gets")
     ok("accounts", "set", "alice", "--announce-denial", "tariff")
-    assert spoken() == (True, None, True)
+    wait_until(lambda: spoken() == (True, None, True), 30, "what the caller gets")
 
 
 @pytest.mark.usefixtures("operator")

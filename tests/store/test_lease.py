@@ -7,15 +7,22 @@ import threading
 
 import pytest
 
-from pbxbill.clock import SECOND_US, ManualClock
+from pbxbill.charging.engine import ChargingEngine
+from pbxbill.charging.events import Adjust, Authorize, Direction, Granted, Moved, Refused, TopUp
+from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.errors import AlreadyRunning
+from pbxbill.ids import new_id
+from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.lease import STALE_US, SwitchLease
 from pbxbill.store.models import DaemonLeaseRow
+from tests.database_operator import open_database_operator
 
 HOLDER = """
 import sys, time
 from pbxbill.clock import SystemClock
+from pbxbill.ids import new_id
+from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine
 from pbxbill.store.lease import SwitchLease
 SwitchLease(open_engine(sys.argv[1]), "pbx1", SystemClock()).acquire()
@@ -85,3 +92,28 @@ def _renewed_us(url: str) -> int:
         renewed_us = row.renewed_us
     engine.dispose()
     return renewed_us
+
+
+def test_live_calls_are_shortened_only_while_a_daemon_steers_their_switch(database_url: str) -> None:
+    operator = open_database_operator(database_url)
+    clock = SystemClock()
+    charging = ChargingEngine(lambda: connect(database_url), clock)
+    charging.start()
+    charging.execute(TopUp("funds", operator.customer_id, "EUR", 720_000, clock.now_us()))  # one minute
+    request = Authorize(
+        new_id(), "pbx1", "call", Direction.OUTBOUND, "4930123456", "", clock.now_us(), "alice"
+    )
+    granted = charging.execute(request)
+    assert isinstance(granted, Granted)
+    assert granted.granted_us == 60 * SECOND_US
+    back = Adjust("back", operator.customer_id, "EUR", -360_000, clock.now_us())
+    assert isinstance(charging.execute(back), Refused)
+    engine = open_engine(database_url)
+    lease = SwitchLease(engine, "pbx1", clock)
+    lease.acquire()
+    moved = charging.execute(back)
+    assert isinstance(moved, Moved)
+    assert moved.shortened == (request.session_id,)
+    lease.release()
+    engine.dispose()
+    charging.stop()

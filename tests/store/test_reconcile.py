@@ -12,7 +12,9 @@ from pbxbill.charging.reconcile import Difference, DifferenceKind, LiveChannel, 
 from pbxbill.charging.verify import verify
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.ids import new_id
+from pbxbill.store.accounts import account_by_code
 from pbxbill.store.driver import Row, connect
+from pbxbill.store.engine import open_engine, transaction
 from tests.database_operator import DatabaseOperator, open_database_operator
 
 SWITCH = "pbx1"
@@ -59,6 +61,13 @@ class Site:
                 offline=offline,
             )
         )
+
+    def open_failure_policy(self) -> None:
+        """Alice's calls may pass while nobody can be asked."""
+        database = open_engine(self.url)
+        with transaction(database) as session:
+            account_by_code(session, "alice").failure_policy = "open"
+        database.dispose()
 
     def run(self, *live: LiveChannel) -> reconcile.Reconciliation:
         reconciler = Reconciler(self.engine, lambda: connect(self.url), self.clock)
@@ -154,12 +163,39 @@ def test_a_call_in_set_up_is_left_alone(site: Site) -> None:
 
 
 def test_calls_that_passed_offline_are_charged_once(site: Site) -> None:
-    answered_us = site.clock.now_us()
+    site.open_failure_policy()
+    answered_us = site.clock.now_us() - 10 * SECOND_US
     site.record("", answered_us, answered_us + 10 * SECOND_US, offline=True)
     site.record("", None, answered_us)  # no call of ours
     assert [d.kind for d in site.run().differences] == [DifferenceKind.CHARGED_OFFLINE]
     assert site.run().differences == ()
     assert site.select("SELECT posted FROM wallets ORDER BY posted DESC")[0] == (10_000_000 - 120_000,)
+
+
+def test_nothing_passed_unasked_where_the_failure_policy_is_closed(site: Site) -> None:
+    answered_us = site.clock.now_us() - 10 * SECOND_US
+    site.record("", answered_us, answered_us + 10 * SECOND_US, offline=True)
+    assert [d.kind for d in site.run().differences] == [DifferenceKind.REFUSED_OFFLINE]
+    assert site.select("SELECT posted FROM wallets ORDER BY posted DESC")[0] == (10_000_000,)
+    assert site.select("SELECT COUNT(*) FROM call_charges") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "answered_s, ended_s", [(-10, 3600), (10, -10), (-3600, -3500)], ids=["future", "backwards", "early"]
+)
+def test_a_record_with_impossible_times_is_not_believed(site: Site, answered_s: int, ended_s: int) -> None:
+    site.open_failure_policy()
+    now_us = site.clock.now_us()
+    site.record("", now_us + answered_s * SECOND_US, now_us + ended_s * SECOND_US, offline=True)
+    assert site.run().differences == ()
+
+
+def test_a_call_is_charged_until_the_switch_was_last_seen(site: Site) -> None:
+    session_id = site.call(answered=True)
+    reconciler = Reconciler(site.engine, lambda: connect(site.url), site.clock)
+    killed_us = site.clock.now_us() - 20 * SECOND_US
+    reconciler.run(SWITCH, [], lambda since_us: [], last_seen_us=killed_us)
+    assert site.charged(session_id) == (108_000, "estimate")  # 9 of its 29 seconds
 
 
 def test_a_record_that_contradicts_the_charge_is_reported_once(site: Site) -> None:

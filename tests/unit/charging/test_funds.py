@@ -135,6 +135,16 @@ def test_money_moved_out_shortens_the_youngest_call_first(operator: SmallOperato
     assert moved.available == operator.wallet(bob).available == 0
 
 
+def test_a_call_whose_timer_nobody_can_move_keeps_its_funds(operator: SmallOperator, retail: int) -> None:
+    bob = operator.account("bob", tariff=retail, funds="0.72")
+    call = talking(operator, bob, GERMANY, 180)  # holds 0.36
+    operator.state.steered.clear()  # its daemon is gone; the switch will let it talk all it was granted
+    refused = adjust(operator, bob, "-0.50")
+    assert isinstance(refused, Refused)
+    assert refused.most == eur("0.36")
+    assert granted_s(operator, call) == 180
+
+
 def test_a_shortened_call_keeps_what_it_used_and_a_margin(operator: SmallOperator, retail: int) -> None:
     bob = operator.account("bob", tariff=retail, funds="0.72")
     older, younger = (talking(operator, bob, GERMANY, 180) for _ in range(2))
