@@ -1,6 +1,6 @@
 """authorize: may a call be bridged? It reserves the first slice at every level of the chain, or none."""
 
-from pbxbill.charging.cdr import RatedCdr
+from pbxbill.charging.cdr import record_of
 from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
     POLICIES,
@@ -9,7 +9,6 @@ from pbxbill.charging.events import (
     DenialReason,
     Denied,
     Direction,
-    Evidence,
     Granted,
     Outcome,
 )
@@ -177,24 +176,8 @@ def _denied(command: Authorize, refusal: Refusal, state: ChargingState) -> Denie
 
 
 def deny(command: Authorize, refusal: Refusal, state: ChargingState) -> Decision:
-    record = RatedCdr(
-        session_id=command.session_id,
-        switch=command.switch,
-        call_id=command.call_id,
-        direction=command.direction,
-        account_id=None if refusal.account is None else refusal.account.id,
-        caller=command.caller,
-        dialled=command.dialled,
-        called=refusal.called,
-        destination="",
-        started_us=command.at_us,
-        answered_us=None,
-        ended_us=command.at_us,
-        billed_us=0,
-        granted_us=0,
-        hangup_cause=CAUSE_OF_DENIAL[refusal.reason],
-        denial=refusal.reason,
-        detail=refusal.detail,
-        evidence=Evidence.EVENT,
+    account_id = None if refusal.account is None else refusal.account.id
+    record = record_of(command, account_id, refusal.called)._replace(
+        hangup_cause=CAUSE_OF_DENIAL[refusal.reason], denial=refusal.reason, detail=refusal.detail
     )
     return _denied(command, refusal, state), [CdrWritten(record)]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pbxbill.charging.events import DenialReason, Evidence
+from pbxbill.charging.events import Authorize, DenialReason, Evidence
 
 
 class CallCharge(NamedTuple):
@@ -42,3 +42,27 @@ class RatedCdr(NamedTuple):
     detail: str
     evidence: Evidence
     charges: tuple[CallCharge, ...] = ()
+
+
+def record_of(request: Authorize, account_id: int | None, called: str) -> RatedCdr:
+    """The record of a call of which nothing more is known than that it was asked for."""
+    return RatedCdr(
+        session_id=request.session_id,
+        switch=request.switch,
+        call_id=request.call_id,
+        direction=request.direction,
+        account_id=account_id,
+        caller=request.caller,
+        dialled=request.dialled,
+        called=called,
+        destination="",
+        started_us=request.at_us,
+        answered_us=None,
+        ended_us=request.at_us,
+        billed_us=0,
+        granted_us=0,
+        hangup_cause=0,
+        denial=None,
+        detail="",
+        evidence=Evidence.EVENT,
+    )

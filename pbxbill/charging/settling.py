@@ -7,7 +7,7 @@ by what it had reserved and what is free; the rest is recorded as uncollected, n
 from collections.abc import Iterable
 
 from pbxbill.charging.authorizing import deny
-from pbxbill.charging.cdr import CallCharge, RatedCdr
+from pbxbill.charging.cdr import CallCharge, RatedCdr, record_of
 from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
     DenialReason,
@@ -273,23 +273,12 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
     charges, effects = _collect(
         request.session_id, owing, billed_us, command.ended_us, FailurePolicy.OPEN, state
     )
-    record = RatedCdr(
-        session_id=request.session_id,
-        switch=request.switch,
-        call_id=request.call_id,
-        direction=request.direction,
-        account_id=account.id,
-        caller=request.caller,
-        dialled=request.dialled,
-        called=called,
+    record = record_of(request, account.id, called)._replace(
         destination=levels[0].rate.destination if levels else "DID",
-        started_us=request.at_us,
         answered_us=command.answered_us,
         ended_us=command.ended_us,
         billed_us=billed_us,
-        granted_us=0,
         hangup_cause=command.hangup_cause,
-        denial=None,
         detail="passed while nobody could authorize it",
         evidence=command.evidence,
         charges=charges,
