@@ -97,7 +97,9 @@ def _scaled(value: Decimal, scale: int) -> int:
 
 
 def parse_amount(text: str, unit: Unit) -> int:
-    """The amount that a person wrote, e.g. "12.50"; InputRefused if it has too many digits."""
+    """The amount that a person wrote, e.g. "12.50"; InputRefused if it has too many digits or an exponent."""
+    if "e" in text.lower():
+        raise InputRefused(f"{text[:40]!r} is no amount; write it in digits, like 12.50")
     return _scaled(parse_decimal(text), unit.scale)
 
 

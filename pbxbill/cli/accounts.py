@@ -19,6 +19,7 @@ from pbxbill.store.accounts import (
     NewAccount,
     account_by_code,
     add_endpoint,
+    default_failure_policy,
     open_account,
     open_wallet,
     tariff_by_name,
@@ -30,6 +31,8 @@ from pbxbill.store.models import AccountRow, EndpointRow, ReservationRow, Tariff
 LANGUAGES = ("en", "fr", "es")
 YES_NO_TARIFF = ("yes", "no", "tariff")
 _CHOSEN = {"yes": True, "no": False, "tariff": None}
+OFFLINE_ALLOWANCE = 10
+"""Of the wallet's unit, where the failure policy is open."""
 
 
 @click.group()
@@ -98,7 +101,10 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
 @click.option("--inbound-tariff", help="What calls to its DIDs are charged by; default: they are free.")
 @click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True)
 @click.option("--failure-policy", type=click.Choice(("closed", "open")), help="Default: open unless prepaid.")
-@click.option("--offline-allowance", default="0", help="Most that unauthorized calls may cost (policy open).")
+@click.option(
+    "--offline-allowance",
+    help=f"Most that unauthorized calls may cost; default: {OFFLINE_ALLOWANCE} with failure policy open.",
+)
 @click.option("--unit", "unit_code", help="The wallet's unit; default: the only one there is.")
 @click.option("--limit", default="0", help="Credit limit: how far below zero the wallet may go.")
 @click.option("--sip", multiple=True, help="SIP account code that identifies it; may be repeated.")
@@ -107,7 +113,8 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
 def add(context: Context, /, code: str, unit_code: str | None, limit: str, **options: Any) -> None:
     """Open an account with a wallet."""
     sip, did = options.pop("sip"), options.pop("did")
-    allowance = options.pop("offline_allowance")
+    policy = options["failure_policy"] or default_failure_policy(options["mode"])
+    allowance = options.pop("offline_allowance") or str(OFFLINE_ALLOWANCE if policy == "open" else 0)
     name = options.pop("name") or code
     if not (code.isprintable() and 0 < len(code) <= 64 and " " not in code):
         raise InputRefused("an account code has 1 to 64 printable characters and no space")
@@ -120,7 +127,10 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
             add_endpoint(session, account, "sip", value)
         for value in did:
             add_endpoint(session, account, "did", value)
+        _say_if_nobody_passes(account)
     click.echo(f"opened {new.mode} account {code} with a {unit.code} wallet")
+    if new.tariff is None:
+        click.echo(f"it cannot call yet: `pbxbill accounts set {code} --tariff NAME`", err=True)
 
 
 @accounts.command()
@@ -144,7 +154,8 @@ def show(context: Context, code: str, as_json: bool) -> None:
                 ReservationRow.account_id == account.id, ReservationRow.state.in_(("reserved", "answered"))
             )
         )
-        unit = _wanted_unit(session, None) if session.scalar(select(func.count(UnitRow.code))) == 1 else None
+        wallets = _wallets(session, account.id).get(account.id, [])
+        unit = unit_of(session, wallets[0]["unit"]) if len(wallets) == 1 else None
         shown = {
             "code": account.code,
             "name": account.name,
@@ -165,7 +176,7 @@ def show(context: Context, code: str, as_json: bool) -> None:
             "announce_denial": account.announce_denial,
             "opened": moment(account.created_us),
             "open_calls": live,
-            "wallets": _wallets(session, account.id).get(account.id, []),
+            "wallets": wallets,
             "endpoints": [
                 {"kind": x.kind, "value": x.value, "tech_prefix": x.tech_prefix} for x in endpoints
             ],
@@ -229,7 +240,7 @@ def activate(context: Context, code: str) -> None:
     click.echo(f"account {code} is active")
 
 
-@accounts.command()
+@accounts.command(context_settings={"ignore_unknown_options": True})  # -5 is an amount, to be refused as one
 @click.argument("code")
 @click.argument("amount")
 @click.option("--unit", "unit_code", help="Which wallet, if the account has several.")
@@ -259,13 +270,14 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
 @click.option("--inbound-tariff", help='"none": calls to its DIDs are free.')
 @click.option("--language", type=click.Choice(LANGUAGES))
 @click.option("--failure-policy", type=click.Choice(("closed", "open")))
-@click.option("--offline-allowance")
+@click.option("--offline-allowance", help="Most that unauthorized calls may cost (failure policy open).")
+@click.option("--unit", "unit_code", help="What the allowance is in, if the account has several wallets.")
 @click.option("--announce-balance", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-warning", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-denial", type=click.Choice(YES_NO_TARIFF))
 @pass_context
-def set_options(context: Context, /, code: str, **options: str | None) -> None:
+def set_options(context: Context, /, code: str, unit_code: str | None, **options: str | None) -> None:
     """Change an account; calls that are up keep the terms they began with."""
     changes: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if not changes:
@@ -273,25 +285,37 @@ def set_options(context: Context, /, code: str, **options: str | None) -> None:
     for name in ("announce_balance", "announce_minutes", "announce_warning", "announce_denial"):
         if name in changes:
             changes[name] = _CHOSEN[changes[name]]
-    _set(context, code, changes)
+    _set(context, code, changes, unit_code)
     click.echo(f"changed {', '.join(name.replace('_', ' ') for name in changes)} of account {code}")
 
 
-def _set(context: Context, code: str, changes: dict[str, Any]) -> None:
+def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | None = None) -> None:
+    changes = dict(wanted)
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
         if account.kind == "operator":
             raise InputRefused("the operator is not an account that calls are charged to")
         for name in ("tariff", "inbound_tariff"):
             if name in changes:
-                wanted = changes.pop(name)
-                none = wanted == "none" and name == "inbound_tariff"
-                changes[f"{name}_id"] = None if none else tariff_by_name(session, wanted).id
+                tariff = changes.pop(name)
+                none = tariff == "none" and name == "inbound_tariff"
+                changes[f"{name}_id"] = None if none else tariff_by_name(session, tariff).id
         if "offline_allowance" in changes:
-            unit = _wanted_unit(session, None)
+            unit = unit_of_account(session, account, unit_code)
             changes["offline_allowance"] = _positive(changes["offline_allowance"], unit)
         for name, value in changes.items():
             setattr(account, name, value)
+        if changes.keys() & {"failure_policy", "offline_allowance"}:
+            _say_if_nobody_passes(account)
+
+
+def _say_if_nobody_passes(account: AccountRow) -> None:
+    if account.failure_policy == "open" and account.offline_allowance == 0:
+        click.echo(
+            "the failure policy is open, but with an offline allowance of 0 no new call passes unauthorized: "
+            f"`pbxbill accounts set {account.code} --offline-allowance AMOUNT`",
+            err=True,
+        )
 
 
 def _tariff_name(session: Session, tariff_id: int | None) -> str | None:

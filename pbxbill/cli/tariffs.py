@@ -1,6 +1,7 @@
 """tariffs, rates and rate: price lists in, price lists out, and what a call would cost."""
 
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
 
 REFUSED_SHOWN = 10
+EXIT_ROWS_REFUSED = 3
 RATES_SHOWN = 1000
 
 
@@ -144,7 +146,10 @@ def rates() -> None:
 def import_rates(
     context: Context, file: Path, deck: str, unit_code: str, effective_from: str | None, as_json: bool
 ) -> None:
-    """Import a rate sheet (CSV) as the next version of a deck; unusable rows are kept aside.
+    """Import a rate sheet (CSV) as the next version of a deck, which replaces the one before.
+
+    Unusable rows are left out, listed and kept aside in FILE.refused.csv; the exit code is then 3.
+    2: nothing was imported.
 
     Columns: prefix, destination, price_per_min, and if wanted connection_fee, initial_increment,
     following_increment, minimum_charge, free_seconds, effective_from, effective_to.
@@ -175,14 +180,20 @@ def import_rates(
                 "refused_file": str(aside) if aside else None,
             }
         )
-        return
-    click.echo(f"deck {deck} has version {version.number}: {version.rate_count} rates from {moment(from_us)}")
-    if aside is not None:
-        for row in refused[:REFUSED_SHOWN]:
-            click.echo(f"  line {row.line}: {row.reason}", err=True)
+    else:
         click.echo(
-            f"{len(refused)} rows were refused; correct them in {aside} and import that file too", err=True
+            f"deck {deck} has version {version.number}: {version.rate_count} rates from {moment(from_us)}"
         )
+    if not refused:
+        return
+    for row in refused[:REFUSED_SHOWN]:
+        click.echo(f"  line {row.line}: {row.reason}", err=True)
+    click.echo(
+        f"rows refused, not in the deck: {len(refused)}; correct them in {file} and import it again"
+        + (f" ({aside} lists them)" if aside else ""),
+        err=True,
+    )
+    sys.exit(EXIT_ROWS_REFUSED)
 
 
 def _accepted(sheet: RateSheet, refused: list[RefusedRow]) -> Iterator[NewRate]:
@@ -238,10 +249,8 @@ def _keep_aside(file: Path, sheet: RateSheet, refused: list[RefusedRow]) -> Path
         with aside.open("w", encoding="utf-8", newline="") as stream:
             write_refused(stream, sheet, refused)
     except OSError as error:
-        raise InputRefused(
-            f"the deck is imported, but {len(refused)} refused rows cannot be kept in {aside}: "
-            f"{error.strerror}"
-        ) from None
+        click.echo(f"{aside} cannot be written: {error.strerror}", err=True)
+        return None
     return aside
 
 

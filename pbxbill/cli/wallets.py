@@ -22,7 +22,7 @@ key_option = click.option(
 )
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # -5 is an amount, to be refused as one
 @click.argument("code")
 @click.argument("amount")
 @unit_option
@@ -45,7 +45,10 @@ def topup(  # noqa: PLR0913  # one parameter per option
     with context.application() as application:
         account, unit = _wallet(application, code, unit_code)
         now_us = context.clock.now_us()
-        command = TopUp(_key(key), account.id, unit.code, parse_amount(amount, unit), now_us, memo[:200])
+        added = parse_amount(amount, unit)
+        if added <= 0:
+            raise InputRefused("a top-up must be more than zero; `pbxbill adjust` takes money out")
+        command = TopUp(_key(key), account.id, unit.code, added, now_us, memo[:200])
         outcome = change_wallet(application, command)
     _tell(outcome, unit, code, as_json=as_json)
 

@@ -39,7 +39,7 @@ class NewAccount:
     inbound_tariff: str | None = None
     language: str = "en"
     failure_policy: str | None = None
-    """None: closed for prepaid accounts, open for the others."""
+    """None: default_failure_policy() of its mode."""
     offline_allowance: int = 0
     announce_balance: bool | None = None
     announce_minutes: bool | None = None
@@ -121,6 +121,11 @@ def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def default_failure_policy(mode: str) -> str:
+    """What happens to the calls of an account that nobody can authorize, unless it is said."""
+    return "closed" if mode == "prepaid" else "open"
+
+
 def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
     """Add an account below the operator or a reseller."""
     parent_query = select(AccountRow).where(AccountRow.kind == "operator")
@@ -134,7 +139,7 @@ def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
     if session.scalar(select(AccountRow.id).where(AccountRow.code == new.code)) is not None:
         raise InputRefused(f"account {new.code!r} exists already")
     mode = _one_of("mode", new.mode, ACCOUNT_MODES)
-    policy = new.failure_policy or ("closed" if mode == "prepaid" else "open")
+    policy = new.failure_policy or default_failure_policy(mode)
     account = AccountRow(
         parent_id=parent.id,
         path="",
@@ -224,7 +229,8 @@ def add_endpoint(
         )
     )
     if taken is not None:
-        raise InputRefused(f"{kind} {value!r} identifies another account already")
+        whose = f"account {account.code}" if taken.account_id == account.id else "another account"
+        raise InputRefused(f"{kind} {value!r} identifies {whose} already")
     endpoint = EndpointRow(kind=kind, value=value, tech_prefix=tech_prefix, account_id=account.id)
     session.add(endpoint)
     session.flush()

@@ -20,13 +20,18 @@ RATES = """\
 prefix,destination,price_per_min,initial_increment,following_increment
 49,Germany,0.12,60,60
 4930,"Germany, Berlin",0.06,1,1
-44,United Kingdom,free,1,1
 +33,France,0.10,30,6
 """
+BAD_ROW = "44,United Kingdom,free,1,1\n"
 
 BAD_INPUT = [
     ("topup nobody 5", "no account 'nobody'"),
     ("topup alice 0", "must be more than zero"),
+    ("topup alice -5", "must be more than zero; `pbxbill adjust` takes money out"),
+    ("topup alice 1e3", "write it in digits"),
+    ("accounts limit alice -5", "is negative"),
+    ("accounts endpoint alice sip 2001", "sip '2001' identifies account alice already"),
+    ("accounts set alice --offline-allowance 5 --unit USD", "these wallets: EUR"),
     ("topup alice 1,50", "write it like 12.50"),
     ("topup alice 5 --unit USD", "these wallets: EUR"),
     ("topup alice 0.0000001", "more than 6 digits"),
@@ -57,32 +62,6 @@ COMMANDS = (
 )
 
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command on a database of its own."""
-    monkeypatch.chdir(tmp_path)
-    config = tmp_path / "pbxbill.toml"
-    config.write_text(f'[database]\nurl = "{database_url}"\n[metrics]\nenabled = false\n')
-    runner = CliRunner()
-
-    def run(*words: object) -> Result:
-        return runner.invoke(cli, ["--config", str(config), *map(str, words)])
-
-    return run
-
-
-@pytest.fixture
-def ok(pbxbill: Callable[..., Result]) -> Run:
-    """Runs a command that must succeed; what it printed."""
-
-    def run(*words: object) -> str:
-        result = pbxbill(*words)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return run
 
 
 @pytest.fixture
@@ -186,10 +165,16 @@ def test_an_empty_database_says_so(empty_database_url: str, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_refused_row_is_kept_aside_and_the_rest_counts(ok: Run, tmp_path: Path) -> None:
-    told = json.loads(ok("rates", "import", "rates.csv", "--deck", "retail", "--json"))
+def test_a_refused_row_is_kept_aside_and_the_rest_counts(
+    ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "rates.csv").write_text(RATES + BAD_ROW)
+    result = pbxbill("rates", "import", "rates.csv", "--deck", "retail", "--json")
+    assert result.exit_code == 3
+    assert "rows refused, not in the deck: 1; correct them in rates.csv and import it again" in result.stderr
+    told = json.loads(result.stdout)
     assert (told["version"], told["rates"]) == (2, 3)
-    assert [row["line"] for row in told["refused"]] == [4]
+    assert [row["line"] for row in told["refused"]] == [5]
     aside = tmp_path / "rates.refused.csv"
     assert "United Kingdom" in aside.read_text()
     aside.write_text(aside.read_text().replace("free", "0.01"))
