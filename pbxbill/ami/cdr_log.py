@@ -158,6 +158,9 @@ class CdrLog:
                     records += self._parse(line)
         except FileNotFoundError:
             return []
+        except OSError as failure:
+            # It is read on from here the next time; until then calls are settled without it.
+            log.warning("cdr_log_unreadable", file=str(self._path), reason=str(failure))
         fresh = merge(records)
         for record in fresh:
             self._remember(record)
@@ -175,6 +178,8 @@ class CdrLog:
                         records += [r for r in self._parse(line, first=False) if r.ended_us >= since_us]
             except FileNotFoundError:
                 continue
+            except OSError as failure:
+                log.warning("cdr_log_unreadable", file=str(path), reason=str(failure))
         return merge(records)
 
     def of_session(self, session_id: str) -> SwitchRecord | None:

@@ -82,6 +82,7 @@ class AsteriskDaemon:
         self._steering.look_again = self._look_soon
         if self._cdr_log is not None:
             self._steering.record_of = self._cdr_log.of_session
+            self._steering.read_records = self._read_cdr_log
         self._authorizer = Authorizer(settings, engine, self._book, voice, clock, metrics)
         self._authorizer.switch_now_us = self._link.switch_now_us
         self._authorizer.on_granted = self._on_granted

@@ -5,7 +5,7 @@ slow database or a slow switch holds up only the call it concerns.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.ami.switch_link import SwitchLink
 from pbxbill.ami.timers import ArmTimer
 from pbxbill.ami.waiting import outcome_within
-from pbxbill.charging.control import Action, Alarm, HangUp, SetDeadline, Submit, Warn
+from pbxbill.charging.control import Action, Alarm, HangUp, Phase, SetDeadline, Submit, Warn
 from pbxbill.charging.events import (
     Answer,
     Answered,
@@ -72,7 +72,9 @@ class Steering:
         self.look_again: Callable[[], None] = lambda: None
         """Compare with the switch soon."""
         self.record_of: Callable[[str], SwitchRecord | None] = lambda _session_id: None
-        """What the CDR log says of a session."""
+        """What the CDR log says of a session, as far as it was read."""
+        self.read_records: Callable[[], Awaitable[object]] = _nothing_to_read
+        """Read on in the CDR log."""
 
     def take(self, steps: Iterable[Step]) -> None:
         """Carry out steps; afterwards each call's next moment is set."""
@@ -199,7 +201,9 @@ class Steering:
         replies = [await self._hang_up_leg(leg, HangupCause.NORMAL_CLEARING) for leg in legs]
         log.info("hang_up_sent", session=call.live.session_id, attempt=attempt, legs=legs)
         if attempt > 1 and paid_leg and replies and replies[0] is not None and not replies[0].success:
-            self.gone(call)
+            await self.read_records()  # what it says counts more than an estimate
+            if call.live.phase is not Phase.ENDED:
+                self.gone(call)
 
     async def _hang_up_leg(self, leg: str, cause: HangupCause) -> Reply | None:
         try:
@@ -288,6 +292,10 @@ class Steering:
         task: asyncio.Task[Any] = asyncio.create_task(_logged(work))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+
+async def _nothing_to_read() -> None:
+    """There is no CDR log."""
 
 
 async def _logged(work: Coroutine[Any, Any, object]) -> None:

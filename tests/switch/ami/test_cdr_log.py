@@ -166,6 +166,21 @@ def test_a_rotated_file_is_read_from_its_beginning(path: Path) -> None:
     assert {record.session_id for record in log.since(0)} == {S1, S2}
 
 
+def test_a_file_that_cannot_be_read_is_read_the_next_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(row() + "\n")
+    log = log_of(path)
+
+    def denied(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", denied)
+        assert (log.read(), log.since(0)) == ([], [])
+    assert len(log.read()) == len(log.since(0)) == 1
+
+
 def test_old_records_are_not_asked_for(path: Path) -> None:
     path.write_text(row() + "\n" + row(session=S2, a="", end="200.0") + "\n")
     assert [record.session_id for record in log_of(path).since(150_000_000)] == [S2]

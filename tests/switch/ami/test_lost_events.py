@@ -1,0 +1,86 @@
+"""What happens while the link is down, or is never told, must not change what a call may cost."""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pbxbill.charging.control import LiveCall
+from pbxbill.charging.events import Answer, Evidence, Extend, FailurePolicy, Granted, Settle
+from pbxbill.clock import SECOND_US
+from tests.switch.ami.harness import Funds, SimpleEngine, wait_until
+from tests.switch.ami.small_asterisk import CALLER, PAID, small_site, wait_for_link
+from tests.switch.ami.test_cdr_log import row
+
+
+def test_an_extension_granted_while_the_link_is_down_moves_the_timers_after_it() -> None:
+    engine = SimpleEngine({"acme": Funds(10 * SECOND_US)})
+    with small_site(engine) as (asterisk, daemon):
+        asterisk.answer(asterisk.ask("acme")["PBXBILL_SESSION"])
+        engine.wait_for(Answer)
+        wait_until(lambda: asterisk.timers_of(PAID), 30, "the first timer")
+        asterisk.go_away()
+        wait_for_link(daemon, up=False)
+        asterisk.orders.clear()
+        engine.accounts["acme"].funds_us = 100 * SECOND_US
+        daemon.news.tell()
+        engine.wait_for(Extend)
+        asterisk.away = False
+        for leg in (PAID, CALLER):
+            wait_until(partial(asterisk.timers_of, leg), 30, f"the timer of {leg}")
+            assert asterisk.timers_of(leg)[-1] > 30, "70 s are granted, 10 s were"
+
+
+def moment(at_us: int) -> str:
+    return f"{at_us // SECOND_US}.{at_us % SECOND_US:06d}"
+
+
+@pytest.mark.parametrize("in_log", [True, False], ids=["in the CDR log", "nowhere"])
+def test_a_call_whose_end_was_never_told_is_settled_when_no_channel_is_found(
+    tmp_path: Path, in_log: bool
+) -> None:
+    engine = SimpleEngine({"acme": Funds(SECOND_US)})
+    cdr_file = tmp_path / "pbxbill.csv"
+    with small_site(engine, cdr_file=cdr_file) as (asterisk, daemon):
+        session_id = asterisk.ask("acme")["PBXBILL_SESSION"]
+        asterisk.answer(session_id)
+        [answer] = engine.wait_for(Answer)
+        answered_us = answer.answered_us
+        asterisk.hang_up_untold()
+        if in_log:
+            answer_text, end_text = moment(answered_us), moment(answered_us + 1)
+            leg = f"{session_id}/{PAID}/{answer_text}"
+            cdr_file.write_text(row(session=session_id, start=answer_text, end=end_text, a=leg) + "\n")
+        [settle] = engine.wait_for(Settle)
+        wait_until(lambda: daemon.metric("pbxbill_ami_live_calls") == 0, 30, "the call to be forgotten")
+        assert daemon.metric("pbxbill_ami_hangups_total") == 2, "the second one finds out"
+    assert settle.answered_us == answered_us
+    if in_log:
+        assert (settle.evidence, settle.ended_us) == (Evidence.CDR_LOG, answered_us + 1)
+    else:
+        assert settle.evidence is Evidence.ESTIMATE
+        assert settle.ended_us - answered_us == pytest.approx(SECOND_US, abs=100_000)
+        assert settle.ended_us < time.time_ns() // 1000
+
+
+def test_a_call_that_was_granted_from_memory_is_not_steered(monkeypatch: pytest.MonkeyPatch) -> None:
+    steered: list[Granted] = []
+    begin = LiveCall.__init__
+
+    def note(live: LiveCall, granted: Granted) -> None:
+        steered.append(granted)
+        begin(live, granted)
+
+    monkeypatch.setattr(LiveCall, "__init__", note)
+    engine = SimpleEngine({"open": Funds(SECOND_US, failure_policy=FailurePolicy.OPEN)}, down=True)
+    with small_site(engine) as (asterisk, daemon):
+        told = asterisk.ask("open")
+        assert (told["PBXBILL_VERDICT"], told["CDR(pbxbill_mode)"]) == ("allow", "offline")
+        daemon.reconciler.called.clear()
+        asterisk.answer(told["PBXBILL_SESSION"])
+        assert daemon.reconciler.called.wait(30), "a session that is not in the book is compared"
+        asterisk.ask("open")
+    assert steered == []
+    assert asterisk.orders == []
+    assert engine.of(Answer) == []
