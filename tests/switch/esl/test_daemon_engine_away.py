@@ -2,8 +2,13 @@
 
 import time
 
+import pytest
+
+from pbxbill.charging.control import LiveCall
 from pbxbill.charging.events import (
+    Answer,
     FailurePolicy,
+    Granted,
     SettleOffline,
     Void,
 )
@@ -35,6 +40,33 @@ def test_without_the_engine_an_open_account_passes_and_is_charged_when_it_is_bac
     assert isinstance(settle, SettleOffline)
     assert (settle.request.account_code, settle.request.dialled) == ("2001", "33155512345")
     assert (settle.answered_us, settle.ended_us) == (paid.answered_us, paid.ended_us)
+
+
+def test_a_call_that_was_granted_from_memory_is_not_steered(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steered: list[Granted] = []
+    begin = LiveCall.__init__
+
+    def note(live: LiveCall, granted: Granted) -> None:
+        steered.append(granted)
+        begin(live, granted)
+
+    monkeypatch.setattr(LiveCall, "__init__", note)
+    site.engine.accounts["2002"].failure_policy = FailurePolicy.OPEN
+    site.engine.offline_allowance_s = 1
+    site.start()
+    site.engine.away = True
+    call = FakeCall.place(site.switch, "33155512345", "2002")
+    call.ask()
+    paid = call.connect()
+    site.engine.away = False
+    site.switch.cut_links()  # nor when the switch is compared
+    site.metrics.wait_for(lambda metrics: metrics.counts["link_lost"] >= 1)
+    site.engine.wait_closed()
+    assert paid.variables["hangup_cause"] == "ALLOTTED_TIMEOUT", "by the timer that it was given"
+    assert steered == []
+    assert site.engine.of_type(Answer) == []
 
 
 def test_a_mute_engine_does_not_hold_the_caller(site: Site) -> None:

@@ -55,6 +55,7 @@ def test_a_lost_end_is_found_in_the_cdr(site: Site, tmp_path: Path) -> None:
     (settle,) = site.engine.wait_closed()
     assert isinstance(settle, Settle)
     assert (settle.ended_us, settle.evidence) == (paid.ended_us, Evidence.CDR_LOG)
+    assert site.metrics.counts["hung_up_again"] <= 1, "what finds no channel is looked into, not repeated"
 
 
 def test_a_lost_end_without_a_cdr_is_an_estimate_and_no_more_than_granted(site: Site) -> None:
@@ -70,6 +71,7 @@ def test_a_lost_end_without_a_cdr_is_an_estimate_and_no_more_than_granted(site: 
     assert isinstance(settle, Settle)
     assert settle.evidence is Evidence.ESTIMATE
     assert settle.ended_us <= paid.answered_us + 1_000_000
+    assert site.metrics.counts["hung_up_again"] <= 1, "what finds no channel is looked into, not repeated"
 
 
 @pytest.mark.parametrize(
