@@ -27,5 +27,5 @@ def test_the_manager_interface_is_private_and_names_everybodys_variables(
         assert told["Manager (AMI)"] == "Yes"
         assert told["TCP Bindaddress"].startswith("127.0.0.1:")
         assert told["Timestamp events"] == "Yes"
-        assert told["Channel vars"] == "QUEUE,PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID"
+        assert told["Channel vars"].startswith("QUEUE,PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID")
         assert "pbxbill" in asterisk.rx("manager show users")
