@@ -150,9 +150,9 @@ class PrivateFreeSwitch:
     # --- configuration --------------------------------------------------------------------------
 
     def _write_configuration(self) -> None:
-        for part in ("conf/autoload_configs", "conf/directory", "conf/gateways", "log", "db", "run"):
-            (self.directory / part).mkdir(parents=True, exist_ok=True)
-        for part in ("storage", "certs", "cdr"):
+        for part in ("autoload_configs", "directory", "gateways", "dialplan/pbxbill_routes"):
+            (self.configuration / part).mkdir(parents=True, exist_ok=True)
+        for part in ("log", "db", "run", "storage", "certs", "cdr"):
             (self.directory / part).mkdir(exist_ok=True)
         for template in TEMPLATES.glob("*.xml"):
             shutil.copy(template, self.configuration)
@@ -176,6 +176,7 @@ class PrivateFreeSwitch:
         ]
         self._write("vars.xml", *lines)
         self._write("dialplan.xml", *self._dialplan())
+        self._write("dialplan/pbxbill_routes/10_lab.xml", *self._routes("${pbxbill_number}"))
         for phone in self.phones:
             self._write(f"directory/{phone.name}.xml", *_user(phone))
         for gateway in self.gateways:
@@ -184,13 +185,15 @@ class PrivateFreeSwitch:
     def _write(self, name: str, *lines: str) -> None:
         (self.configuration / name).write_text("\n".join(["<include>", *lines, "</include>", ""]))
 
-    def _dialplan(self) -> list[str]:
+    def _routes(self, number: str) -> list[str]:
         # A suffix is more particular than none, and the first extension that matches is taken.
         gateways = sorted(self.gateways, key=lambda gateway: not gateway.suffix)
-        routes = [_route(gateway) for gateway in gateways]
+        return [_route(gateway, number) for gateway in gateways]
+
+    def _dialplan(self) -> list[str]:
         return [
-            *('<context name="plain">', *routes, "</context>"),
-            *('<context name="default">', _include("dialplan/default"), *routes, "</context>"),
+            *('<context name="plain">', *self._routes("$1"), "</context>"),
+            *('<context name="default">', _include("dialplan/default"), "</context>"),
             *('<context name="public">', _include("dialplan/public"), *map(_did, self.dids), "</context>"),
             _include("dialplan"),
         ]
@@ -294,12 +297,13 @@ def _gateway(gateway: Gateway) -> list[str]:
     return [f"<gateway name={quoteattr(gateway.name)}>", *lines, "</gateway>"]
 
 
-def _route(gateway: Gateway) -> str:
-    pattern = f"^(.*{gateway.suffix})$"
+def _route(gateway: Gateway, number: str) -> str:
+    """number: what is dialled; "$1" is the number that came, without its plus."""
+    pattern = rf"^\+?(\d*{gateway.suffix})$"
     return (
         f'<extension name="to {gateway.name}"><condition field="destination_number" '
         f'expression={quoteattr(pattern)}><action application="set" data="hangup_after_bridge=true"/>'
-        f'<action application="bridge" data="sofia/gateway/{gateway.name}/$1"/></condition></extension>'
+        f'<action application="bridge" data="sofia/gateway/{gateway.name}/{number}"/></condition></extension>'
     )
 
 

@@ -24,14 +24,20 @@ PLACE = Callable[..., SippCaller]
 
 
 @pytest.fixture(scope="module")
-def freeswitch() -> Iterator[PrivateFreeSwitch]:
+def carrier() -> Iterator[SippServer]:
+    with SippServer(Answering.ANSWER) as carrier:
+        yield carrier
+
+
+@pytest.fixture(scope="module")
+def freeswitch(carrier: SippServer) -> Iterator[PrivateFreeSwitch]:
     with ExitStack() as stack:
-        carrier = stack.enter_context(SippServer(Answering.ANSWER))
         busy = stack.enter_context(SippServer(Answering.REJECT, status=486))
         phones = [
             Phone(name, name, f"pw{name}", open_on_failure=name == "2005")
             for name in ("2001", "2002", "2005", "9999")
         ]
+        phones += [Phone("2007", "2001", "pw2007", context="pbxbill_routes")]
         yield stack.enter_context(
             PrivateFreeSwitch(
                 phones=phones,
@@ -149,6 +155,60 @@ def test_a_hostile_display_name_does_not_choose_who_pays(
     engine.wait_closed()
     (asked,) = engine.of_type(Authorize)
     assert asked.account_code == "2001"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "155500%26sofia",
+        "155500;x=y",
+        "155500%2Csofia/gateway/carrier/1",
+        "155500%7Csofia/gateway/carrier/1",
+        "155500%3A_%3Asofia",
+        "155500%0d%0a1",
+        "%5Bpbxbill_verdict=allow%5D155500",
+        "%7Bpbxbill_verdict=allow%7D155500",
+        "${accountcode}00000",
+        "155500a",
+        "sofia",
+    ],
+)
+def test_a_hostile_number_reaches_no_carrier(
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE, number: str
+) -> None:
+    before = len(carrier.calls())
+    finished(place(number, "2001", Calling.REJECTED, rejections=(400, 404, 480, 484, 603)))
+    assert len(carrier.calls()) == before
+    assert not engine.commands
+
+
+def test_a_number_with_a_line_feed_is_dialled_as_it_was_asked_about(
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+) -> None:
+    before = len(carrier.calls())
+    finished(place("155500%0a", "2001", hold_ms=300))
+    engine.wait_closed()
+    assert [asked.dialled for asked in engine.of_type(Authorize)] == ["155500"]
+    assert [call.number for call in carrier.calls()[before:]] == ["155500"]
+
+
+def test_a_hostile_number_in_a_transfer_reaches_no_carrier(
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+) -> None:
+    before = len(carrier.calls())
+    refer_to = "33155500001%2Csofia/gateway/carrier/1"
+    finished(place(NUMBER, "2001", Calling.TRANSFER, hold_ms=500, refer_to=refer_to))
+    engine.wait_closed()
+    assert [call.number for call in carrier.calls()[before:]] == [NUMBER]
+
+
+def test_routes_are_closed_to_who_was_not_asked_about(
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+) -> None:
+    before = len(carrier.calls())
+    finished(place(NUMBER, "2007", Calling.REJECTED, rejections=(403, 603)))
+    assert len(carrier.calls()) == before
+    assert not engine.commands
 
 
 def test_a_transfer_by_the_caller_leaves_both_legs_charged_to_its_account(
