@@ -9,6 +9,7 @@ only the beginning is kept.
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from pbxbill.ami.wire import timestamp_us
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.charging.reconcile import SwitchRecord
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.ids import is_id
 
@@ -27,6 +29,11 @@ log = structlog.get_logger(__name__)
 COLUMNS = 16
 CHUNK_BYTES = 4 * 1024 * 1024
 MAX_REMEMBERED = 50_000
+FUTURE_US = 60 * SECOND_US
+"""How much later than now a call may have ended: the clocks of two machines differ."""
+
+_ROW = re.compile(r'"(?:[^"]|"")*"(?:,"(?:[^"]|"")*")*')
+_UNIQUEID = re.compile(r"(?:(?P<system>[^\s/]+)-)?(?P<epoch>[0-9]{1,12})\.[0-9]{1,10}")
 
 CAUSE_OF_DISPOSITION = {
     "ANSWERED": HangupCause.NORMAL_CLEARING,
@@ -63,8 +70,33 @@ def _session(text: str) -> str:
     return text
 
 
-def parse_rows(line: str) -> list[SwitchRecord]:
-    """The records of one line: none if it is not our business."""
+def _check_ids(ids: Iterable[str], ended_us: int) -> None:
+    """All ids of a row are this switch's: SYSTEMNAME-EPOCH.N or EPOCH.N, made before the call ended."""
+    systems = set()
+    for text in ids:
+        match = _UNIQUEID.fullmatch(text)
+        if match is None or int(match["epoch"]) * SECOND_US > ended_us:
+            raise InputRefused(f"{text[:80]!r} is no channel of this call")
+        systems.add(match["system"])
+    if len(systems) != 1:
+        raise InputRefused("channels of several switches in one row")
+
+
+def _check_times(started_us: int, answered_us: int, ended_us: int, latest_us: int | None) -> None:
+    if ended_us < max(started_us, answered_us):
+        raise InputRefused("a record that ends before it starts")
+    if latest_us is not None and ended_us > latest_us:
+        raise InputRefused("a record of the future")
+
+
+def parse_rows(line: str, latest_us: int | None = None) -> list[SwitchRecord]:
+    """The records of one line: none if it is not our business.
+
+    Only lines that our mapping can have written count: every field quoted, the moments in order and none
+    after latest_us, channels of one switch.
+    """
+    if _ROW.fullmatch(line) is None:
+        raise InputRefused("not every field is quoted: install the cdr_custom mapping that pbxbill ships")
     fields = next(csv.reader([line], strict=True))
     if len(fields) != COLUMNS:
         raise InputRefused(f"{len(fields)} columns instead of {COLUMNS}")
@@ -72,6 +104,7 @@ def parse_rows(line: str) -> list[SwitchRecord]:
     started_us, answered_us, ended_us = (timestamp_us(text) for text in fields[9:12])
     if not started_us or not ended_us:
         raise InputRefused("a record without start or end")
+    _check_times(started_us, answered_us or 0, ended_us, latest_us)
     row = SwitchRecord(
         session_id=_session(session_id),
         call_id=linked_id or call_id,
@@ -97,6 +130,9 @@ def parse_rows(line: str) -> list[SwitchRecord]:
     )
     records = [trunk] if inbound else []
     paid = [entry for entry in map(_parse_paid, fields[13:15]) if entry is not None]
+    _check_ids([call_id, linked_id or call_id, *(entry.leg for entry in paid)], ended_us)
+    if any(entry.answered_us > ended_us for entry in paid):
+        raise InputRefused("a leg that answered after its end")
     records += [
         replace(row, session_id=entry.session_id, paid_leg=entry.leg, answered_us=entry.answered_us)
         for entry in paid
@@ -140,11 +176,18 @@ class CdrLog:
     """The log file, read onwards from where the last reading stopped."""
 
     def __init__(
-        self, path: Path, *, backlog_bytes: int, on_bad_line: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        *,
+        backlog_bytes: int,
+        on_bad_line: Callable[[], None] = lambda: None,
+        now_us: Callable[[], int] | None = None,
     ) -> None:
+        """now_us: the switch's clock, from any thread; None: a row's end is not compared with it."""
         self._path = path
         self._backlog_bytes = backlog_bytes
         self._on_bad_line = on_bad_line
+        self._now_us = now_us
         self._inode: int | None = None
         self._offset = 0
         self._recent: dict[str, SwitchRecord] = {}
@@ -211,7 +254,8 @@ class CdrLog:
         try:
             if len(line) >= CHUNK_BYTES:
                 raise InputRefused(f"a line of {CHUNK_BYTES} bytes or more")
-            return parse_rows(line.decode("utf-8", "replace")) if line.strip() else []
+            latest_us = self._now_us() + FUTURE_US if self._now_us is not None else None
+            return parse_rows(line.decode("utf-8", "replace"), latest_us) if line.strip() else []
         except (InputRefused, csv.Error) as refused:
             if not first:
                 return []  # it was counted and kept when the log was followed

@@ -64,6 +64,7 @@ class AsteriskDaemon:
                 settings.cdr_file,
                 backlog_bytes=settings.cdr_backlog_bytes,
                 on_bad_line=metrics.bad_cdr_lines.inc,
+                now_us=lambda: self._link.switch_now_us(),
             )
             if settings.cdr_file is not None
             else None

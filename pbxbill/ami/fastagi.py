@@ -144,8 +144,12 @@ async def read_request(reader: asyncio.StreamReader) -> AgiRequest:
         if not line:
             return AgiRequest(fields)
         name, colon, value = line.partition(":")
+        name = name.strip().lower()
+        if name in fields:
+            # A line break in what a caller sent: nothing in this request can be believed.
+            raise SwitchError(f"an AGI request with two {name[:40]}")
         if colon:
-            fields.setdefault(name.strip().lower(), value.strip())
+            fields[name] = value.strip()
     raise SwitchError("an AGI request without an end")
 
 

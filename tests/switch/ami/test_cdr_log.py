@@ -108,6 +108,18 @@ def test_calls_that_nobody_authorized(path: Path) -> None:
         row(a="nonsense"),
         row(a=f"{S1}/leg/never"),
         row()[:-1],
+        row().replace('"2001"', "2001"),
+        row(end="99.000000"),
+        row(answer="111.000000"),
+        row(a=f"{S1}/pbx1-1.2/111.0"),
+        row(a=f"{S1}/9/103.0"),
+        row(uniqueid="9"),
+        row(linkedid="other-1.1"),
+        row(a=f"{S1}/other-1.2/103.0"),
+        row(uniqueid="pbx1-111.1"),
+        # what a caller named "x\n..." makes of a mapping that filters nothing
+        ",,unasked,1999,,9v,,,,1,,9999,,/9/1,,victim",
+        'victim","2009","100.0","100.0","110.0","ANSWERED","/pbx1-9.8/100.0","","victim"',
         "\x00\x01",
     ],
 )
@@ -141,7 +153,7 @@ def test_a_line_longer_than_any_record_is_skipped_and_counted(path: Path, size: 
 
 def test_malformed_lines_say_what_is_wrong() -> None:
     with pytest.raises(InputRefused, match="columns"):
-        parse_rows("a,b")
+        parse_rows('"a","b"')
 
 
 def test_it_goes_on_where_it_stopped_and_waits_for_a_whole_line(path: Path) -> None:
@@ -191,3 +203,9 @@ def test_of_a_huge_log_the_end_is_read(path: Path) -> None:
     log = CdrLog(path, backlog_bytes=500)
     assert {record.session_id for record in log.read()} == {S1, S2}
     assert path.stat().st_size > 100_000
+
+
+def test_a_record_of_the_future_is_refused(path: Path) -> None:
+    path.write_text(row() + "\n" + row(session=S2, a="", end="200.0") + "\n")
+    log = CdrLog(path, backlog_bytes=1_000_000, now_us=lambda: 120_000_000)
+    assert [record.session_id for record in log.read()] == [S1]
