@@ -264,6 +264,35 @@ def test_what_is_queued_is_done_before_the_engine_stops(accounts: BilledAccounts
     assert accounts.wallet("bob")[0] == 300
 
 
+def test_a_full_queue_takes_no_call_and_every_end_of_one(accounts: BilledAccounts) -> None:
+    """Whoever asks can be told at once that it is too much; what has happened has to be charged."""
+    engine = ChargingEngine(lambda: connect(accounts.url), CLOCK)  # nothing takes from its queue
+    request = accounts.request("bob")
+    asked = [engine.submit(request, 60_000) for _ in range(20_000)]
+    assert not asked[-1].done()
+    with pytest.raises(EngineBusy, match="20000 commands are waiting"):
+        engine.submit(request, 60_000).result(0)
+    assert engine.waiting == 20_000
+    ended = engine.submit(Settle(request.session_id, 1, 2, 16))
+    assert not ended.done()
+    assert engine.waiting == 20_001
+    engine.stop()
+
+
+def test_a_transaction_holds_at_most_500_commands(accounts: BilledAccounts) -> None:
+    """What is locked by a batch waits for all of it."""
+    engine = ChargingEngine(lambda: connect(accounts.url), CLOCK)
+    futures = [
+        engine.submit(TopUp(str(n), accounts.ids["bob"], "EUR", 1, CLOCK.now_us())) for n in range(1200)
+    ]
+    engine.start()
+    try:
+        assert all(isinstance(future.result(60), Moved) for future in futures)
+    finally:
+        engine.stop()
+    assert (engine.commands, engine.batches) == (1200, 3)
+
+
 def test_one_request_told_to_two_engines_at_once_is_one_call(accounts: BilledAccounts) -> None:
     with accounts.engine() as one, accounts.engine() as other:
         top_up(one, accounts, "bob", "50")

@@ -206,6 +206,33 @@ def test_a_starved_call_hears_of_released_funds(operator: SmallOperator, retail:
     assert extend(operator, second.session_id, 120).granted_us == seconds(90)
 
 
+def test_a_call_whose_extension_was_cut_short_hears_of_released_funds(
+    operator: SmallOperator, retail: int
+) -> None:
+    bob = operator.account("bob", tariff=retail, funds="0.30")  # 150 s
+    wallet = operator.wallet(bob)
+    first, second = operator.call(bob, GERMANY), operator.call(bob, GERMANY)
+    assert not operator.wallet(bob).starved, "a minute each, and half a one is left"
+    short = extend(operator, second.session_id, 120)
+    assert (short.granted_us, short.final) == (seconds(90), True)
+    assert wallet.starved
+    operator.state.told.clear()
+    operator.do(Void(first.session_id, operator.now_us, 16))
+    assert operator.state.told == {wallet.id}
+    assert extend(operator, second.session_id, 120).granted_us == seconds(120)
+
+
+def test_an_extension_cut_short_by_a_reseller_hears_of_the_resellers_funds(operator: SmallOperator) -> None:
+    reseller = operator.account("reseller", tariff=operator.tariff(WHOLESALE), funds="0.15")  # 150 s
+    alice = operator.account("alice", tariff=operator.tariff(RETAIL), funds="9", below=reseller)
+    first, second = operator.call(alice, GERMANY), operator.call(alice, GERMANY)
+    assert extend(operator, second.session_id, 120).granted_us == seconds(90)
+    operator.state.told.clear()
+    operator.do(Void(first.session_id, operator.now_us, 16))
+    assert operator.wallet(reseller).id in operator.state.told
+    assert extend(operator, second.session_id, 120).granted_us == seconds(120)
+
+
 def test_nobody_is_told_where_nobody_starves(operator: SmallOperator, alice: ChargedAccount) -> None:
     operator.state.told.clear()
     first, _ = operator.call(alice, GERMANY), operator.call(alice, GERMANY)
