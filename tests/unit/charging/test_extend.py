@@ -240,6 +240,14 @@ def test_nobody_is_told_where_nobody_starves(operator: SmallOperator, alice: Cha
     assert operator.state.told == set()
 
 
+def test_a_call_that_got_what_it_asked_for_does_not_starve(
+    operator: SmallOperator, alice: ChargedAccount
+) -> None:
+    call = operator.call(alice, GERMANY)
+    assert not extend(operator, call.session_id, 120).final
+    assert not operator.wallet(alice).starved
+
+
 def test_a_void_releases_everything_and_tells_the_starved(operator: SmallOperator, retail: int) -> None:
     bob = operator.account("bob", tariff=retail, funds="0.12")
     wallet = operator.wallet(bob)
