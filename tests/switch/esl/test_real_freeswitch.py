@@ -118,7 +118,8 @@ def test_simultaneous_calls_end_when_their_money_ends(
     for settle in engine.wait_closed(10):
         assert isinstance(settle, Settle)
         assert settle.answered_us is not None
-        assert 3_000_000 <= settle.ended_us - settle.answered_us < 3_300_000
+        # FreeSWITCH stamps in steps of 20 ms: a call may seem to have ended that much early.
+        assert 2_980_000 <= settle.ended_us - settle.answered_us < 3_300_000
     assert daemon.metrics.counts["hung_up_again"] == 0
 
 
