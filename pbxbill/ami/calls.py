@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pbxbill.ami.events import (
     DialAnswered,
     DialFailed,
+    Doubted,
     Event,
     HangupAsked,
     LegGone,
@@ -40,9 +41,10 @@ CAUSE_OF_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class EndLeg:
-    """A leg came up that nobody pays for: end it."""
+    """A leg came up that nobody pays for: end it, if it is of that session."""
 
     leg: str
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class LookAgain:
     """A leg came up whose session this daemon does not know: compare with the switch soon."""
 
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskWhetherGone:
+    """Something says that this leg has ended, and does not name the sessions: believe the switch alone."""
+
+    leg: str
+    sessions: frozenset[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +93,7 @@ class TrackedCall:
 
 
 CallAction = tuple[TrackedCall, Action]
-Step = CallAction | ArmTimer | EndLeg | LookAgain
+Step = CallAction | ArmTimer | EndLeg | LookAgain | AskWhetherGone
 
 
 class CallBook:
@@ -158,12 +168,14 @@ class CallBook:
                 if (call := self._calls.get(session_id)) is not None:
                     call.cause = CAUSE_OF_STATUS.get(status, call.cause)
                 return []
-            case HangupAsked(leg, at_us):
-                for call in self._of_leg(leg):
+            case HangupAsked(leg, _, at_us):
+                for call in self._named(event):
                     call.hangup_asked_us.setdefault(leg, at_us)
                 return []
             case LegGone():
                 return self._leg_gone(event, now_us)
+            case Doubted():
+                return self._doubted(event)
             case _:
                 return []
 
@@ -178,9 +190,24 @@ class CallBook:
     def _of_leg(self, leg: str) -> list[TrackedCall]:
         return [self._calls[session] for session in self._by_leg.get(leg, ()) if session in self._calls]
 
+    def _named(self, event: LegUp | HangupAsked | LegGone) -> list[TrackedCall]:
+        """The calls of its leg whose session the event knows: a Uniqueid can be guessed."""
+        named = {event.session_id, *event.paid}
+        return [call for call in self._of_leg(event.leg) if call.live.session_id in named]
+
+    def _doubted(self, event: Doubted) -> list[Step]:
+        steps: list[Step] = []
+        for leg in sorted(event.legs):
+            sessions = frozenset(call.live.session_id for call in self._of_leg(leg))
+            steps += [AskWhetherGone(leg, sessions)] if sessions else []
+        for session_id in sorted(event.sessions):
+            call = self._calls.get(session_id)
+            steps += [LookAgain(session_id)] if call and call.live.phase is Phase.SETUP else []
+        return steps
+
     def _leg_up(self, event: LegUp, now_us: int, switch_now_us: int) -> list[Step]:
         steps: list[Step] = []
-        for call in self._of_leg(event.leg):
+        for call in self._named(event):
             if call.call_id == event.leg and call.inbound:
                 steps += self._answered(call, event.leg, event.at_us, now_us, switch_now_us)
         call_here = self._calls.get(event.session_id)
@@ -194,14 +221,14 @@ class CallBook:
             return []
         call = self._calls.get(event.session_id)
         if event.session_id in self._ended or (call is not None and call.live.phase is Phase.ENDED):
-            return [EndLeg(event.leg)]
+            return [EndLeg(event.leg, event.session_id)]
         if call is None:
             return [LookAgain(event.session_id)]
         self._note_leg(call, event.leg, event.channel)
         if call.inbound or event.leg == call.call_id:
             return []
         if call.live.answered_us is not None and call.live.paid_leg != event.leg:
-            return [EndLeg(event.leg)]  # one grant pays for one leg
+            return [EndLeg(event.leg, event.session_id)]  # one grant pays for one leg
         at_us = min(event.at_us, call.came_up_us.get(event.leg, event.at_us))
         return self._answered(call, event.leg, at_us, now_us, switch_now_us)
 
@@ -215,8 +242,13 @@ class CallBook:
 
     def _leg_gone(self, event: LegGone, now_us: int) -> list[Step]:
         steps: list[Step] = []
-        for call in self._of_leg(event.leg):
+        named = self._named(event)
+        for call in named:
             steps += [(call, action) for action in self._one_gone(call, event, now_us)]
+        others = [call for call in self._of_leg(event.leg) if call not in named]
+        others = [call for call in others if call.live.phase is not Phase.ENDED]
+        if others:
+            return [*steps, AskWhetherGone(event.leg, frozenset(call.live.session_id for call in others))]
         self._by_leg.pop(event.leg, None)
         self.timers.forget(event.leg)
         return steps

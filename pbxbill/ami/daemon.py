@@ -59,17 +59,17 @@ class AsteriskDaemon:
         self._clock = clock
         self._metrics = metrics
         self._book = CallBook()
+        self._link = SwitchLink(settings, metrics, clock, on_event=self._on_event, on_up=self._take_over)
         self._cdr_log = (
             CdrLog(
                 settings.cdr_file,
                 backlog_bytes=settings.cdr_backlog_bytes,
                 on_bad_line=metrics.bad_cdr_lines.inc,
-                now_us=lambda: self._link.switch_now_us(),
+                now_us=self._link.switch_now_us,
             )
             if settings.cdr_file is not None
             else None
         )
-        self._link = SwitchLink(settings, metrics, clock, on_event=self._on_event, on_up=self._take_over)
         voice = Voice(settings.sounds_dir, settings.prompt_prefix, metrics.missing_words.inc)
         self._steering = Steering(
             settings,

@@ -1,7 +1,9 @@
 """What happened on the switch, typed: the few AMI events that steer a charged call, parsed once.
 
 The variables that the dialplan sets come with each event (channelvars in manager.conf): PBXBILL_SESSION is
-inherited by every leg of a call, PBXBILL_CALL is the Uniqueid of the leg that asked.
+inherited by every leg of a call, PBXBILL_CALL is the Uniqueid of the leg that asked. A caller's name can hold
+whole events: one counts only by the session in its variables, which nobody can guess, and a Uniqueid alone
+says nothing. What looks as if somebody had written into it is only a reason to ask the switch.
 """
 
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ class LegUp:
     channel: str
     session_id: str
     at_us: int
+    paid: frozenset[str] = frozenset()
+    """The sessions that this very leg is paid for by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ class HangupAsked:
     """Somebody hung up; the channel's end follows."""
 
     leg: str
+    session_id: str
     at_us: int
+    paid: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,15 @@ class LegGone:
     session_id: str
     cause: int
     at_us: int
+    paid: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Something happened to these legs or sessions, in an event that cannot be believed."""
+
+    legs: frozenset[str]
+    sessions: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,17 @@ class SwitchStopping:
     """Asterisk is about to go."""
 
 
-Event = LegSeen | LegUp | DialAnswered | DialFailed | HangupAsked | LegGone | SwitchReady | SwitchStopping
+Event = (
+    LegSeen
+    | LegUp
+    | DialAnswered
+    | DialFailed
+    | HangupAsked
+    | LegGone
+    | Doubted
+    | SwitchReady
+    | SwitchStopping
+)
 
 WANTED = frozenset(
     {b"DialBegin", b"DialEnd", b"Newstate", b"HangupRequest", b"Hangup", b"FullyBooted", b"Shutdown"}
@@ -89,6 +114,8 @@ WANTED = frozenset(
 
 def parse_event(message: AmiMessage) -> Event | None:
     """The typed event; None if it concerns no charged call; InputRefused if it lacks what it must have."""
+    if message.repeated or not message.event:
+        return _doubted(message)
     match message.event:
         case "DialBegin" | "DialEnd":
             return _dial(message)
@@ -96,9 +123,10 @@ def parse_event(message: AmiMessage) -> Event | None:
             session_id = _session(message.variables)
             leg, channel = _leg(message, "uniqueid"), message.get("channel")
             is_up = message.get("channelstate") == UP
-            return LegUp(leg, channel, session_id, _moment(message)) if is_up else None
+            return LegUp(leg, channel, session_id, _moment(message), _paid(message)) if is_up else None
         case "HangupRequest":
-            return HangupAsked(_leg(message, "uniqueid"), _moment(message))
+            leg, session_id = _leg(message, "uniqueid"), _session(message.variables)
+            return HangupAsked(leg, session_id, _moment(message), _paid(message))
         case "Hangup":
             cause = message.get("cause")
             return LegGone(
@@ -106,6 +134,7 @@ def parse_event(message: AmiMessage) -> Event | None:
                 _session(message.variables),
                 int(cause) if cause.isascii() and cause.isdigit() and len(cause) <= 4 else 0,
                 _moment(message),
+                _paid(message),
             )
         case "FullyBooted":
             return SwitchReady()
@@ -127,9 +156,24 @@ def _dial(message: AmiMessage) -> Event | None:
     return DialFailed(leg, session_id, message.get("dialstatus"))
 
 
+def _doubted(message: AmiMessage) -> Doubted | None:
+    legs = {message.get(name) for name in _LEG_HEADERS}
+    legs |= {leg for name in _LEG_HEADERS for leg in message.repeated.get(name, ())}
+    sessions = {*message.variables.values(), *message.other_variables.values()}
+    return Doubted(frozenset(legs - {""}), frozenset(filter(is_id, sessions)))
+
+
+_LEG_HEADERS = ("uniqueid", "destuniqueid")
+
+
 def _session(variables: dict[str, str]) -> str:
     session_id = variables.get("PBXBILL_SESSION", "")
     return session_id if is_id(session_id) else ""
+
+
+def _paid(message: AmiMessage) -> frozenset[str]:
+    names = (message.variables.get(name, "") for name in ("PBXBILL_PAID", "PBXBILL_INBOUND"))
+    return frozenset(filter(is_id, names))
 
 
 def _leg(message: AmiMessage, name: str) -> str:

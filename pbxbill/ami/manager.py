@@ -7,6 +7,8 @@ connection and is never connected again.
 """
 
 import asyncio
+import itertools
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -68,6 +70,9 @@ class GuardedProtocol(AMIProtocol):
                 continue  # most events of a busy switch concern nobody here
             try:
                 self._take(parse_message(block))
+            except InputRefused as refused:
+                self._metrics.bad_messages.inc()
+                log.warning("ami_message_refused", reason=str(refused), size=len(block))
             except Exception:
                 # Whatever is wrong with one message, the ones behind it must still be read.
                 self._metrics.bad_messages.inc()
@@ -80,18 +85,24 @@ class GuardedProtocol(AMIProtocol):
 
     def _take(self, message: AmiMessage) -> None:
         pending = self._pending.get(message.get("actionid"))
-        if pending is not None and not message.event:
+        if pending is not None and pending.response is None and not message.event:
             if message.get("eventlist").lower() == "start":
                 pending.response = message
             else:
                 self._answer(message.get("actionid"), pending, message)
         elif pending is not None and pending.response is not None:
-            if message.get("eventlist").lower() in {"complete", "cancelled"}:
-                self._answer(message.get("actionid"), pending, pending.response)
-            elif len(pending.events) < MAX_LIST:
-                pending.events.append(message)
-        elif message.event and self.on_event is not None:
+            self._take_listed(message, pending)
+        elif self.on_event is not None:
             self.on_event(message)
+
+    def _take_listed(self, message: AmiMessage, pending: _Pending) -> None:
+        # What a caller writes into an entry comes before its variables and our ActionID: whatever has both is
+        # an entry, though it should begin or end like something else.
+        ends = message.event.endswith("Complete") or message.get("eventlist").lower() == "cancelled"
+        if ends and not message.variables:
+            self._answer(message.get("actionid"), pending, pending.response or message)
+        elif len(pending.events) < MAX_LIST:
+            pending.events.append(message)
 
     def _answer(self, action_id: str, pending: _Pending, response: AmiMessage) -> None:
         del self._pending[action_id]
@@ -148,6 +159,8 @@ class AmiConnection:
         self._settings = settings
         self._metrics = metrics
         self._pinger: asyncio.Task[None] | None = None
+        # Nobody can guess which answer we wait for, so nobody can write one into a name.
+        self._ids = (f"{secrets.token_hex(12)}-{number}" for number in itertools.count(1))
         self.switch_minus_monotonic_us: int | None = None
         """Asterisk's clock less this machine's monotonic one, by its last Pong."""
         self.monotonic_us: Callable[[], int] = lambda: int(asyncio.get_running_loop().time() * 1e6)
@@ -203,7 +216,7 @@ class AmiConnection:
         for key, value in fields.items():
             for item in value if isinstance(value, list) else [value]:
                 check_field(key, item)
-        action = Action({"Action": name, **fields})
+        action = Action({"Action": name, "ActionID": next(self._ids), **fields})
         return asyncio.ensure_future(self._wait(name, action, self._protocol.start(action)))
 
     async def action(self, name: str, fields: Mapping[str, str | list[str]] | None = None) -> Reply:

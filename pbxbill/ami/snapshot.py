@@ -3,17 +3,22 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pbxbill.ami.events import UP, is_local
+import structlog
+
+from pbxbill.ami.events import is_local
 from pbxbill.ami.manager import AmiConnection
 from pbxbill.ami.wire import AmiMessage, timestamp_us
 from pbxbill.charging.reconcile import LiveChannel
 from pbxbill.errors import SwitchError
 from pbxbill.ids import is_id
 
+log = structlog.get_logger(__name__)
+
 VARIABLES = (
-    "PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_INBOUND,PBXBILL_DIRECTION,"
+    "UNIQUEID,CHANNEL,CHANNEL(state),PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_INBOUND,PBXBILL_DIRECTION,"
     "PBXBILL_ANSWERED,CDR(answer,u)"
 )
+"""Also what the entry's own headers say: those a caller's name can forge, the variables come behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,14 @@ async def read_channels(connection: AmiConnection) -> list[Channel]:
     reply = await connection.action("Status", {"Variables": VARIABLES})
     if not reply.success:
         raise SwitchError(f"Status was refused: {reply.message}; the manager user needs write=call,reporting")
-    return [parse_channel(event) for event in reply.events if event.event == "Status"]
+    return [parse_channel(event) for event in reply.events]
 
 
 def parse_channel(message: AmiMessage) -> Channel:
     """A channel from its Status event."""
     variables = message.variables
-    leg, name = message.get("uniqueid"), message.get("channel")
-    up = message.get("channelstate") == UP
+    leg, name = variables.get("UNIQUEID", ""), variables.get("CHANNEL", "")
+    up = variables.get("CHANNEL(state)") == "Up"
     session_id = _id(variables.get("PBXBILL_SESSION", ""))
     call_id = variables.get("PBXBILL_CALL", "")
     paid = _id(variables.get("PBXBILL_PAID", ""))
@@ -60,9 +65,8 @@ def parse_channel(message: AmiMessage) -> Channel:
         paid = session_id  # the administrator's Dial lacks our option
     inbound_paid = bool(paid) and variables.get("PBXBILL_INBOUND") == paid
     answered = timestamp_us(variables.get("PBXBILL_ANSWERED", ""))
-    if answered is None and up:
-        inbound_paid = bool(paid) and variables.get("PBXBILL_INBOUND") == paid
-    answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
+    if answered is None:
+        answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
     return Channel(leg, name, up, session_id, paid, call_id, answered if up else None, inbound_paid)
 
 
@@ -71,7 +75,10 @@ def live_channels(channels: Iterable[Channel], seen_us: int) -> list[LiveChannel
     found: dict[str, LiveChannel] = {}
     for channel in channels:
         if channel.paid and channel.up:
-            answered_us = channel.answered_us if channel.answered_us is not None else seen_us
+            answered_us = channel.answered_us
+            if answered_us is None:
+                answered_us = seen_us
+                log.warning("answer_unknown", session=channel.paid, leg=channel.leg, taken=seen_us)
             found[channel.paid] = LiveChannel(channel.paid, channel.leg, answered_us, seen_us)
     for channel in channels:
         for session_id in {channel.session_id, channel.paid} - {""}:

@@ -11,9 +11,10 @@ from typing import Any
 import structlog
 
 from pbxbill.ami.announce import Voice
-from pbxbill.ami.calls import CallBook, EndLeg, LookAgain, Step, TrackedCall
+from pbxbill.ami.calls import AskWhetherGone, CallBook, EndLeg, LookAgain, Step, TrackedCall
 from pbxbill.ami.commands import seconds
 from pbxbill.ami.engine_port import Engine
+from pbxbill.ami.events import LegGone
 from pbxbill.ami.manager import Reply
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
@@ -69,6 +70,7 @@ class Steering:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closings: set[asyncio.Task[None]] = set()
         self._ticks: dict[str, asyncio.TimerHandle] = {}
+        self._asking: set[AskWhetherGone] = set()
         self.look_again: Callable[[], None] = lambda: None
         """Compare with the switch soon."""
         self.record_of: Callable[[str], SwitchRecord | None] = lambda _session_id: None
@@ -83,10 +85,10 @@ class Steering:
             match step:
                 case ArmTimer():
                     self._arm(step)
-                case EndLeg(leg):
-                    self._metrics.unpaid_legs.inc()
-                    log.error("leg_without_grant", leg=leg, hint="call Gosub(pbxbill,...) before each Dial")
-                    self._spawn(self._hang_up_leg(leg, HangupCause.CALL_REJECTED))
+                case EndLeg(leg, session_id):
+                    self._spawn(self._end_unpaid(leg, session_id))
+                case AskWhetherGone():
+                    self._ask_whether_gone(step)
                 case LookAgain():
                     self.look_again()
                 case (call, action):
@@ -205,6 +207,41 @@ class Steering:
             if call.live.phase is not Phase.ENDED:
                 self.gone(call)
 
+    async def _end_unpaid(self, leg: str, session_id: str) -> None:
+        """Whoever knows an old session could name anybody's leg in a forged event: look at the leg itself."""
+        reply = await self._link.send("Getvar", {"Channel": leg, "Variable": "PBXBILL_SESSION"})
+        if reply.fields.get("value", "") != session_id:
+            log.warning("leg_of_another_session", leg=leg, session=session_id)
+            return
+        self._metrics.unpaid_legs.inc()
+        log.error("leg_without_grant", leg=leg, hint="call Gosub(pbxbill,...) before each Dial")
+        await self._hang_up_leg(leg, HangupCause.CALL_REJECTED)
+
+    def _ask_whether_gone(self, step: AskWhetherGone) -> None:
+        if step in self._asking:
+            return
+        self._asking.add(step)
+        self._spawn(self._believe_the_switch(step, self._link.switch_now_us()))
+
+    async def _believe_the_switch(self, step: AskWhetherGone, at_us: int) -> None:
+        try:
+            reply = await self._link.send("Getvar", {"Channel": step.leg, "Variable": "PBXBILL_SESSION"})
+        finally:
+            self._asking.discard(step)
+        if reply.success or NO_CHANNEL not in reply.message:
+            log.warning("end_not_believed", leg=step.leg, sessions=sorted(step.sessions))
+            return
+        await self.read_records()
+        for session_id in step.sessions:
+            call = self._book.get(session_id)
+            if call is None or call.live.paid_leg != step.leg or call.live.phase is Phase.ENDED:
+                continue
+            if self.record_of(session_id) is not None:
+                self.gone(call)
+        now_us, cause = self._clock.monotonic_us(), int(HangupCause.NORMAL_CLEARING)
+        event = LegGone(step.leg, "", cause, at_us, step.sessions)
+        self.take(self._book.handle(event, now_us=now_us, switch_now_us=self._link.switch_now_us()))
+
     async def _hang_up_leg(self, leg: str, cause: HangupCause) -> Reply | None:
         try:
             return await self._link.send("Hangup", {"Channel": leg, "Cause": str(int(cause))})
@@ -249,8 +286,11 @@ class Steering:
                 future = self._engine.submit(command)  # waits until it is durable
                 outcome = await asyncio.wrap_future(future)
             else:
+                if isinstance(command, Extend):
+                    # What follows a failure must reach the switch before its timer fires.
+                    timeout_s = call.live.extend_timeout_us(self._clock.monotonic_us()) / 1_000_000
                 future = self._engine.submit(command, int(timeout_s * 1000))
-                outcome = await outcome_within(future, timeout_s + 1)
+                outcome = await outcome_within(future, timeout_s)
         except (StoreUnavailable, EngineBusy, TimeoutError) as failure:
             log.warning("command_failed", session=call.live.session_id, reason=str(failure) or "time-out")
             self.do(call, call.live.failed(command, self._clock.monotonic_us()))

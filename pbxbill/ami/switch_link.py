@@ -17,7 +17,7 @@ from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.ami.wire import AmiMessage
 from pbxbill.clock import Clock
-from pbxbill.errors import ConfigurationError, SwitchError, SwitchGone
+from pbxbill.errors import ConfigurationError, InputRefused, SwitchError, SwitchGone
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +150,9 @@ class SwitchLink:
             try:
                 self._on_event(message)
                 self._metrics.events.inc()
+            except InputRefused as refused:
+                self._metrics.bad_messages.inc()
+                log.warning("ami_event_refused", ami_event=message.event[:40], reason=str(refused))
             except Exception:
                 # One event that cannot be used must not stop the ones behind it.
                 self._metrics.bad_messages.inc()

@@ -5,7 +5,7 @@ character nor a value that is no UTF-8 can shift a header.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pbxbill.errors import InputRefused
 
@@ -19,13 +19,19 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 
 @dataclass(frozen=True, slots=True)
 class AmiMessage:
-    """A response or an event. Header names are lower case; of repeated ones the first counts."""
+    """A response or an event. Header names are lower case; of repeated ones the first counts.
+
+    Asterisk writes callers' names with their line breaks: a message can hold lines, or end and begin, where a
+    caller wanted. Variables come behind everything that callers choose: of repeated ones the last counts.
+    """
 
     fields: dict[str, str]
     variables: dict[str, str]
     """ChanVariable, and of a Status event Variable lines."""
     other_variables: dict[str, str]
     """DestChanVariable: of the dialled channel in Dial events."""
+    repeated: dict[str, list[str]] = field(default_factory=dict)
+    """What further lines said of headers that were there already; Asterisk itself writes each once."""
 
     @property
     def event(self) -> str:
@@ -77,10 +83,12 @@ def event_name(block: bytes) -> bytes:
 
 
 def parse_message(block: bytes) -> AmiMessage:
-    """A message from its bytes; InputRefused when it is neither an event nor a response."""
+    """A message from its bytes; InputRefused when it is no part of an event or a response."""
     fields: dict[str, str] = {}
     variables: dict[str, str] = {}
     other: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
+    seen: set[tuple[str, str]] = set()
     for line in block.decode("utf-8", "replace").split("\r\n"):
         name, colon, raw = line.partition(":")
         if not colon:
@@ -89,12 +97,18 @@ def parse_message(block: bytes) -> AmiMessage:
         if name in {"chanvariable", "variable", "destchanvariable"}:
             key, equals, content = value.partition("=")
             if equals:
-                (other if name == "destchanvariable" else variables).setdefault(key, content)
+                (other if name == "destchanvariable" else variables)[key] = content
+                if (name, key) in seen:
+                    repeated.setdefault(name, []).append(value)
+                seen.add((name, key))
                 continue
-        fields.setdefault(name, value)
-    if "event" not in fields and "response" not in fields:
+        if name in fields:
+            repeated.setdefault(name, []).append(value)
+        else:
+            fields[name] = value
+    if not fields.keys() & {"event", "response", "actionid", "uniqueid"}:
         raise InputRefused("a message that is neither event nor response")
-    return AmiMessage(fields, variables, other)
+    return AmiMessage(fields, variables, other, repeated)
 
 
 def check_field(name: str, value: str) -> None:

@@ -81,7 +81,8 @@ class SmallAsterisk:
                 for leg, variables in self.channels.items():
                     lines = "".join(f"Variable: {name}={value}\r\n" for name, value in variables.items())
                     head = f"Event: Status\r\nActionID: {action['actionid']}\r\nUniqueid: {leg}\r\n"
-                    head += f"Channel: PJSIP/{leg}\r\nChannelState: 6\r\n"
+                    head += f"Channel: PJSIP/{leg}\r\nChannelState: 6\r\nVariable: UNIQUEID={leg}\r\n"
+                    head += f"Variable: CHANNEL=PJSIP/{leg}\r\nVariable: CHANNEL(state)=Up\r\n"
                     session.writer.write(f"{head}{lines}\r\n".encode())
                 session.send(Event="StatusComplete", ActionID=action["actionid"], EventList="Complete")
             case _:

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from pbxbill.ami.calls import CallBook, EndLeg, LookAgain, Step, TrackedCall
-from pbxbill.ami.events import DialAnswered, DialFailed, Event, HangupAsked, LegGone, LegSeen, LegUp
+from pbxbill.ami.calls import AskWhetherGone, CallBook, EndLeg, LookAgain, Step, TrackedCall
+from pbxbill.ami.events import DialAnswered, DialFailed, Doubted, Event, HangupAsked, LegGone, LegSeen, LegUp
 from pbxbill.ami.timers import ArmTimer, TimerBoard
 from pbxbill.charging.control import HangUp, SetDeadline, Submit
 from pbxbill.charging.events import Answer, Authorize, Direction, Granted, Settle, Void
@@ -17,7 +17,7 @@ T0 = 1_795_290_163_000_000
 CALLER, PAID = "pbx1-1.1", "pbx1-1.2"
 UP = LegUp(PAID, "PJSIP/gw-2", S, T0)
 ANSWERED = DialAnswered(PAID, "PJSIP/gw-2", S, T0 + 400)
-ASKED = HangupAsked(PAID, T0 + 10 * SECOND_US)
+ASKED = HangupAsked(PAID, S, T0 + 10 * SECOND_US)
 PAID_GONE = LegGone(PAID, S, 16, T0 + 10 * SECOND_US + 900)
 CALLER_GONE = LegGone(CALLER, S, 16, T0 + 10 * SECOND_US + 500)
 
@@ -96,11 +96,11 @@ def test_one_grant_pays_for_one_leg() -> None:
     book, call = book_with_call()
     play(book, UP, ANSWERED)
     second = DialAnswered("pbx1-1.7", "PJSIP/gw-7", S, T0 + SECOND_US)
-    assert play(book, second) == [EndLeg("pbx1-1.7")]
+    assert play(book, second) == [EndLeg("pbx1-1.7", S)]
     play(book, PAID_GONE)
-    assert play(book, second) == [EndLeg("pbx1-1.7")], "nor after it has ended"
+    assert play(book, second) == [EndLeg("pbx1-1.7", S)], "nor after it has ended"
     book.forget(call)
-    assert play(book, second) == [EndLeg("pbx1-1.7")], "nor when it was settled"
+    assert play(book, second) == [EndLeg("pbx1-1.7", S)], "nor when it was settled"
 
 
 def test_half_a_local_channel_is_not_the_paid_leg() -> None:
@@ -163,7 +163,7 @@ def test_a_call_whose_session_is_closed_in_set_up_is_ended_and_forgotten() -> No
     book, call = book_with_call()
     play(book, LegSeen(PAID, "PJSIP/gw-2", S))
     assert any(isinstance(action, HangUp) for action in call.live.session_closed(0))
-    assert play(book, ANSWERED) == [EndLeg(PAID)]
+    assert play(book, ANSWERED) == [EndLeg(PAID, S)]
     [void] = commands(play(book, PAID_GONE, CALLER_GONE))
     assert isinstance(void, Void)
 
@@ -177,3 +177,27 @@ def test_of_two_sessions_on_one_channel_the_earlier_end_counts() -> None:
     assert board.release("forward", ["trunk", "out"]) == [ArmTimer("trunk", 100)]
     board.forget("trunk")
     assert board.ends_us("trunk") is None
+
+
+def test_nobody_ends_a_call_who_does_not_know_its_session() -> None:
+    book, call = book_with_call()
+    other = "0198f3a2b1c47d9e8f0011223344ffff"
+    play(book, UP, ANSWERED)
+    for session_id in ("", other):
+        assert play(book, HangupAsked(PAID, session_id, T0)) == []
+        gone = LegGone(PAID, session_id, 16, T0 + SECOND_US)
+        assert play(book, gone) == [AskWhetherGone(PAID, frozenset({S}))]
+    assert play(book, Doubted(frozenset({PAID, "9.9"}), frozenset())) == [
+        AskWhetherGone(PAID, frozenset({S}))
+    ]
+    assert call.hangup_asked_us == {}
+    [settle] = commands(play(book, LegGone(PAID, "", 16, T0 + 10 * SECOND_US, frozenset({S}))))
+    assert isinstance(settle, Settle)
+    assert settle.ended_us == T0 + 10 * SECOND_US, "the switch was asked, and the leg was gone"
+
+
+def test_nobody_answers_a_call_to_a_did_who_does_not_know_its_session() -> None:
+    book, _ = book_with_call(Direction.INBOUND)
+    assert play(book, LegUp(CALLER, "PJSIP/trunk-1", "", T0)) == []
+    [answer] = commands(play(book, LegUp(CALLER, "PJSIP/trunk-1", "", T0, frozenset({S}))))
+    assert isinstance(answer, Answer), "a leg that asked on is known by the session that pays for it"
