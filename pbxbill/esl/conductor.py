@@ -40,7 +40,6 @@ from pbxbill.esl.metrics import EslMetrics
 
 log = structlog.get_logger(__name__)
 
-EXTEND_TIMEOUT_MS = 5000
 LONGEST_SLEEP_S = 1.0
 
 
@@ -133,7 +132,10 @@ class Conductor:
     # --- the engine -----------------------------------------------------------------------------
 
     def _submit(self, call: TrackedCall, command: Answer | Extend | Settle | Void) -> None:
-        timeout_ms = EXTEND_TIMEOUT_MS if isinstance(command, Extend) else None
+        timeout_ms = None
+        if isinstance(command, Extend):
+            # What follows a failure must reach the switch before its timer fires.
+            timeout_ms = call.live.extend_timeout_us(self._clock.monotonic_us()) // 1000
         self._engine.submit(command, lambda outcome: self._outcome(call, command, outcome), timeout_ms)
 
     def _outcome(self, call: TrackedCall, command: object, outcome: Outcome | BaseException) -> None:
