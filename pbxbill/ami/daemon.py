@@ -94,6 +94,8 @@ class AsteriskDaemon:
         self._stop_asked = False
         self._compared: set[str] = set()
         """Sessions that were up at the last comparison: those nobody pays for need not be looked at again."""
+        self._started: tuple[str, str] | None = None
+        """When Asterisk was started, in its own words."""
         self._reading = asyncio.Lock()
         self._offline: list[SwitchRecord] = []
         """Calls nobody could authorize, on their way to the reconciler."""
@@ -186,17 +188,30 @@ class AsteriskDaemon:
 
     async def _take_over(self) -> None:
         known = list(self._book)  # a call that is granted from here on need not be in the snapshot
+        last_seen_us = self._link.last_alive_us if await self._was_restarted() else None
         channels = await read_channels(self._link.actions)
         await self._read_cdr_log()
-        await self._reconcile(channels)
-        self._compare(known, channels, sure=True)
+        await self._reconcile(channels, last_seen_us)
+        self._compare(known, channels, sure=True, last_seen_us=last_seen_us)
         self._steering.rearm_all()
 
-    async def _reconcile(self, channels: list[Channel]) -> None:
+    async def _was_restarted(self) -> bool:
+        """Whether Asterisk is another process than at the last connection: its calls ended with it."""
+        status = (await self._link.send("CoreStatus", {})).fields
+        before, self._started = (
+            self._started,
+            (
+                status.get("corestartupdate", ""),
+                status.get("corestartuptime", ""),
+            ),
+        )
+        return before is not None and before != self._started
+
+    async def _reconcile(self, channels: list[Channel], last_seen_us: int | None = None) -> None:
         live = live_channels(channels, self._link.switch_now_us())
         self._compared = {channel.session_id for channel in live}
         found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._reconciler.run, self._settings.name, live, self._records_since
+            self._threads, self._reconciler.run, self._settings.name, live, self._records_since, last_seen_us
         )
         for rearm in found.rearm:
             if self._book.get(rearm.granted.session_id) is None:
@@ -229,7 +244,14 @@ class AsteriskDaemon:
         self._steering.do(call, call.live.wallet_changed(self._clock.monotonic_us()))
         log.info("call_taken_up", session=session_id, legs=list(call.legs))
 
-    def _compare(self, known: list[TrackedCall], channels: list[Channel], *, sure: bool = False) -> None:
+    def _compare(
+        self,
+        known: list[TrackedCall],
+        channels: list[Channel],
+        *,
+        sure: bool = False,
+        last_seen_us: int | None = None,
+    ) -> None:
         """Give calls what their lost events would have told; sure: the connection was down meanwhile."""
         present = {channel.leg for channel in channels}
         paid = {channel.paid: channel for channel in channels if channel.paid and channel.up}
@@ -244,7 +266,7 @@ class AsteriskDaemon:
             if present.isdisjoint(legs):
                 call.missed += 1
                 if sure or call.missed >= MISSED_SWEEPS:
-                    self._steering.gone(call)
+                    self._steering.gone(call, last_seen_us)
             else:
                 call.missed = 0
 

@@ -31,7 +31,13 @@ class News(Protocol):
 class Reconciler(Protocol):
     """Compares what the switch says with the open reservations; called in a thread, may take long."""
 
-    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+    def run(
+        self,
+        switch: str,
+        live: Sequence[LiveChannel],
+        read_records: ReadRecords,
+        last_seen_us: int | None = None,
+    ) -> Reconciliation:
         """Settle what ended meanwhile, void what never was, and say which calls to take up again."""
         ...
 

@@ -57,8 +57,11 @@ class GuardedProtocol(AMIProtocol):
         self._pending: dict[str, _Pending] = {}
         self.on_event: Callable[[AmiMessage], None] | None = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.heard_s = asyncio.get_running_loop().time()
+        """When Asterisk was last known to live, on the loop's clock."""
 
     def data_received(self, data: bytes) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
         try:
             blocks = self._framer.feed(data)
         except InputRefused as refused:
@@ -127,6 +130,8 @@ class GuardedProtocol(AMIProtocol):
         self._pending.pop(action.id, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.heard_s = asyncio.get_running_loop().time()  # it ended just now
         self._lose(str(exc) if exc else "Asterisk closed the connection")
 
     def abort(self, reason: str) -> None:
@@ -205,6 +210,11 @@ class AmiConnection:
             raise
         connection._pinger = asyncio.create_task(connection._keep_alive())
         return connection
+
+    @property
+    def silent_us(self) -> int:
+        """For how long nothing was heard of Asterisk."""
+        return int((asyncio.get_running_loop().time() - self._protocol.heard_s) * 1_000_000)
 
     @property
     def lost(self) -> asyncio.Future[str]:

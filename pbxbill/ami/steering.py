@@ -123,8 +123,11 @@ class Steering:
             if call.live.answered_us is not None and remaining_us > 0:
                 self.take(self._book.deadline(call, SetDeadline(remaining_us), now_us))
 
-    def gone(self, call: TrackedCall) -> None:
-        """The switch does not know the call any more, and no event told us: settle by the best evidence."""
+    def gone(self, call: TrackedCall, last_seen_us: int | None = None) -> None:
+        """The switch does not know the call any more, and no event told us: settle by the best evidence.
+
+        last_seen_us: when the switch was last known to live before it was restarted, by its own clock.
+        """
         self._metrics.lost_events.inc()
         record = self.record_of(call.live.session_id)
         answered_us = call.live.answered_us if call.live.paid_leg else None
@@ -139,9 +142,10 @@ class Steering:
         else:
             now_us = self._link.switch_now_us()
             remaining_us = call.live.remaining_us(self._clock.monotonic_us())
+            ended_us = min(now_us + min(0, remaining_us), last_seen_us or now_us)
             actions = call.live.ended(
                 answered_us=answered_us,
-                ended_us=now_us if answered_us is None else max(answered_us, now_us + min(0, remaining_us)),
+                ended_us=now_us if answered_us is None else max(answered_us, ended_us),
                 hangup_cause=int(HangupCause.NORMAL_CLEARING),
                 evidence=Evidence.ESTIMATE,
             )

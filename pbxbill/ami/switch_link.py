@@ -48,6 +48,8 @@ class SwitchLink:
         self._actions: AmiConnection | None = None
         self._paused = False
         self._taken_over = asyncio.Event()
+        self.last_alive_us: int | None = None
+        """When Asterisk was last heard before the connection was lost, by its own clock; None: never lost."""
 
     @property
     def actions(self) -> AmiConnection:
@@ -108,6 +110,8 @@ class SwitchLink:
         finally:
             self._metrics.connected.set(0)
             connections = [c for c in (self._events, self._actions) if c is not None]
+            if connections:
+                self.last_alive_us = self.switch_now_us() - min(c.silent_us for c in connections)
             self._events = self._actions = None
             self._paused = False
             self._taken_over.set()  # events that came before the loss still count

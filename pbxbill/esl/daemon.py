@@ -265,9 +265,9 @@ class FreeSwitchDaemon:
         for call in known:
             if not {call.live.paid_leg, call.caller_uuid} & up and self._book.get(call.session_id) is call:
                 self._look(call)
-        self._dead_at_us = None
+        dead_at_us, self._dead_at_us = self._dead_at_us, None
         found_by_run: Reconciliation = gevent.get_hub().threadpool.apply(
-            self._reconciler.run, (self._settings.name, live_channels(found), self._read_cdr_log)
+            self._reconciler.run, (self._settings.name, live_channels(found), self._read_cdr_log, dead_at_us)
         )
         for rearm in found_by_run.rearm:
             self._take_up(rearm, found)

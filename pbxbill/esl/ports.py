@@ -31,6 +31,12 @@ class News(Protocol):
 class Reconciler(Protocol):
     """Compares what the switch shows with the open reservations. Called in a thread: it may block."""
 
-    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+    def run(
+        self,
+        switch: str,
+        live: Sequence[LiveChannel],
+        read_records: ReadRecords,
+        last_seen_us: int | None = None,
+    ) -> Reconciliation:
         """Settle what ended meanwhile, void what never was, and say which calls to take up again."""
         ...

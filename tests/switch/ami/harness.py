@@ -195,12 +195,20 @@ class SimpleReconciler:
 
     engine: SimpleEngine
     channels: list[list[LiveChannel]] = field(default_factory=list)
+    last_seen: list[int | None] = field(default_factory=list)
     records: list[SwitchRecord] = field(default_factory=list)
     offline: list[SwitchRecord] = field(default_factory=list)
     called: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+    def run(
+        self,
+        switch: str,
+        live: Sequence[LiveChannel],
+        read_records: ReadRecords,
+        last_seen_us: int | None = None,
+    ) -> Reconciliation:
         self.channels.append(list(live))
+        self.last_seen.append(last_seen_us)
         self.records += read_records(0)
         self.called.set()
         rearm = []

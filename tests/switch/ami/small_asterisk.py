@@ -28,6 +28,7 @@ class SmallAsterisk:
     agi_port: int = field(default_factory=free_port)
     port: int = 0
     away: bool = False
+    started: str = "12:00:00"
     channels: dict[str, dict[str, str]] = field(default_factory=dict)
     """Uniqueid to channel variables."""
     orders: list[dict[str, str]] = field(default_factory=list)
@@ -76,6 +77,8 @@ class SmallAsterisk:
                 session.accept(action)
             case "Ping":
                 session.accept(action, Timestamp=f"{time.time():.6f}")
+            case "CoreStatus":
+                session.accept(action, CoreStartupDate="2026-11-22", CoreStartupTime=self.started)
             case "Status":
                 session.accept(action, EventList="start")
                 for leg, variables in self.channels.items():

@@ -84,3 +84,26 @@ def test_a_call_that_was_granted_from_memory_is_not_steered(monkeypatch: pytest.
     assert steered == []
     assert asterisk.orders == []
     assert engine.of(Answer) == []
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_nobody_pays_for_the_time_in_which_the_switch_was_dead(restarted: bool) -> None:
+    engine = SimpleEngine({"acme": Funds(100 * SECOND_US)})
+    with small_site(engine) as (asterisk, daemon):
+        asterisk.answer(asterisk.ask("acme")["PBXBILL_SESSION"])
+        engine.wait_for(Answer)
+        asterisk.go_away()
+        wait_for_link(daemon, up=False)
+        lost_us = time.time_ns() // 1000
+        asterisk.hang_up_untold()
+        time.sleep(1)  # the outage: it must not be charged
+        asterisk.started = "12:00:01" if restarted else asterisk.started
+        asterisk.away = False
+        [settle] = engine.wait_for(Settle)
+    assert settle.evidence is Evidence.ESTIMATE
+    if restarted:
+        assert settle.ended_us == pytest.approx(lost_us, abs=300_000)
+        assert daemon.reconciler.last_seen[-1] == pytest.approx(lost_us, abs=300_000)
+    else:
+        assert settle.ended_us > lost_us + 900_000, "it lived on, and nobody knows for how long"
+        assert daemon.reconciler.last_seen[-1] is None

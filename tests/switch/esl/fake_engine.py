@@ -206,7 +206,13 @@ class FakeReconciler:
         self.faults: list[Exception] = []
         """What the next runs raise."""
 
-    def run(self, switch: str, live: Sequence[LiveChannel], read_records: ReadRecords) -> Reconciliation:
+    def run(
+        self,
+        switch: str,
+        live: Sequence[LiveChannel],
+        read_records: ReadRecords,
+        last_seen_us: int | None = None,
+    ) -> Reconciliation:
         if self.faults:
             raise self.faults.pop(0)
         records = list(read_records(self.since_us))
