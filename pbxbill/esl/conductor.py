@@ -31,7 +31,7 @@ from pbxbill.charging.events import (
     Voided,
 )
 from pbxbill.clock import SECOND_US, Clock
-from pbxbill.errors import SwitchError, SwitchGone
+from pbxbill.errors import EngineBusy, SwitchError, SwitchGone
 from pbxbill.esl.announce import Announcer
 from pbxbill.esl.calls import CallBook, ChargeOffline, EndStray, Perform, Step, TrackedCall, Unknown
 from pbxbill.esl.commands import SwitchCommands, timer_seconds
@@ -132,11 +132,23 @@ class Conductor:
     # --- the engine -----------------------------------------------------------------------------
 
     def _submit(self, call: TrackedCall, command: Answer | Extend | Settle | Void) -> None:
-        timeout_ms = None
-        if isinstance(command, Extend):
-            # What follows a failure must reach the switch before its timer fires.
-            timeout_ms = call.live.extend_timeout_us(self._clock.monotonic_us()) // 1000
-        self._engine.submit(command, lambda outcome: self._outcome(call, command, outcome), timeout_ms)
+        if not isinstance(command, Extend):
+            self._engine.submit(command, lambda outcome: self._outcome(call, command, outcome))
+            return
+        # What follows a failure must reach the switch before its timer fires, also while a database that
+        # answers nothing holds the engine's thread.
+        timeout_us = call.live.extend_timeout_us(self._clock.monotonic_us())
+        patience = gevent.spawn_later(timeout_us / SECOND_US, self._extension_failed, call, command)
+
+        def answered(outcome: Outcome | BaseException) -> None:
+            if not patience.dead:
+                patience.kill(block=False)
+                self._outcome(call, command, outcome)
+
+        self._engine.submit(command, answered, timeout_us // 1000)
+
+    def _extension_failed(self, call: TrackedCall, command: Extend) -> None:
+        self._outcome(call, command, EngineBusy("no answer to an extension in time"))
 
     def _outcome(self, call: TrackedCall, command: object, outcome: Outcome | BaseException) -> None:
         now_us = self._clock.monotonic_us()
