@@ -1,13 +1,14 @@
 """What happens while the link is down, or is never told, must not change what a call may cost."""
 
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pbxbill.charging.control import LiveCall
-from pbxbill.charging.events import Answer, Evidence, Extend, FailurePolicy, Granted, Settle
+from pbxbill.charging.events import Answer, Evidence, Extend, FailurePolicy, Granted, Outcome, Settle
 from pbxbill.clock import SECOND_US
 from tests.switch.ami.harness import Funds, SimpleEngine, wait_until
 from tests.switch.ami.small_asterisk import CALLER, PAID, small_site, wait_for_link
@@ -107,3 +108,26 @@ def test_nobody_pays_for_the_time_in_which_the_switch_was_dead(restarted: bool) 
     else:
         assert settle.ended_us > lost_us + 900_000, "it lived on, and nobody knows for how long"
         assert daemon.reconciler.last_seen[-1] is None
+
+
+class MuteForExtensions(SimpleEngine):
+    """Its database answers nothing once calls are up."""
+
+    def submit(self, command: object, timeout_ms: int | None = None) -> Future[Outcome]:
+        return Future() if isinstance(command, Extend) else super().submit(command, timeout_ms)
+
+
+@pytest.mark.parametrize("policy", list(FailurePolicy))
+def test_an_open_account_talks_on_when_no_extension_is_answered(policy: FailurePolicy) -> None:
+    account = Funds(100 * SECOND_US, slice_us=3 * SECOND_US, failure_policy=policy)
+    with small_site(MuteForExtensions({"acme": account})) as (asterisk, daemon):
+        asterisk.answer(asterisk.ask("acme")["PBXBILL_SESSION"])
+        daemon.engine.wait_for(Answer)
+        wait_until(lambda: asterisk.timers_of(PAID), 30, "the first timer")
+        hang_ups = "pbxbill_ami_hangups_total"
+        if policy is FailurePolicy.OPEN:
+            wait_until(lambda: len(asterisk.timers_of(PAID)) > 1, 10, "more time without an answer")
+            assert daemon.metric(hang_ups) == 0
+        else:
+            wait_until(lambda: daemon.metric(hang_ups), 10, "the end of what was granted")
+            assert len(asterisk.timers_of(PAID)) == 1
