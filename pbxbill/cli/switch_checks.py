@@ -210,6 +210,12 @@ def _ask_asterisk(section: AsteriskSection, line: _Line, clock: Clock) -> Iterat
         talk.ask("Getvar", Variable=f"AST_CONFIG(manager.conf,general,{option})").get("value")
         for option in ("enabled", "timestampevents")
     )
+    last_line = "AST_CONFIG(manager.conf,general,channelvars,-1)"
+    named = talk.ask("Getvar", Variable=last_line).get("value").split(",")
+    missing = {"PBXBILL_SESSION", "PBXBILL_PAID", "PBXBILL_INBOUND"} - {name.strip() for name in named}
+    if readable and missing:
+        remedy = "install manager_pbxbill.conf again (`pbxbill install asterisk`), then `manager reload`"
+        yield Finding(name, Verdict.FAIL, f"events do not name {', '.join(sorted(missing))}", remedy)
     if readable and stamps not in {"yes", "true", "on", "1"}:
         remedy = "set timestampevents = yes in manager.conf, or run `pbxbill install asterisk`"
         yield Finding(name, Verdict.FAIL, "events carry no time stamps, which charges follow", remedy)

@@ -145,6 +145,7 @@ def test_an_asterisk_that_install_set_up(doctor, asterisk_install: Path, tmp_pat
     bare = {"extensions.conf": "[general]\nstatic = yes\n", "cdr.conf": "[general]\n", "cdr_custom.conf": ""}
     asterisk = PrivateAsterisk(phones=[], install=asterisk_install, files=bare)
     manager = f"[general]\nenabled = yes\nbindaddr = 127.0.0.1\nport = {asterisk.ami_port}\n"
+    manager += "channelvars = MINE\n"
     (asterisk.configuration / "manager.conf").write_text(manager)
     options = {
         "type": "asterisk",
@@ -164,6 +165,13 @@ def test_an_asterisk_that_install_set_up(doctor, asterisk_install: Path, tmp_pat
         asterisk.restart()
         code, findings = doctor(**options)
         assert code == 0, findings
+        (asterisk.configuration / "manager_pbxbill.conf").write_text("[general](+)\ntimestampevents = yes\n")
+        own = (asterisk.configuration / "manager.conf").read_text()
+        own = own.replace("PBXBILL_INBOUND", "OTHER")
+        (asterisk.configuration / "manager.conf").write_text(own)
+        asterisk.rx("manager reload")
+        code, doubts = doctor(**options)
+        assert about(doubts, "events do not name PBXBILL_INBOUND")["verdict"] == "fail"
         assert about(findings, "manager answers: Asterisk")["verdict"] == "ok"
         assert about(findings, "the dialplan has the context pbxbill")["verdict"] == "ok"
         assert about(findings, "its clock is")["verdict"] == "ok"
