@@ -10,11 +10,10 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, tail
+from lab.server import PrivateServer
 from lab.site import CARRIER, Did, Gateway, Phone
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -30,7 +29,7 @@ EMPTY_FILES = ("acl", "ccss", "cel", "cdr_manager", "features", "musiconhold", "
 _OPTIONS = "${PBXBILL_DIAL_OPTIONS}"
 
 
-class PrivateAsterisk:
+class PrivateAsterisk(PrivateServer):
     """Asterisk in a directory of its own; stop, kill and start keep its ports, configuration and CDR log."""
 
     def __init__(  # noqa: PLR0913  # an administrator's whole site, by name
@@ -67,14 +66,7 @@ class PrivateAsterisk:
         self._files = dict(files or {})
         self._globals = {"PBXBILL_AGI": f"agi://127.0.0.1:{self.agi_port}", **(variables or {})}
         self.directory = directory or self._run
-        self._process: ChildProcess | None = None
         self._write_configuration()
-
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("this Asterisk has not been started")
-        return self._process.pid
 
     @property
     def configuration(self) -> Path:
@@ -114,25 +106,6 @@ class PrivateAsterisk:
         """Stop now: calls are hung up, their records written."""
         if self._process is not None:
             self._process.stop(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """kill -9: no hang-ups, no records."""
-        if self._process is not None:
-            self._process.kill()
-
-    def restart(self) -> None:
-        """Stop, and start again on the same ports."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Let it hold its connections and do nothing, until thaw()."""
-        if self._process is not None:
-            self._process.send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if self._process is not None:
-            self._process.send(signal.SIGCONT)
 
     def rx(self, command: str) -> str:
         """What the console answers to a command, e.g. "core show channels concise"."""
@@ -222,21 +195,6 @@ class PrivateAsterisk:
                 test = f'$["${{{variable}:-{len(gateway.suffix)}}}" = "{gateway.suffix}"]'
                 chosen = f"${{IF({test}?{gateway.name}:{chosen})}}"
         return f"Dial(PJSIP/${{{variable}}}@{chosen},60,{options})"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.thaw()
-        self.stop()
-        self._leave()
 
     def _leave(self) -> None:
         shutil.rmtree(self._run, ignore_errors=True)

@@ -11,12 +11,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from xml.sax.saxutils import quoteattr
 
 from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, tail
+from lab.server import PrivateServer
 from lab.site import Did, Gateway, Phone
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,7 +32,7 @@ def freeswitch_binary() -> Path:
     return Path(named).resolve()
 
 
-class PrivateFreeSwitch:
+class PrivateFreeSwitch(PrivateServer):
     """FreeSWITCH in a directory of its own; stop, kill and start keep its ports, configuration and CDRs."""
 
     def __init__(  # noqa: PLR0913  # an administrator's whole site, by name
@@ -61,14 +60,7 @@ class PrivateFreeSwitch:
         """Where pbxbill's outbound socket is expected."""
         self._own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="pbxbill-fs-"))
-        self._process: ChildProcess | None = None
         self._write_configuration()
-
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("this FreeSWITCH has not been started")
-        return self._process.pid
 
     @property
     def configuration(self) -> Path:
@@ -115,25 +107,6 @@ class PrivateFreeSwitch:
         """SIGTERM: calls are hung up, their records written."""
         if self._process is not None:
             self._process.stop(signal.SIGTERM, timeout_s=20)
-
-    def kill(self) -> None:
-        """kill -9: no hang-ups, no records."""
-        if self._process is not None:
-            self._process.kill()
-
-    def restart(self) -> None:
-        """Stop, and start again on the same ports."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Let it hold its connections and do nothing, until thaw()."""
-        if self._process is not None:
-            self._process.send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if self._process is not None:
-            self._process.send(signal.SIGCONT)
 
     def api(self, command: str) -> str:
         """What FreeSWITCH answers to an api command, e.g. "show channels as json"."""
@@ -226,21 +199,6 @@ class PrivateFreeSwitch:
             return self.api("sofia status").count("\tRUNNING") == 2
         except OSError:
             return False
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.thaw()
-        self.stop()
-        self._leave()
 
     def _leave(self) -> None:
         if self._own_directory:

@@ -7,14 +7,13 @@ import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import sql
 
 from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, find_program, wait_until
+from lab.server import PrivateServer
 
 START_TIMEOUT_S = 20.0
 
@@ -30,7 +29,7 @@ def postgres_binaries() -> Path:
     return find_program("initdb", "`make test` installs postgresql").parent
 
 
-class PrivatePostgres:
+class PrivatePostgres(PrivateServer):
     """PostgreSQL on 127.0.0.1 with user pbxbill and no password; stop, kill and start keep the data."""
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -41,13 +40,8 @@ class PrivatePostgres:
         self._binaries = postgres_binaries()
         # PostgreSQL refuses to run as root.
         self._user = "nobody" if os.getuid() == 0 else None
-        self._process: ChildProcess | None = None
         self._templates: set[str] = set()
         self._serial = 0
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of a database of this server."""
@@ -88,11 +82,6 @@ class PrivatePostgres:
         # Those are not ours to reap, and a new server refuses to start beside one of them.
         wait_until(lambda: not any(map(_is_alive, children)), 10, "the backends of a killed PostgreSQL end")
 
-    def restart(self) -> None:
-        """Stop, and start again on the same port."""
-        self.stop()
-        self.start()
-
     def create_database(self, template: str = "template1") -> str:
         """A new database, a copy of the template; returns its name."""
         self._serial += 1
@@ -121,11 +110,6 @@ class PrivatePostgres:
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
 
-    def _running(self) -> ChildProcess:
-        if self._process is None:
-            raise ServerFailed("this PostgreSQL has not been started")
-        return self._process
-
     def _init(self, data: Path) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
@@ -150,20 +134,6 @@ class PrivatePostgres:
                 return True
         except psycopg.OperationalError:
             return False
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._leave()
 
     def _leave(self) -> None:
         if self._own_directory:

@@ -1,20 +1,18 @@
 """A private Redis that keeps nothing: pbxbill only sends news through it."""
 
 import shutil
-import signal
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab.ports import free_port
-from lab.process import ChildProcess, ServerFailed, find_program
+from lab.process import ChildProcess, find_program
+from lab.server import PrivateServer
 
 START_TIMEOUT_S = 10.0
 
 
-class PrivateRedis:
+class PrivateRedis(PrivateServer):
     """Redis on 127.0.0.1, on the same port after each start."""
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -22,13 +20,6 @@ class PrivateRedis:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="pbxbill-redis-"))
         self.port = free_port()
         self._program = find_program("redis-server", "`make test` installs redis-server", Path("/usr/sbin"))
-        self._process: ChildProcess | None = None
-
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("this Redis has not been started")
-        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -50,25 +41,6 @@ class PrivateRedis:
         if self._process is not None:
             self._process.stop()
 
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None:
-            self._process.kill()
-
-    def freeze(self) -> None:
-        """Let it hold its connections and answer nothing, until thaw()."""
-        if self._process is not None:
-            self._process.send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if self._process is not None:
-            self._process.send(signal.SIGCONT)
-
-    def restart(self) -> None:
-        """Stop, and start again on the same port."""
-        self.stop()
-        self.start()
-
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
@@ -76,21 +48,6 @@ class PrivateRedis:
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.thaw()
-        self.stop()
-        self._leave()
 
     def _leave(self) -> None:
         if self._own_directory:
