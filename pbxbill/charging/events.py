@@ -54,14 +54,6 @@ class Evidence(StrEnum):
     """Nothing exact was left: the granted time, or when the call was last seen."""
 
 
-class CommandOrigin(StrEnum):
-    """Who moved money by hand."""
-
-    CLI = "cli"
-    DEMO = "demo"
-    API = "api"
-
-
 _KEPT = {
     "call_id": 128,
     "caller": 64,

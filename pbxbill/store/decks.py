@@ -1,7 +1,7 @@
 """Writes rate decks and tariffs: immutable versions, in force from their date."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -85,7 +85,6 @@ def add_deck_version(  # noqa: PLR0913 every part of a version is named by its c
     effective_from_us: int,
     source: str,
     now_us: int,
-    progress: Callable[[int], None] = lambda count: None,
 ) -> DeckVersionRow:
     """Write a deck version, all of it or nothing; the deck is made if it is new."""
     version = _open_version(session, deck_name, unit, effective_from_us, source, now_us)
@@ -93,7 +92,6 @@ def add_deck_version(  # noqa: PLR0913 every part of a version is named by its c
     for chunk in _chunks(rates):
         session.execute(insert(RateRow), [_columns(rate, version.id) for rate in chunk])
         count += len(chunk)
-        progress(count)
     if not count:
         raise InputRefused("the rate deck holds no usable row")
     version.rate_count = count

@@ -4,7 +4,7 @@ Rows that money follows from (tariff versions, rates, journal entries, postings,
 never changed after they are written.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -385,8 +385,3 @@ class DifferenceRow(Base):
     session_id: Mapped[str] = mapped_column(String(32), index=True)
     kind: Mapped[str] = mapped_column(String(24))
     detail: Mapped[str] = mapped_column(String(300))
-
-
-def as_values(row: Base) -> dict[str, Any]:
-    """A row's columns, by name."""
-    return {column.name: getattr(row, column.name) for column in row.__table__.columns}
