@@ -1,5 +1,7 @@
 """authorize: may a call be bridged? It reserves the first slice at every level of the chain, or none."""
 
+from functools import lru_cache
+
 from pbxbill.charging.cdr import record_of
 from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
 from pbxbill.charging.events import (
@@ -56,60 +58,58 @@ def authorize(command: Authorize, state: ChargingState) -> Decision:
 def _reserve(
     command: Authorize, account: ChargedAccount, called: str, levels: list[Rated], state: ChargingState
 ) -> Decision:
-    terms = levels[0].tariff if levels else FREE
-    max_call_s = min([level.tariff.max_call_s for level in levels], default=terms.max_call_s)
-    lasts_us = [affordable(x.rate, x.tariff, max(0, x.wallet.available), max_call_s) for x in levels]
-    longest_us = min(lasts_us, default=max_call_s * SECOND_US)
-    if longest_us <= 0:
-        short = levels[lasts_us.index(longest_us)].account.code
-        refusal = Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, f"account {short} has no funds")
-        return deny(command, refusal, state)
-    slice_us = terms.slice_s * SECOND_US
     if levels:
-        slice_us = increment_end(levels[0].rate, slice_us)
+        terms = levels[0].tariff
+        max_call_s = min([level.tariff.max_call_s for level in levels])
+        lasts_us = [affordable(x.rate, x.tariff, max(0, x.wallet.available), max_call_s) for x in levels]
+        longest_us = min(lasts_us)
+        if longest_us <= 0:
+            detail = f"account {levels[lasts_us.index(longest_us)].account.code} has no funds"
+            return deny(command, Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, detail), state)
+        slice_us = increment_end(levels[0].rate, terms.slice_s * SECOND_US)
+    else:
+        terms = FREE
+        max_call_s = FREE.max_call_s
+        longest_us = max_call_s * SECOND_US
+        slice_us = FREE.slice_s * SECOND_US
     granted_us = min(longest_us, slice_us)
+    # By position, in the order of the fields: by name it takes more than twice as long.
     reservation = Reservation(
-        session_id=command.session_id,
-        switch=command.switch,
-        call_id=command.call_id,
-        direction=command.direction,
-        account_id=account.id,
-        caller=command.caller,
-        dialled=command.dialled,
-        called=called,
-        destination=levels[0].rate.destination if levels else "DID",
-        state=ReservationState.RESERVED,
-        requested_us=command.at_us,
-        answered_us=None,
-        paid_leg="",
-        granted_us=granted_us,
-        final=granted_us >= longest_us,
-        slice_s=terms.slice_s,
-        renew_before_s=terms.renew_before_s,
-        max_call_s=max_call_s,
-        failure_policy=account.failure_policy,
-        levels=tuple(
-            [
-                ReservationLevel(
-                    level,
-                    account.id,
-                    wallet.id,
-                    account.issuer_id,
-                    tariff.version_id,
-                    rate.id,
-                    charge_total(rate, tariff, granted_us),
-                )
-                for level, (account, wallet, tariff, rate) in enumerate(levels)
-            ]
-        ),
+        command.session_id,
+        command.switch,
+        command.call_id,
+        command.direction,
+        account.id,
+        command.caller,
+        command.dialled,
+        called,
+        levels[0].rate.destination if levels else "DID",
+        ReservationState.RESERVED,
+        command.at_us,
+        None,
+        "",
+        granted_us,
+        granted_us >= longest_us,
+        terms.slice_s,
+        terms.renew_before_s,
+        max_call_s,
+        account.failure_policy,
+        tuple([_level(number, rated, granted_us) for number, rated in enumerate(levels)]),
     )
     outcome = _granted(reservation, state, longest_us)
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
     effects: list[Effect] = [ReservationOpened(reservation)]
-    effects += [
-        WalletMoved(level.wallet_id, reserved=level.reserved, starved=starved) for level in reservation.levels
-    ]
+    for level in reservation.levels:
+        effects.append(WalletMoved(level.wallet_id, reserved=level.reserved, starved=starved))
     return outcome, effects
+
+
+def _level(number: int, rated: Rated, granted_us: int) -> ReservationLevel:
+    account, wallet, tariff, rate = rated
+    reserved = charge_total(rate, tariff, granted_us)
+    return ReservationLevel(
+        number, account.id, wallet.id, account.issuer_id, tariff.version_id, rate.id, reserved
+    )
 
 
 def _granted(reservation: Reservation, state: ChargingState, longest_us: int | None = None) -> Granted:
@@ -118,51 +118,55 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
     tariff = state.catalogue.tariff(levels[0].tariff_version_id) if levels else FREE
     # A call to a DID may be free for its owner and not for the reseller, whose funds are not his to know.
     own = bool(levels) and levels[0].account_id == account.id
-    wallet = state.wallets[levels[0].wallet_id] if own else None
-    outbound = reservation.direction == Direction.OUTBOUND
     available = 0
-    if wallet is not None:
+    if own:
         held = levels[0].reserved if longest_us is None else 0
-        available = max(0, wallet.available + held)
+        available = max(0, state.wallets[levels[0].wallet_id].available + held)
+    outbound = reservation.direction == Direction.OUTBOUND
     return Granted(
-        session_id=reservation.session_id,
-        account_id=account.id,
-        account_code=account.code,
-        destination=reservation.destination,
-        called=reservation.called,
-        unit=tariff.unit,
-        available=available,
-        affordable_us=longest(reservation, state) if longest_us is None else longest_us,
-        granted_us=reservation.granted_us,
-        final=reservation.final,
-        slice_us=reservation.slice_s * SECOND_US,
-        renew_before_us=reservation.renew_before_s * SECOND_US,
-        max_call_us=reservation.max_call_s * SECOND_US,
-        announcement=_announcement(account, tariff if own and outbound else None),
-        failure_policy=POLICIES[reservation.failure_policy],
-        wallet_ids=tuple([level.wallet_id for level in levels]),
+        reservation.session_id,
+        account.id,
+        account.code,
+        reservation.destination,
+        reservation.called,
+        tariff.unit,
+        available,
+        longest(reservation, state) if longest_us is None else longest_us,
+        reservation.granted_us,
+        reservation.final,
+        reservation.slice_s * SECOND_US,
+        reservation.renew_before_s * SECOND_US,
+        reservation.max_call_s * SECOND_US,
+        _announcement(account, tariff if own and outbound else None),
+        POLICIES[reservation.failure_policy],
+        tuple([level.wallet_id for level in levels]),
     )
 
 
 def _announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcement:
     if tariff is None:  # whoever calls from outside is not told what the account has
-        return Announcement(language=account.language)
-
-    return Announcement(
-        language=account.language,
-        balance=_chosen(account.announce_balance, tariff.announce_balance),
-        minutes=_chosen(account.announce_minutes, tariff.announce_minutes),
-        warning=_chosen(account.announce_warning, tariff.announce_warning),
+        return _spoken(account.language, False, False, False)
+    own_balance, own_minutes = account.announce_balance, account.announce_minutes
+    own_warning = account.announce_warning
+    return _spoken(
+        account.language,
+        tariff.announce_balance if own_balance is None else own_balance,
+        tariff.announce_minutes if own_minutes is None else own_minutes,
+        tariff.announce_warning if own_warning is None else own_warning,
     )
 
 
-def _chosen(own: bool | None, general: bool) -> bool:
-    return general if own is None else own
+@lru_cache(maxsize=1000)
+def _spoken(language: str, balance: bool, minutes: bool, warning: bool) -> Announcement:
+    # There are only a few; calls share them.
+    return Announcement(language, balance, minutes, warning)
 
 
 def denial_announcement(account: ChargedAccount, tariff: Tariff | None) -> Announcement:
     """What a caller whose call may not go on hears: the account decides, else its tariff."""
-    spoken = _chosen(account.announce_denial, tariff is None or tariff.announce_denial)
+    spoken = account.announce_denial
+    if spoken is None:
+        spoken = tariff is None or tariff.announce_denial
     return Announcement(language=account.language, denial=spoken)
 
 

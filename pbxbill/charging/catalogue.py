@@ -6,7 +6,6 @@ before it goes on serving.
 """
 
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -25,9 +24,6 @@ RATE_CACHE = 100_000
 
 NOTHING_LOADED, TRY_AGAIN = -1, -2
 """Catalogue versions that no database has."""
-
-LATEST_VERSION = 2**63
-"""An id behind every deck version's."""
 
 RATE_COLUMNS = (
     "id, prefix, destination, price_per_min, connection_fee, minimum_charge, "
@@ -53,7 +49,8 @@ class LoadedCatalogue:
         self._current: dict[int, Tariff] = {}
         self._tariffs: dict[int, Tariff] = {}
         self._rates: dict[int, Rate] = {}
-        self._deck_versions: dict[int, list[tuple[int, int]]] = {}  # deck -> [(effective from, version)]
+        self._deck_versions: dict[int, list[tuple[int, int]]] = {}
+        """Deck -> [(effective from, version)], the newest first."""
         self._decks: dict[int, CompiledDeck] = {}
         self._compiling: set[int] = set()
         self._books: dict[tuple[int, str, str], int] = {}
@@ -110,13 +107,18 @@ class LoadedCatalogue:
 
     def find_rate(self, deck_id: int, number: str, at_us: int) -> Rate | None:
         """The rate for a number in the deck version in force at a moment."""
-        versions = self._deck_versions.get(deck_id, [])
-        in_force = versions[: bisect_right(versions, (at_us, LATEST_VERSION))]
-        if not in_force:
+        in_force = None
+        for effective_from_us, version_id in self._deck_versions.get(deck_id, ()):
+            if effective_from_us > at_us:
+                continue
+            if version_id in self._decks or version_id not in self._compiling:
+                in_force = version_id
+                break
+            # While the newest is being compiled the one before it serves, if it is in memory.
+            in_force = in_force or version_id
+        if in_force is None:
             return None
-        # While the newest is being compiled the one before it serves, if it is in memory.
-        ready = (x for _, x in reversed(in_force) if x in self._decks or x not in self._compiling)
-        rate = self._deck(next(ready, in_force[-1][1])).find(number, at_us)
+        rate = self._deck(in_force).find(number, at_us)
         if rate is not None:
             self._rates[rate.id] = rate
         return rate
@@ -140,20 +142,21 @@ class LoadedCatalogue:
         for deck_id, effective_from_us, version_id, rate_count in driver.select(
             "SELECT deck_id, effective_from_us, id, rate_count FROM deck_versions "
             "WHERE rate_count > 0 "  # 0: an import is still writing it
-            "ORDER BY deck_id, effective_from_us, number"
+            "ORDER BY deck_id, effective_from_us DESC, number DESC"
         ):
             versions.setdefault(deck_id, []).append((effective_from_us, version_id))
             sizes[version_id] = rate_count
         self._deck_versions = versions
         for deck_versions in versions.values() if self._serving else ():
-            in_force = max(0, bisect_right(deck_versions, (now_us, LATEST_VERSION)) - 1)
-            for _, version_id in deck_versions[in_force:]:
+            for effective_from_us, version_id in deck_versions:
                 if version_id in self._decks:
-                    continue
-                if self._version != NOTHING_LOADED and sizes[version_id] > BACKGROUND_RATES:
+                    pass
+                elif self._version != NOTHING_LOADED and sizes[version_id] > BACKGROUND_RATES:
                     self._compile_in_background(version_id)
                 else:
                     self._decks[version_id] = self._compile(driver, version_id)
+                if effective_from_us <= now_us:
+                    break  # what was in force before it counts for no new call
 
     def _deck(self, version_id: int) -> CompiledDeck:
         deck = self._decks.get(version_id)

@@ -43,13 +43,16 @@ def endpoint_keys(command: Authorize) -> list[tuple[str, str]]:
 
     A caller ID is what the caller says: it counts only where the switch knows no account code.
     """
-    keys = [
-        ("did", command.did if command.direction is Direction.INBOUND else ""),
-        ("sip", command.account_code),
-        ("ip", command.source_ip),
-        ("caller_id", "" if command.account_code else command.caller_id),
-    ]
-    return [key for key in keys if key[1]]
+    keys = []
+    if command.did and command.direction is Direction.INBOUND:
+        keys.append(("did", command.did))
+    if command.account_code:
+        keys.append(("sip", command.account_code))
+    if command.source_ip:
+        keys.append(("ip", command.source_ip))
+    if command.caller_id and not command.account_code:
+        keys.append(("caller_id", command.caller_id))
+    return keys
 
 
 def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str] | None:
