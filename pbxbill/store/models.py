@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -46,6 +47,8 @@ class UnitRow(Base):
     code: Mapped[str] = mapped_column(String(12), primary_key=True)
     scale: Mapped[int]
     digits: Mapped[int]
+    name: Mapped[str] = mapped_column(String(40), server_default="")
+    symbol: Mapped[str] = mapped_column(String(8), server_default="")
 
 
 class AccountRow(Base):
@@ -72,6 +75,12 @@ class AccountRow(Base):
     announce_warning: Mapped[bool | None]
     announce_denial: Mapped[bool | None]
     created_us: Mapped[int]
+    dialling_rule_id: Mapped[int | None]
+    """None: that of the account above."""
+    wallet_order: Mapped[str | None] = mapped_column(String(200))
+    """Units of the wallets that a charge takes from, in their order; None: the tariff's unit alone."""
+    shadow: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Its calls are charged, and nobody is cut or denied."""
 
 
 class WalletRow(Base):
@@ -110,6 +119,8 @@ class EndpointRow(Base):
     value: Mapped[str] = mapped_column(String(64))
     tech_prefix: Mapped[str] = mapped_column(String(16))
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    status: Mapped[str] = mapped_column(String(12), server_default="active")
+    """active, or suspended by a limit or by hand."""
     __table_args__ = (UniqueConstraint("kind", "value", "tech_prefix"),)
 
 
@@ -120,6 +131,10 @@ class RateDeckRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    measure: Mapped[str] = mapped_column(String(12), server_default="seconds")
+    """What its prices are for: seconds, messages, bytes or items."""
+    per: Mapped[int] = mapped_column(server_default="60")
+    """How many of these a price is for."""
 
 
 class DeckVersionRow(Base):
@@ -133,6 +148,10 @@ class DeckVersionRow(Base):
     created_us: Mapped[int]
     source: Mapped[str] = mapped_column(String(200))
     rate_count: Mapped[int]
+    bands: Mapped[str] = mapped_column(String(400), server_default="")
+    """Names of the bands that its rates know, with commas between."""
+    banded_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Some rate has no price outside its bands."""
     __table_args__ = (UniqueConstraint("deck_id", "number"),)
 
 
@@ -152,6 +171,8 @@ class RateRow(Base):
     free_s: Mapped[int]
     effective_from_us: Mapped[int | None]
     effective_to_us: Mapped[int | None]
+    terms: Mapped[str | None] = mapped_column(Text)
+    """JSON of rating.tariff.RateTerms; None for a rate without bands, steps or a maximum."""
 
 
 class TariffRow(Base):
@@ -169,7 +190,8 @@ class TariffVersionRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     tariff_id: Mapped[int] = mapped_column(ForeignKey("tariffs.id"))
     number: Mapped[int]
-    deck_id: Mapped[int] = mapped_column(ForeignKey("rate_decks.id"))
+    deck_id: Mapped[int | None] = mapped_column(ForeignKey("rate_decks.id"))
+    """None: its prices are a mark-up on those of the account above."""
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
     tax_mode: Mapped[str] = mapped_column(String(12))
     tax_ppm: Mapped[int]
@@ -183,6 +205,12 @@ class TariffVersionRow(Base):
     announce_warning: Mapped[bool]
     announce_denial: Mapped[bool]
     created_us: Mapped[int]
+    calendar_id: Mapped[int | None]
+    mark_up: Mapped[str | None] = mapped_column(Text)
+    """JSON of rating.tariff.MarkUp."""
+    cycle_steps: Mapped[str | None] = mapped_column(Text)
+    """JSON of rating.tariff.CycleSteps."""
+    refuse_loss: Mapped[bool] = mapped_column(server_default=text("false"))
     __table_args__ = (UniqueConstraint("tariff_id", "number"),)
 
 
@@ -258,9 +286,21 @@ class ReservationRow(Base):
     renew_before_s: Mapped[int]
     max_call_s: Mapped[int]
     failure_policy: Mapped[str] = mapped_column(String(8))
+    endpoint_id: Mapped[int | None]
+    """That named the account."""
+    gateway: Mapped[str] = mapped_column(String(64), server_default="")
+    """By which the switch sent it out."""
+    shadow: Mapped[str | None] = mapped_column(String(200))
+    """None: enforced. Else what enforcement would have done; empty: nothing else."""
     created_us: Mapped[int]
     __table_args__ = (
         CheckConstraint("state IN ('reserved', 'answered', 'settled', 'voided')", name="state"),
+        Index(
+            "ix_reservations_open_account",
+            "account_id",
+            sqlite_where=text("state IN ('reserved', 'answered')"),
+            postgresql_where=text("state IN ('reserved', 'answered')"),
+        ),
         Index(
             "ix_reservations_open",
             "switch",
@@ -271,16 +311,20 @@ class ReservationRow(Base):
 
 
 class ReservationLevelRow(Base):
-    """One level of a reservation's account chain with what it has earmarked."""
+    """What one wallet of one level of a reservation's account chain has earmarked, in the wallet's unit."""
 
     __tablename__ = "reservation_levels"
     session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     level: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, server_default="0")
+    """Wallets of a level in the order in which a charge takes from them."""
     account_id: Mapped[int]
     wallet_id: Mapped[int]
     issuer_id: Mapped[int]
     tariff_version_id: Mapped[int]
     rate_id: Mapped[int]
+    exchange_id: Mapped[int | None]
+    """The exchange rate from the tariff's unit to the wallet's; None: they are the same."""
     reserved: Mapped[int]
     """0 once the reservation is closed."""
     __table_args__ = (
@@ -328,6 +372,8 @@ class CdrRow(Base):
     denial: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(String(200))
     evidence: Mapped[str] = mapped_column(String(8))
+    shadow: Mapped[str | None] = mapped_column(String(200))
+    """As in the reservation."""
     created_us: Mapped[int]
     __table_args__ = (
         Index("ix_cdrs_account_id_started_us", "account_id", "started_us"),
@@ -336,11 +382,12 @@ class CdrRow(Base):
 
 
 class CallChargeRow(Base):
-    """What one level of the chain was charged for a call."""
+    """What one wallet of one level of the chain was charged for a call, in the wallet's unit."""
 
     __tablename__ = "call_charges"
     session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     level: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True, server_default="0")
     account_id: Mapped[int]
     wallet_id: Mapped[int]
     tariff_version_id: Mapped[int]
@@ -349,6 +396,7 @@ class CallChargeRow(Base):
     total: Mapped[int]
     """What was taken, with tax."""
     tax: Mapped[int]
+    exchange_id: Mapped[int | None]
     uncollected: Mapped[int]
     """What was owed beyond it and could not be taken without overspending."""
     entry_id: Mapped[str | None] = mapped_column(String(32))

@@ -7,6 +7,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from pbxbill.store.engine import migrate, open_engine, pending_revision
+from pbxbill.store import catalogue_models  # noqa: F401 its tables register themselves
 from pbxbill.store.models import Base
 from tests.store.billed_accounts import open_accounts
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from pbxbill.store import catalogue_models  # noqa: F401 its tables register themselves
 from pbxbill.store.engine import open_engine
 from pbxbill.store.models import Base
 
