@@ -40,7 +40,20 @@ class DenialReason(StrEnum):
     RATING_FAILED = "rating_failed"
     """No rate for the destination, or the dialled digits are no number."""
     SERVICE_UNAVAILABLE = "service_unavailable"
-    """Not in RFC 8506: pbxbill itself could not decide in time."""
+    """Not in RFC 8506, as are those below: pbxbill itself could not decide in time."""
+    SIMULTANEOUS_CALLS = "simultaneous_calls"
+    """As many calls are up as the account, its reseller or the endpoint may have."""
+    CALL_RATE = "call_rate"
+    """More calls a second than allowed."""
+    SPENDING_LIMIT = "spending_limit"
+    """What may be spent in this hour, day or month is spent or reserved."""
+    DESTINATION_BARRED = "destination_barred"
+    COUNTRY_HELD = "country_held"
+    """The first call to a country waits until somebody releases it."""
+    SHORT_CALLS = "short_calls"
+    """A burst of short calls."""
+    LOSS_MAKING = "loss_making"
+    """The call would cost the account above more than it brings."""
 
 
 class Evidence(StrEnum):

@@ -1,0 +1,43 @@
+"""Counters: what an account used and holds in one window, of a bundle, of cycle steps or of a limit.
+
+A counter is like a wallet of pieces: what calls may still take is reserved before it is taken. Its
+account's wallets are locked while it changes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CounterKind(StrEnum):
+    """What ref_id names."""
+
+    BUNDLE = "bundle"
+    """An account's bundle; pieces of its measure."""
+    STEPS = "steps"
+    """A tariff with cycle steps; pieces used in the cycle. allowed has no meaning."""
+    SPEND = "spend"
+    """A spending limit; amounts in the limit's unit. allowed has no meaning: the limit says it."""
+    RATE = "rate"
+    """A limit of calls a second; used is the theoretical arrival time in microseconds (GCRA)."""
+    BURST = "burst"
+    """A limit of short calls; used counts them in the window."""
+
+
+@dataclass(slots=True)
+class Counter:
+    """A counter as it stands after the effects applied so far."""
+
+    id: int
+    kind: str
+    account_id: int
+    ref_id: int
+    window_from_us: int
+    window_to_us: int
+    allowed: int
+    used: int
+    reserved: int
+
+    @property
+    def free(self) -> int:
+        """Pieces that nobody used or holds."""
+        return self.allowed - self.used - self.reserved
