@@ -78,7 +78,7 @@ def _reserve(
         command.session_id,
         command.switch,
         command.call_id,
-        command.direction,
+        str(command.direction),
         account.id,
         command.caller,
         command.dialled,
@@ -93,7 +93,7 @@ def _reserve(
         terms.slice_s,
         terms.renew_before_s,
         max_call_s,
-        account.failure_policy,
+        str(account.failure_policy),
         tuple([_level(number, rated, granted_us) for number, rated in enumerate(levels)]),
     )
     outcome = _granted(reservation, state, longest_us)

@@ -27,6 +27,7 @@ from pbxbill.charging.events import (
     TopUp,
     Void,
 )
+from pbxbill.charging.memory import Memory
 from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.journal import JournalEntry, Posting
@@ -134,17 +135,25 @@ def _concerned(commands: Sequence[Command]) -> _Concerned:
 
 
 def load(
-    driver: Driver, commands: Sequence[Command], catalogue: LoadedCatalogue, now_us: int
+    driver: Driver,
+    commands: Sequence[Command],
+    catalogue: LoadedCatalogue,
+    now_us: int,
+    memory: Memory | None = None,
 ) -> ChargingState:
-    """Everything the commands may read or change, with the wallets concerned locked."""
-    state = ChargingState(catalogue)
+    """Everything the commands may read or change, with the wallets concerned locked.
+
+    What memory holds already is not read again; what is read becomes part of it.
+    """
+    known = Memory() if memory is None else memory
+    state = ChargingState(catalogue, known.accounts, known.endpoints, known.wallets, known.wallet_ids)
     concerned = _concerned(commands)
     account_ids, sessions = concerned.account_ids, concerned.sessions
     if concerned.requests:
-        account_ids.update(_load_endpoints(driver, concerned.requests, state))
+        account_ids.update(_load_endpoints(driver, concerned.requests, known))
         # A session is requested once, as a rule: only those that are known already are read. Should another
         # process write one meanwhile, its key refuses ours and the request is decided again, by itself.
-        requested = sorted({request.session_id for request in concerned.requests})
+        requested = sorted([request.session_id for request in concerned.requests])
         for session_id, path in driver.select(SEEN_SESSIONS, requested, requested):
             sessions.add(session_id)
             # A repeated request answers from its account, which its endpoint may no longer name.
@@ -155,11 +164,21 @@ def load(
         leases = driver.select(LEASES)
         state.steered = {switch for switch, renewed_us in leases if now_us - renewed_us < STEERED_US}
     session_ids = sorted(sessions)
-    _load_wallets(driver.select(WALLETS, sorted(account_ids), session_ids, session_ids, shortening), state)
-    if any(x is not None and catalogue.current_tariff(x) is None for x in _tariff_ids(state)):
-        catalogue.refresh(driver, now_us)  # an account was given a tariff that is a moment old
-    if session_ids:
+    unread_ids = session_ids
+    if known.version is not None and session_ids:
+        # The whole database is locked: what the sessions hold says whether their wallets are here.
         _load_sessions(driver, session_ids, state)
+        unread_ids = sorted(_with_unread_wallets(state))
+    account_ids -= known.complete
+    if account_ids or unread_ids or shortening:
+        rows = driver.select(WALLETS, sorted(account_ids), unread_ids, unread_ids, shortening)
+        tariff_ids = _load_wallets(rows, known)
+        known.complete |= account_ids
+        if any(x is not None and catalogue.current_tariff(x) is None for x in tariff_ids):
+            catalogue.refresh(driver, now_us)  # an account was given a tariff that is a moment old
+    if session_ids:
+        if known.version is None:
+            _load_sessions(driver, session_ids, state)
         catalogue.ensure(driver, _rate_ids(state))
     if concerned.keys:
         entries = _entries(driver.select(ENTRIES, concerned.keys))
@@ -167,30 +186,43 @@ def load(
     return state
 
 
-def _load_endpoints(driver: Driver, requests: Iterable[Authorize], state: ChargingState) -> set[int]:
+def _load_endpoints(driver: Driver, requests: Iterable[Authorize], known: Memory) -> set[int]:
     values: set[str] = set()
     for request in requests:
         values.update((request.account_code, request.source_ip, request.caller_id))
         if request.direction is Direction.INBOUND:
             values.add(request.did)
     values.discard("")
+    values -= known.looked_up
     account_ids: set[int] = set()
+    if not values:
+        return account_ids
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for kind, value, tech_prefix, account_id, path in driver.select(ENDPOINTS, sorted(values)):
-        state.endpoints.setdefault((kind, value), []).append((tech_prefix, account_id))
+        found.setdefault((kind, value), []).append((tech_prefix, account_id))
         account_ids.update(chain_of(path))
-    for matches in state.endpoints.values():
+    for matches in found.values():
         if len(matches) > 1:
             matches.sort(key=lambda match: -len(match[0]))
+    known.endpoints.update(found)
+    known.looked_up |= values
     return account_ids
 
 
-def _load_wallets(rows: Iterable[Row], state: ChargingState) -> None:
+def _load_wallets(rows: Iterable[Row], known: Memory) -> set[int | None]:
+    """Remember wallets and their accounts that are new; the tariffs of these accounts."""
+    tariff_ids: set[int | None] = set()
     for row in rows:
+        wallet_id, account_id = row[:2]
+        if wallet_id in known.wallets:
+            continue
         wallet = Wallet(*(*row[:8], bool(row[8]), *row[9:11]))
-        state.wallets[wallet.id] = wallet
-        state.wallet_ids[(wallet.account_id, wallet.unit)] = wallet.id
-        if wallet.account_id not in state.accounts:
-            state.accounts[wallet.account_id] = charged_account(wallet.account_id, row[11:])
+        known.wallets[wallet_id] = wallet
+        known.wallet_ids[(account_id, wallet.unit)] = wallet_id
+        if account_id not in known.accounts:
+            account = known.accounts[account_id] = charged_account(account_id, row[11:])
+            tariff_ids.update((account.tariff_id, account.inbound_tariff_id))
+    return tariff_ids
 
 
 @lru_cache(maxsize=50_000)
@@ -244,10 +276,18 @@ def _reservation(row: Row, levels: tuple[ReservationLevel, ...]) -> Reservation:
     return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels))
 
 
-def _tariff_ids(state: ChargingState) -> Iterable[int | None]:
-    for account in state.accounts.values():
-        yield account.tariff_id
-        yield account.inbound_tariff_id
+def _with_unread_wallets(state: ChargingState) -> set[str]:
+    """Sessions that name a wallet which has not been read."""
+    found = {
+        session_id
+        for session_id, reservation in state.reservations.items()
+        for level in reservation.levels
+        if level.wallet_id not in state.wallets
+    }
+    for session_id, cdr in state.cdrs.items():
+        if any(charge.wallet_id not in state.wallets for charge in cdr.charges):
+            found.add(session_id)
+    return found
 
 
 def _rate_ids(state: ChargingState) -> Iterable[int]:
@@ -265,6 +305,7 @@ def _entries(rows: Iterable[Row]) -> Iterable[JournalEntry]:
 
 
 # --- writing ----------------------------------------------------------------------------------
+# Rows hold plain text: a database's library takes several times as long for a member of an enumeration.
 
 
 def write(driver: Driver, state: ChargingState, now_us: int) -> None:
@@ -296,7 +337,7 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
         driver.insert(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
             (*RESERVATION_COLUMNS, "created_us"),
-            [(*r[:-1], now_us) for r in state.opened.values()],
+            [(*r[:9], str(r.state), *r[10:-1], now_us) for r in state.opened.values()],
         )
         rows = [(r.session_id, *level) for r in state.opened.values() for level in r.levels]
         if rows:
@@ -308,7 +349,7 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
             ("session_id",),
             ("state", "answered_us", "paid_leg", "granted_us", "final"),
             [
-                (r.state, r.answered_us, r.paid_leg, r.granted_us, r.final, r.session_id)
+                (str(r.state), r.answered_us, r.paid_leg, r.granted_us, r.final, r.session_id)
                 for r in state.changed.values()
             ],
         )
@@ -353,7 +394,7 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
     driver.insert(
         models.CdrRow.__table__,  # type: ignore[arg-type]
         (*CDR_COLUMNS, "created_us"),
-        [(*cdr[:-1], now_us) for cdr in state.new_cdrs],
+        [(*cdr[:-2], str(cdr.evidence), now_us) for cdr in state.new_cdrs],
     )
     rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]
     if rows:

@@ -16,6 +16,7 @@ import structlog
 from pbxbill.charging.batch import load, write
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import Adjust, Authorize, Command, Denied, Granted, Outcome, TopUp
+from pbxbill.charging.memory import Memory
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import ChargingState
@@ -69,6 +70,7 @@ class ChargingEngine:
         self._offline = OfflineDirectory(self._catalogue, connect)
         self._serving = serving
         self._driver: Driver | None = None
+        self._memory = Memory()
         self._queue: deque[_Pending] = deque()
         self._wake = threading.Condition()
         self._stopping = False
@@ -223,11 +225,14 @@ class ChargingEngine:
         driver = self._connected()
         # Money may move in books that were opened a moment ago.
         self._refresh(driver, at_once=not _MONEY_BY_HAND.isdisjoint(map(type, commands)))
+        memory, self._memory = self._memory, Memory()  # what does not commit is not remembered
         driver.begin()
-        state = load(driver, commands, self._catalogue, self._clock.now_us())
+        memory = memory.as_of_now(driver)
+        state = load(driver, commands, self._catalogue, self._clock.now_us(), memory)
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
         write(driver, state, self._clock.now_us())
         driver.commit()
+        self._memory = memory
         self.batches += 1
         self.commands += len(commands)
         return results, frozenset(state.told)
@@ -246,6 +251,7 @@ class ChargingEngine:
 
     def _drop_connection(self) -> None:
         driver, self._driver = self._driver, None
+        self._memory = Memory()  # its version counted for that connection only
         if driver is not None:
             driver.close()
 

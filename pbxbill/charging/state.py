@@ -143,12 +143,12 @@ class ChargingState:
 
     catalogue: Catalogue
     accounts: dict[int, ChargedAccount] = field(default_factory=dict)
-    steered: set[str] = field(default_factory=set)
-    """Switches whose daemon is alive, so that it can move their timers."""
     endpoints: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
     """(kind, value) -> [(technical prefix, account id)], longest prefix first."""
     wallets: dict[int, Wallet] = field(default_factory=dict)
     wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    steered: set[str] = field(default_factory=set)
+    """Switches whose daemon is alive, so that it can move their timers."""
     reservations: dict[str, Reservation] = field(default_factory=dict)
     cdrs: dict[str, RatedCdr] = field(default_factory=dict)
     entries: dict[str, JournalEntry] = field(default_factory=dict)
@@ -159,7 +159,7 @@ class ChargingState:
     changed: dict[str, Reservation] = field(default_factory=dict)
     relevelled: set[str] = field(default_factory=set)
     """Sessions whose levels hold other amounts than before."""
-    steps: list[tuple[str, Verb, int, int, int]] = field(default_factory=list)
+    steps: list[tuple[str, str, int, int, int]] = field(default_factory=list)
     new_entries: list[JournalEntry] = field(default_factory=list)
     new_cdrs: list[RatedCdr] = field(default_factory=list)
     told: set[int] = field(default_factory=set)
@@ -231,4 +231,4 @@ class ChargingState:
 
     def _step(self, reservation: Reservation, verb: Verb, at_us: int) -> None:
         reserved = reservation.levels[0].reserved if reservation.levels else 0
-        self.steps.append((reservation.session_id, verb, at_us, reservation.granted_us, reserved))
+        self.steps.append((reservation.session_id, str(verb), at_us, reservation.granted_us, reserved))

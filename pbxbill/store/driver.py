@@ -46,6 +46,10 @@ class Driver(Protocol):
         """Give the connection back."""
         ...
 
+    def foreign_version(self) -> int | None:
+        """Within a transaction: stays as long as no other connection has written; None: nobody can tell."""
+        ...
+
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
         """All rows of a statement; each list fills one {any_...}."""
         ...
@@ -133,6 +137,10 @@ class SqliteDriver:
     def close(self) -> None:
         self._connection.close()
 
+    def foreign_version(self) -> int | None:
+        ((version,),) = self.select("PRAGMA data_version")
+        return int(version)
+
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
         return list(self.stream(statement, *lists))
 
@@ -203,6 +211,9 @@ class PostgresDriver:
 
     def close(self) -> None:
         self._connection.close()
+
+    def foreign_version(self) -> int | None:
+        return None
 
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
         return self._run(self._translate(statement), [_array_text(values) for values in lists]).fetchall()
