@@ -4,20 +4,29 @@ Prefixes are left-aligned to 15 digits (the longest E.164 number) and sorted as 
 knows the one to try next: an earlier row of its prefix, else the next shorter prefix around it. The
 last row whose prefix does not lie behind a number, or one that follows from it, is the longest match.
 Rows are packed bytes, since a million Rate objects would take half a gigabyte and a lookup would miss
-the processor's cache for each field; a Rate is made when a lookup hits its row.
+the processor's cache for each field; a Rate is made when a lookup hits its row. Terms that only some rates
+have lie beside the rows as texts that rows share.
 """
 
 import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeAlias
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.destination import E164_MAX_DIGITS
-from pbxbill.rating.tariff import Rate
+from pbxbill.rating.rate_terms import checked_terms, terms_from_json, terms_to_json
+from pbxbill.rating.tariff import Rate, RateTerms
 
-RateRow = tuple[int, str, str, int, int, int, int, int, int, int | None, int | None]
-"""The fields of Rate in their order, as a database returns them."""
+PlainRow: TypeAlias = tuple[int, str, str, int, int, int, int, int, int, int | None, int | None]
+"""The fields of Rate up to its period, in their order, as a database returns them."""
+
+RateRow: TypeAlias = (
+    PlainRow | tuple[int, str, str, int, int, int, int, int, int, int | None, int | None, str | None]
+)
+"""A row with, or without, its terms as text."""
 
 _PACKED = struct.Struct(">QQQQqqqiiii")
 """Key, effective from, id, effective to, the prices, the seconds, destination: packed rows sort as bytes."""
@@ -78,16 +87,28 @@ class CompiledDeck:
                         free_s,
                         from_us - _BIAS if from_us else None,
                         to_us - _BIAS if to_us != _FOR_EVER else None,
+                        _terms(self._texts[self._terms[row]]) if self._terms else None,
                     )
             row = self._next[row]
         return None
 
-    def _compile(self, version_id: int, rows: Iterable[RateRow]) -> None:
+    def _compile(self, version_id: int, rows: Iterable[RateRow | Rate]) -> None:
         self.version_id = version_id
         destinations: dict[str, int] = {}
-        packed = [_pack(row, destinations) for row in rows]
+        texts: dict[str | None, int] = {None: 0}
+        with_terms: dict[bytes, int] = {}
+        packed = []
+        for row in rows:
+            packed.append(_pack(row, destinations))
+            (terms,) = row[11:] or (None,)
+            text = _checked_text(terms, row[4], row[1], texts)
+            if text is not None:
+                with_terms[packed[-1]] = texts.setdefault(text, len(texts))
         packed.sort()
         self._destinations = list(destinations)
+        self._texts = list(texts)
+        # Which text a row has; empty where no row has any.
+        self._terms = array("i", (with_terms.get(row, 0) for row in packed) if with_terms else ())
         self._keys = array("q", (int.from_bytes(row[:8]) for row in packed))
         self._rows = b"".join(packed)
         self._next = _next_to_try(self._keys)
@@ -98,8 +119,29 @@ def is_prefix(text: str) -> bool:
     return len(text) <= E164_MAX_DIGITS and (not text or (text.isascii() and text.isdigit()))
 
 
-def _pack(row: RateRow, destinations: dict[str, int]) -> bytes:
-    id, prefix, destination, price, fee, minimum, initial_s, following_s, free_s, from_us, to_us = row
+@lru_cache(maxsize=50_000)
+def _terms(text: str | None) -> RateTerms | None:
+    # Calls go to the same places again and again.
+    return terms_from_json(text)
+
+
+def _checked_text(
+    terms: RateTerms | str | None, connection_fee: int, prefix: str, known: dict[str | None, int]
+) -> str | None:
+    text = terms_to_json(terms) if isinstance(terms, RateTerms) else terms
+    if text is None or (text in known and '"ends_at_maximum"' not in text):
+        return text
+    try:
+        parsed = terms_from_json(text)
+        if parsed is not None:
+            checked_terms(parsed, connection_fee)
+    except InputRefused as refusal:
+        raise InputRefused(f"prefix {prefix}: {refusal}") from None
+    return text
+
+
+def _pack(row: RateRow | Rate, destinations: dict[str, int]) -> bytes:
+    id, prefix, destination, price, fee, minimum, initial_s, following_s, free_s, from_us, to_us = row[:11]
     if not is_prefix(prefix):
         raise InputRefused(f"the prefix {prefix[:40]!r} is not made of up to {E164_MAX_DIGITS} digits")
     if initial_s < 1 or following_s < 1 or free_s < 0 or price < 0 or fee < 0 or minimum < 0:
