@@ -21,6 +21,7 @@ from pbxbill.charging.events import (
     Expire,
     Extend,
     FailurePolicy,
+    PostCharge,
     SetCreditLimit,
     Settle,
     SettleOffline,
@@ -122,7 +123,7 @@ def _concerned(commands: Sequence[Command]) -> _Concerned:
             case TopUp():
                 found.account_ids.add(command.account_id)
                 found.keys.append(command.idempotency_key)
-            case Adjust():
+            case Adjust() | PostCharge():
                 found.account_ids.add(command.account_id)
                 found.keys.append(command.idempotency_key)
                 found.shortening.add(command.account_id)

@@ -8,14 +8,14 @@ itself fails alone. While the database is away the queue waits, and every comman
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import NamedTuple
 
 import structlog
 
 from pbxbill.charging.batch import load, write
 from pbxbill.charging.catalogue import LoadedCatalogue
-from pbxbill.charging.events import Adjust, Authorize, Command, Denied, Granted, Outcome, TopUp
+from pbxbill.charging.events import Adjust, Authorize, Command, Denied, Granted, Outcome, PostCharge, TopUp
 from pbxbill.charging.memory import Memory
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.charging.session import decide
@@ -34,7 +34,7 @@ LONGEST_RETRY_S = 1.0
 _log = structlog.get_logger()
 
 
-_MONEY_BY_HAND = frozenset({TopUp, Adjust})
+_MONEY_BY_HAND = frozenset({TopUp, Adjust, PostCharge})
 
 
 class _Promise(Future[Outcome]):
@@ -257,13 +257,13 @@ class ChargingEngine:
 
 
 def _answer(pending: _Pending, result: Outcome | Exception) -> None:
-    future = pending.future
-    if future.done():
+    try:
+        if isinstance(result, Exception):
+            pending.future.set_exception(result)
+        else:
+            pending.future.set_result(result)
+    except InvalidStateError:
         return  # answered before the database went away in the middle of a spoiled batch
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
 
 
 def _decided(command: Command, state: ChargingState) -> Outcome | Exception:

@@ -65,6 +65,8 @@ class Evidence(StrEnum):
     """The switch's own CDR file, read at reconciliation."""
     ESTIMATE = "estimate"
     """Nothing exact was left: the granted time, or when the call was last seen."""
+    IMPORT = "import"
+    """A record from elsewhere, read by mediation."""
 
 
 _KEPT = {
@@ -113,6 +115,10 @@ class Authorize:
     source_ip: str = ""
     caller_id: str = ""
     did: str = ""
+    shadow: bool = False
+    """The switch only watches: the call is charged, and goes on whatever the answer would have been."""
+    service: str = ""
+    """What is used, where it is no call: messages, data. The account's tariff for it rates it."""
 
     def __post_init__(self) -> None:
         for name, longest in _KEPT.items():
@@ -128,9 +134,12 @@ class Answer:
     session_id: str
     answered_us: int
     paid_leg: str
+    gateway: str = ""
+    """By which the switch sent the paid leg out."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paid_leg", _storable(self.paid_leg, 128))
+        object.__setattr__(self, "gateway", _storable(self.gateway, 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,8 @@ class Settle:
     ended_us: int
     hangup_cause: int
     evidence: Evidence = Evidence.EVENT
+    gateway: str = ""
+    """As in Answer; empty: what the answer said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +201,11 @@ class SettleOffline:
     evidence: Evidence = Evidence.CDR_LOG
     unasked: bool = False
     """The dialplan let it pass by itself: never believed of an account whose failure policy is closed."""
+    gateway: str = ""
+    owed_in_full: bool = False
+    """A record of what has been used: charged even below the floor, which a top-up pays back first."""
+    quantity: int | None = None
+    """Pieces used, where the request's service is no call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +236,22 @@ class Adjust:
 
 
 @dataclass(frozen=True, slots=True)
+class PostCharge:
+    """A charge that was reckoned elsewhere, with its tax: a meter's reading, later a fee.
+
+    Charged even below the floor: what was used is owed.
+    """
+
+    idempotency_key: str
+    account_id: int
+    unit: str
+    total: int
+    tax: int
+    at_us: int
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SetCreditLimit:
     """Change how far below zero a wallet may go; never below what is already used or reserved."""
 
@@ -230,7 +262,17 @@ class SetCreditLimit:
 
 
 Command = (
-    Authorize | Answer | Extend | Settle | Void | Expire | SettleOffline | TopUp | Adjust | SetCreditLimit
+    Authorize
+    | Answer
+    | Extend
+    | Settle
+    | Void
+    | Expire
+    | SettleOffline
+    | TopUp
+    | Adjust
+    | PostCharge
+    | SetCreditLimit
 )
 
 
@@ -273,6 +315,8 @@ class Granted(NamedTuple):
     wallet_ids: tuple[int, ...]
     offline: bool = False
     """Granted from memory while the database was away; reconciliation charges it from the CDR log."""
+    shadow: bool = False
+    """Nobody enforces it: no timer, no hang-up, no words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
-"""Money moved by hand: top-ups, adjustments and credit limits. Pure, like session.py.
+"""Money moved otherwise than by calls: top-ups, adjustments, charges, credit limits. Pure, like session.py.
 
 What leaves a wallet may be earmarked by live calls. Then those calls are shortened, the youngest
 first, down to what they have used, a margin and the increment they are in; more than that stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pbxbill.charging.events import Adjust, Moved, Outcome, Refused, SetCreditLimit, TopUp
+from pbxbill.charging.events import Adjust, Moved, Outcome, PostCharge, Refused, SetCreditLimit, TopUp
 from pbxbill.charging.regrant import regrant
 from pbxbill.charging.state import ChargingState, Effect, EntryPosted, ReservationChanged, Wallet, WalletMoved
 from pbxbill.clock import SECOND_US
@@ -29,14 +30,23 @@ def top_up(command: TopUp, state: ChargingState) -> tuple[Outcome, list[Effect]]
     """Add received funds to a wallet."""
     if command.amount <= 0:
         return Refused("a top-up must be more than zero"), []
-    return _post(command, LedgerCode.CASH, "top-up", state)
+    return _post(command, command.amount, ((LedgerCode.CASH, command.amount),), "top-up", state)
 
 
 def adjust(command: Adjust, state: ChargingState) -> tuple[Outcome, list[Effect]]:
     """Put money into a wallet or take it out."""
     if command.amount == 0:
         return Refused("an adjustment of zero moves nothing"), []
-    return _post(command, LedgerCode.ADJUSTMENT, "adjustment", state)
+    return _post(command, command.amount, ((LedgerCode.ADJUSTMENT, command.amount),), "adjustment", state)
+
+
+def post_charge(command: PostCharge, state: ChargingState) -> tuple[Outcome, list[Effect]]:
+    """Take what is owed, below the floor if need be."""
+    if not 0 <= command.tax <= command.total or command.total == 0:
+        return Refused("a charge is more than zero, and its tax no more than the charge"), []
+    net, tax = command.total - command.tax, command.tax
+    parts = [(LedgerCode.REVENUE_USAGE, -net), (LedgerCode.TAX_PAYABLE, -tax)][: 2 if tax else 1]
+    return _post(command, -command.total, parts, "charge", state)
 
 
 def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Outcome, list[Effect]]:
@@ -59,14 +69,19 @@ def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Out
 
 
 def _post(
-    command: TopUp | Adjust, counterpart: LedgerCode, kind: str, state: ChargingState
+    command: TopUp | Adjust | PostCharge,
+    amount: int,
+    counterparts: Sequence[tuple[LedgerCode, int]],
+    kind: str,
+    state: ChargingState,
 ) -> tuple[Outcome, list[Effect]]:
     wallet = state.wallet(command.account_id, command.unit)
     if wallet is None:
         return Refused(f"the account has no {command.unit} wallet"), []
     issuer_id = state.accounts[command.account_id].issuer_id
-    other_id = state.catalogue.ledger_account(issuer_id, counterpart, wallet.unit)
-    postings = (Posting(wallet.ledger_account_id, -command.amount), Posting(other_id, command.amount))
+    book = state.catalogue.ledger_account
+    others = [Posting(book(issuer_id, code, wallet.unit), part) for code, part in counterparts]
+    postings = (Posting(wallet.ledger_account_id, -amount), *others)
     known = state.entries.get(command.idempotency_key)
     if known is not None:
         if known.postings != postings or known.kind != kind:
@@ -74,11 +89,12 @@ def _post(
         return Moved(known.id, wallet.id, wallet.posted, wallet.available), []
     if not 0 < len(command.idempotency_key) <= MAX_KEY_LENGTH:
         return Refused(f"the idempotency key needs 1 to {MAX_KEY_LENGTH} characters"), []
-    if abs(command.amount) > MAX_AMOUNT or abs(wallet.posted + command.amount) > MAX_AMOUNT:
+    if abs(amount) > MAX_AMOUNT or abs(wallet.posted + amount) > MAX_AMOUNT:
         return Refused("the amount is out of range"), []
-    freed = _free(wallet, -command.amount, command.at_us, state)
-    if freed.missing > 0:
-        most = max(0, -command.amount - freed.missing)
+    owed = isinstance(command, PostCharge)
+    freed = _free(wallet, -amount, command.at_us, state)
+    if freed.missing > 0 and not owed:
+        most = max(0, -amount - freed.missing)
         return Refused("more than is free or can be taken back from live calls", most=most), []
     entry = JournalEntry(
         id=new_id(),
@@ -89,9 +105,9 @@ def _post(
         postings=postings,
         memo=command.memo[:MAX_MEMO_LENGTH],
     )
-    moved = WalletMoved(wallet.id, posted=command.amount, tell=True, starved=False)
-    available = wallet.available + freed.amount + command.amount
-    balance = wallet.posted + command.amount
+    moved = WalletMoved(wallet.id, posted=amount, tell=True, starved=False, overdraw=owed)
+    available = wallet.available + freed.amount + amount
+    balance = wallet.posted + amount
     outcome = Moved(entry.id, wallet.id, balance, available, freed.sessions)
     return outcome, [*freed.effects, EntryPosted(entry), moved]
 

@@ -16,6 +16,7 @@ from pbxbill.charging.events import (
     Extend,
     Extended,
     Outcome,
+    PostCharge,
     SetCreditLimit,
     Settle,
     SettleOffline,
@@ -23,7 +24,7 @@ from pbxbill.charging.events import (
     UnknownSession,
     Void,
 )
-from pbxbill.charging.funds import adjust, set_credit_limit, top_up
+from pbxbill.charging.funds import adjust, post_charge, set_credit_limit, top_up
 from pbxbill.charging.regrant import longest, regrant
 from pbxbill.charging.settling import expire, settle, settle_offline, void
 from pbxbill.charging.state import ChargingState, Effect, ReservationChanged, WalletMoved
@@ -55,6 +56,8 @@ def decide(command: Command, state: ChargingState) -> Decision:
             return top_up(command, state)
         case Adjust():
             return adjust(command, state)
+        case PostCharge():
+            return post_charge(command, state)
         case SetCreditLimit():
             return set_credit_limit(command, state)
 
