@@ -1,14 +1,143 @@
-"""Numbers as callers dial them, brought to E.164 digits."""
+"""Numbers as callers dial them, brought to E.164 digits by the dialling rule of their account."""
+
+import re
+from dataclasses import dataclass
+
+from pbxbill.errors import InputRefused
+from pbxbill.rating.number_plan import from_national, is_emergency_number, is_region, region_plan
 
 E164_MAX_DIGITS = 15
+MAX_SHORT_CODES = 1000
+EMERGENCY_EVERYWHERE = frozenset(("112", "911"))
+"""What calls for help where no dialling rule names the country."""
+
+_SEPARATORS = re.compile(r"[ \-./()]")
+_DIALLED = re.compile(r"[0-9*#]{1,20}")
 
 
-def to_e164(dialled: str) -> str | None:
-    """The E.164 digits of a dialled number: a leading "+" or "00" is dropped.
+@dataclass(frozen=True, slots=True)
+class DiallingRule:
+    """How the accounts that use it dial; what it does not say is as in its country."""
 
-    None if something else than 1 to 15 digits is left: the number cannot be rated.
+    name: str
+    region: str
+    """ISO 3166 code: its own prefixes and emergency numbers come from there."""
+    international_prefixes: tuple[str, ...] = ()
+    """Empty: the country's."""
+    national_prefix: str | None = None
+    """None: the country's."""
+    area_code: str = ""
+    """Without the national prefix; numbers dialled without any prefix are local ones of this area."""
+    short_codes: tuple[tuple[str, str], ...] = ()
+    """What is dialled and the E.164 digits it stands for, or the same digits where it stays as it is."""
+    technical_prefix: str = ""
+    """Taken off before anything else is looked at."""
+    emergency_numbers: tuple[str, ...] = ()
+    """Beside the country's."""
+
+    def __post_init__(self) -> None:
+        if not is_region(self.region):
+            raise self._refused(f"{self.region!r} is no country; write DE, US, GB ...")
+        digits = {
+            "international prefix": self.international_prefixes,
+            "national prefix": (self.national_prefix or "0",),
+            "area code": (self.area_code or "0",),
+            "short code's number": tuple(number for _, number in self.short_codes),
+        }
+        for what, texts in digits.items():
+            for text in texts:
+                if not _is_e164(text):
+                    raise self._refused(f"{what} {text[:40]!r} is not 1 to 15 digits")
+        codes = [code for code, _ in self.short_codes]
+        for text in (*codes, *self.emergency_numbers, self.technical_prefix or "0"):
+            if _DIALLED.fullmatch(text) is None:
+                raise self._refused(f"{text[:40]!r} cannot be dialled; use up to 20 of 0-9, * and #")
+        if len(set(codes)) != len(codes) or len(codes) > MAX_SHORT_CODES:
+            raise self._refused(f"each short code stands once, and there are at most {MAX_SHORT_CODES}")
+
+    def _refused(self, reason: str) -> InputRefused:
+        return InputRefused(f"dialling rule {self.name[:40]}: {reason}")
+
+
+def to_e164(dialled: str, rule: DiallingRule | None = None) -> str | None:
+    """The E.164 digits of a dialled number, or a short number that the rule keeps as it is.
+
+    Without a rule a leading "+" or "00" is dropped. None if something else than 1 to 15 digits is left:
+    the number cannot be rated.
     """
+    if rule is not None:
+        return _by_rule(dialled, rule)
     digits = dialled.removeprefix("+") if dialled.startswith("+") else dialled.removeprefix("00")
-    if 1 <= len(digits) <= E164_MAX_DIGITS and digits.isascii() and digits.isdigit():
-        return digits
-    return None
+    return digits if _is_e164(digits) else None
+
+
+def is_emergency(dialled: str, rule: DiallingRule | None = None) -> bool:
+    """Whether exactly an emergency number was dialled: it is connected whatever the account's funds are.
+
+    One digit more, and it is another number: 9110 calls nobody's help.
+    """
+    if len(dialled) > 40:
+        return False
+    return _is_emergency(_bare(dialled), rule)
+
+
+def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
+    if len(dialled) > 64:
+        return None
+    number = _bare(dialled)
+    plus = number.startswith("+")
+    if not plus and rule.technical_prefix:
+        number = number.removeprefix(rule.technical_prefix)
+        plus = number.startswith("+")
+    if plus:
+        digits = number[1:]
+        return digits if _is_e164(digits) else None
+    for code, stands_for in rule.short_codes:
+        if code == number:
+            return stands_for
+    if not (1 <= len(number) <= 2 * E164_MAX_DIGITS and number.isascii() and number.isdigit()):
+        return None
+    if number in rule.emergency_numbers or is_emergency_number(number, rule.region):
+        return number if _is_e164(number) else None
+    abroad = _behind_international_prefix(number, rule)
+    if abroad is None:
+        abroad = _within_country(number, rule)
+    return abroad if abroad is not None and _is_e164(abroad) else None
+
+
+def _behind_international_prefix(number: str, rule: DiallingRule) -> str | None:
+    if rule.international_prefixes:
+        fitting = [prefix for prefix in rule.international_prefixes if number.startswith(prefix)]
+        return number[len(max(fitting, key=len)) :] if fitting else None
+    found = region_plan(rule.region).international_prefix.match(number)
+    return number[found.end() :] if found is not None else None
+
+
+def _within_country(number: str, rule: DiallingRule) -> str | None:
+    own_prefix = rule.national_prefix
+    if own_prefix is None:
+        return from_national(number, rule.region, rule.area_code)
+    calling_code = region_plan(rule.region).calling_code
+    if own_prefix and number.startswith(own_prefix):
+        return calling_code + number[len(own_prefix) :]
+    return f"{calling_code}{rule.area_code}{number}"
+
+
+def _is_emergency(number: str, rule: DiallingRule | None) -> bool:
+    digits = number.removeprefix("+")
+    if rule is None:
+        return digits in EMERGENCY_EVERYWHERE
+    for candidate in {digits, digits.removeprefix(rule.technical_prefix)}:
+        if candidate in rule.emergency_numbers:
+            return True
+        if candidate.isascii() and candidate.isdigit() and is_emergency_number(candidate, rule.region):
+            return True
+    return False
+
+
+def _bare(dialled: str) -> str:
+    return dialled if dialled.isalnum() else _SEPARATORS.sub("", dialled)
+
+
+def _is_e164(digits: str) -> bool:
+    return 1 <= len(digits) <= E164_MAX_DIGITS and digits.isascii() and digits.isdigit()
