@@ -142,8 +142,10 @@ class Tariff:
     announce_warning: bool = True
     announce_denial: bool = True
     calendar: BandCalendar | None = None
+    measure: str = "seconds"
+    """What its prices are for: seconds, messages, bytes or items."""
     per: int = SECONDS_PER_PRICE
-    """How many pieces (seconds, messages, bytes) a price is for."""
+    """How many of them a price is for."""
     mark_up: MarkUp | None = None
     """Its prices follow those of the account above; deck_id is 0 then."""
     refuse_loss: bool = False

@@ -150,6 +150,8 @@ class LimitRow(Base):
     """Names, classes or prefixes, one per line."""
     suspends: Mapped[bool]
     """A hit suspends the endpoint."""
+    shorter_s: Mapped[int] = mapped_column(server_default="0")
+    """A short call is one below this."""
 
 
 class HeldCountryRow(Base):

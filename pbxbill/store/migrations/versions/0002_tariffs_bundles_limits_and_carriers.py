@@ -209,6 +209,7 @@ def _add_tables() -> None:
         sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("destinations", sa.Text(), nullable=False),
         sa.Column("suspends", sa.Boolean(), nullable=False),
+        sa.Column("shorter_s", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_limits_account_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_limits")),
     )
