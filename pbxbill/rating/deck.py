@@ -11,7 +11,7 @@ have lie beside the rows as texts that rows share.
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -28,13 +28,27 @@ RateRow: TypeAlias = (
 )
 """A row with, or without, its terms as text."""
 
-_PACKED = struct.Struct(">QQQQqqqiiii")
-"""Key, effective from, id, effective to, the prices, the seconds, destination: packed rows sort as bytes."""
+PACKED_FIELDS = (
+    ("key", "Q"),
+    ("from", "Q"),
+    ("id", "Q"),
+    ("to", "Q"),
+    ("price_per_min", "q"),
+    ("connection_fee", "q"),
+    ("minimum_charge", "q"),
+    ("initial_increment_s", "i"),
+    ("following_increment_s", "i"),
+    ("free_s", "i"),
+    ("destination", "i"),
+)
+"""What a packed row holds, as struct knows it, big end first: packed rows sort as bytes."""
 
-_BIAS = 2**63
-"""Added to moments, so that those before 1970 sort before the others: 0 is since ever, _FOR_EVER the end."""
+_PACKED = struct.Struct(">" + "".join(code for _, code in PACKED_FIELDS))
 
-_FOR_EVER = 2**64 - 1
+BIAS = 2**63
+"""Added to moments, so that those before 1970 sort before the others: 0 is since ever, FOR_EVER the end."""
+
+FOR_EVER = 2**64 - 1
 _SPAN = tuple(10 ** (E164_MAX_DIGITS - length) for length in range(E164_MAX_DIGITS + 1))
 """How many left-aligned numbers a prefix of a length covers."""
 
@@ -60,12 +74,21 @@ class CompiledDeck:
         """How many rows the deck holds."""
         return len(self._keys)
 
+    def packed_rows(self) -> Iterator[bytes]:
+        """The rows in their order, as PACKED_FIELDS says, for those who ask for many numbers at once."""
+        for start in range(0, len(self._rows), _PACKED.size):
+            yield self._rows[start : start + _PACKED.size]
+
+    def rows_with_terms(self) -> list[int]:
+        """Which of them have terms beside their own prices."""
+        return [row for row, text in enumerate(self._terms) if text]
+
     def find(self, number: str, at_us: int) -> Rate | None:
         """The rate in force at a moment with the longest prefix of an E.164 number; None if there is none."""
         if not (1 <= len(number) <= E164_MAX_DIGITS and number.isascii() and number.isdigit()):
             return None
         aligned = int(number.ljust(E164_MAX_DIGITS, "0"))
-        moment = at_us + _BIAS
+        moment = at_us + BIAS
         # The length in the key keeps prefixes that are longer than the number behind it.
         row = bisect_right(self._keys, aligned << 4 | len(number)) - 1
         while row >= 0:
@@ -85,8 +108,8 @@ class CompiledDeck:
                         initial_s,
                         following_s,
                         free_s,
-                        from_us - _BIAS if from_us else None,
-                        to_us - _BIAS if to_us != _FOR_EVER else None,
+                        from_us - BIAS if from_us else None,
+                        to_us - BIAS if to_us != FOR_EVER else None,
                         _terms(self._texts[self._terms[row]]) if self._terms else None,
                     )
             row = self._next[row]
@@ -149,9 +172,9 @@ def _pack(row: RateRow | Rate, destinations: dict[str, int]) -> bytes:
     try:
         return _PACKED.pack(
             int(prefix.ljust(E164_MAX_DIGITS, "0")) << 4 | len(prefix),
-            0 if from_us is None else from_us + _BIAS,
+            0 if from_us is None else from_us + BIAS,
             id,
-            _FOR_EVER if to_us is None else to_us + _BIAS,
+            FOR_EVER if to_us is None else to_us + BIAS,
             price,
             fee,
             minimum,
