@@ -100,7 +100,7 @@ def _reserve(
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
     effects: list[Effect] = [ReservationOpened(reservation)]
     for level in reservation.levels:
-        effects.append(WalletMoved(level.wallet_id, reserved=level.reserved, starved=starved))
+        effects.append(WalletMoved(level.wallet_id, 0, level.reserved, 0, starved))
     return outcome, effects
 
 

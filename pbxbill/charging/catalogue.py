@@ -118,7 +118,8 @@ class LoadedCatalogue:
             in_force = in_force or version_id
         if in_force is None:
             return None
-        rate = self._deck(in_force).find(number, at_us)
+        deck = self._decks.get(in_force)
+        rate = (self._load_deck(in_force) if deck is None else deck).find(number, at_us)
         if rate is not None:
             self._rates[rate.id] = rate
         return rate
@@ -158,14 +159,13 @@ class LoadedCatalogue:
                 if effective_from_us <= now_us:
                     break  # what was in force before it counts for no new call
 
-    def _deck(self, version_id: int) -> CompiledDeck:
-        deck = self._decks.get(version_id)
-        if deck is None:  # an old version, or a short command that loads only what it needs
-            driver = self._connect()
-            try:
-                deck = self._decks[version_id] = self._compile(driver, version_id)
-            finally:
-                driver.close()
+    def _load_deck(self, version_id: int) -> CompiledDeck:
+        # An old version, or a short command that loads only what it needs.
+        driver = self._connect()
+        try:
+            deck = self._decks[version_id] = self._compile(driver, version_id)
+        finally:
+            driver.close()
         return deck
 
     def _compile(self, driver: Driver, version_id: int) -> CompiledDeck:

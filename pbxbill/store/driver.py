@@ -8,6 +8,8 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +23,8 @@ Row = tuple[Any, ...]
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
+ROWS_TOGETHER = (32, 8)
+"""A statement's rows; those of the widest table stay below the 999 values that an old SQLite takes."""
 
 
 class Driver(Protocol):
@@ -152,9 +156,17 @@ class SqliteDriver:
             raise StoreUnavailable(f"SQLite: {error}") from error
 
     def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        marks = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 names are ours
-        self._guarded(self._connection.executemany, statement, rows)
+        # Many rows a statement take two thirds of the time that one a statement takes.
+        start = 0
+        for together in ROWS_TOGETHER:
+            while len(rows) - start >= together:
+                values = list(chain.from_iterable(rows[start : start + together]))
+                statement = _insertion(table.name, tuple(columns), together)
+                self._guarded(self._connection.execute, statement, values)
+                start += together
+        if start < len(rows):
+            statement = _insertion(table.name, tuple(columns), 1)
+            self._guarded(self._connection.executemany, statement, rows[start:])
 
     def update(self, table: Table, key: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
         assignments = ", ".join(f"{column} = ?" for column in columns)
@@ -253,6 +265,12 @@ class PostgresDriver:
             return self._connection.execute(statement.encode(), parameters)
         except psycopg.OperationalError as error:  # connection lost, deadlock, time-out, disk full
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
+
+
+@lru_cache(maxsize=100)
+def _insertion(table: str, columns: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608 names are ours
 
 
 def _array_text(values: Sequence[Any]) -> str:
