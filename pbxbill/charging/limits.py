@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 from pbxbill.charging.counters import Counter, CounterKind
 from pbxbill.charging.events import DenialReason
-from pbxbill.rating.destination_map import Destination
+from pbxbill.charging.spend_window import spend_window
+from pbxbill.clock import SECOND_US
+from pbxbill.rating.destination_map import Destination, matches
+
+STEP_US = 60 * SECOND_US
+"""By how much the clocks of switches may differ."""
+FOR_EVER = 2**62
 
 
 class LimitKind(StrEnum):
@@ -92,6 +98,8 @@ class WantedCall(NamedTuple):
     """Account ids, the calling account first."""
     endpoint_id: int | None
     at_us: int
+    inbound: bool = False
+    """To a DID: nobody chose its destination."""
 
 
 class LimitFacts(NamedTuple):
@@ -123,6 +131,9 @@ class LimitsPassed(NamedTuple):
     changes: tuple[CounterSet, ...] = ()
 
 
+_NOTHING_LIMITED = LimitsPassed()
+
+
 class LimitHit(NamedTuple):
     """The call may not be placed."""
 
@@ -136,17 +147,177 @@ class LimitHit(NamedTuple):
 
 def limits_that_apply(limits: Iterable[Limit], chain: Sequence[int], endpoint_id: int | None) -> list[Limit]:
     """Those of the accounts of a chain and of the endpoint that a call came from."""
-    raise NotImplementedError
+    return [
+        limit for limit in limits if limit.account_id in chain and limit.endpoint_id in {0, endpoint_id or 0}
+    ]
 
 
-def counters_of(limits: Iterable[Limit], at_us: int) -> list[CounterKey]:
-    """The counters that deciding, charging or ending a call requested at a moment needs."""
-    raise NotImplementedError
+def counters_of(limits: Iterable[Limit], requested_us: int) -> list[CounterKey]:
+    """The counters that deciding, extending or ending a call needs that was requested at a moment."""
+    return [_key(limit, requested_us) for limit in limits if limit.kind in _COUNTERS]
+
+
+_COUNTERS: dict[str, CounterKind] = {
+    LimitKind.SPEND: CounterKind.SPEND,
+    LimitKind.CALL_RATE: CounterKind.RATE,
+    LimitKind.SHORT_CALLS: CounterKind.BURST,
+}
+
+
+def _key(limit: Limit, requested_us: int) -> CounterKey:
+    from_us, to_us = 0, FOR_EVER
+    if limit.kind == LimitKind.SPEND:
+        from_us, to_us = spend_window(limit.window, limit.zone, requested_us)
+    return CounterKey(_COUNTERS[limit.kind], limit.account_id, limit.id, from_us, to_us)
 
 
 def check_limits(limits: Iterable[Limit], call: WantedCall, facts: LimitFacts) -> LimitsPassed | LimitHit:
-    """May a call be placed? limits are those that apply to it."""
-    raise NotImplementedError
+    """May a call be placed? Of the limits only those count that apply to it."""
+    applying = limits_that_apply(limits, call.chain, call.endpoint_id)
+    if not applying:
+        return _NOTHING_LIMITED
+    # A rate comes last: a call that another limit denies uses none of it.
+    hit = (
+        (None if call.inbound else _destination_hit(applying, call, facts))
+        or _usage_hit(applying, call, facts)
+        or next((hit for limit in applying if (hit := _rate_hit(limit, call, facts))), None)
+    )
+    if hit is not None:
+        return hit
+    lengths = [limit.value for limit in applying if limit.kind == LimitKind.CALL_LENGTH]
+    max_cost: dict[tuple[int, str], int] = {}
+    for limit in applying:
+        if limit.kind == LimitKind.CALL_COST:
+            level = (limit.account_id, limit.unit)
+            max_cost[level] = min(limit.value, max_cost.get(level, limit.value))
+    return LimitsPassed(
+        min(lengths, default=None),
+        max_cost,
+        spend_caps(applying, call.at_us, facts.counters),
+        tuple([_next_arrival(x, call, facts) for x in applying if x.kind == LimitKind.CALL_RATE]),
+    )
+
+
+def spend_caps(
+    limits: Iterable[Limit], requested_us: int, counters: Mapping[CounterKey, Counter]
+) -> tuple[SpendCap, ...]:
+    """What a call requested at a moment may still take of each spending limit, beside what it holds already.
+
+    A call counts to the window in which it was requested, however long it lasts.
+    """
+    caps = []
+    for limit in limits:
+        if limit.kind == LimitKind.SPEND:
+            key = _key(limit, requested_us)
+            caps.append(SpendCap(limit, key, _left(limit, counters.get(key))))
+    return tuple(caps)
+
+
+# --- destinations -----------------------------------------------------------------------------
+
+
+def _destination_hit(limits: Sequence[Limit], call: WantedCall, facts: LimitFacts) -> LimitHit | None:
+    allowed: dict[tuple[int, int], bool] = {}
+    shown = call.destination.name or call.destination.kind
+    for limit in limits:
+        match limit.kind:
+            case LimitKind.BLOCKED:
+                if matches(limit.destinations, call.called, call.destination, broadly=True):
+                    return _hit(DenialReason.DESTINATION_BARRED, limit, call, f"{shown} is blocked")
+            case LimitKind.ALLOWED:
+                scope = (limit.account_id, limit.endpoint_id)
+                fits = matches(limit.destinations, call.called, call.destination)
+                allowed[scope] = fits or allowed.get(scope, False)
+            case _:
+                pass
+    for limit in limits:
+        if limit.kind == LimitKind.ALLOWED and not allowed[limit.account_id, limit.endpoint_id]:
+            return _hit(DenialReason.DESTINATION_BARRED, limit, call, f"{shown} is not allowed")
+    return next((hit for limit in limits if (hit := _country_hit(limit, call, facts))), None)
+
+
+def _country_hit(limit: Limit, call: WantedCall, facts: LimitFacts) -> LimitHit | None:
+    region = call.destination.region
+    if limit.kind != LimitKind.NEW_COUNTRY or call.destination.foreign is False:
+        return None
+    if region in limit.destinations or region in facts.released.get(limit.account_id, ()):
+        return None
+    hit = _hit(DenialReason.COUNTRY_HELD, limit, call, f"{region} was never called and is not released")
+    return hit._replace(held_country=(limit.account_id, region))
+
+
+# --- usage ------------------------------------------------------------------------------------
+
+
+def _usage_hit(limits: Sequence[Limit], call: WantedCall, facts: LimitFacts) -> LimitHit | None:
+    for limit in limits:
+        match limit.kind:
+            case LimitKind.SHORT_CALLS:
+                counter = facts.counters.get(_key(limit, call.at_us))
+                if counter is not None and _in_burst(limit, counter, call.at_us):
+                    detail = f"{limit.value} calls were shorter than {limit.shorter_s} s"
+                    return _hit(DenialReason.SHORT_CALLS, limit, call, detail)
+            case LimitKind.SIMULTANEOUS_CALLS:
+                of_endpoint = facts.live_of_endpoint.get(limit.endpoint_id, 0)
+                up = of_endpoint if limit.endpoint_id else facts.live_of_account.get(limit.account_id, 0)
+                if up >= limit.value:
+                    detail = f"{up} calls are up, {limit.value} are allowed"
+                    return _hit(DenialReason.SIMULTANEOUS_CALLS, limit, call, detail)
+            case LimitKind.SPEND:
+                (cap,) = spend_caps((limit,), call.at_us, facts.counters)
+                if cap.left <= 0:
+                    detail = f"what may be spent in this {limit.window} is spent or reserved"
+                    return _hit(DenialReason.SPENDING_LIMIT, limit, call, detail)
+            case _:
+                pass
+    return None
+
+
+def _left(limit: Limit, counter: Counter | None) -> int:
+    return limit.value if counter is None else max(0, limit.value - counter.used - counter.reserved)
+
+
+def _hit(reason: DenialReason, limit: Limit, call: WantedCall, detail: str) -> LimitHit:
+    suspended = call.endpoint_id if limit.suspends else None
+    return LimitHit(reason, limit, f"limit {limit.id}: {detail}"[:200], suspended)
+
+
+# --- rate -------------------------------------------------------------------------------------
+# The generic cell rate algorithm: one stored number, the theoretical arrival time of the next call. It is
+# kept in 1/value microseconds, in which the interval between two calls is a whole number: nothing drifts.
+
+
+def _interval(limit: Limit) -> int:
+    return (limit.window_s or 1) * SECOND_US
+
+
+def _arrival(limit: Limit, counter: Counter | None, at_us: int) -> int:
+    """When the next call is due, or now if that is past."""
+    now = at_us * limit.value
+    if counter is None or counter.used > now + limit.value * (_interval(limit) + STEP_US):
+        return now  # nothing since, or left by a clock that has been set back
+    return max(now, counter.used)
+
+
+def _rate_hit(limit: Limit, call: WantedCall, facts: LimitFacts) -> LimitHit | None:
+    if limit.kind != LimitKind.CALL_RATE:
+        return None
+    key = _key(limit, call.at_us)
+    early = _arrival(limit, facts.counters.get(key), call.at_us) - call.at_us * limit.value
+    if early <= (limit.value - 1) * _interval(limit):
+        return None
+    detail = f"more than {limit.value} calls in {limit.window_s or 1} s"
+    return _hit(DenialReason.CALL_RATE, limit, call, detail)
+
+
+def _next_arrival(limit: Limit, call: WantedCall, facts: LimitFacts) -> CounterSet:
+    key = _key(limit, call.at_us)
+    return CounterSet(key, _arrival(limit, facts.counters.get(key), call.at_us) + _interval(limit), 0)
+
+
+# --- short calls ------------------------------------------------------------------------------
+# used counts them, allowed is when the window began: at the first of them or, once there were too many, at
+# the last. One row for ever instead of one per window.
 
 
 class ShortCallCounted(NamedTuple):
@@ -166,9 +337,29 @@ def count_short_call(
     counters: Mapping[CounterKey, Counter],
 ) -> ShortCallCounted:
     """Count an answered call that has just been settled; limits are those that apply to it."""
-    raise NotImplementedError
+    changes, hits = [], []
+    for limit in limits:
+        if limit.kind != LimitKind.SHORT_CALLS or billed_us >= limit.shorter_s * SECOND_US:
+            continue
+        key = _key(limit, ended_us)
+        counter = counters.get(key)
+        if counter is None or not _in_window(limit, counter, ended_us):
+            count, began_us = 1, ended_us
+        else:
+            count, began_us = counter.used + 1, counter.allowed
+        if count == limit.value:
+            began_us = ended_us
+            suspended = endpoint_id if limit.suspends else None
+            detail = f"limit {limit.id}: {count} calls shorter than {limit.shorter_s} s in {limit.window_s} s"
+            hits.append(LimitHit(DenialReason.SHORT_CALLS, limit, detail, suspended))
+        changes.append(CounterSet(key, count, began_us))
+    return ShortCallCounted(tuple(changes), tuple(hits))
 
 
-def spend_window(window: str, zone: str, at_us: int) -> tuple[int, int]:
-    """The local hour, day or month around a moment, [from, to)."""
-    raise NotImplementedError
+def _in_window(limit: Limit, counter: Counter, at_us: int) -> bool:
+    # One that begins in the future was left by a clock that has been set back.
+    return counter.allowed - STEP_US <= at_us < counter.allowed + limit.window_s * SECOND_US
+
+
+def _in_burst(limit: Limit, counter: Counter, at_us: int) -> bool:
+    return counter.used >= limit.value and _in_window(limit, counter, at_us)

@@ -1,7 +1,10 @@
 """Numbers as callers dial them, brought to E.164 digits by the dialling rule of their account."""
 
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.number_plan import from_national, is_emergency_number, is_region, region_plan
@@ -34,6 +37,7 @@ class DiallingRule:
     """Taken off before anything else is looked at."""
     emergency_numbers: tuple[str, ...] = ()
     """Beside the country's."""
+    _stands_for: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not is_region(self.region):
@@ -48,15 +52,81 @@ class DiallingRule:
             for text in texts:
                 if not _is_e164(text):
                     raise self._refused(f"{what} {text[:40]!r} is not 1 to 15 digits")
+        object.__setattr__(self, "_stands_for", dict(self.short_codes))
         codes = [code for code, _ in self.short_codes]
         for text in (*codes, *self.emergency_numbers, self.technical_prefix or "0"):
             if _DIALLED.fullmatch(text) is None:
                 raise self._refused(f"{text[:40]!r} cannot be dialled; use up to 20 of 0-9, * and #")
-        if len(set(codes)) != len(codes) or len(codes) > MAX_SHORT_CODES:
+        if len(self._stands_for) != len(codes) or len(codes) > MAX_SHORT_CODES:
             raise self._refused(f"each short code stands once, and there are at most {MAX_SHORT_CODES}")
+
+    def stands_for(self, dialled: str) -> str | None:
+        """The number of a short code."""
+        return self._stands_for.get(dialled)
 
     def _refused(self, reason: str) -> InputRefused:
         return InputRefused(f"dialling rule {self.name[:40]}: {reason}")
+
+
+def rule_from_facts(name: str, facts: Mapping[str, Any]) -> DiallingRule:
+    """The rule of a TOML file or a database's JSON; InputRefused says what is wrong with it."""
+    if unknown := sorted(facts.keys() - _FACTS.keys()):
+        raise InputRefused(f"a dialling rule knows {', '.join(_FACTS)}; not {unknown[0][:40]!r}")
+    if "region" not in facts:
+        raise InputRefused("a dialling rule needs its region, e.g. DE")
+    for key, value in facts.items():
+        wanted, words = _FACTS[key]
+        members = (
+            list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        )
+        if not isinstance(value, wanted) or not all(isinstance(member, str) for member in members):
+            raise InputRefused(f"the {key.replace('_', ' ')} of a dialling rule is {words}")
+    codes: dict[str, str] = facts.get("short_codes", {})
+    return DiallingRule(
+        name,
+        facts["region"].upper(),
+        international_prefixes=tuple(facts.get("international_prefixes", ())),
+        national_prefix=facts.get("national_prefix"),
+        area_code=facts.get("area_code", ""),
+        # What stands for nothing else is kept as it is dialled.
+        short_codes=tuple((code, number.removeprefix("+") or code) for code, number in codes.items()),
+        technical_prefix=facts.get("technical_prefix", ""),
+        emergency_numbers=tuple(facts.get("emergency_numbers", ())),
+    )
+
+
+_TEXT = (str, "a text in quotes")
+_LIST = (list, "a list of texts")
+_FACTS: dict[str, tuple[type, str]] = {
+    "region": _TEXT,
+    "international_prefixes": _LIST,
+    "national_prefix": _TEXT,
+    "area_code": _TEXT,
+    "short_codes": (dict, "a table of texts"),
+    "technical_prefix": _TEXT,
+    "emergency_numbers": _LIST,
+}
+
+
+def rule_from_json(name: str, text: str) -> DiallingRule:
+    """The rule of a database row."""
+    return rule_from_facts(name, json.loads(text))
+
+
+def rule_to_json(rule: DiallingRule) -> str:
+    """What rule_from_json() reads: all that differs from the country's own."""
+    facts: dict[str, Any] = {"region": rule.region}
+    for key in ("international_prefixes", "emergency_numbers"):
+        if getattr(rule, key):
+            facts[key] = list(getattr(rule, key))
+    for key in ("area_code", "technical_prefix"):
+        if getattr(rule, key):
+            facts[key] = getattr(rule, key)
+    if rule.national_prefix is not None:
+        facts["national_prefix"] = rule.national_prefix
+    if rule.short_codes:
+        facts["short_codes"] = dict(rule.short_codes)
+    return json.dumps(facts, ensure_ascii=False)
 
 
 def to_e164(dialled: str, rule: DiallingRule | None = None) -> str | None:
@@ -81,6 +151,11 @@ def is_emergency(dialled: str, rule: DiallingRule | None = None) -> bool:
     return _is_emergency(_bare(dialled), rule)
 
 
+def is_short_number(number: str, rule: DiallingRule) -> bool:
+    """Whether what to_e164() made is an emergency number or a short code that was kept, not E.164 digits."""
+    return rule.stands_for(number) == number or _is_emergency(number, rule)
+
+
 def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
     if len(dialled) > 64:
         return None
@@ -92,9 +167,9 @@ def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
     if plus:
         digits = number[1:]
         return digits if _is_e164(digits) else None
-    for code, stands_for in rule.short_codes:
-        if code == number:
-            return stands_for
+    stands_for = rule.stands_for(number)
+    if stands_for is not None:
+        return stands_for
     if not (1 <= len(number) <= 2 * E164_MAX_DIGITS and number.isascii() and number.isdigit()):
         return None
     if number in rule.emergency_numbers or is_emergency_number(number, rule.region):

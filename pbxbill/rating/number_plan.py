@@ -84,17 +84,26 @@ def region_plan(region: str) -> RegionPlan:
     return RegionPlan(str(metadata.country_code), re.compile(prefix), metadata.national_prefix or "")
 
 
-@lru_cache(maxsize=REMEMBERED)
 def region_of(number: str) -> str:
     """The country of E.164 digits: its ISO 3166 code, or the calling code where that is no single country's.
 
     A number that no plan has assigned belongs to its calling code if several countries share that.
     """
+    for length in (1, 2, 3):
+        regions = _REGIONS.get(number[:length])
+        if regions is not None:
+            alone = regions[0] if len(regions) == 1 else _shared_region(number)
+            return number[:length] if alone is None or alone == WORLD else alone
+    return UNKNOWN_REGION
+
+
+_REGIONS = {str(code): regions for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()}
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _shared_region(number: str) -> str | None:
     parsed = _parsed(number)
-    if parsed is None:
-        return UNKNOWN_REGION
-    region = phonenumbers.region_code_for_number(parsed)
-    return str(parsed.country_code) if region is None or region == WORLD else region
+    return None if parsed is None else phonenumbers.region_code_for_number(parsed)
 
 
 @lru_cache(maxsize=REMEMBERED)
