@@ -36,6 +36,8 @@ class AsteriskSettings:
     engine_timeout_s: float = 10.0
     agi_connections: int = 500
     agi_read_timeout_s: float = 3.0
+    shadow: bool = False
+    """Everything is charged and recorded, and nobody is denied or cut."""
     offline_ceiling_us: int = 3_600_000_000
     sweep_interval_s: float = 30.0
     """How often the switch's channels are compared with the calls we know, for events that never came."""

@@ -6,6 +6,8 @@ Both daemons, and the simulator, drive the same class.
 
 The switch's timestamps decide what a call costs; monotonic time decides when a timer is moved, so a
 step of the wall clock moves no deadline.
+
+A call in shadow is charged like any other, but nothing is asked of its switch: no timer, no word, no end.
 """
 
 from dataclasses import dataclass
@@ -98,7 +100,10 @@ class LiveCall:
     def __init__(self, granted: Granted) -> None:
         self.granted = granted
         self.phase = Phase.SETUP
+        self.shadow = granted.shadow
         self.paid_leg = ""
+        self.gateway = ""
+        """Where the paid leg goes out, as far as the switch says."""
         self.answered_us: int | None = None
         """By the switch's clock."""
         self.closed = False
@@ -114,7 +119,7 @@ class LiveCall:
         self._extend_again = False
         self._extend_after_us = 0
         self._answer_again_at_us: int | None = None
-        self._warned = not granted.announcement.warning
+        self._warned = self.shadow or not granted.announcement.warning
         self._attempts = 0
         self._cut_check_at_us = 0
         self._closing: Settle | Void | None = None
@@ -130,22 +135,33 @@ class LiveCall:
 
     def extend_timeout_us(self, now_us: int) -> int:
         """How long to wait for an answer to an Extend: what follows a failure must precede the deadline."""
+        if self.shadow:
+            return LONGEST_PATIENCE_US
         return min(max(self.remaining_us(now_us) // 2, SHORTEST_PATIENCE_US), LONGEST_PATIENCE_US)
 
     def remaining_us(self, now_us: int) -> int:
         """Call time until the deadline that the switch holds."""
         return max(self._granted_us, self._unpaid_until_us) - self.elapsed_us(now_us)
 
-    def answered(self, *, answered_us: int, paid_leg: str, elapsed_us: int, now_us: int) -> list[Action]:
+    def last_paid_us(self, now_us: int) -> int | None:
+        """Until when the switch let the call last at most, by its own clock; None: nothing bounds it."""
+        if self.answered_us is None or self.shadow:
+            return None
+        return self.answered_us + max(self.elapsed_us(now_us) + self.remaining_us(now_us), 0)
+
+    def answered(
+        self, *, answered_us: int, paid_leg: str, elapsed_us: int, now_us: int, gateway: str = ""
+    ) -> list[Action]:
         """The paid leg was answered, elapsed_us ago by the switch's clock; also for a call found alive."""
         if self.phase is not Phase.SETUP:
             return []
         self.phase = Phase.TALKING
         self.paid_leg = paid_leg
+        self.gateway = gateway or self.gateway
         self.answered_us = answered_us
         self._answer_at_us = now_us - max(0, elapsed_us)
-        actions: list[Action] = [Submit(Answer(self.session_id, answered_us, paid_leg))]
-        if self.remaining_us(now_us) > 0:
+        actions: list[Action] = [Submit(Answer(self.session_id, answered_us, paid_leg, self.gateway))]
+        if self.remaining_us(now_us) > 0 and not self.shadow:
             actions.append(SetDeadline(self.remaining_us(now_us)))
         return actions + self.tick(now_us)
 
@@ -165,14 +181,17 @@ class LiveCall:
         if isinstance(outcome, Extended):
             self._extend_pending = False
             self._affordable_us = outcome.affordable_us
+            if self.shadow and outcome.granted_us <= self._granted_us:
+                self._extend_after_us = now_us + RETRY_US  # nothing came of it: not again at once
         changed = outcome.granted_us != self._granted_us or self._unpaid_until_us > 0
         self._granted_us = outcome.granted_us
         self._final = outcome.final
         self._unpaid_until_us = 0
         actions: list[Action] = []
-        if self.remaining_us(now_us) > WARNING_US + SHORTEST_WARNING_US:
+        if self.remaining_us(now_us) > WARNING_US + SHORTEST_WARNING_US and not self.shadow:
             self._warned = not self.granted.announcement.warning  # a top-up makes room for another warning
-        if self.answered_us is not None and changed and self.remaining_us(now_us) > 0:
+        armed = self.answered_us is not None and not self.shadow
+        if armed and changed and self.remaining_us(now_us) > 0:
             if self.phase is Phase.CUTTING and not self._attempts:
                 self.phase = Phase.TALKING
             actions.append(SetDeadline(self.remaining_us(now_us)))
@@ -182,9 +201,12 @@ class LiveCall:
         return actions + self.tick(now_us)
 
     def session_closed(self, now_us: int) -> list[Action]:
-        """The engine says the session is settled, voided or unknown: a call that still lives must end."""
+        """The engine says the session is settled, voided or unknown: a call that still lives must end.
+
+        In shadow it lives on, and nobody steers it any more.
+        """
         self._extend_pending = False
-        if self.phase is Phase.ENDED:
+        if self.phase is Phase.ENDED or self.shadow:
             self.closed = True
             self.due_us = None
             return []
@@ -202,7 +224,8 @@ class LiveCall:
         if isinstance(command, Extend):
             self._extend_pending = False
             self._extend_after_us = now_us + RETRY_US
-            if self.phase is Phase.TALKING and self.granted.failure_policy is FailurePolicy.OPEN:
+            is_open = self.granted.failure_policy is FailurePolicy.OPEN and not self.shadow
+            if self.phase is Phase.TALKING and is_open:
                 return self._go_on_unpaid(now_us)
         elif isinstance(command, Answer):
             self._answer_again_at_us = now_us + RETRY_US
@@ -218,16 +241,18 @@ class LiveCall:
         ended_us: int,
         hangup_cause: int,
         evidence: Evidence = Evidence.EVENT,
+        gateway: str = "",
     ) -> list[Action]:
         """The paid leg is gone, or there never was one (answered_us None). Times by the switch's clock."""
         if self.phase is Phase.ENDED:
             return []
         self.phase = Phase.ENDED
+        self.gateway = self.gateway or gateway
         self.due_us = None
         self._closing = (
             Void(self.session_id, ended_us, hangup_cause, evidence)
             if answered_us is None
-            else Settle(self.session_id, answered_us, ended_us, hangup_cause, evidence)
+            else Settle(self.session_id, answered_us, ended_us, hangup_cause, evidence, self.gateway)
         )
         return [Submit(self._closing)]
 
@@ -242,7 +267,7 @@ class LiveCall:
                 return []
             case _:
                 pass
-        if self.remaining_us(now_us) <= 0:
+        if self.remaining_us(now_us) <= 0 and not self.shadow:
             return self._cut(now_us)
         actions = self._warning(now_us)
         renew_at_us = self._answer_at_us + self._granted_us - self.granted.renew_before_us
@@ -250,19 +275,22 @@ class LiveCall:
         again_at_us = self._answer_again_at_us
         if again_at_us is not None and now_us >= again_at_us:
             again_at_us = self._answer_again_at_us = None
-            actions.append(Submit(Answer(self.session_id, self.answered_us or 0, self.paid_leg)))
+            answered_us = self.answered_us or 0
+            actions.append(Submit(Answer(self.session_id, answered_us, self.paid_leg, self.gateway)))
         wants_more = not self._extend_pending and not self._final
+        if self.shadow and self._granted_us >= self.granted.max_call_us:
+            wants_more = False  # the longest call has passed and nobody ends it
         if wants_more and now_us >= renew_at_us:
             actions += self._extend(self._granted_us + self.granted.slice_us, now_us)
             wants_more = False
-        moments = [now_us + self.remaining_us(now_us)]
+        moments = [] if self.shadow else [now_us + self.remaining_us(now_us)]
         if wants_more:
             moments.append(renew_at_us)
         if again_at_us is not None:
             moments.append(again_at_us)
         if not self._warned:
             moments.append(max(now_us + 1, self._warning_at_us()))
-        self.due_us = min(moments)
+        self.due_us = min(moments, default=None)
         return actions
 
     def _want_us(self, now_us: int) -> int:

@@ -87,6 +87,10 @@ class SwitchRecord:
     hangup_cause: int
     paid_leg: str
     offline: bool = False
+    gateway: str = ""
+    """Where the paid leg went out; empty if the log does not say."""
+    shadow: bool = False
+    """The switch runs in shadow mode."""
 
 
 class DifferenceKind(StrEnum):
@@ -161,8 +165,8 @@ class Reconciler:
     ) -> Reconciliation:
         """Reconcile one switch. Take the snapshot `live` after the event subscription stands.
 
-        last_seen_us: when the switch was last known to be up before now, by its own clock; a call of which
-        nothing else is left ended then at the latest. None: it has been up until now.
+        last_seen_us: when the switch was last known to be up, or was started, before now, by its own clock;
+        a call from before then of which nothing else is left ended then at the latest. None: unknown.
         """
         at_us = self._clock.now_us()
         last_seen_us = at_us if last_seen_us is None else last_seen_us
@@ -266,7 +270,9 @@ class Reconciler:
             now_us = self._clock.now_us()
             if now_us - reservation.requested_us < SETUP_GRACE_US:
                 return  # in set-up: its own events will tell
-            self._engine.execute(Expire(session_id, now_us, last_seen_us), COMMAND_TIMEOUT_MS)
+            # What was asked for later was carried by the switch as it is now.
+            seen_us = last_seen_us if reservation.requested_us < last_seen_us else now_us
+            self._engine.execute(Expire(session_id, now_us, seen_us), COMMAND_TIMEOUT_MS)
             detail = "not on the switch and not in its log"
             differences.append(Difference(session_id, DifferenceKind.NO_EVIDENCE, detail))
             return
@@ -278,7 +284,7 @@ class Reconciler:
         if answered_us is None:
             self._engine.execute(Void(session_id, record.ended_us, cause, evidence), COMMAND_TIMEOUT_MS)
         else:
-            settle = Settle(session_id, answered_us, record.ended_us, cause, evidence)
+            settle = Settle(session_id, answered_us, record.ended_us, cause, evidence, record.gateway)
             self._engine.execute(settle, COMMAND_TIMEOUT_MS)
         detail = f"answered {answered_us}, ended {record.ended_us}, cause {cause}"
         differences.append(Difference(session_id, DifferenceKind.ENDED_MEANWHILE, detail))
@@ -319,6 +325,7 @@ class Reconciler:
             at_us=record.started_us,
             account_code=record.account_code,
             did=record.dialled if inbound else "",
+            shadow=record.shadow,
         )
         command = SettleOffline(
             request,
@@ -327,6 +334,7 @@ class Reconciler:
             record.hangup_cause,
             record.paid_leg,
             unasked=record.offline,
+            gateway=record.gateway,
         )
         return self._engine.execute(command, COMMAND_TIMEOUT_MS)
 

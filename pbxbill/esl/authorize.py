@@ -35,7 +35,7 @@ class CallRequest:
     """The session that this channel is itself the paid leg of, "" if none."""
 
 
-def read_request(headers: Headers, switch: str) -> CallRequest:
+def read_request(headers: Headers, switch: str, *, shadow: bool = False) -> CallRequest:
     """What a channel asks; InputRefused if its data makes no sense."""
     uuid = headers.get("Unique-ID")
     if not is_channel_id(uuid):
@@ -63,6 +63,7 @@ def read_request(headers: Headers, switch: str) -> CallRequest:
         source_ip=_address(headers.variable("sip_network_ip")) if by_origin else "",
         caller_id=caller.removeprefix("+") if by_origin and _DIGITS.fullmatch(caller) else "",
         did=dialled[:64] if inbound else "",
+        shadow=shadow,
     )
     exports = headers.variable("export_vars").split(",")[:MAX_EXPORTS]
     return CallRequest(
@@ -88,8 +89,10 @@ def granted_variables(call: CallRequest, granted: Granted) -> dict[str, str]:
         "pbxbill_account": _plain(granted.account_code, _CODE),
         "pbxbill_dialled": _plain(request.dialled, _DIGITS),
         "pbxbill_offline": "true" if granted.offline else "false",
+        "pbxbill_shadow": "true" if granted.shadow else "false",
     }
-    timer = answer_timer(granted.granted_us)
+    # In shadow it is emptied: an earlier call on this channel may have left one.
+    timer = "" if granted.shadow else answer_timer(granted.granted_us)
     if request.direction is Direction.INBOUND:
         did = variables.pop("pbxbill_dialled")  # a forwarded call will have dialled another number
         variables |= {"pbxbill_did": did, "pbxbill_leg_session": granted.session_id, ON_ANSWER: timer}

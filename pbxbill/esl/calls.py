@@ -68,6 +68,8 @@ class EndStray:
     uuid: str
     session_id: str
     delay_us: int
+    shadow: bool = False
+    """It is let go on: so says the channel itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,23 +170,27 @@ class CallBook:
         uuid = event.leg.uuid
         if call is None:
             if session_id in self._closed:
-                return [EndStray(uuid, session_id, 0)]
+                return [EndStray(uuid, session_id, 0, event.leg.shadow)]
             return [] if event.leg.offline else [Unknown(uuid, session_id)]
         live = call.live
         if live.phase is Phase.SETUP:
             elapsed_us = event.seen_us - event.answered_us
             granted_us = live.granted.granted_us
             actions = live.answered(
-                answered_us=event.answered_us, paid_leg=uuid, elapsed_us=elapsed_us, now_us=now_us
+                answered_us=event.answered_us,
+                paid_leg=uuid,
+                elapsed_us=elapsed_us,
+                now_us=now_us,
+                gateway=event.leg.gateway,
             )
             if event.armed:
                 answer_us = now_us - elapsed_us
                 call.armed_until_us = answer_us + timer_seconds(granted_us) * SECOND_US
             return [Perform(call, self._needed(call, actions, now_us))]
         if live.phase is Phase.ENDED:
-            return [EndStray(uuid, session_id, 0)]
+            return [EndStray(uuid, session_id, 0, event.leg.shadow)]
         # Two legs answered at once: the switch drops the slower one by itself.
-        return [EndStray(uuid, session_id, 2 * SECOND_US)] if live.paid_leg != uuid else []
+        return [EndStray(uuid, session_id, 2 * SECOND_US, event.leg.shadow)] if live.paid_leg != uuid else []
 
     def ended(self, event: LegEnded, now_us: int) -> list[Step]:
         """A channel is gone."""
@@ -220,13 +226,17 @@ class CallBook:
             if event.answered_us is None and call.caller_end is not None:
                 event = call.caller_end
             actions = live.ended(
-                answered_us=event.answered_us, ended_us=event.ended_us, hangup_cause=event.cause
+                answered_us=event.answered_us,
+                ended_us=event.ended_us,
+                hangup_cause=event.cause,
+                gateway=event.leg.gateway,
             )
         elif live.paid_leg == event.leg.uuid:
             actions = live.ended(
                 answered_us=event.answered_us or live.answered_us,
                 ended_us=event.ended_us,
                 hangup_cause=event.cause,
+                gateway=event.leg.gateway,
             )
         else:
             return []  # the slower of two that answered at once
@@ -262,6 +272,7 @@ class CallBook:
             event.cause,
             paid_leg=event.leg.uuid,
             evidence=Evidence.EVENT,
+            gateway=event.leg.gateway,
         )
         return [ChargeOffline(command)]
 

@@ -19,7 +19,7 @@ from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.esl.causes import cause_number
-from pbxbill.esl.events import MAX_MOMENT_US, is_channel_id, session_id
+from pbxbill.esl.events import MAX_MOMENT_US, gateway_name, is_channel_id, session_id
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +40,13 @@ CSV_COLUMNS = (
     "originate_disposition",
     "hangup_cause",
     "hangup_cause_q850",
+    "sip_gateway_name",
 )
 """freeswitch-conf/autoload_configs/cdr_csv.conf.xml writes these. None of them holds what a caller sent:
 mod_cdr_csv escapes nothing, so a caller's name could end the line and begin one of its own."""
+
+OLD_COLUMNS = 16
+"""The template had no gateway once, and a log may hold lines of both."""
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 SETTLED_FILE_US = 10 * SECOND_US
@@ -68,6 +72,7 @@ class LegRecord:
     answered_us: int | None
     ended_us: int
     cause: int
+    gateway: str = ""
 
     @property
     def is_caller(self) -> bool:
@@ -154,9 +159,9 @@ class CdrLog:
                 for line in lines:
                     try:
                         row = next(csv.reader([line]), [])
-                        if len(row) != len(CSV_COLUMNS):
+                        if len(row) not in {OLD_COLUMNS, len(CSV_COLUMNS)}:
                             raise InputRefused(f"{len(row)} columns")
-                        leg = _leg(dict(zip(CSV_COLUMNS, row, strict=True)))
+                        leg = _leg(dict(zip(CSV_COLUMNS, row, strict=False)))
                     except (csv.Error, InputRefused):
                         broken += 1
                         continue
@@ -217,6 +222,7 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
     disposition = get("originate_disposition", "")
     failed = bool(disposition) and disposition not in ("SUCCESS", "failure")
     cause = disposition if failed else get("hangup_cause", "")
+    dialled_out = get("direction", "") == "outbound"
     return LegRecord(
         uuid=uuid,
         session_id=session,
@@ -232,6 +238,7 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
         answered_us=_moment(get("answer_uepoch", "")) or None,
         ended_us=ended_us,
         cause=cause_number(cause, get("hangup_cause_q850", "")),
+        gateway=gateway_name(get("sip_gateway_name", ""), get("channel_name", "")) if dialled_out else "",
     )
 
 
@@ -275,4 +282,5 @@ def _record(session: str, paid: LegRecord | None, caller: LegRecord | None) -> S
         hangup_cause=leg.cause,
         paid_leg=paid.uuid if paid is not None else "",
         offline=leg.offline,
+        gateway=paid.gateway if paid is not None else "",
     )

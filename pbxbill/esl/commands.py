@@ -73,6 +73,17 @@ class SwitchCommands:
         """Changes when the switch is restarted."""
         return self._api("global_getvar core_uuid")
 
+    def drop_timer(self, uuid: str) -> None:
+        """No timer ends the channel any more."""
+        self._api(f"sched_del {_channel(uuid)}")
+
+    def started_us(self) -> int | None:
+        """When the switch was started, by its own clock; None if it does not say."""
+        now, uptime = self._api("strmicroepoch"), self._api("uptime us")
+        if not (now.isascii() and now.isdigit() and uptime.isascii() and uptime.isdigit()):
+            return None
+        return int(now) - int(uptime)
+
     def _api(self, command: str) -> str:
         return self.connection.api(command).strip()
 

@@ -47,9 +47,18 @@ class Conductor:
     """Between the book of calls, the engine and the switch. Runs in the event loop's thread."""
 
     def __init__(
-        self, book: CallBook, engine: EngineDoor, announcer: Announcer, clock: Clock, metrics: EslMetrics
+        self,
+        book: CallBook,
+        engine: EngineDoor,
+        announcer: Announcer,
+        clock: Clock,
+        metrics: EslMetrics,
+        *,
+        shadow: bool = False,
     ) -> None:
+        """shadow: on this switch no channel is ended, whatever becomes of its call."""
         self.book = book
+        self._shadow = shadow
         self.commands: SwitchCommands | None = None
         """None while the connection is down; timers that are armed stay armed."""
         self.switch_now_us: Callable[[], int] = clock.now_us
@@ -72,6 +81,9 @@ class Conductor:
             match step:
                 case Perform():
                     self.perform(step.call, step.actions)
+                case EndStray() if step.shadow or self._shadow:
+                    self._metrics.count("stray_leg_let_go")
+                    log.warning("esl.stray_leg_let_go", session=step.session_id, leg=step.uuid)
                 case EndStray():
                     gevent.spawn_later(step.delay_us / SECOND_US, self._end_stray, step)
                 case ChargeOffline():
@@ -82,6 +94,9 @@ class Conductor:
 
     def perform(self, call: TrackedCall, actions: list[Action]) -> None:
         """Carry out a call's actions; nothing here waits."""
+        if call.live.shadow and call.armed_until_us and call.live.paid_leg:
+            call.armed_until_us = 0
+            gevent.spawn(self._disarm, call.live.paid_leg)
         for action in actions:
             match action:
                 case Submit():
@@ -89,6 +104,8 @@ class Conductor:
                 case Alarm():
                     self._metrics.count("alarm")
                     log.error("esl.alarm", session=call.session_id, message=action.message)
+                case SetDeadline() | HangUp() | Warn() if call.live.shadow:
+                    pass  # the switch is left alone
                 case SetDeadline() | HangUp() | Warn():
                     self._enqueue(call, action)
         self.schedule(call)
@@ -237,6 +254,15 @@ class Conductor:
             self._metrics.count("timer_set")
         else:
             self._look_soon(call)
+
+    def _disarm(self, leg: str) -> None:
+        """A timer from before the switch went into shadow must not end the call."""
+        try:
+            if self.commands is not None:
+                self.commands.drop_timer(leg)
+                self._metrics.count("timer_dropped")
+        except SwitchError as error:
+            log.warning("esl.command_failed", leg=leg, error=str(error))
 
     def _hang_up(self, commands: SwitchCommands, call: TrackedCall, attempt: int) -> None:
         paid = call.live.paid_leg or call.caller_uuid

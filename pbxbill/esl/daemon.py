@@ -6,13 +6,13 @@ the database again, because events are not replayed.
 """
 
 import threading
+from dataclasses import replace
 
 import gevent
 import structlog
 from gevent.event import Event as Flag
 
 from pbxbill.charging.control import LiveCall, Phase, SetDeadline
-from pbxbill.charging.events import Evidence
 from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
@@ -23,12 +23,13 @@ from pbxbill.esl.commands import SwitchCommands
 from pbxbill.esl.conductor import Conductor
 from pbxbill.esl.connection import EslConnection
 from pbxbill.esl.events import SUBSCRIPTION, Heartbeat, LegAnswered, LegEnded, parse_event
+from pbxbill.esl.lost_ends import LostEnds
 from pbxbill.esl.mailbox import EngineDoor, Mailbox
 from pbxbill.esl.metrics import EslMetrics
 from pbxbill.esl.outbound import AuthorizationDesk
 from pbxbill.esl.ports import Engine, News, Reconciler
 from pbxbill.esl.settings import FreeSwitchSettings
-from pbxbill.esl.snapshot import Found, live_channels, look, look_at
+from pbxbill.esl.snapshot import Found, live_channels, look
 from pbxbill.esl.wire import Event
 
 log = structlog.get_logger(__name__)
@@ -79,13 +80,15 @@ class FreeSwitchDaemon:
         self._offset_us = 0
         self._core_uuid = ""
         self._lost_at_us = 0  # by the switch's clock
-        self._dead_at_us: int | None = None
         door = EngineDoor(self._engine, self._mailbox)
         self._book = CallBook()
-        self._conductor = Conductor(self._book, door, self._announcer, self._clock, self._metrics)
+        self._conductor = Conductor(
+            self._book, door, self._announcer, self._clock, self._metrics, shadow=self._settings.shadow
+        )
         self._conductor.switch_now_us = self._switch_now_us
         self._conductor.on_unknown = self._unknown
-        self._conductor.on_look = lambda call: gevent.spawn(self._look, call)
+        self._lost_ends = LostEnds(self._conductor, self._commands, self._cdr_log, self._clock)
+        self._conductor.on_look = lambda call: gevent.spawn(self._lost_ends.look, call)
         desk = AuthorizationDesk(
             self._settings, door, self._conductor, self._announcer, self._clock, self._metrics
         )
@@ -256,7 +259,10 @@ class FreeSwitchDaemon:
         core_uuid = commands.core_uuid()
         if self._core_uuid and core_uuid != self._core_uuid and self._lost_at_us:
             # The switch was restarted: what it carried ended when the link did, as nearly as can be known.
-            self._dead_at_us = self._lost_at_us
+            self._lost_ends.dead_at_us = self._lost_at_us
+        elif not self._core_uuid:
+            # This daemon has not seen the switch before: what it carried ended before it was started.
+            self._lost_ends.dead_at_us = commands.started_us()
         self._core_uuid = core_uuid
         known = [call for call in self._book if call.registered_us < began_us]
         gevent.sleep(LIST_LAG_S)  # whatever is younger than the subscription tells its own events
@@ -264,8 +270,8 @@ class FreeSwitchDaemon:
         up = {one.leg.uuid for one in found}
         for call in known:
             if not {call.live.paid_leg, call.caller_uuid} & up and self._book.get(call.session_id) is call:
-                self._look(call)
-        dead_at_us, self._dead_at_us = self._dead_at_us, None
+                self._lost_ends.look(call)
+        dead_at_us, self._lost_ends.dead_at_us = self._lost_ends.dead_at_us, None
         found_by_run: Reconciliation = gevent.get_hub().threadpool.apply(
             self._reconciler.run, (self._settings.name, live_channels(found), self._read_cdr_log, dead_at_us)
         )
@@ -285,7 +291,7 @@ class FreeSwitchDaemon:
         reading = self._cdr_log.read(since_us)
         for _ in range(reading.broken):
             self._metrics.count("broken_cdr")
-        return reading.records
+        return tuple(replace(record, shadow=self._settings.shadow) for record in reading.records)
 
     def _take_up(self, rearm: Rearm, found: list[Found]) -> None:
         """A call that goes on: steer it from here on, and arm its timer anew."""
@@ -298,7 +304,11 @@ class FreeSwitchDaemon:
                 return
             own = [one for one in legs if one.leg.paid_by == session_id and one.inbound_channel]
             caller_uuid = own[0].leg.uuid if own else legs[0].leg.caller_uuid
-            call = TrackedCall(LiveCall(rearm.granted), caller_uuid, bool(own), now_us)
+            shadow = self._settings.shadow or rearm.granted.shadow
+            live = LiveCall(rearm.granted._replace(shadow=shadow))
+            call = TrackedCall(live, caller_uuid, bool(own), now_us)
+            if any(not one.leg.shadow for one in legs):
+                call.armed_until_us = now_us + live.remaining_us(now_us)  # by the daemon before this one
             self._book.adopt(call)
             self._metrics.count("taken_up")
             if rearm.answered_us is not None:
@@ -307,6 +317,7 @@ class FreeSwitchDaemon:
                     paid_leg=rearm.paid_leg,
                     elapsed_us=rearm.elapsed_us,
                     now_us=now_us,
+                    gateway=next((one.leg.gateway for one in legs if one.leg.uuid == rearm.paid_leg), ""),
                 )
                 self._conductor.perform(call, actions)
         elif call.live.phase is Phase.TALKING:
@@ -323,7 +334,7 @@ class FreeSwitchDaemon:
             if self._book.get(session_id) is not None or self._book.is_offline(session_id):
                 self._conductor.take(self._book.answered(one.answer, now_us))
             elif not one.leg.offline:
-                self._conductor.take([EndStray(one.leg.uuid, session_id, 0)])
+                self._conductor.take([EndStray(one.leg.uuid, session_id, 0, one.leg.shadow)])
 
     def _audit(self) -> None:
         try:
@@ -337,60 +348,9 @@ class FreeSwitchDaemon:
             too_long = now_us - call.registered_us > self._settings.max_setup_s * SECOND_US
             leg = call.caller_uuid if setting_up else call.live.paid_leg
             if leg not in up and (too_long or not setting_up):
-                self._look(call)
+                self._lost_ends.look(call)
 
     def _commands(self) -> SwitchCommands:
         if self._conductor.commands is None:
             raise SwitchGone("no command connection")
         return self._conductor.commands
-
-    # --- what became of one call ----------------------------------------------------------------
-
-    def _look(self, call: TrackedCall) -> None:
-        """No event said how this call ended, or whether: ask the switch, then its CDR, then estimate."""
-        try:
-            commands = self._commands()
-            if call.live.phase is Phase.SETUP:
-                self._look_at_setup(commands, call)
-            elif call.live.phase is not Phase.ENDED and not commands.exists(call.live.paid_leg):
-                self._find_end(call, call.live.paid_leg)
-        except (SwitchError, InputRefused) as error:
-            log.info("esl.look_failed", session=call.session_id, error=str(error))
-            call.look_at_us = self._clock.monotonic_us() + SECOND_US
-            self._conductor.schedule(call)
-
-    def _look_at_setup(self, commands: SwitchCommands, call: TrackedCall) -> None:
-        end = call.caller_end
-        other = end.other_uuid if end is not None else ""
-        if other and (found := look_at(commands, other)) is not None and found.answer is not None:
-            self._conductor.take(self._book.answered(found.answer, self._clock.monotonic_us()))
-        elif end is not None and end.bridged_us is not None:
-            self._find_end(call, other)
-        elif end is not None:
-            self._conductor.gone_unanswered(call, end.ended_us, end.cause)
-        elif not commands.exists(call.caller_uuid):
-            self._find_end(call, "")
-
-    def _find_end(self, call: TrackedCall, leg: str) -> None:
-        record = gevent.get_hub().threadpool.apply(self._cdr_log.leg, (leg,)) if leg else None
-        if call.live.phase is Phase.ENDED:
-            return  # its event came while we looked
-        end = call.caller_end
-        if record is not None:
-            times = (record.answered_us, record.ended_us, record.cause, Evidence.CDR_LOG)
-        elif call.live.answered_us is not None:
-            now_us = self._clock.monotonic_us()
-            held_us = call.live.elapsed_us(now_us) + call.live.remaining_us(now_us)
-            deadline_us = call.live.answered_us + max(held_us, 0)
-            last_us = end.ended_us if end is not None else self._dead_at_us or self._switch_now_us()
-            ended_us = max(min(last_us, deadline_us), call.live.answered_us)
-            times = (call.live.answered_us, ended_us, 16, Evidence.ESTIMATE)
-        elif end is not None:
-            times = (end.bridged_us, end.ended_us, end.cause, Evidence.ESTIMATE)
-        else:
-            times = (None, self._switch_now_us(), 0, Evidence.ESTIMATE)
-        answered_us, ended_us, cause, evidence = times
-        log.warning(
-            "esl.end_found", session=call.session_id, evidence=evidence.value, answered=bool(answered_us)
-        )
-        self._conductor.gone(call, answered_us=answered_us, ended_us=ended_us, cause=cause, evidence=evidence)

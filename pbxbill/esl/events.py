@@ -10,6 +10,7 @@ Which call a leg belongs to stands in channel variables that only pbxbill and it
 - `pbxbill_account`, `pbxbill_dialled` (exported): for the CDR log, and for calls placed later on the channel.
 - `pbxbill_did` (never exported): the DID that was called; the channel may go on to dial another number.
 - `pbxbill_offline` (exported): the call passed while nobody could be asked.
+- `pbxbill_shadow` (exported): the call is charged, and never denied or cut.
 
 No SIP header can become a variable of these names: FreeSWITCH puts `sip_h_` and the like before what
 callers send.
@@ -29,6 +30,8 @@ ON_ANSWER = "execute_on_answer_pbxbill"
 SUBSCRIPTION = ("CHANNEL_ANSWER", "CHANNEL_HANGUP_COMPLETE", "HEARTBEAT")
 """Narrow on purpose: a switch queues events for its slowest reader, and stops when the queue is full."""
 
+MAX_GATEWAY = 64
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^:;/]+")
 _UUID = re.compile(r"[A-Za-z0-9_.@:-]{8,128}")
 MAX_MOMENT_US = 2**53
 
@@ -44,6 +47,9 @@ class Leg:
     """The session that it is itself the paid leg of."""
     caller_uuid: str
     offline: bool
+    shadow: bool = False
+    gateway: str = ""
+    """Where it goes out; "" if it came in, or is half of a loopback."""
 
     @property
     def paid_session(self) -> str:
@@ -131,7 +137,29 @@ def leg_of(headers: Headers) -> Leg | None:
         paid_by=paid_by,
         caller_uuid=headers.variable("pbxbill_caller"),
         offline=headers.variable("pbxbill_offline") == "true",
+        shadow=headers.variable("pbxbill_shadow") == "true",
+        gateway=_gateway(headers),
     )
+
+
+def _gateway(headers: Headers) -> str:
+    if headers.get("Call-Direction") != "outbound":
+        return ""
+    return gateway_name(headers.variable("sip_gateway_name"), headers.get("Channel-Name"))
+
+
+def gateway_name(gateway: str, channel: str) -> str:
+    """A channel's gateway: its name, else the host that it was sent to, else the profile.
+
+    Channels are named sofia/PROFILE/NUMBER@HOST:PORT, those of a gateway sofia/PROFILE/NUMBER.
+    """
+    technology, _, rest = channel.partition("/")
+    if not gateway and technology == "sofia":
+        profile, _, address = rest.partition("/")
+        _, at, host = address.rpartition("@")
+        match = _HOST.match(host) if at else None
+        gateway = match[0] if match else profile
+    return "".join(character for character in gateway if character.isprintable())[:MAX_GATEWAY]
 
 
 def parse_event(event: Event) -> SwitchEvent | None:

@@ -14,6 +14,7 @@ from gevent.server import StreamServer
 from pbxbill.charging.announcement import PROMPT_OF_DENIAL, SERVICE_DENIED, Token, before_the_call
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.shadow import for_the_switch
 from pbxbill.clock import Clock
 from pbxbill.errors import InputRefused, SwitchError
 from pbxbill.esl.announce import Announcer
@@ -82,7 +83,8 @@ class AuthorizationDesk:
                 self._metrics.count("over_capacity")
                 log.error("esl.over_capacity", sessions=self._sessions)
                 return
-            self._answer(call_socket, read_request(data.headers, self._settings.name))
+            settings = self._settings
+            self._answer(call_socket, read_request(data.headers, settings.name, shadow=settings.shadow))
         except InputRefused as refused:
             self._metrics.count("refused_request")
             log.warning("esl.request_refused", why=str(refused))
@@ -108,9 +110,10 @@ class AuthorizationDesk:
             in_time=in_time,
             took_us=self._clock.monotonic_us() - began_us,
         )
+        outcome = for_the_switch(outcome, call.request)
         match outcome:
             case Granted():
-                self._metrics.count("granted")
+                self._metrics.count("granted_in_shadow" if outcome.shadow else "granted")
                 self._grant(call_socket, call, outcome)
             case Denied():
                 self._metrics.count(f"denied_{outcome.reason}")
@@ -152,9 +155,12 @@ class AuthorizationDesk:
 
     def _decided_late(self, call: CallRequest, outcome: Outcome) -> None:
         """The engine answered after memory had decided."""
-        if not isinstance(outcome, Granted):
+        if not isinstance(outcome, Granted | Denied):
             return
         request = call.request
+        outcome = for_the_switch(outcome, request)
+        if not isinstance(outcome, Granted) or outcome.offline:
+            return  # what memory decided stands
         if self._conductor.book.is_offline(request.session_id):
             self._conductor.take(self._conductor.book.promote(outcome, call.uuid, self._clock.monotonic_us()))
         elif self._conductor.book.get(request.session_id) is None:

@@ -33,6 +33,8 @@ class FreeSwitchSettings:
     max_sessions: int = 500
     """Calls that may be in authorization or announcement at once; more are refused."""
     event_queue: int = 5000
+    shadow: bool = False
+    """Everything is charged and recorded, and nobody is denied or cut."""
     max_setup_s: float = 300.0
     """A call that is authorized and shows no channel for so long is voided."""
 
