@@ -1,4 +1,4 @@
-"""The hours, days and months of a time zone in which spending is limited, right across changes of its clocks."""
+"""Hours, days and months of a time zone in which spending is limited, right across changes of its clocks."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache

@@ -1,0 +1,167 @@
+"""Numbers as people dial them in their country, and the numbers that must always get through."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pbxbill.errors import InputRefused
+from pbxbill.rating.destination import (
+    DiallingRule,
+    is_emergency,
+    rule_from_facts,
+    rule_from_json,
+    rule_to_json,
+    to_e164,
+)
+
+BERLIN = DiallingRule("berlin", "DE", area_code="30", short_codes=(("22833", "22833"), ("*11", "4930555111")))
+GERMANY = DiallingRule("germany", "DE")
+NEW_YORK = DiallingRule("new york", "US", area_code="212")
+ROME = DiallingRule("rome", "IT")
+OFFICE = DiallingRule(
+    "office", "DE", technical_prefix="9911", national_prefix="0", emergency_numbers=("19222",)
+)
+HOTEL = DiallingRule("hotel", "DE", international_prefixes=("90", "900"), national_prefix="9")
+
+
+@pytest.mark.parametrize(
+    "rule, dialled, digits",
+    [
+        (GERMANY, "030123456", "4930123456"),
+        (GERMANY, "+4930123456", "4930123456"),
+        (GERMANY, "004930123456", "4930123456"),
+        (GERMANY, "0033140205050", "33140205050"),
+        (GERMANY, "4930123456", "4930123456"),
+        (GERMANY, "030 12 34-56", "4930123456"),
+        (GERMANY, "(030) 123.456/7", "49301234567"),
+        (GERMANY, "110", "110"),
+        (BERLIN, "30123456", "493030123456"),
+        (BERLIN, "123456", "4930123456"),
+        (BERLIN, "0891234567", "49891234567"),
+        (BERLIN, "22833", "22833"),
+        (BERLIN, "*11", "4930555111"),
+        (NEW_YORK, "5551234", "12125551234"),
+        (NEW_YORK, "2125551234", "12125551234"),
+        (NEW_YORK, "4155552671", "14155552671"),
+        (NEW_YORK, "14155552671", "14155552671"),
+        (NEW_YORK, "01144207946000", "44207946000"),
+        (ROME, "0612345678", "390612345678"),
+        (ROME, "3471234567", "393471234567"),
+        (OFFICE, "9911030123456", "4930123456"),
+        (OFFICE, "9911+4930123456", "4930123456"),
+        (OFFICE, "9911110", "110"),
+        (OFFICE, "030123456", "4930123456"),
+        (HOTEL, "930123456", "4930123456"),
+        (HOTEL, "900331402", "331402"),
+        (HOTEL, "90331402", "331402"),
+    ],
+)
+def test_what_is_dialled_becomes_e164(rule: DiallingRule, dialled: str, digits: str) -> None:
+    assert to_e164(dialled, rule) == digits
+
+
+@pytest.mark.parametrize(
+    "dialled",
+    ["", "+", "00", "*100#", "lettuce", "0049 (30) x", "٠٣٠١٢٣", "0" * 100, "+1234567890123456", "++49"],
+)
+def test_what_is_no_number_stays_none(dialled: str) -> None:
+    assert to_e164(dialled, GERMANY) is None
+
+
+@given(st.text(alphabet="0123456789+*# -", max_size=40))
+def test_whatever_is_dialled_only_digits_come_out(dialled: str) -> None:
+    for rule in (GERMANY, BERLIN, NEW_YORK, OFFICE, HOTEL):
+        digits = to_e164(dialled, rule)
+        assert digits is None or (1 <= len(digits) <= 15 and set(digits) <= set("0123456789"))
+
+
+@given(st.integers(min_value=2_000_000, max_value=9_999_999))
+def test_e164_stays_what_it_is_in_every_country(number: int) -> None:
+    for rule in (GERMANY, BERLIN, NEW_YORK, ROME, OFFICE, HOTEL):
+        assert to_e164(f"+4930{number}", rule) == f"4930{number}"
+
+
+@pytest.mark.parametrize(
+    "rule, dialled",
+    [
+        (GERMANY, "110"),
+        (GERMANY, "112"),
+        (GERMANY, "1 1 2"),
+        (GERMANY, "+112"),
+        (GERMANY, "1-1-0"),
+        (NEW_YORK, "911"),
+        (NEW_YORK, "112"),
+        (DiallingRule("london", "GB"), "999"),
+        (DiallingRule("sydney", "AU"), "000"),
+        (DiallingRule("paris", "FR"), "15"),
+        (OFFICE, "19222"),
+        (OFFICE, "9911112"),
+        (OFFICE, "112"),
+        (None, "112"),
+        (None, "911"),
+    ],
+)
+def test_emergency_numbers_are_known(rule: DiallingRule | None, dialled: str) -> None:
+    assert is_emergency(dialled, rule)
+
+
+@pytest.mark.parametrize(
+    "rule, dialled",
+    [
+        (NEW_YORK, "9112"),
+        (NEW_YORK, "9110000000"),
+        (NEW_YORK, "19115551234"),
+        (NEW_YORK, "+911123456789"),
+        (GERMANY, "911"),
+        (GERMANY, "1100"),
+        (GERMANY, "1120900123456"),
+        (GERMANY, "11090012345"),
+        (GERMANY, "0900110112"),
+        (GERMANY, "0110"),
+        (GERMANY, ""),
+        (GERMANY, "１１２"),
+        (GERMANY, "112;ext=1"),
+        (GERMANY, "112@evil"),
+        (GERMANY, "1 " * 1000),
+        (OFFICE, "99111120"),
+        (OFFICE, "9911"),
+        (None, "110"),
+        (None, "1120"),
+    ],
+)
+def test_what_only_looks_like_one_is_none(rule: DiallingRule | None, dialled: str) -> None:
+    assert not is_emergency(dialled, rule)
+
+
+@given(st.text(alphabet="0123456789", min_size=1, max_size=12))
+def test_digits_behind_an_emergency_number_make_it_another(more: str) -> None:
+    assert not is_emergency("112" + more, GERMANY)
+    assert not is_emergency("911" + more, NEW_YORK)
+
+
+@pytest.mark.parametrize("rule", [BERLIN, GERMANY, NEW_YORK, ROME, OFFICE, HOTEL], ids=lambda rule: rule.name)
+def test_a_rule_comes_back_from_its_text(rule: DiallingRule) -> None:
+    assert rule_from_json(rule.name, rule_to_json(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    "facts, message",
+    [
+        ({}, "needs its region"),
+        ({"region": "Germany"}, "'GERMANY' is no country"),
+        ({"region": 49}, "the region of a dialling rule is a text"),
+        ({"region": "DE", "prefix": "0"}, "not 'prefix'"),
+        (
+            {"region": "DE", "international_prefixes": "00"},
+            "international prefixes of a dialling rule is a list",
+        ),
+        ({"region": "DE", "international_prefixes": ["+"]}, "international prefix '+' is not 1 to 15 digits"),
+        ({"region": "DE", "short_codes": {"100": 4930}}, "short codes of a dialling rule is a table"),
+        ({"region": "DE", "short_codes": {"*100": ""}}, "short code's number '*100' is not 1 to 15 digits"),
+        ({"region": "DE", "short_codes": {"a": "49"}}, "'a' cannot be dialled"),
+        ({"region": "DE", "area_code": "03-0"}, "area code '03-0' is not 1 to 15 digits"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(facts: dict, message: str) -> None:
+    with pytest.raises(InputRefused, match=message.replace("*", r"\*").replace("+", r"\+")):
+        rule_from_facts("x", facts)
