@@ -99,8 +99,7 @@ def _reserve(
     outcome = _granted(reservation, state, longest_us)
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
     effects: list[Effect] = [ReservationOpened(reservation)]
-    for level in reservation.levels:
-        effects.append(WalletMoved(level.wallet_id, 0, level.reserved, 0, starved))
+    effects += [WalletMoved(x.wallet_id, 0, x.reserved, 0, starved) for x in reservation.levels]
     return outcome, effects
 
 

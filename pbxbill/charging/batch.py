@@ -58,11 +58,13 @@ WALLETS = (
     "ORDER BY w.id {lock:w}"
 )
 SEEN_SESSIONS = (
-    "SELECT s.session_id, a.path FROM ("
-    "SELECT session_id, account_id FROM reservations WHERE session_id {any_text} "
-    "UNION SELECT session_id, account_id FROM cdrs WHERE session_id {any_text}) s "
-    "LEFT JOIN accounts a ON a.id = s.account_id"
+    "SELECT r.session_id, a.path FROM {each_of}reservations r LEFT JOIN accounts a ON a.id = r.account_id "
+    "WHERE r.session_id {is_each_text} "
+    "UNION ALL SELECT c.session_id, a.path FROM {each_of}cdrs c LEFT JOIN accounts a ON a.id = c.account_id "
+    "WHERE c.session_id {is_each_text}"
 )
+WALLET_SUMS: tuple[str, ...] = ("posted", "reserved", "credit_limit", "overdraft", "starved")
+WALLET_NEWS = (*WALLET_SUMS, "news", "told_us")
 LEASES = "SELECT switch, renewed_us FROM daemon_leases"
 STEERED_US = 6 * SECOND_US
 """A daemon that has not renewed its lease for two of its periods may be gone."""
@@ -321,15 +323,17 @@ def write(driver: Driver, state: ChargingState, now_us: int) -> None:
             ((newest_us,),) = driver.select(NEWEST_NEWS)
             for wallet_id in state.told:
                 state.wallets[wallet_id].told_us = max(now_us, newest_us + 1)
-        driver.update(
-            models.WalletRow.__table__,  # type: ignore[arg-type]
-            ("id",),
-            ("posted", "reserved", "credit_limit", "overdraft", "starved", "news", "told_us"),
-            [_wallet_row(w) for w in wallets],
-        )
+        # Without news the index by its age is left alone.
+        columns, row = (WALLET_NEWS, _news_row) if state.told else (WALLET_SUMS, _sums_row)
+        table = models.WalletRow.__table__
+        driver.update(table, ("id",), columns, [row(w) for w in wallets])  # type: ignore[arg-type]
 
 
-def _wallet_row(w: Wallet) -> Row:
+def _sums_row(w: Wallet) -> Row:
+    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.id)
+
+
+def _news_row(w: Wallet) -> Row:
     return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.told_us, w.id)
 
 

@@ -358,3 +358,17 @@ def test_new_prices_count_for_the_next_call(accounts: BilledAccounts) -> None:
         totals = [engine.execute(Settle(x.session_id, now_us, now_us + MINUTE_US, 16)) for x in (old, new)]
     assert [x.total for x in totals if isinstance(x, Settled)] == [eur("0.12"), eur("0.60")]
     assert accounts.problems() == []
+
+
+def test_what_an_engine_remembers_is_never_older_than_the_database(accounts: BilledAccounts) -> None:
+    """Another connection suspends an account, and another engine spends its money, between two calls."""
+    with accounts.engine() as engine, accounts.engine() as other:
+        top_up(engine, accounts, "alice", "1")
+        accounts.call(engine, "alice")
+        spent = other.execute(Adjust(new_id(), accounts.ids["alice"], "EUR", -eur("0.5"), CLOCK.now_us()))
+        assert isinstance(spent, Moved)
+        assert accounts.call(engine, "alice").available == spent.available
+        accounts.select("UPDATE accounts SET status = 'suspended' WHERE code = 'alice' RETURNING id")
+        denied = engine.execute(accounts.request("alice"))
+    assert isinstance(denied, Denied)
+    assert denied.reason is DenialReason.END_USER_SERVICE_DENIED
