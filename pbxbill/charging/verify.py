@@ -171,7 +171,8 @@ _RECORDS = _Rule(
         _Search(
             "SELECT c.session_id FROM cdrs c WHERE c.denial IS NULL "
             "AND NOT EXISTS (SELECT 1 FROM reservations r WHERE r.session_id = c.session_id) "
-            "AND (c.answered_us IS NULL OR c.granted_us <> 0 OR c.evidence = 'event')",
+            "AND (c.granted_us <> 0 OR c.evidence = 'event' "
+            "OR (c.answered_us IS NULL AND c.evidence <> 'import'))",
             "CDR {0} has no reservation and is no call that passed unauthorized",
         ),
         _Search(

@@ -6,8 +6,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from pbxbill.store import (  # noqa: F401 their tables register themselves
+    catalogue_models,
+    mediation_models,
+    rerating_models,
+)
 from pbxbill.store.engine import migrate, open_engine, pending_revision
-from pbxbill.store import catalogue_models  # noqa: F401 its tables register themselves
 from pbxbill.store.models import Base
 from tests.store.billed_accounts import open_accounts
 

@@ -2,7 +2,11 @@
 
 from alembic import context
 
-from pbxbill.store import catalogue_models  # noqa: F401 its tables register themselves
+from pbxbill.store import (  # noqa: F401 their tables register themselves
+    catalogue_models,
+    mediation_models,
+    rerating_models,
+)
 from pbxbill.store.engine import open_engine
 from pbxbill.store.models import Base
 

@@ -1,0 +1,1 @@
+"""Mediation: records from files, matched to accounts, rated at their time, posted once."""

@@ -1,0 +1,34 @@
+"""What the operator is told of a run that could not rate everything: a log line, a metric, an alert."""
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import Engine
+
+from pbxbill.clock import Clock
+from pbxbill.mediation.runs import Run
+from pbxbill.store.catalogue_models import AlertRow
+from pbxbill.store.engine import transaction
+
+_log = structlog.get_logger()
+
+RECORDS = Counter("pbxbill_mediation_records", "Records that mediation dealt with", ["fate"])
+QUARANTINED = Counter("pbxbill_mediation_quarantined", "Records that could not be rated", ["reason"])
+
+
+def tell(database: Engine, run: Run, state: str, clock: Clock) -> None:
+    """Say what a run did, and alert if something is in quarantine."""
+    tally = run.tally
+    _log.info("mediation_run_ended", run=run.id, source=run.source, state=state, read=tally.read)
+    reasons = tally.reasons()
+    if not reasons:
+        return
+    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    detail = (
+        f"run {run.id} could not rate {tally.quarantined} records: {counted}; see pbxbill quarantine list"
+    )
+    with transaction(database) as session:
+        row = AlertRow(
+            at_us=clock.now_us(), kind="quarantine", subject=run.source[-200:], detail=detail[:500]
+        )
+        session.add(row)
+    _log.warning("mediation_quarantined", run=run.id, source=run.source, reasons=reasons)

@@ -1,0 +1,202 @@
+"""Where records come from: a file, a growing file, a folder of files, standard input."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import structlog
+
+from pbxbill.clock import SECOND_US, Clock
+from pbxbill.errors import InputRefused
+from pbxbill.mediation.mapping import Mapping
+from pbxbill.mediation.reading import Head, Line, first_line, head_of, lines_of, opened
+from pbxbill.mediation.runs import Checkpoint
+from pbxbill.mediation.splitting import Splitter, splitter
+
+_log = structlog.get_logger()
+
+DONE, FAILED = "done", "failed"
+"""Folders beneath a watched one, that its files are moved to."""
+UNFINISHED_NAMES = (".tmp", ".part", ".partial", ".filepart", "~")
+
+
+class Located(NamedTuple):
+    """A line, where it is, and how it is cut."""
+
+    line: Line
+    cut: Splitter
+    file: str
+    head: Head
+    first: bool
+    """Of the records of its file."""
+
+
+def located(file: BinaryIO, name: str, mapping: Mapping, checkpoint: Checkpoint) -> Iterator[Located]:
+    """The lines of an open file from a checkpoint on, if the file is the one that it speaks of."""
+    position, number = 0, 0
+    head = head_of(file)
+    known = checkpoint.head
+    if checkpoint.file == name and known.size and head_of(file, known.size) == known:
+        position, number = checkpoint.position, checkpoint.line
+    cut, behind = _cutter(file, name, mapping)
+    if position < behind:
+        position, number = behind, 1
+    first = position == behind
+    file.seek(position)
+    for line in lines_of(file, position, number):
+        yield Located(line, cut, name, head, first)
+        first = False
+
+
+def _cutter(file: BinaryIO, name: str, mapping: Mapping) -> tuple[Splitter, int]:
+    """How the file's lines are cut, and where the first record begins."""
+    if mapping.file.type == "json" or mapping.file.columns:
+        return splitter(mapping, None, name), 0
+    header, behind = first_line(file)
+    return splitter(mapping, header, name), behind
+
+
+class FileSource:
+    """One file. growing: whoever writes it may be in the middle of its last line, which then waits."""
+
+    def __init__(self, path: Path, mapping: Mapping, *, growing: bool = False) -> None:
+        self._path = path
+        self._mapping = mapping
+        self._growing = growing
+        self.rejected: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """Its absolute path."""
+        return str(self._path.absolute())
+
+    def size(self) -> int | None:
+        """In bytes."""
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return None
+
+    def lines(self, checkpoint: Checkpoint) -> Iterator[Located]:
+        """From the checkpoint on."""
+        with opened(self._path) as file:
+            for found in located(file, self.name, self._mapping, checkpoint):
+                if not (self._growing and found.line.unfinished):
+                    yield found
+
+    def committed(self) -> None:
+        """It stays where it is."""
+
+    def reject(self, file: str, why: str) -> None:  # noqa: ARG002 it is the only one
+        """There is nothing else to read."""
+        raise InputRefused(why)
+
+
+class StreamSource:
+    """Standard input, read as it comes. A run of it cannot be gone on with; what comes again is known."""
+
+    name = "-"
+
+    def __init__(self, stream: BinaryIO, mapping: Mapping) -> None:
+        self._stream = stream
+        self._mapping = mapping
+        self.rejected: list[str] = []
+
+    def size(self) -> int | None:
+        """Nobody knows."""
+        return None
+
+    def lines(self, checkpoint: Checkpoint) -> Iterator[Located]:  # noqa: ARG002 there is no going back
+        """All of it."""
+        cut, behind = _cutter(self._stream, "standard input", self._mapping)
+        first = True
+        for line in lines_of(self._stream, behind, 1 if behind else 0):
+            yield Located(line, cut, self.name, Head(0, ""), first)
+            first = False
+
+    def committed(self) -> None:
+        """Nothing is left of it."""
+
+    def reject(self, file: str, why: str) -> None:  # noqa: ARG002 it is the only one
+        """There is nothing else to read."""
+        raise InputRefused(why)
+
+
+class FolderSource:
+    """The finished files of a folder, by name; they end up in done/, or in failed/ if they do not fit."""
+
+    def __init__(self, folder: Path, mapping: Mapping, clock: Clock, settle_s: int) -> None:
+        self._folder = folder
+        self._mapping = mapping
+        self._clock = clock
+        self._settle_us = settle_s * SECOND_US
+        self._read: list[Path] = []
+        self._refused: dict[str, Path] = {}
+        self.rejected: list[str] = []
+
+    @property
+    def name(self) -> str:
+        """Its absolute path."""
+        return str(self._folder.absolute())
+
+    def size(self) -> int | None:
+        """Of all files that are finished."""
+        return sum(path.stat().st_size for path in self.finished())
+
+    def finished(self) -> list[Path]:
+        """Files that nobody has written to for a while."""
+        latest_us = self._clock.now_us() - self._settle_us
+        found = []
+        try:
+            entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith(UNFINISHED_NAMES) or not entry.is_file():
+                    continue
+                if entry.stat().st_mtime_ns // 1000 <= latest_us:
+                    found.append(Path(entry.path))
+        except OSError as error:
+            raise InputRefused(f"{self._folder}: {error.strerror}") from None
+        return found
+
+    def lines(self, checkpoint: Checkpoint) -> Iterator[Located]:
+        """Of one file after the other."""
+        for path in self.finished():
+            name = str(path.absolute())
+            try:
+                with opened(path) as file:
+                    for found in located(file, name, self._mapping, checkpoint):
+                        if name in self._refused:
+                            break
+                        yield found
+            except InputRefused as refused:
+                self.reject(name, str(refused))
+            if name not in self._refused:
+                self._read.append(path)
+
+    def committed(self) -> None:
+        """Move what is dealt with, so that it is not read again."""
+        for path in self._read:
+            self._move(path, DONE)
+        self._read.clear()
+        for path in self._refused.values():
+            self._move(path, FAILED)
+        self._refused.clear()
+
+    def reject(self, file: str, why: str) -> None:
+        """Leave a file out; the others are read."""
+        _log.error("mediation_file_rejected", file=file, why=why)
+        self._refused[file] = Path(file)
+        self.rejected.append(why)
+
+    def _move(self, path: Path, where: str) -> None:
+        target = self._folder / where / path.name
+        target.parent.mkdir(exist_ok=True)
+        count = 1
+        while target.exists():  # an earlier file of that name is not overwritten
+            target = target.with_name(f"{path.stem}.{count}{path.suffix}")
+            count += 1
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            _log.warning("mediation_file_gone", file=str(path))
