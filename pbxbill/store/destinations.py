@@ -1,0 +1,201 @@
+"""Writes and reads destinations with their prefixes, and dialling rules; engines load both."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import InputRefused
+from pbxbill.rating.destination import DiallingRule, rule_from_json, rule_to_json
+from pbxbill.rating.destination_map import DestinationMap
+from pbxbill.rating.destination_sheet import DestinationLine
+from pbxbill.rating.number_plan import KINDS
+from pbxbill.store.accounts import bump_catalogue
+from pbxbill.store.catalogue_models import (
+    BundleRow,
+    DestinationPrefixRow,
+    DestinationRow,
+    DiallingRuleRow,
+    LimitRow,
+)
+from pbxbill.store.models import AccountRow
+
+ROWS_PER_STATEMENT = 500
+DESTINATION_ROWS = (
+    "SELECT p.prefix, d.name, d.kind FROM destination_prefixes p "
+    "JOIN destinations d ON d.id = p.destination_id"
+)
+"""What a DestinationMap is compiled from; for a Driver."""
+
+
+class DestinationsChanged(NamedTuple):
+    """What an import did."""
+
+    destinations: int
+    """In the file."""
+    prefixes: int
+    added: int
+    """Prefixes that no destination had."""
+    moved: int
+    """Prefixes that another destination had."""
+    removed: int
+    """Prefixes that nobody has any more."""
+
+
+def import_destinations(
+    session: Session, lines: Iterable[DestinationLine], *, keep_others: bool = False
+) -> DestinationsChanged:
+    """Make these destinations all that there are; keep_others: leave those that the lines do not name.
+
+    Only what differs is written.
+    """
+    kinds: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for line in lines:
+        kinds[line.name] = line.kind
+        owners.update(dict.fromkeys(line.prefixes, line.name))
+    if not owners:
+        raise InputRefused("the file holds no usable row; nothing was changed")
+    rows = {row.name: row for row in session.scalars(select(DestinationRow))}
+    for name, kind in kinds.items():
+        if name in rows:
+            rows[name].kind = kind
+        else:
+            rows[name] = DestinationRow(name=name, kind=kind)
+            session.add(rows[name])
+    session.flush()
+    names = {row.id: name for name, row in rows.items()}
+    pairs = session.execute(select(DestinationPrefixRow.prefix, DestinationPrefixRow.destination_id))
+    before = {prefix: names[owner_id] for prefix, owner_id in pairs}
+    gone = [
+        prefix
+        for prefix, owner in before.items()
+        if prefix not in owners and (owner in kinds or not keep_others)
+    ]
+    moved = [prefix for prefix, owner in owners.items() if before.get(prefix, owner) != owner]
+    added = [prefix for prefix in owners if prefix not in before]
+    for chunk in _chunks([*gone, *moved]):
+        session.execute(delete(DestinationPrefixRow).where(DestinationPrefixRow.prefix.in_(chunk)))
+    for chunk in _chunks([*moved, *added]):
+        made = [{"prefix": prefix, "destination_id": rows[owners[prefix]].id} for prefix in chunk]
+        session.execute(insert(DestinationPrefixRow), made)
+    used = select(DestinationPrefixRow.destination_id).distinct()
+    session.execute(delete(DestinationRow).where(DestinationRow.id.not_in(used)))
+    bump_catalogue(session)
+    return DestinationsChanged(len(kinds), len(owners), len(added), len(moved), len(gone))
+
+
+def _chunks(prefixes: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(prefixes), ROWS_PER_STATEMENT):
+        yield prefixes[start : start + ROWS_PER_STATEMENT]
+
+
+def load_destination_map(session: Session) -> DestinationMap:
+    """All destinations, ready for lookups."""
+    rows = session.execute(
+        select(DestinationPrefixRow.prefix, DestinationRow.name, DestinationRow.kind)
+        .join(DestinationRow, DestinationRow.id == DestinationPrefixRow.destination_id)
+        .execution_options(yield_per=ROWS_PER_STATEMENT)
+    )
+    return DestinationMap((prefix, name, kind) for prefix, name, kind in rows)
+
+
+def list_destinations(session: Session) -> list[tuple[str, str, int, str]]:
+    """Each destination's name, class, how many prefixes it has, and its lowest prefix."""
+    prefixes = DestinationPrefixRow
+    rows = session.execute(
+        select(
+            DestinationRow.name, DestinationRow.kind, func.count(prefixes.prefix), func.min(prefixes.prefix)
+        )
+        .join(prefixes, prefixes.destination_id == DestinationRow.id)
+        .group_by(DestinationRow.id, DestinationRow.name, DestinationRow.kind)
+        .order_by(DestinationRow.name)
+    )
+    return [(name, kind, count, first) for name, kind, count, first in rows]
+
+
+def checked_destinations(session: Session, wanted: Sequence[str]) -> str:
+    """Names, classes and prefixes as a row keeps them; InputRefused if one of them means nothing."""
+    names = {name.casefold(): name for name in session.scalars(select(DestinationRow.name))}
+    found: list[str] = []
+    for item in wanted:
+        text = item.strip()
+        digits = text.removeprefix("+")
+        kind = text.lower().replace("-", "_")
+        if digits.isascii() and digits.isdigit() and len(digits) <= 15:
+            found.append(digits)
+        elif kind in KINDS:
+            found.append(kind)
+        elif text.casefold() in names:
+            found.append(names[text.casefold()])
+        else:
+            raise InputRefused(
+                f"{text[:40]!r} is no destination; write a prefix (+49900), a class ({', '.join(KINDS)}) "
+                "or a name that `pbxbill destinations list` shows"
+            )
+    return "\n".join(dict.fromkeys(found))
+
+
+def dangling_destinations(session: Session) -> list[str]:
+    """What bundles and limits name although no destination of that name is left: it matches nothing."""
+    names = {name.casefold() for name in session.scalars(select(DestinationRow.name))}
+    texts = [*session.scalars(select(BundleRow.destinations))]
+    texts += session.scalars(select(LimitRow.destinations).where(LimitRow.kind.in_(("allowed", "blocked"))))
+    items = {item for text in texts for item in text.split("\n") if item}
+    return sorted(x for x in items if not x.isdigit() and x not in KINDS and x.casefold() not in names)
+
+
+# --- dialling rules ---------------------------------------------------------------------------
+
+
+def set_dialling_rule(session: Session, rule: DiallingRule) -> bool:
+    """Write a rule, in the place of the one of its name; whether there was one. Accounts follow at once."""
+    row = session.scalar(select(DiallingRuleRow).where(DiallingRuleRow.name == rule.name))
+    existed = row is not None
+    if row is None:
+        row = DiallingRuleRow(name=rule.name)
+        session.add(row)
+    row.definition = rule_to_json(rule)
+    session.flush()
+    bump_catalogue(session)
+    return existed
+
+
+def dialling_rule_by_name(session: Session, name: str) -> DiallingRuleRow:
+    """A rule's row; InputRefused if there is none of that name."""
+    row = session.scalar(select(DiallingRuleRow).where(DiallingRuleRow.name == name))
+    if row is None:
+        raise InputRefused(f"no dialling rule {name[:64]!r}; `pbxbill dialling list` shows them")
+    return row
+
+
+def remove_dialling_rule(session: Session, name: str) -> None:
+    """Remove a rule that no account uses."""
+    row = dialling_rule_by_name(session, name)
+    users = session.scalars(
+        select(AccountRow.code).where(AccountRow.dialling_rule_id == row.id).limit(5)
+    ).all()
+    if users:
+        raise InputRefused(f"dialling rule {name} is used by {', '.join(users)}; give them another one first")
+    session.delete(row)
+    session.flush()
+    bump_catalogue(session)
+
+
+def load_dialling_rules(session: Session) -> dict[int, DiallingRule]:
+    """Every rule by its row's id."""
+    rows = session.scalars(select(DiallingRuleRow).order_by(DiallingRuleRow.name))
+    return {row.id: rule_from_json(row.name, row.definition) for row in rows}
+
+
+def dialling_rule_of(
+    session: Session, account: AccountRow, rules: Mapping[int, DiallingRule]
+) -> DiallingRule | None:
+    """The rule of an account: its own, else that of the account above."""
+    current: AccountRow | None = account
+    while current is not None:
+        if current.dialling_rule_id is not None:
+            return rules.get(current.dialling_rule_id)
+        current = session.get(AccountRow, current.parent_id) if current.parent_id is not None else None
+    return None
