@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -45,12 +45,15 @@ class PrivateFreeSwitch(PrivateServer):
         binary: Path | None = None,
         name: str = "pbx1",
         socket_port: int | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
+        """variables: global ones, which an administrator sets in vars.xml."""
         self.binary = binary or freeswitch_binary()
         self.phones = tuple(phones)
         self.gateways = tuple(gateways)
         self.dids = tuple(dids)
         self.name = name
+        self._globals = dict(variables or {})
         self.sip_port = free_port()
         self.carrier_port = free_port()
         """Where carriers send calls to."""
@@ -142,6 +145,7 @@ class PrivateFreeSwitch(PrivateServer):
             "default_language": "en",
             "domain": "127.0.0.1",
             "local_ip_v4": "127.0.0.1",
+            **self._globals,
         }
         lines = [
             f'<X-PRE-PROCESS cmd="set" data={quoteattr(f"{name}={value}")}/>'

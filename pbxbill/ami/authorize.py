@@ -25,6 +25,7 @@ from pbxbill.ami.waiting import outcome_within
 from pbxbill.charging.announcement import SERVICE_DENIED
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL, HangupCause
+from pbxbill.charging.shadow import for_the_switch
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import EngineBusy, InputRefused, StoreUnavailable, SwitchError
 from pbxbill.ids import new_id
@@ -54,7 +55,7 @@ class Question:
     forwarded: bool = False
 
 
-def parse_question(agi: AgiRequest, *, switch: str, now_us: int) -> Question:
+def parse_question(agi: AgiRequest, *, switch: str, now_us: int, shadow: bool = False) -> Question:
     """The question of a request; InputRefused when it is none of ours."""
     kind = agi.script
     if kind not in {"outbound", "inbound", "forward"}:
@@ -81,6 +82,7 @@ def parse_question(agi: AgiRequest, *, switch: str, now_us: int) -> Question:
         source_ip="" if forward or inbound else source_address(agi.argument(2)),
         caller_id="" if forward or inbound else caller_id.removeprefix("+"),
         did=number if inbound else "",
+        shadow=shadow,
     )
     return Question(request, agi.fields.get("agi_channel", ""), agi.argument(3) == "Up", forward)
 
@@ -102,7 +104,9 @@ def granted_variables(granted: Granted, question: Question, say: str, language: 
     variables = {
         "__PBXBILL_SESSION": granted.session_id,
         "__PBXBILL_CALL": request.call_id,
-        "__PBXBILL_GRANTED": seconds(granted.granted_us),
+        # 0 takes a timer away: in shadow nothing ends a call.
+        "__PBXBILL_GRANTED": "0" if granted.shadow else seconds(granted.granted_us),
+        "__PBXBILL_SHADOW": "yes" if granted.shadow else "no",
         "__PBXBILL_DIRECTION": request.direction.value,
         "PBXBILL_CALLED": granted.called,
         "CDR(pbxbill_number)": request.dialled if is_safe(request.dialled) else "",
@@ -120,8 +124,8 @@ def granted_variables(granted: Granted, question: Question, say: str, language: 
     if say:
         variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
     # The verdict comes last: whatever stops Asterisk half way leaves the call without one.
-    ceiling_us = granted.granted_us + LONGEST_RINGING_US
-    return variables | {"TIMEOUT(absolute)": seconds(ceiling_us), "PBXBILL_VERDICT": "allow"}
+    ceiling = "0" if granted.shadow else seconds(granted.granted_us + LONGEST_RINGING_US)
+    return variables | {"TIMEOUT(absolute)": ceiling, "PBXBILL_VERDICT": "allow"}
 
 
 def denied_variables(cause: HangupCause, say: str, language: str) -> dict[str, str]:
@@ -162,13 +166,18 @@ class Authorizer:
         began_us = self._clock.monotonic_us()
         try:
             question = parse_question(
-                session.request, switch=self._settings.name, now_us=self.switch_now_us()
+                session.request,
+                switch=self._settings.name,
+                now_us=self.switch_now_us(),
+                shadow=self._settings.shadow,
             )
         except InputRefused as refused:
             self._metrics.requests.labels("refused").inc()
             log.warning("agi_question_refused", reason=str(refused))
             return
         outcome = await self._decide(question.request)
+        if isinstance(outcome, Granted | Denied):
+            outcome = for_the_switch(outcome, question.request)
         match outcome:
             case Granted():
                 await self._grant(session, question, outcome)
@@ -201,10 +210,10 @@ class Authorizer:
     async def _grant(self, session: AgiSession, question: Question, granted: Granted) -> None:
         request = question.request
         call = None
-        if granted.offline:
+        if granted.offline and not granted.shadow:
             ceiling_us = self._settings.offline_ceiling_us
             granted = granted._replace(granted_us=min(granted.granted_us, ceiling_us))
-        else:
+        elif not granted.offline:
             # Before Asterisk hears of it: the first events may come right behind the reply.
             call = self._book.add(granted, request, question.channel)
         spoken = self._voice.before_the_call(granted)

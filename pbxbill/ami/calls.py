@@ -18,6 +18,7 @@ from pbxbill.ami.events import (
     LegGone,
     LegSeen,
     LegUp,
+    gateway_of,
     is_local,
 )
 from pbxbill.ami.timers import ArmTimer, TimerBoard
@@ -230,6 +231,7 @@ class CallBook:
         if call.live.answered_us is not None and call.live.paid_leg != event.leg:
             return [EndLeg(event.leg, event.session_id)]  # one grant pays for one leg
         at_us = min(event.at_us, call.came_up_us.get(event.leg, event.at_us))
+        call.live.gateway = call.live.gateway or gateway_of(event.channel)
         return self._answered(call, event.leg, at_us, now_us, switch_now_us)
 
     def _answered(
@@ -262,7 +264,8 @@ class CallBook:
             if event.leg != call.live.paid_leg:
                 return []
             cause = event.cause or HangupCause.NORMAL_CLEARING
-            if cause == HangupCause.NORMAL_CLEARING and call.live.remaining_us(now_us) <= TIMER_SLACK_US:
+            timed = not call.live.shadow and call.live.remaining_us(now_us) <= TIMER_SLACK_US
+            if cause == HangupCause.NORMAL_CLEARING and timed:
                 cause = HangupCause.RECOVERY_ON_TIMER_EXPIRE
             return call.live.ended(
                 answered_us=call.live.answered_us,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from pbxbill.ami.events import gateway_of
 from pbxbill.ami.wire import timestamp_us
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
@@ -46,22 +47,22 @@ CAUSE_OF_DISPOSITION = {
 
 @dataclass(frozen=True, slots=True)
 class _Paid:
-    """SESSION/LEG/ANSWER as the dialplan writes it when a paid leg answers."""
+    """SESSION/LEG/ANSWER/CHANNEL as the dialplan writes it when a paid leg answers."""
 
     session_id: str
     leg: str
     answered_us: int
+    gateway: str
 
 
 def _parse_paid(text: str) -> _Paid | None:
     if not text:
         return None
-    session_id, slash, rest = text.partition("/")
-    leg, second_slash, moment = rest.rpartition("/")
+    session_id, leg, moment, channel = [*text.split("/", 3), "", "", ""][:4]
     answered_us = timestamp_us(moment)
-    if not (slash and second_slash and leg and answered_us):
+    if not (leg and answered_us):
         raise InputRefused(f"{text[:80]!r} names no paid leg")
-    return _Paid(_session(session_id), leg, answered_us)
+    return _Paid(_session(session_id), leg, answered_us, gateway_of(channel))
 
 
 def _session(text: str) -> str:
@@ -134,7 +135,13 @@ def parse_rows(line: str, latest_us: int | None = None) -> list[SwitchRecord]:
     if any(entry.answered_us > ended_us for entry in paid):
         raise InputRefused("a leg that answered after its end")
     records += [
-        replace(row, session_id=entry.session_id, paid_leg=entry.leg, answered_us=entry.answered_us)
+        replace(
+            row,
+            session_id=entry.session_id,
+            paid_leg=entry.leg,
+            answered_us=entry.answered_us,
+            gateway=entry.gateway,
+        )
         for entry in paid
         if entry.session_id or mode == "unasked"
     ]

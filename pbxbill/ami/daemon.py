@@ -9,7 +9,9 @@ run() blocks; stop() may be called from any thread and leaves every timer on the
 
 import asyncio
 import contextlib
+import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 
@@ -18,7 +20,7 @@ from pbxbill.ami.authorize import Authorizer, Question
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.cdr_log import CdrLog
 from pbxbill.ami.engine_port import Engine, News, Reconciler
-from pbxbill.ami.events import SwitchStopping, parse_event
+from pbxbill.ami.events import SwitchStopping, gateway_of, parse_event
 from pbxbill.ami.fastagi import AgiServer
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
@@ -30,7 +32,7 @@ from pbxbill.charging.control import LiveCall, Phase
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
-from pbxbill.clock import Clock
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, SwitchError
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,7 @@ log = structlog.get_logger(__name__)
 FINISH_S = 5.0
 SOON_S = 0.5
 MISSED_SWEEPS = 2
+_DATE, _TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d:\d\d:\d\d")
 
 
 class AsteriskDaemon:
@@ -188,7 +191,11 @@ class AsteriskDaemon:
 
     async def _take_over(self) -> None:
         known = list(self._book)  # a call that is granted from here on need not be in the snapshot
+        first = self._started is None
         last_seen_us = self._link.last_alive_us if await self._was_restarted() else None
+        if first and self._started is not None:
+            # This daemon has not seen the switch before: what it carried ended before it was started.
+            last_seen_us = await self._started_us(*self._started)
         channels = await read_channels(self._link.actions)
         await self._read_cdr_log()
         await self._reconcile(channels, last_seen_us)
@@ -207,6 +214,14 @@ class AsteriskDaemon:
         )
         return before is not None and before != self._started
 
+    async def _started_us(self, date: str, time: str) -> int | None:
+        """When Asterisk was started; it says so by the clock on its wall, and alone knows that one's zone."""
+        if _DATE.fullmatch(date) is None or _TIME.fullmatch(time) is None:
+            return None
+        moment = f"STRPTIME({date} {time},,%Y-%m-%d %H:%M:%S)"
+        told = (await self._link.send("Getvar", {"Variable": moment})).fields.get("value", "")
+        return int(told) * SECOND_US if told.isascii() and told.isdigit() and told != "0" else None
+
     async def _reconcile(self, channels: list[Channel], last_seen_us: int | None = None) -> None:
         live = live_channels(channels, self._link.switch_now_us())
         self._compared = {channel.session_id for channel in live}
@@ -220,18 +235,26 @@ class AsteriskDaemon:
         self._metrics.live_calls.set(len(self._book))
 
     def _records_since(self, since_us: int) -> list[SwitchRecord]:
-        return self._cdr_log.since(since_us) if self._cdr_log is not None else []
+        return list(map(self._marked, self._cdr_log.since(since_us))) if self._cdr_log is not None else []
+
+    def _marked(self, record: SwitchRecord) -> SwitchRecord:
+        return replace(record, shadow=self._settings.shadow)
 
     def _adopt(self, rearm: Rearm, channels: list[Channel]) -> None:
         session_id = rearm.granted.session_id
         asker = leg_that_asked(channels, session_id)
         inbound = any(channel.paid == session_id and channel.inbound for channel in channels)
         direction = Direction.INBOUND if inbound else Direction.OUTBOUND
-        call = TrackedCall(LiveCall(rearm.granted), asker, direction, caller_alive=bool(asker))
+        shadow = self._settings.shadow or rearm.granted.shadow
+        live = LiveCall(rearm.granted._replace(shadow=shadow))
+        call = TrackedCall(live, asker, direction, caller_alive=bool(asker))
         for channel in channels:
             if session_id in {channel.session_id, channel.paid}:
                 call.legs[channel.leg] = channel.name
+        live.gateway = "" if inbound else gateway_of(call.legs.get(rearm.paid_leg, ""))
         self._book.adopt(call)
+        if shadow:
+            self._steering.disarm({leg for leg in (rearm.paid_leg, asker) if leg})
         if rearm.answered_us is not None:
             actions = call.live.answered(
                 answered_us=rearm.answered_us,
@@ -272,6 +295,8 @@ class AsteriskDaemon:
 
     def _found_answered(self, call: TrackedCall, leg: Channel, answered_us: int) -> None:
         call.legs.setdefault(leg.leg, leg.name)
+        if not call.inbound:
+            call.live.gateway = call.live.gateway or gateway_of(leg.name)
         self._book.adopt(call)
         actions = call.live.answered(
             answered_us=answered_us,
@@ -315,7 +340,7 @@ class AsteriskDaemon:
             return []
         async with self._reading:
             records = await asyncio.get_running_loop().run_in_executor(self._threads, self._cdr_log.read)
-        self._offline += [record for record in records if record.offline]
+        self._offline += [self._marked(record) for record in records if record.offline]
         return records
 
     async def _read_cdrs_always(self) -> None:

@@ -120,6 +120,8 @@ class Steering:
         now_us = self._clock.monotonic_us()
         for call in self._book:
             remaining_us = call.live.remaining_us(now_us)
+            if call.live.shadow:
+                continue
             if call.live.answered_us is not None and remaining_us > 0:
                 self.take(self._book.deadline(call, SetDeadline(remaining_us), now_us))
 
@@ -138,11 +140,13 @@ class Steering:
                 ended_us=record.ended_us,
                 hangup_cause=record.hangup_cause,
                 evidence=Evidence.CDR_LOG,
+                gateway=record.gateway,
             )
         else:
             now_us = self._link.switch_now_us()
             remaining_us = call.live.remaining_us(self._clock.monotonic_us())
-            ended_us = min(now_us + min(0, remaining_us), last_seen_us or now_us)
+            timed_us = now_us if call.live.shadow else now_us + min(0, remaining_us)
+            ended_us = min(timed_us, last_seen_us or now_us)
             actions = call.live.ended(
                 answered_us=answered_us,
                 ended_us=now_us if answered_us is None else max(answered_us, ended_us),
@@ -167,6 +171,8 @@ class Steering:
 
     def _act(self, call: TrackedCall, action: Action) -> None:
         match action:
+            case SetDeadline() | HangUp() | Warn() if call.live.shadow:
+                pass  # the switch is left alone
             case SetDeadline():
                 self.take(self._book.deadline(call, action, self._clock.monotonic_us()))
             case HangUp(attempt):
@@ -217,9 +223,27 @@ class Steering:
         if reply.fields.get("value", "") != session_id:
             log.warning("leg_of_another_session", leg=leg, session=session_id)
             return
+        if self._settings.shadow or await self._is_in_shadow(leg):
+            log.warning("leg_without_grant_let_go", leg=leg, session=session_id)
+            return
         self._metrics.unpaid_legs.inc()
         log.error("leg_without_grant", leg=leg, hint="call Gosub(pbxbill,...) before each Dial")
         await self._hang_up_leg(leg, HangupCause.CALL_REJECTED)
+
+    async def _is_in_shadow(self, leg: str) -> bool:
+        reply = await self._link.send("Getvar", {"Channel": leg, "Variable": "PBXBILL_SHADOW"})
+        return reply.fields.get("value", "") == "yes"
+
+    def disarm(self, legs: Iterable[str]) -> None:
+        """Timers from before the switch went into shadow must not end these channels."""
+        for leg in legs:
+            self._spawn(self._disarm(leg))
+
+    async def _disarm(self, leg: str) -> None:
+        try:
+            await self._link.send("Setvar", {"Channel": leg, "Variable": "TIMEOUT(absolute)", "Value": "0"})
+        except SwitchError as failure:
+            log.warning("timer_not_dropped", leg=leg, reason=str(failure))
 
     def _ask_whether_gone(self, step: AskWhetherGone) -> None:
         if step in self._asking:

@@ -49,6 +49,7 @@ class Funds:
     slice_us: int = 60 * SECOND_US
     announcement: Announcement = QUIET
     failure_policy: FailurePolicy = FailurePolicy.CLOSED
+    shadow: bool = False
 
 
 @dataclass
@@ -171,6 +172,7 @@ class SimpleEngine:
             failure_policy=account.failure_policy,
             wallet_ids=(1,),
             offline=offline,
+            shadow=request.shadow or account.shadow,
         )
 
 
