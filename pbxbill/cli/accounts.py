@@ -20,12 +20,17 @@ from pbxbill.store.accounts import (
     account_by_code,
     add_endpoint,
     default_failure_policy,
+    dialling_rule_by_name,
     open_account,
     open_wallet,
+    parse_wallet_order,
+    set_wallet_order,
     tariff_by_name,
     unit_of,
 )
+from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.engine import reading, transaction
+from pbxbill.store.exchange import pairs_without_rate
 from pbxbill.store.models import AccountRow, EndpointRow, ReservationRow, TariffRow, UnitRow, WalletRow
 
 LANGUAGES = ("en", "fr", "es")
@@ -107,6 +112,12 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
 )
 @click.option("--unit", "unit_code", help="The wallet's unit; default: the only one there is.")
 @click.option("--limit", default="0", help="Credit limit: how far below zero the wallet may go.")
+@click.option(
+    "--wallet-order",
+    help="Units that charges take from, first to last, e.g. points,EUR; a wallet is opened in each.",
+)
+@click.option("--dialling-rule", help="How it dials; default: as the account above.")
+@click.option("--shadow", is_flag=True, help="Its calls are charged, and nobody is cut or denied.")
 @click.option("--sip", multiple=True, help="SIP account code that identifies it; may be repeated.")
 @click.option("--did", multiple=True, help="DID that belongs to it; may be repeated.")
 @pass_context
@@ -118,17 +129,29 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     name = options.pop("name") or code
     if not (code.isprintable() and 0 < len(code) <= 64 and " " not in code):
         raise InputRefused("an account code has 1 to 64 printable characters and no space")
+    written_order = options.pop("wallet_order")
     with context.application() as application, transaction(application.database) as session:
-        unit = _wanted_unit(session, unit_code)
-        new = NewAccount(code, name, offline_allowance=_positive(allowance, unit), **options)
+        order = parse_wallet_order(session, written_order) if written_order else ()
+        # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
+        unit = _wanted_unit(session, unit_code or (order[-1] if order else None))
+        if order and unit.code not in order:
+            raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
+        allowed = _positive(allowance, unit)
+        new = NewAccount(code, name, offline_allowance=allowed, wallet_order=order, **options)
         account = open_account(session, new, context.clock.now_us())
         open_wallet(session, account, unit.code, _positive(limit, unit))
+        for other in order:
+            if other != unit.code:
+                open_wallet(session, account, other)
         for value in sip:
             add_endpoint(session, account, "sip", value)
         for value in did:
             add_endpoint(session, account, "did", value)
         _say_if_nobody_passes(account)
-    click.echo(f"opened {new.mode} account {code} with a {unit.code} wallet")
+        rates_missing = pairs_without_rate(session, account, context.clock.now_us())
+    wallets = f"{', '.join(order)} wallets" if len(order) > 1 else f"a {unit.code} wallet"
+    click.echo(f"opened {new.mode} account {code} with {wallets}")
+    _say_without_exchange(code, rates_missing)
     if new.tariff is None:
         click.echo(f"it cannot call yet: `pbxbill accounts set {code} --tariff NAME`", err=True)
 
@@ -174,6 +197,9 @@ def show(context: Context, code: str, as_json: bool) -> None:
             "announce_minutes": account.announce_minutes,
             "announce_warning": account.announce_warning,
             "announce_denial": account.announce_denial,
+            "dialling_rule": _rule_name(session, account.dialling_rule_id),
+            "wallet_order": account.wallet_order,
+            "shadow": account.shadow,
             "opened": moment(account.created_us),
             "open_calls": live,
             "wallets": wallets,
@@ -220,6 +246,20 @@ def endpoint(context: Context, code: str, kind: str, value: str, tech_prefix: st
             if gone.rowcount == 0:  # type: ignore[attr-defined]
                 raise InputRefused(f"{kind} {value!r} does not identify account {code}")
     click.echo(f"{kind} {value} {'no longer identifies' if remove else 'identifies'} account {code}")
+
+
+@accounts.command()
+@click.argument("code")
+@click.argument("unit_code", metavar="UNIT")
+@click.option("--limit", default="0", help="Credit limit: how far below zero the wallet may go.")
+@pass_context
+def wallet(context: Context, code: str, unit_code: str, limit: str) -> None:
+    """Open another wallet of an account, e.g. for points; `set --wallet-order` lets charges take from it."""
+    with context.application() as application, transaction(application.database) as session:
+        account = account_by_code(session, code)
+        unit = unit_of(session, unit_code.upper())
+        open_wallet(session, account, unit.code, _positive(limit, unit))
+    click.echo(f"account {code} has a {unit.code} wallet")
 
 
 @accounts.command()
@@ -276,8 +316,15 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
 @click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-warning", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-denial", type=click.Choice(YES_NO_TARIFF))
+@click.option("--dialling-rule", help='"none": as the account above.')
+@click.option(
+    "--wallet-order", help='Units that charges take from, first to last; "none": the tariff\'s alone.'
+)
+@click.option(
+    "--shadow/--no-shadow", default=None, help="Its calls are charged, and nobody is cut or denied."
+)
 @pass_context
-def set_options(context: Context, /, code: str, unit_code: str | None, **options: str | None) -> None:
+def set_options(context: Context, /, code: str, unit_code: str | None, **options: Any) -> None:
     """Change an account; calls that are up keep the terms they began with."""
     changes: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if not changes:
@@ -303,10 +350,33 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
         if "offline_allowance" in changes:
             unit = unit_of_account(session, account, unit_code)
             changes["offline_allowance"] = _positive(changes["offline_allowance"], unit)
+        if "dialling_rule" in changes:
+            rule = changes.pop("dialling_rule")
+            account.dialling_rule_id = None if rule == "none" else dialling_rule_by_name(session, rule).id
+        if "wallet_order" in changes:
+            order = changes.pop("wallet_order")
+            set_wallet_order(session, account, () if order == "none" else parse_wallet_order(session, order))
         for name, value in changes.items():
             setattr(account, name, value)
+        session.flush()
+        rates_missing = pairs_without_rate(session, account, context.clock.now_us())
         if changes.keys() & {"failure_policy", "offline_allowance"}:
             _say_if_nobody_passes(account)
+    _say_without_exchange(code, rates_missing)
+
+
+def _say_without_exchange(code: str, missing: list[tuple[str, str]]) -> None:
+    for tariff_unit, unit in missing:
+        click.echo(
+            f"the {unit} wallet of {code} pays nothing yet: no exchange rate says how much {unit} one "
+            f"{tariff_unit} is; `pbxbill exchange set {tariff_unit} {unit} RATE`",
+            err=True,
+        )
+
+
+def _rule_name(session: Session, rule_id: int | None) -> str | None:
+    row = None if rule_id is None else session.get(DiallingRuleRow, rule_id)
+    return None if row is None else row.name
 
 
 def _say_if_nobody_passes(account: AccountRow) -> None:

@@ -9,12 +9,12 @@ from pbxbill import __version__
 from pbxbill.cli.configuration_reference import reference
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import print_json
-from pbxbill.errors import ConfigurationError, InputRefused
-from pbxbill.money import Unit
+from pbxbill.errors import ConfigurationError
 from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, SYSTEM_CONFIG, load_settings
 from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.models import UnitRow
+from pbxbill.store.units import checked_unit
 
 SYSTEM_DATABASE = "/var/lib/pbxbill/pbxbill.db"
 SAMPLE = """\
@@ -64,21 +64,13 @@ def init(context: Context, unit_code: str, scale: int, digits: int, operator: st
         with transaction(database) as session:
             known = session.get(UnitRow, unit_code)
             if known is None:
-                ensure_unit(session, _unit(unit_code, scale, digits))
+                ensure_unit(session, checked_unit(unit_code, scale, digits))
             open_operator(session, operator, context.clock.now_us())
     finally:
         database.dispose()
     click.echo(f"database {url.render_as_string(hide_password=True)} is ready")
     if not settings.switch:
         click.echo(f"next: put your switch into {path}, then `pbxbill doctor`")
-
-
-def _unit(code: str, scale: int, digits: int) -> Unit:
-    if not (code.isascii() and code.isalnum() and len(code) <= 12):
-        raise InputRefused(f"unit {code[:20]!r}: use up to 12 letters and digits, e.g. EUR")
-    if not 0 <= digits <= scale <= 9:
-        raise InputRefused("a unit has 0 to 9 digits, and shows no more of them than it has")
-    return Unit(code.upper(), scale, digits)
 
 
 def _write_sample(path: Path) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
+from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import (
     AccountRow,
     CatalogueRow,
@@ -23,6 +24,7 @@ ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
 ACCOUNT_STATUSES = ("active", "suspended", "closed")
 ENDPOINT_KINDS = ("sip", "ip", "caller_id", "did")
 MAX_DEPTH = 8
+MAX_WALLET_ORDER_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class NewAccount:
     announce_minutes: bool | None = None
     announce_warning: bool | None = None
     announce_denial: bool | None = None
+    dialling_rule: str | None = None
+    """None: that of the account above."""
+    wallet_order: tuple[str, ...] = ()
+    """Units of the wallets that a charge takes from; empty: the tariff's unit alone."""
+    shadow: bool = False
 
 
 def bump_catalogue(session: Session) -> None:
@@ -115,6 +122,40 @@ def tariff_by_name(session: Session, name: str) -> TariffRow:
     return tariff
 
 
+def dialling_rule_by_name(session: Session, name: str) -> DiallingRuleRow:
+    """A dialling rule; InputRefused if there is none of that name."""
+    rule = session.scalar(select(DiallingRuleRow).where(DiallingRuleRow.name == name))
+    if rule is None:
+        known = ", ".join(session.scalars(select(DiallingRuleRow.name).order_by(DiallingRuleRow.name)))
+        raise InputRefused(f"no dialling rule {name!r}; known are: {known or 'none'}")
+    return rule
+
+
+def parse_wallet_order(session: Session, text: str) -> tuple[str, ...]:
+    """Units in the order in which a charge takes from their wallets, as a person wrote them: "points,EUR"."""
+    codes = tuple(code.strip().upper() for code in text.split(","))
+    for code in codes:
+        unit_of(session, code)
+    if len(set(codes)) < len(codes):
+        raise InputRefused(f"wallet order {text[:80]!r} names a unit twice")
+    if len(",".join(codes)) > MAX_WALLET_ORDER_LENGTH:
+        raise InputRefused(f"a wallet order has up to {MAX_WALLET_ORDER_LENGTH} characters")
+    return codes
+
+
+def set_wallet_order(session: Session, account: AccountRow, codes: tuple[str, ...]) -> None:
+    """Say which wallets of an account pay, in their order; none: the one in its tariff's unit alone."""
+    owned = set(session.scalars(select(WalletRow.unit).where(WalletRow.account_id == account.id)))
+    for code in codes:
+        if code not in owned:
+            raise InputRefused(
+                f"account {account.code} has no {code} wallet; "
+                f"`pbxbill accounts wallet {account.code} {code}` opens it"
+            )
+    account.wallet_order = ",".join(codes) or None
+    session.flush()
+
+
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise InputRefused(f"{what} {value!r}: use one of {', '.join(allowed)}")
@@ -157,6 +198,9 @@ def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
         announce_minutes=new.announce_minutes,
         announce_warning=new.announce_warning,
         announce_denial=new.announce_denial,
+        dialling_rule_id=dialling_rule_by_name(session, new.dialling_rule).id if new.dialling_rule else None,
+        wallet_order=",".join(new.wallet_order) or None,
+        shadow=new.shadow,
         created_us=now_us,
     )
     session.add(account)

@@ -1,0 +1,229 @@
+"""Writes bundles and who has them, and reads how much of their present windows is left."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import InputRefused
+from pbxbill.money import MAX_AMOUNT
+from pbxbill.rating.bundle import AccountBundle, Bundle, Measure, Window, open_window, window_of
+from pbxbill.rating.number_plan import KINDS
+from pbxbill.store.accounts import bump_catalogue
+from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow, CounterRow, DestinationRow
+from pbxbill.store.models import AccountRow
+
+CYCLES = ("day", "week", "month", "quarter", "year")
+MEASURES = tuple(measure.value for measure in Measure)
+MAX_ROLLOVER_CYCLES = 120
+MAX_INCREMENT_S = 86_400
+
+BUNDLE_COLUMNS = (
+    "id, name, measure, pieces, destinations, cycle, zone, shared, rollover_cycles, priority, "
+    "initial_increment_s, following_increment_s, fee_owed"
+)
+ACCOUNT_BUNDLE_COLUMNS = "id, account_id, bundle_id, from_us, to_us"
+"""For those who read the tables by statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBundle:
+    """A bundle to be written; see rating.bundle.Bundle."""
+
+    name: str
+    measure: str
+    pieces: int
+    destinations: tuple[str, ...] = ()
+    cycle: str = "month"
+    zone: str = "UTC"
+    shared: bool = False
+    rollover_cycles: int = 0
+    priority: int = 0
+    initial_increment_s: int = 1
+    following_increment_s: int = 1
+    fee_owed: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.name.isprintable() and 0 < len(self.name) <= 64):
+            raise InputRefused("a bundle's name has 1 to 64 printable characters")
+        if self.measure not in MEASURES:
+            raise InputRefused(f"measure {self.measure!r}: use one of {', '.join(MEASURES)}")
+        if not 0 < self.pieces <= MAX_AMOUNT // (MAX_ROLLOVER_CYCLES + 1):
+            raise InputRefused("a bundle has at least one piece, and no more than can be counted")
+        if self.cycle not in CYCLES:
+            raise InputRefused(f"cycle {self.cycle!r}: use one of {', '.join(CYCLES)}")
+        if not 0 <= self.rollover_cycles <= MAX_ROLLOVER_CYCLES:
+            raise InputRefused(f"unused pieces roll over for 0 to {MAX_ROLLOVER_CYCLES} cycles")
+        if not -(10**6) <= self.priority <= 10**6:
+            raise InputRefused("a priority lies between -1,000,000 and 1,000,000")
+        for increment_s in (self.initial_increment_s, self.following_increment_s):
+            if not 1 <= increment_s <= MAX_INCREMENT_S:
+                raise InputRefused(f"an increment has 1 to {MAX_INCREMENT_S} seconds or pieces")
+        if any("\n" in name or not name.strip() for name in self.destinations):
+            raise InputRefused("a destination's name is one line, and not empty")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise InputRefused(f"no time zone {self.zone[:40]!r}; write one like Europe/Berlin") from None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleState:
+    """A bundle that serves an account, and its window at a moment."""
+
+    held: AccountBundle
+    owner: str
+    """Code of the account that has it: this one, or one above that shares it."""
+    window: Window
+    used: int
+    reserved: int
+    """By live calls."""
+
+    @property
+    def left(self) -> int:
+        """Pieces that nobody used or holds."""
+        return self.window.allowed - self.used - self.reserved
+
+
+def add_bundle(session: Session, new: NewBundle) -> BundleRow:
+    """Write a bundle; InputRefused if there is one of that name, or a destination is unknown."""
+    if session.scalar(select(BundleRow.id).where(BundleRow.name == new.name)) is not None:
+        raise InputRefused(f"bundle {new.name!r} exists already; what accounts have is never changed")
+    _check_destinations(session, new.destinations)
+    columns = {name: getattr(new, name) for name in NewBundle.__slots__}
+    row = BundleRow(**columns | {"destinations": "\n".join(new.destinations)})
+    session.add(row)
+    session.flush()
+    bump_catalogue(session)
+    return row
+
+
+def _check_destinations(session: Session, wanted: tuple[str, ...]) -> None:
+    # A name that nothing matches would make the bundle serve no call, and nobody would see why.
+    for name in wanted:
+        plain = name.removeprefix("+")
+        known = plain.isdigit() or name.casefold().replace("-", "_") in KINDS
+        query = select(DestinationRow.id).where(func.lower(DestinationRow.name) == name.lower())
+        if not known and session.scalar(query) is None:
+            raise InputRefused(
+                f"no destination {name[:40]!r}; write a known one, digits, or a class: {', '.join(KINDS)}"
+            )
+
+
+def bundle_by_name(session: Session, name: str) -> BundleRow:
+    """A bundle; InputRefused if there is none of that name."""
+    row = session.scalar(select(BundleRow).where(BundleRow.name == name))
+    if row is None:
+        raise InputRefused(f"no bundle {name!r}; `pbxbill bundles list` shows them")
+    return row
+
+
+def give_bundle(
+    session: Session, account: AccountRow, bundle: BundleRow, from_us: int, to_us: int | None = None
+) -> AccountBundleRow:
+    """Let an account have a bundle from a moment on; twice gives twice the pieces."""
+    if account.parent_id is None:
+        raise InputRefused("the operator is charged for nothing; give bundles to resellers and customers")
+    if to_us is not None and to_us <= from_us:
+        raise InputRefused("a bundle must end after it begins")
+    row = AccountBundleRow(account_id=account.id, bundle_id=bundle.id, from_us=from_us, to_us=to_us)
+    session.add(row)
+    session.flush()
+    bump_catalogue(session)
+    return row
+
+
+def take_bundle(session: Session, account: AccountRow, bundle: BundleRow, at_us: int) -> AccountBundleRow:
+    """End an account's bundle at a moment, the one given last; live calls keep what they hold."""
+    row = session.scalar(
+        select(AccountBundleRow)
+        .where(
+            AccountBundleRow.account_id == account.id,
+            AccountBundleRow.bundle_id == bundle.id,
+            (AccountBundleRow.to_us.is_(None)) | (AccountBundleRow.to_us > at_us),
+        )
+        .order_by(AccountBundleRow.from_us.desc(), AccountBundleRow.id.desc())
+        .limit(1)
+    )
+    if row is None:
+        raise InputRefused(f"account {account.code} does not have bundle {bundle.name!r} then")
+    row.to_us = max(at_us, row.from_us)
+    session.flush()
+    bump_catalogue(session)
+    return row
+
+
+def all_bundles(session: Session) -> list[tuple[BundleRow, int]]:
+    """Every bundle, by name, and how often accounts have got it."""
+    given = (
+        select(AccountBundleRow.bundle_id, func.count().label("count"))
+        .group_by(AccountBundleRow.bundle_id)
+        .subquery()
+    )
+    query = (
+        select(BundleRow, func.coalesce(given.c.count, 0))
+        .outerjoin(given, given.c.bundle_id == BundleRow.id)
+        .order_by(BundleRow.name)
+    )
+    return [(row, count) for row, count in session.execute(query)]
+
+
+def bundle_of(row: BundleRow) -> Bundle:
+    """A bundle as rating knows it."""
+    return Bundle(
+        id=row.id,
+        name=row.name,
+        measure=Measure(row.measure),
+        pieces=row.pieces,
+        destinations=tuple(row.destinations.split("\n")) if row.destinations else (),
+        cycle=row.cycle,
+        zone=row.zone,
+        shared=row.shared,
+        rollover_cycles=row.rollover_cycles,
+        priority=row.priority,
+        initial_increment_s=row.initial_increment_s,
+        following_increment_s=row.following_increment_s,
+        fee_owed=row.fee_owed,
+    )
+
+
+def bundles_serving(session: Session, account: AccountRow, at_us: int) -> list[BundleState]:
+    """The bundles that serve an account at a moment, its own and shared ones of those above."""
+    chain = [account.id, *(int(part) for part in account.path.split("/") if part)]
+    query = (
+        select(AccountBundleRow, BundleRow, AccountRow.code)
+        .join(BundleRow, BundleRow.id == AccountBundleRow.bundle_id)
+        .join(AccountRow, AccountRow.id == AccountBundleRow.account_id)
+        .where(AccountBundleRow.account_id.in_(chain))
+        .where((AccountBundleRow.account_id == account.id) | BundleRow.shared)
+        .order_by(BundleRow.priority.desc(), AccountBundleRow.id)
+    )
+    found = []
+    for row, bundle, owner in session.execute(query):
+        held = AccountBundle(row.id, row.account_id, bundle_of(bundle), row.from_us, row.to_us)
+        if held.held_at(at_us):
+            found.append(_state(session, held, owner, at_us))
+    return found
+
+
+def _state(session: Session, held: AccountBundle, owner: str, at_us: int) -> BundleState:
+    from_us = window_of(held, at_us)[0]
+    last = session.scalar(
+        select(CounterRow)
+        .where(
+            CounterRow.kind == "bundle",
+            CounterRow.ref_id == held.id,
+            CounterRow.account_id == held.account_id,
+            CounterRow.window_from_us <= from_us,
+        )
+        .order_by(CounterRow.window_from_us.desc())
+        .limit(1)
+    )
+    if last is None:
+        return BundleState(held, owner, open_window(held, at_us, None), 0, 0)
+    if last.window_from_us == from_us:
+        window = Window(last.window_from_us, last.window_to_us, last.allowed)
+        return BundleState(held, owner, window, last.used, last.reserved)
+    unused = last.allowed - last.used - last.reserved
+    return BundleState(held, owner, open_window(held, at_us, (last.window_from_us, unused)), 0, 0)
