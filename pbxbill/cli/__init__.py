@@ -4,7 +4,21 @@ from pathlib import Path
 
 import click
 
-from pbxbill.cli import accounts, calls, cdrs, daemons, diagnosis, install, proof, setup, tariffs, wallets
+from pbxbill.cli import (
+    accounts,
+    calls,
+    carriers,
+    cdrs,
+    daemons,
+    diagnosis,
+    install,
+    mediation,
+    proof,
+    setup,
+    tariffs,
+    units,
+    wallets,
+)
 from pbxbill.cli.context import Context, FaultTolerantGroup
 
 
@@ -20,7 +34,21 @@ def cli(context: click.Context, config: Path | None) -> None:
     context.obj = Context(config)
 
 
-for _module in (setup, daemons, accounts, wallets, tariffs, calls, cdrs, proof, diagnosis, install):
+for _module in (
+    setup,
+    daemons,
+    accounts,
+    wallets,
+    units,
+    tariffs,
+    carriers,
+    calls,
+    cdrs,
+    proof,
+    diagnosis,
+    install,
+    mediation,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 
