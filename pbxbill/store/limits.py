@@ -183,8 +183,8 @@ def release_country(
     limited = select(LimitRow.id).where(LimitRow.account_id == account.id, LimitRow.kind == "new_country")
     if session.scalar(limited.limit(1)) is None:
         raise InputRefused(
-            f"account {account.code} has no new_country limit, so that nothing of it is held; where a reseller "
-            "above it has one, release the country there"
+            f"account {account.code} has no new_country limit, so that nothing of it is held; where a "
+            "reseller above it has one, release the country there"
         )
     row = session.get(HeldCountryRow, (account.id, code))
     if row is None:
@@ -263,7 +263,7 @@ def read_countries(driver: Driver, account_ids: Iterable[int]) -> dict[int, dict
 
 
 def write_held_countries(driver: Driver, held: Sequence[tuple[int, str]], now_us: int) -> None:
-    """Record (account, country) pairs whose calls were held, where they are not known; accounts are locked."""
+    """Record (account, country) pairs whose calls were held, once; their accounts are locked."""
     known = read_countries(driver, {account_id for account_id, _ in held})
     new = [pair for pair in dict.fromkeys(held) if pair[1] not in known.get(pair[0], {})]
     if new:
