@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from pbxbill.store.catalogue_models import DiallingRuleRow
+from pbxbill.store.engine import open_engine, transaction
+
 Run = Callable[..., str]
 
 
@@ -62,3 +65,72 @@ def test_what_was_changed_is_named_as_it_was_asked_for(ok: Run, pbxbill: Callabl
     assert told == "changed tariff, inbound tariff of account alice\n"
     assert "it cannot call yet" in pbxbill("accounts", "add", "bob").stderr
     assert pbxbill("accounts", "add", "carol", "--tariff", "retail").stderr == ""
+
+
+@pytest.mark.usefixtures("operator")
+def test_an_account_with_several_wallets(ok: Run, pbxbill: Callable[..., Result]) -> None:
+    ok("units", "add", "POINTS", "--kind", "items")
+    ok("units", "add", "USD")
+    ok("exchange", "set", "EUR", "POINTS", "100")
+    order = ("--wallet-order", "points, usd,EUR")
+    told = pbxbill("accounts", "add", "zoe", "--tariff", "retail", *order, "--limit", "5")
+    assert told.stdout == "opened prepaid account zoe with POINTS, USD, EUR wallets\n"
+    assert "USD wallet of zoe pays nothing yet" in told.stderr
+    assert "POINTS wallet" not in told.stderr
+    ok("topup", "zoe", "70", "--unit", "points")
+    shown = json.loads(ok("accounts", "show", "zoe", "--json"))
+    assert shown["wallet_order"] == "POINTS,USD,EUR"
+    assert {x["unit"]: x["available"] for x in shown["wallets"]} == {
+        "EUR": "5.00",
+        "POINTS": "70",
+        "USD": "0.00",
+    }
+
+
+@pytest.mark.usefixtures("operator")
+def test_another_wallet_is_opened_and_put_into_the_order(ok: Run, pbxbill: Callable[..., Result]) -> None:
+    ok("units", "add", "USD")
+    refused = pbxbill("accounts", "set", "alice", "--wallet-order", "USD,EUR")
+    assert refused.exit_code == 2
+    assert "`pbxbill accounts wallet alice USD` opens it" in refused.stderr
+    assert ok("accounts", "wallet", "alice", "usd", "--limit", "3") == "account alice has a USD wallet\n"
+    assert pbxbill("accounts", "wallet", "alice", "USD").exit_code == 2
+    told = pbxbill("accounts", "set", "alice", "--wallet-order", "USD,EUR")
+    assert told.exit_code == 0
+    assert "`pbxbill exchange set EUR USD RATE`" in told.stderr
+    ok("accounts", "set", "alice", "--wallet-order", "none")
+    assert json.loads(ok("accounts", "show", "alice", "--json"))["wallet_order"] is None
+
+
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize(
+    "order,reason", [("EUR,EUR", "names a unit twice"), ("EUR,XXX", "no unit 'XXX'"), ("EUR,", "no unit ''")]
+)
+def test_orders_of_wallets_that_cannot_be(pbxbill: Callable[..., Result], order: str, reason: str) -> None:
+    for words in (("set", "alice"), ("add", "new")):
+        result = pbxbill("accounts", *words, "--wallet-order", order)
+        assert result.exit_code == 2
+        assert reason in result.stderr
+
+
+@pytest.mark.usefixtures("operator")
+def test_shadow_mode_and_dialling_rules(ok: Run, pbxbill: Callable[..., Result], database_url: str) -> None:
+    def shown(code: str) -> tuple[bool, str | None]:
+        account = json.loads(ok("accounts", "show", code, "--json"))
+        return account["shadow"], account["dialling_rule"]
+
+    database = open_engine(database_url)
+    with transaction(database) as session:
+        session.add(DiallingRuleRow(name="germany", definition='{"region": "DE"}'))
+    database.dispose()
+    assert shown("alice") == (False, None)
+    ok("accounts", "set", "alice", "--shadow", "--dialling-rule", "germany")
+    assert shown("alice") == (True, "germany")
+    ok("accounts", "set", "alice", "--no-shadow")
+    ok("accounts", "set", "alice", "--dialling-rule", "none")
+    assert shown("alice") == (False, None)
+    ok("accounts", "add", "carol", "--shadow", "--dialling-rule", "germany")
+    assert shown("carol") == (True, "germany")
+    unknown = pbxbill("accounts", "set", "alice", "--dialling-rule", "france")
+    assert unknown.exit_code == 2
+    assert "no dialling rule 'france'; known are: germany" in unknown.stderr
