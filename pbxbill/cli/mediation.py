@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import select
 
@@ -16,6 +17,7 @@ from pbxbill.app import Application
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
+from pbxbill.logs import configure_logs
 from pbxbill.mediation.importer import Importer, Source
 from pbxbill.mediation.mapping import FORMATS, Mapping, built_in_formats, load_mapping
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
@@ -63,6 +65,9 @@ def mediate(context: Context, /, source: str, *, as_json: bool, **options: Any) 
     mapping = load_mapping(options["format_name"], zone=options["zone"], ambiguous=options["ambiguous"])
     if options["watch"] and (source == STANDARD_INPUT or options["dry_run"]):
         raise InputRefused("--watch goes with a file or a folder, and not with --dry-run")
+    if not structlog.is_configured():
+        log = context.settings.log
+        configure_logs(log.level, log.format, "mediate")
     with context.application() as application:
         importer = Importer(
             application.database, application.connect, application.clock, mapping, options["switch"]

@@ -31,4 +31,4 @@ def tell(database: Engine, run: Run, state: str, clock: Clock) -> None:
             at_us=clock.now_us(), kind="quarantine", subject=run.source[-200:], detail=detail[:500]
         )
         session.add(row)
-    _log.warning("mediation_quarantined", run=run.id, source=run.source, reasons=reasons)
+    _log.warning("mediation_quarantined", run=run.id, source=run.source, reasons=counted)

@@ -176,11 +176,10 @@ class Importer:
         if isinstance(found, UsageRecord):
             columns = {} if isinstance(columns, Unusable) else columns
             return Item(found.key, file, line.number, raw, columns, found)
-        if isinstance(columns, Unusable) or not columns or found is CUT:
+        if isinstance(columns, Unusable) or not columns:
             # Nothing tells which record it is but the line itself.
             key = record_key(self._mapping.name, ["line", raw.decode("latin-1")])
-            kept = {} if isinstance(columns, Unusable) else columns
-            return Item(key, file, line.number, raw, kept, found)
+            return Item(key, file, line.number, raw, {}, found)
         return Item(self._parse.key(columns), file, line.number, raw, columns, found)
 
     def _misfit(self, sample: list[Item]) -> str:

@@ -59,7 +59,8 @@ def report_of(session: Session, run: Run, state: str) -> dict[str, Any]:
 
 
 def _money(session: Session, sums: list[tuple[int, str, int, int, int]]) -> list[dict[str, Any]]:
-    codes = dict(session.execute(select(AccountRow.id, AccountRow.code)).tuples().all())
+    named = session.execute(select(AccountRow.id, AccountRow.code))
+    codes = {row.id: row.code for row in named}
     units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
     return [
         {

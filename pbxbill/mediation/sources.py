@@ -177,7 +177,8 @@ class FolderSource:
     def committed(self) -> None:
         """Move what is dealt with, so that it is not read again."""
         for path in self._read:
-            self._move(path, DONE)
+            if str(path.absolute()) not in self._refused:
+                self._move(path, DONE)
         self._read.clear()
         for path in self._refused.values():
             self._move(path, FAILED)
