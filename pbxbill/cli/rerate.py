@@ -1,0 +1,125 @@
+"""rerate: what past calls should have cost, shown first and corrected only when asked for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from pbxbill.app import Application
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.errors import InputRefused
+from pbxbill.money import Unit, format_amount
+
+
+@click.command()
+@click.option("--from", "since", required=True, help="Calls that began at or after this moment, UTC.")
+@click.option("--to", "until", required=True, help="Calls that began before this moment, UTC.")
+@click.option(
+    "--account", "accounts", multiple=True, help="Calls that this account was charged for; repeat it."
+)
+@click.option("--tariff", help="By this tariff instead, at the level of the accounts (else the caller's).")
+@click.option("--deck", help="By this deck instead, at the same level.")
+@click.option("--apply", "applied", is_flag=True, help="Post the corrections.")
+@json_option
+@pass_context
+def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -> None:
+    """Rate the calls of a period again, and correct what they were charged.
+
+    Without --tariff and --deck each level keeps its tariff, and the decks count as they stand now for the
+    time of the call: import a corrected version with the date from which it should have counted.
+    """
+    from pbxbill.mediation.rerate import Definition, Rerating
+
+    definition = Definition(
+        parse_moment(named["since"]),
+        parse_moment(named["until"]),
+        tuple(sorted(set(named["accounts"]))),
+        named["tariff"],
+        named["deck"],
+    )
+    with context.application() as application:
+        if definition.to_us > application.clock.now_us():
+            raise InputRefused("the period is not over: --to lies in the future")
+        rerating = Rerating(application.connect, application.clock, definition)
+        with progress("re-rating") as tell:
+            preview = rerating.preview(tell)
+        names, units = names_and_units(application)
+        rows = [_previewed(names[x], units[unit], change) for (x, unit), change in preview.accounts.items()]
+        posted: list[dict[str, Any]] = []
+        run_id = None
+        if applied:
+            with progress("correcting") as tell:
+                run_id, done = rerating.apply(tell)
+            posted = [_posted(names[x.account_id], units[x.unit], x) for x in done]
+    period = f"{moment(definition.from_us)} to {moment(definition.to_us)}"
+    if as_json:
+        print_json({"calls": preview.calls, "preview": rows, "run": run_id, "corrected": posted})
+        return
+    columns = ("Account", ">Charges", ">Change", ">Owed", ">Would be", ">Delta", ">No rate", ">Kept", "")
+    print_table(f"{preview.calls} calls from {period}", columns, (row.values() for row in rows))
+    for why, count in sorted(preview.reasons.items()):
+        click.echo(f"{count} charges stay as they are: {why}")
+    if run_id is None:
+        click.echo("Nothing was changed; --apply posts the corrections.")
+        return
+    titles = ("Account", ">Charges", ">Taken", ">Tax", ">Uncollected", "")
+    print_table(f"Run {run_id} corrected", titles, (row.values() for row in posted))
+
+
+def _previewed(account: str, unit: Unit, change: Any) -> dict[str, Any]:
+    return {
+        "account": account,
+        "charges": change.calls,
+        "changed": change.changed,
+        "old": format_amount(change.old, unit),
+        "new": format_amount(change.new, unit),
+        "delta": format_amount(change.new - change.old, unit),
+        "no_rate": change.unrated,
+        "kept": change.kept,
+        "unit": unit.code,
+    }
+
+
+def _posted(account: str, unit: Unit, done: Any) -> dict[str, Any]:
+    return {
+        "account": account,
+        "charges": done.calls,
+        "taken": format_amount(done.delta, unit),
+        "tax": format_amount(done.tax, unit),
+        "uncollected": format_amount(done.uncollected, unit),
+        "unit": unit.code,
+    }
+
+
+def names_and_units(application: Application) -> tuple[dict[int, str], dict[str, Unit]]:
+    """Codes of accounts by id, units by code."""
+    driver = application.connect()
+    try:
+        names = dict(driver.select("SELECT id, code FROM accounts"))
+        rows = driver.select("SELECT code, scale, digits FROM units")
+    finally:
+        driver.close()
+    return names, {code: Unit(code, scale, digits) for code, scale, digits in rows}
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; nothing where no terminal is there to show it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: Sequence[Any] = (
+        TextColumn(what),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} calls"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda calls: bar.update(task, completed=calls)
+
+
+COMMANDS = (rerate,)
