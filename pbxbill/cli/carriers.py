@@ -1,5 +1,6 @@
 """carriers, gateways and margin: whom calls are sent through, what that costs, and what is left."""
 
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 import click
@@ -180,7 +181,7 @@ def _cells(line: MarginLine, unit: Unit) -> list[Any]:
 
 
 def _percent(ppm: int | None) -> str | None:
-    return None if ppm is None else f"{to_decimal(ppm, 4).quantize(to_decimal(1, 1)):f}"
+    return None if ppm is None else f"{to_decimal(ppm, 4).quantize(to_decimal(1, 1), ROUND_HALF_UP):f}"
 
 
 COMMANDS = (carriers, gateways, margin)

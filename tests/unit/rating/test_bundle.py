@@ -1,5 +1,6 @@
 """Which bundles serve a charge, in which order, and what rolls over from cycle to cycle."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -30,7 +31,7 @@ JANUARY, FEBRUARY, MARCH, APRIL, MAY = (at(f"2026-{month:02d}-01") for month in 
 
 
 def bundle(**terms) -> Bundle:
-    return Bundle(**{"id": 1, "name": "minutes", "measure": Measure.SECONDS, "pieces": 100} | terms)
+    return replace(Bundle(1, "minutes", Measure.SECONDS, 100), **terms)
 
 
 def held(id: int = 1, account_id: int = CUSTOMER, to_us: int | None = None, **terms) -> AccountBundle:
