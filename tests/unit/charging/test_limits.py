@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.charging.counters import Counter
+from pbxbill.charging.counters import Counter, CounterKind
 from pbxbill.charging.events import DenialReason
 from pbxbill.charging.limits import (
     CounterKey,
@@ -141,7 +141,9 @@ def test_only_so_many_calls_are_up_at_once(value: int, up: int, denied: DenialRe
 
 def test_spending_counts_what_live_calls_may_still_cost() -> None:
     daily = limit("spend", 10_000_000, unit="EUR", window="day", zone="Europe/Berlin")
-    key = CounterKey("spend", ALICE, 1, NOON_US - 13 * 3600 * SECOND_US, NOON_US + 11 * 3600 * SECOND_US)
+    key = CounterKey(
+        CounterKind.SPEND, ALICE, 1, NOON_US - 13 * 3600 * SECOND_US, NOON_US + 11 * 3600 * SECOND_US
+    )
     assert counters_of([daily], NOON_US) == [key]
     passed = check_limits([daily], call(), counted(daily, 4_000_000, reserved=1_000_000))
     assert isinstance(passed, LimitsPassed)

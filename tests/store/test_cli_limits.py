@@ -1,0 +1,469 @@
+"""Destinations, dialling rules, limits, endpoints and alerts as an administrator keeps them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from pbxbill.charging.limits import Limit, LimitKind, limit_of
+from pbxbill.charging.spend_window import WINDOWS
+from pbxbill.clock import SECOND_US
+from pbxbill.rating.destination import DiallingRule
+from pbxbill.rating.destination_map import DestinationMap
+from pbxbill.store import limits as store_limits
+from pbxbill.store.accounts import account_by_code
+from pbxbill.store.alerts import (
+    AGAIN_US,
+    RAISED,
+    NewAlert,
+    announce_alerts,
+    list_alerts,
+    raise_alert,
+    write_alerts,
+)
+from pbxbill.store.destinations import DESTINATION_ROWS, dialling_rule_of, load_dialling_rules
+from pbxbill.store.driver import connect
+from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.limits import (
+    LIMIT_COLUMNS,
+    NEEDS,
+    read_countries,
+    read_limits,
+    suspend_endpoints,
+    write_held_countries,
+)
+from pbxbill.store.models import CatalogueRow
+
+Run = Callable[..., str]
+NOON_US = 1_767_268_800 * SECOND_US
+
+DESTINATIONS = """\
+name;class;prefixes
+Germany;national;49
+Berlin;local;4930
+Germany mobile;mobile;4915 4916 4917
+Germany premium;premium;49900
+"""
+
+
+@pytest.fixture
+def operator(ok: Run, tmp_path: Path) -> None:
+    """A reseller with one prepaid customer and two phones."""
+    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
+    ok("init")
+    ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
+    ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
+
+
+def shown(ok: Run, *words: object) -> object:
+    return json.loads(ok(*words, "--json"))
+
+
+# --- destinations and dialling ----------------------------------------------------------------
+
+
+def test_destinations_come_from_a_file_and_follow_it(operator: None, ok: Run, tmp_path: Path) -> None:
+    assert "4 destinations with 6 prefixes: 6 new" in ok("destinations", "import", "destinations.csv")
+    listed = shown(ok, "destinations", "list")
+    assert {"name": "Germany mobile", "class": "mobile", "prefixes": 3, "first_prefix": "4915"} in listed
+    assert "0 new, 0 moved from another destination, 0 removed" in ok(
+        "destinations", "import", "destinations.csv"
+    )
+
+    (tmp_path / "more.csv").write_text("name;class;prefixes\nHamburg;local;4940 4930\n")
+    said = ok("destinations", "import", "more.csv", "--add")
+    assert "1 new, 1 moved from another destination, 0 removed" in said
+    names = [row["name"] for row in shown(ok, "destinations", "list")]
+    assert names == ["Germany", "Germany mobile", "Germany premium", "Hamburg"]
+
+    said = ok("destinations", "import", "destinations.csv")
+    assert "0 new, 1 moved from another destination, 1 removed" in said
+    assert shown(ok, "destinations", "show", "+4940123456")["destination"] == "Germany"
+
+
+def test_what_cannot_be_used_is_kept_aside(
+    operator: None, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.csv").write_text(DESTINATIONS + "France;abroad;33\n")
+    result = pbxbill("destinations", "import", "bad.csv")
+    assert result.exit_code == 3
+    assert "line 6: class: 'abroad' is none of" in result.stderr
+    assert "4 destinations" in result.stdout
+    assert "France;abroad;33" in (tmp_path / "bad.refused.csv").read_text()
+    (tmp_path / "worse.csv").write_text("name;class;prefixes\nFrance;abroad;33\n")
+    result = pbxbill("destinations", "import", "worse.csv")
+    assert result.exit_code == 2
+    assert "no usable row; nothing was changed" in result.stderr
+
+
+def test_a_limit_that_names_a_lost_destination_is_told(
+    operator: None, ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    ok("destinations", "import", "destinations.csv")
+    ok("limits", "set", "alice", "blocked", "--destination", "germany premium", "--destination", "+4915")
+    (tmp_path / "less.csv").write_text("name;class;prefixes\nGermany;national;49\n")
+    result = pbxbill("destinations", "import", "less.csv")
+    assert result.exit_code == 0
+    assert (
+        "a bundle or limit names 'Germany premium', and no destination is called so any more" in result.stderr
+    )
+
+
+def test_dialling_rules_are_made_tried_and_removed(operator: None, ok: Run, tmp_path: Path) -> None:
+    ok("destinations", "import", "destinations.csv")
+    ok(
+        "dialling",
+        "set",
+        "berlin",
+        "--region",
+        "de",
+        "--area-code",
+        "30",
+        "--short-code",
+        "22833",
+        "--short-code",
+        "*11=4930555111",
+        "--emergency",
+        "19222",
+    )
+    tried = shown(ok, "dialling", "try", "123456", "--rule", "berlin")
+    assert tried == {
+        "dialled": "123456",
+        "called": "4930123456",
+        "emergency": False,
+        "destination": "Berlin",
+        "class": "local",
+        "prefix": "4930",
+        "country": "DE",
+        "foreign": False,
+    }
+    assert shown(ok, "dialling", "try", "1 1 2", "--rule", "berlin")["emergency"] is True
+    assert shown(ok, "dialling", "try", "19222", "--rule", "berlin")["emergency"] is True
+    assert shown(ok, "dialling", "try", "*11", "--rule", "berlin")["called"] == "4930555111"
+    assert "yes" in ok("dialling", "try", "110", "--rule", "berlin")
+    rule = shown(ok, "dialling", "show", "berlin")
+    assert (rule["international_prefix"], rule["national_prefix"]) == ("00", "0")
+
+    (tmp_path / "rule.toml").write_text(
+        'region = "US"\narea_code = "212"\ntechnical_prefix = "9"\n[short_codes]\n100 = "12125550100"\n'
+    )
+    ok("dialling", "set", "new york", "--file", "rule.toml")
+    assert shown(ok, "dialling", "try", "95551234", "--rule", "new york")["called"] == "12125551234"
+    assert [row["name"] for row in shown(ok, "dialling", "list")] == ["berlin", "new york"]
+    ok("dialling", "remove", "new york")
+    assert "berlin" in ok("dialling", "list")
+
+
+def test_an_account_dials_as_the_one_above_it(operator: None, ok: Run, database_url: str) -> None:
+    ok("dialling", "set", "berlin", "--region", "DE", "--area-code", "30")
+    ok("dialling", "set", "paris", "--region", "FR")
+    database = open_engine(database_url)
+    with transaction(database) as session:
+        rules = load_dialling_rules(session)
+        ids = {rule.name: rule_id for rule_id, rule in rules.items()}
+        acme, alice = account_by_code(session, "acme"), account_by_code(session, "alice")
+        assert dialling_rule_of(session, alice, rules) is None
+        acme.dialling_rule_id = ids["berlin"]
+        assert dialling_rule_of(session, alice, rules) == DiallingRule("berlin", "DE", area_code="30")
+        alice.dialling_rule_id = ids["paris"]
+        assert dialling_rule_of(session, alice, rules) == DiallingRule("paris", "FR")
+    database.dispose()
+
+
+def test_the_charging_path_reads_destinations(operator: None, ok: Run, database_url: str) -> None:
+    ok("destinations", "import", "destinations.csv")
+    driver = connect(database_url)
+    found = DestinationMap(driver.stream(DESTINATION_ROWS)).find("4916012345")
+    driver.close()
+    assert found is not None
+    assert found.name == "Germany mobile"
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+
+def test_store_and_charging_speak_of_the_same_limits() -> None:
+    assert set(NEEDS) == {kind.value for kind in LimitKind}
+    assert Limit._fields == LIMIT_COLUMNS
+    assert store_limits.WINDOWS == WINDOWS
+
+
+@pytest.mark.parametrize(
+    "words, said, limit",
+    [
+        ("simultaneous_calls 2", "2 calls", Limit(0, 0, 0, "simultaneous_calls", 2)),
+        (
+            "simultaneous_calls 0 --suspend",
+            "0 calls; suspends the endpoint",
+            Limit(0, 0, 0, "simultaneous_calls", 0, suspends=True),
+        ),
+        ("call_rate 5", "5 calls per 1 s", Limit(0, 0, 0, "call_rate", 5)),
+        ("call_rate 30 --window-s 60", "30 calls per 60 s", Limit(0, 0, 0, "call_rate", 30, window_s=60)),
+        (
+            "spend 12.50 --window day --zone Europe/Berlin",
+            "12.50 EUR per day (Europe/Berlin)",
+            Limit(0, 0, 0, "spend", 12_500_000, "EUR", "day", zone="Europe/Berlin"),
+        ),
+        ("call_cost 3", "3.00 EUR per call", Limit(0, 0, 0, "call_cost", 3_000_000, "EUR")),
+        ("call_length 3600", "3600 s", Limit(0, 0, 0, "call_length", 3600)),
+        (
+            "blocked --destination premium --destination +49900 --destination toll-free",
+            "premium, 49900, toll_free",
+            Limit(0, 0, 0, "blocked", 0, destinations=("premium", "49900", "toll_free")),
+        ),
+        (
+            "allowed --destination national",
+            "national",
+            Limit(0, 0, 0, "allowed", 0, destinations=("national",)),
+        ),
+        ("new_country", "", Limit(0, 0, 0, "new_country", 0)),
+        (
+            "new_country --region at --region CH",
+            "free from the start: AT, CH",
+            Limit(0, 0, 0, "new_country", 0, destinations=("AT", "CH")),
+        ),
+        (
+            "short_calls 5 --window-s 600 --shorter-s 6 --suspend",
+            "5 calls below 6 s within 600 s; suspends",
+            Limit(0, 0, 0, "short_calls", 5, window_s=600, suspends=True, shorter_s=6),
+        ),
+    ],
+)
+def test_a_limit_reaches_the_charging_path(
+    operator: None, ok: Run, database_url: str, words: str, said: str, limit: Limit
+) -> None:
+    assert said in ok("limits", "set", "alice", *words.split())
+    database, driver = open_engine(database_url), connect(database_url)
+    with transaction(database) as session:
+        account_id = account_by_code(session, "alice").id
+    (row,) = read_limits(driver, [account_id, 999])
+    assert limit_of(row)._replace(id=0) == limit._replace(account_id=account_id)
+    driver.close()
+    database.dispose()
+
+
+def test_a_limit_set_again_stands_in_the_place_of_the_old_one(operator: None, ok: Run) -> None:
+    ok("limits", "set", "alice", "spend", "10", "--window", "day")
+    ok("limits", "set", "alice", "spend", "100", "--window", "month")
+    ok("limits", "set", "alice", "simultaneous_calls", "5")
+    ok("limits", "set", "alice", "simultaneous_calls", "2", "--endpoint", "sip", "2001")
+    ok("limits", "set", "acme", "simultaneous_calls", "50")
+    before = {row["id"]: row["limit"] for row in shown(ok, "limits", "list", "alice")["limits"]}
+    assert sorted(before.values()) == [
+        "10.00 EUR per day (UTC)",
+        "100.00 EUR per month (UTC)",
+        "2 calls",
+        "5 calls",
+    ]
+    ok("limits", "set", "alice", "spend", "20", "--window", "day")
+    after = {row["id"]: row["limit"] for row in shown(ok, "limits", "list", "alice")["limits"]}
+    assert after.keys() == before.keys()  # what was spent today stays counted
+    assert "20.00 EUR per day (UTC)" in after.values()
+    ok("limits", "set", "alice", "call_rate", "5")
+    ok("limits", "set", "alice", "call_rate", "9")
+    rates = [row for row in shown(ok, "limits", "list")["limits"] if row["kind"] == "call_rate"]
+    assert [row["limit"] for row in rates] == ["9 calls per 1 s"]
+    ok("limits", "remove", "alice", rates[0]["id"])
+    assert "call_rate" not in ok("limits", "list")
+    assert [row["account"] for row in shown(ok, "limits", "list")["limits"]].count("acme") == 1
+
+
+def test_engines_hear_of_every_change(operator: None, ok: Run, database_url: str) -> None:
+    database = open_engine(database_url)
+
+    def version() -> int:
+        with transaction(database) as session:
+            row = session.get(CatalogueRow, 1)
+            assert row is not None
+            return row.version
+
+    ok("limits", "set", "alice", "new_country")
+    for words in (
+        "limits set alice call_length 60",
+        "limits release alice FR",
+        "limits remove alice 1",
+        "endpoints suspend sip 2001",
+        "destinations import destinations.csv",
+        "dialling set x --region DE",
+        "dialling remove x",
+    ):
+        before = version()
+        ok(*words.split())
+        assert version() > before, words
+    database.dispose()
+
+
+def test_countries_are_held_and_released(operator: None, ok: Run, database_url: str) -> None:
+    ok("limits", "set", "alice", "new_country")
+    database, driver = open_engine(database_url), connect(database_url)
+    with transaction(database) as session:
+        alice = account_by_code(session, "alice").id
+    for _ in range(2):
+        driver.begin()
+        write_held_countries(driver, [(alice, "FR"), (alice, "1"), (alice, "FR")], NOON_US)
+        driver.commit()
+    assert read_countries(driver, [alice]) == {alice: {"FR": False, "1": False}}
+    assert "released" in ok("limits", "release", "alice", "fr")
+    assert "released" in ok("limits", "release", "alice", "CH")
+    assert read_countries(driver, [alice]) == {alice: {"FR": True, "1": False, "CH": True}}
+    driver.begin()
+    write_held_countries(driver, [(alice, "FR")], NOON_US)
+    driver.commit()
+    assert read_countries(driver, [alice])[alice]["FR"] is True
+    listed = {row["country"]: row["status"] for row in shown(ok, "limits", "list", "alice")["countries"]}
+    assert listed == {"FR": "released", "1": "held", "CH": "released"}
+    assert "are held" in ok("limits", "release", "alice", "FR", "--withdraw")
+    assert read_countries(driver, [alice])[alice]["FR"] is False
+    driver.close()
+    database.dispose()
+
+
+def test_endpoints_are_suspended_and_resumed(operator: None, ok: Run, database_url: str) -> None:
+    assert ok("endpoints", "suspend", "sip", "2001") == "sip 2001 is suspended\n"
+    assert ok("endpoints", "suspend", "sip", "2001") == "sip 2001 is suspended already\n"
+    listed = shown(ok, "endpoints", "list", "alice")
+    assert [(row["value"], row["status"]) for row in listed] == [("2001", "suspended"), ("2002", "active")]
+    assert ok("endpoints", "resume", "sip", "2001") == "sip 2001 is active\n"
+    driver = connect(database_url)
+    driver.begin()
+    (first, *_), *_ = driver.select("SELECT id FROM endpoints WHERE value {any_text}", ["2002"])
+    suspend_endpoints(driver, [first, first])
+    driver.commit()
+    driver.close()
+    listed = shown(ok, "endpoints", "list")
+    assert [(row["value"], row["status"]) for row in listed] == [("2001", "active"), ("2002", "suspended")]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("limits set nobody call_length 5", "no account 'nobody'"),
+        ("limits set operator call_length 5", "the operator is not limited"),
+        ("limits set alice nonsense 5", "'nonsense' is not one of"),
+        ("limits set alice call_length", "needs its value"),
+        ("limits set alice call_length -5", "'-5' is not a whole number"),
+        ("limits set alice call_length 0", "1 or more"),
+        ("limits set alice call_length 1.5", "'1.5' is not a whole number"),
+        ("limits set alice call_rate 0", "is 1 to 4000"),
+        ("limits set alice call_rate 5000", "is 1 to 4000"),
+        ("limits set alice simultaneous_calls 100001", "is 0 to 100000"),
+        ("limits set alice spend 5", "needs its window (--window hour, day or month)"),
+        ("limits set alice spend -5 --window day", "0 or more"),
+        ("limits set alice spend five --window day", "'five' is no amount"),
+        ("limits set alice spend 5 --window week", "'week' is not one of"),
+        ("limits set alice spend 5 --window day --zone Mars/Base", "'Mars/Base' is no time zone"),
+        ("limits set alice spend 5 --window day --unit USD", "these wallets: EUR"),
+        ("limits set alice call_cost 5 --window day", "has no window"),
+        ("limits set alice call_length 5 --zone UTC", "has no time zone"),
+        ("limits set alice blocked", "needs its destinations (--destination)"),
+        ("limits set alice blocked premium", "use --destination for 'premium'"),
+        ("limits set alice blocked --destination Mars", "'Mars' is no destination"),
+        ("limits set alice blocked --destination 1234567890123456", "is no destination"),
+        ("limits set alice blocked --region FR", "has no --region; use --destination"),
+        ("limits set alice new_country FR", "use --region for 'FR'"),
+        ("limits set alice new_country --region France", "'France' is no country"),
+        (
+            "limits set alice short_calls 5 --window-s 60",
+            "needs its longest short call in seconds (--shorter-s)",
+        ),
+        ("limits set alice short_calls 5 --shorter-s 6", "needs its window in seconds (--window-s)"),
+        ("limits set alice short_calls 5 --window-s 6000000 --shorter-s 6", "up to seven days"),
+        ("limits set alice call_length 5 --endpoint sip 9999", "no endpoint sip '9999'"),
+        ("limits set acme call_length 5 --endpoint sip 2001", "sip '2001' does not identify account acme"),
+        ("limits remove alice 77", "account alice has no limit 77"),
+        ("limits release alice FR", "account alice has no new_country limit"),
+        ("limits release alice Freedonia", "is no country"),
+        ("endpoints suspend sip 9999", "no endpoint sip '9999'"),
+        ("endpoints resume sip 2001 --tech-prefix 99", "with technical prefix 99"),
+        ("destinations show lettuce", "'lettuce' is no number that can be called"),
+        ("dialling try 5 --rule none", "no dialling rule 'none'"),
+        ("dialling set x", "at least --region"),
+        ("dialling set x --region XX", "'XX' is no country"),
+        ("dialling set x --region DE --short-code a=1", "'a' cannot be dialled"),
+        ("dialling set x --region DE --file rule.toml", "not both"),
+        ("dialling set x --file bad.toml", "bad.toml is no TOML"),
+        ("dialling remove x", "no dialling rule 'x'"),
+        ("alerts --since yesterday", "is no date"),
+        ("alerts --account nobody", "no account 'nobody'"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_changes_nothing(
+    operator: None, ok: Run, pbxbill: Callable[..., Result], tmp_path: Path, words: str, message: str
+) -> None:
+    (tmp_path / "rule.toml").write_text('region = "DE"\n')
+    (tmp_path / "bad.toml").write_text("region = DE\n")
+    result = pbxbill(*words.split())
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+    assert shown(ok, "limits", "list") == {"limits": [], "countries": []}
+
+
+# --- alerts -----------------------------------------------------------------------------------
+
+
+def test_an_alert_counts_once_an_hour(operator: None, ok: Run, database_url: str) -> None:
+    database, driver = open_engine(database_url), connect(database_url)
+    before = RAISED.labels("spending_limit")._value.get()
+    with transaction(database) as session:
+        alice = account_by_code(session, "alice").id
+        acme = account_by_code(session, "acme").id
+
+        def told(at_us: int, account_id: int | None = alice, subject: str = "alice") -> bool:
+            detail = "limit 1: spent"
+            return (
+                raise_alert(session, "spending_limit", subject, detail, account_id, at_us=at_us) is not None
+            )
+
+        assert told(NOON_US)
+        assert not told(NOON_US + 1)
+        assert not told(NOON_US + AGAIN_US - 1)
+        assert told(NOON_US + AGAIN_US)
+        assert told(NOON_US, acme)
+        assert told(NOON_US, None)
+        assert not told(NOON_US, None)
+        assert told(NOON_US, subject="x" * 300)
+        assert not told(NOON_US, subject="x" * 300)
+    assert RAISED.labels("spending_limit")._value.get() == before + 5
+    driver.begin()
+    new = write_alerts(
+        driver,
+        [
+            NewAlert(NOON_US + AGAIN_US + 1, "spending_limit", alice, "alice", "again"),
+            NewAlert(NOON_US + 1, "short_calls", alice, "sip 2001", "d" * 600),
+            NewAlert(NOON_US + 2, "short_calls", alice, "sip 2001"),
+        ],
+    )
+    driver.commit()
+    assert [(alert.kind, len(alert.detail)) for alert in new] == [("short_calls", 500)]
+    announce_alerts(new)
+    with transaction(database) as session:
+        assert len(list_alerts(session)) == 6
+        assert [row.kind for row in list_alerts(session, kind="short_calls")] == ["short_calls"]
+        assert len(list_alerts(session, account_id=acme)) == 1
+        assert len(list_alerts(session, most=2)) == 2
+    driver.close()
+    database.dispose()
+    listed = shown(ok, "alerts", "--since", "2026-01-01T12:00:00.000001", "--account", "alice")
+    assert [row["kind"] for row in listed] == ["spending_limit", "short_calls"]
+    assert listed[1]["subject"] == "sip 2001"
+    assert "sip 2001" in ok("alerts", "--kind", "short_calls")
+
+
+def test_an_alert_of_work_that_was_undone_is_not_told(operator: None, database_url: str) -> None:
+    database = open_engine(database_url)
+    before = RAISED.labels("quarantine")._value.get()
+
+    def work_that_fails() -> None:
+        with transaction(database) as session:
+            raise_alert(session, "quarantine", "file", "detail", at_us=NOON_US)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        work_that_fails()
+    with transaction(database) as session:
+        assert list_alerts(session) == []
+    assert RAISED.labels("quarantine")._value.get() == before
+    database.dispose()
