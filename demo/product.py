@@ -58,7 +58,7 @@ class Product:
     def set_up(self, seconds: int) -> None:
         """An empty database, then the sample operator."""
         self.command("init", "--operator", "Sample Telecom")
-        self.command("rates", "import", str(site.RATES), "--deck", "world")
+        self.command("rates", "import", str(site.RATES), "--deck", "world", "--yes")
         for tariff in site.TARIFFS:
             tax = (
                 ["--tax-mode", "exclusive", "--tax", tariff.tax_percent] if tariff.tax_percent != "0" else []

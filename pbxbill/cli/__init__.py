@@ -7,6 +7,8 @@ import click
 from pbxbill.cli import (
     accounts,
     alerts,
+    bundles,
+    calendars,
     calls,
     carriers,
     cdrs,
@@ -17,6 +19,10 @@ from pbxbill.cli import (
     limits,
     mediation,
     proof,
+    quarantine,
+    rate,
+    rates,
+    rerate,
     setup,
     tariffs,
     units,
@@ -44,6 +50,10 @@ for _module in (
     wallets,
     units,
     tariffs,
+    rates,
+    rate,
+    calendars,
+    bundles,
     carriers,
     destinations,
     limits,
@@ -51,9 +61,11 @@ for _module in (
     calls,
     cdrs,
     proof,
+    rerate,
     diagnosis,
     install,
     mediation,
+    quarantine,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -72,11 +72,11 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(["" if cell is None else _harmless(str(cell)) for cell in row])
+        writer.writerow(["" if cell is None else harmless(str(cell)) for cell in row])
 
 
-def _harmless(cell: str) -> str:
-    # A spreadsheet would run a caller's name that begins like a formula.
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet shows: it would run a name that begins like a formula."""
     is_formula = cell[:1] in {"=", "@", "\t", "\r"} or (cell[:1] in {"+", "-"} and not cell[1:2].isdigit())
     cell = visible(cell)
     return f"'{cell}" if is_formula else cell

@@ -1,60 +1,126 @@
-"""tariffs, rates and rate: price lists in, price lists out, and what a call would cost."""
+"""tariffs: the terms by which calls are charged."""
 
-import io
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import console, json_option, minutes, moment, parse_moment, print_json, print_table
-from pbxbill.cli.quote import Quote, quote
-from pbxbill.clock import SECOND_US
+from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
-from pbxbill.money import PRICE_SCALE, Rounding, format_amount, parse_decimal, to_decimal
-from pbxbill.rating.sheet import RateSheet, RefusedRow, write_refused
-from pbxbill.rating.tariff import PPM, TaxMode
-from pbxbill.store.decks import NewRate, NewTariff, add_tariff_version, deck_by_name, import_deck_version
+from pbxbill.money import PRICE_SCALE, Rounding, compile_price, parse_decimal, to_decimal
+from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, MarkUp, Step, TaxMode
+from pbxbill.rating.tariff_terms import CYCLES, cycle_steps_from_json, mark_up_from_json
+from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
-
-REFUSED_SHOWN = 10
-EXIT_ROWS_REFUSED = 3
-RATES_SHOWN = 1000
+from pbxbill.store.models import RateDeckRow, TariffRow, TariffVersionRow
+from pbxbill.store.tariffs import NewTariff, add_tariff_version, newest_terms
 
 
 @click.group()
 def tariffs() -> None:
-    """Tariffs: a rate deck with tax, rounding and slices."""
+    """Tariffs: a rate deck, or a mark-up on the prices above, with tax, bands, rounding and slices."""
+
+
+def _terms(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say a tariff's terms."""
+    spoken = (
+        click.option(f"--announce-{name}/--no-announce-{name}", default=None)
+        for name in ("balance", "minutes", "warning", "denial")
+    )
+    options = (
+        click.option("--deck", help="The rate deck with its prices."),
+        click.option("--unit", help="Of a tariff without a deck."),
+        click.option("--calendar", help="The calendar that says which band holds when; '' for none."),
+        click.option(
+            "--mark-up", help="Instead of a deck: percent on the prices of the account above, e.g. 20."
+        ),
+        click.option("--mark-up-absolute", help="Added to them per minute, e.g. 0.005."),
+        click.option("--mark-up-rounding", help="Prices so made are rounded up to a multiple of this."),
+        click.option(
+            "--refuse-loss/--allow-loss", default=None, help="Calls that cost the account above more."
+        ),
+        click.option(
+            "--cycle-steps",
+            help="Prices by use in a cycle, e.g. '0:0.05 6000:0.04' (seconds:price); '' for none.",
+        ),
+        click.option("--cycle-kind", type=click.Choice([kind.value for kind in CycleStepKind])),
+        click.option("--cycle", type=click.Choice(CYCLES)),
+        click.option("--cycle-zone", help="Time zone in which cycles begin."),
+        click.option(
+            "--cycle-destination", "cycle_destinations", multiple=True, help="Name or class; repeat it."
+        ),
+        click.option(
+            "--tax-mode", type=click.Choice([mode.value for mode in TaxMode]), help="Default: none."
+        ),
+        click.option("--tax", help="Tax rate in percent, e.g. 19 or 7.7."),
+        click.option(
+            "--rounding", type=click.Choice([mode.value for mode in Rounding]), help="Default: half_up."
+        ),
+        click.option("--rounding-step", type=int, help="In the unit's smallest steps; default: 1."),
+        click.option("--slice-s", type=int, help="Seconds that are reserved at a time; default: 60."),
+        click.option("--renew-before-s", type=int, help="When the next slice is reserved; default: 15."),
+        click.option("--max-call-s", type=int, help="The longest call; default: 14400."),
+        *spoken,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @tariffs.command("add")
 @click.argument("name")
-@click.option("--deck", required=True, help="The rate deck with its prices.")
-@click.option(
-    "--tax-mode", type=click.Choice([mode.value for mode in TaxMode]), default="none", show_default=True
-)
-@click.option("--tax", default="0", help="Tax rate in percent, e.g. 19 or 7.7.")
-@click.option(
-    "--rounding", type=click.Choice([mode.value for mode in Rounding]), default="half_up", show_default=True
-)
-@click.option("--rounding-step", default=1, show_default=True, help="In the unit's smallest steps.")
-@click.option("--slice-s", default=60, show_default=True, help="Seconds that are reserved at a time.")
-@click.option("--renew-before-s", default=15, show_default=True, help="When the next slice is reserved.")
-@click.option("--max-call-s", default=14_400, show_default=True, help="The longest call.")
-@click.option("--announce-balance/--no-announce-balance", default=True, show_default=True)
-@click.option("--announce-minutes/--no-announce-minutes", default=True, show_default=True)
-@click.option("--announce-warning/--no-announce-warning", default=True, show_default=True)
-@click.option("--announce-denial/--no-announce-denial", default=True, show_default=True)
+@_terms
 @pass_context
-def add_tariff(context: Context, /, name: str, deck: str, tax_mode: str, tax: str, **terms: Any) -> None:
-    """Make a tariff, or the next version of one; live calls keep the version they began with."""
-    terms["rounding"] = Rounding(terms["rounding"])
-    new = NewTariff(name, deck, TaxMode(tax_mode), _tax_ppm(tax), **terms)
+def add_tariff(context: Context, /, name: str, **options: Any) -> None:
+    """Make a tariff, or the next version of one; live calls keep the version they began with.
+
+    What is not said has its default; `tariffs set` keeps what the version before says.
+    """
+    _write(context, name, {}, options)
+
+
+@tariffs.command("set")
+@click.argument("name")
+@_terms
+@pass_context
+def set_tariff(context: Context, /, name: str, **options: Any) -> None:
+    """Change some terms of a tariff: its next version keeps the others.
+
+    A calendar that it names is taken in its newest version.
+    """
+    with context.application() as application, transaction(reading(application.database)) as session:
+        before = newest_terms(session, name)
+    _write(context, name, {f.name: getattr(before, f.name) for f in fields(before)}, options)
+
+
+def _write(context: Context, name: str, terms: dict[str, Any], options: dict[str, Any]) -> None:
+    said = {key: value for key, value in options.items() if value not in (None, ())}
+    simple = ("rounding_step", "slice_s", "renew_before_s", "max_call_s", "refuse_loss")
+    for key in (*simple, *(f"announce_{x}" for x in ("balance", "minutes", "warning", "denial"))):
+        if key in said:
+            terms[key] = said[key]
+    if "tax_mode" in said:
+        terms["tax_mode"] = TaxMode(said["tax_mode"])
+    if "tax" in said:
+        terms["tax_ppm"] = _tax_ppm(said["tax"])
+    if "rounding" in said:
+        terms["rounding"] = Rounding(said["rounding"])
+    if "calendar" in said:
+        terms["calendar"] = said["calendar"] or None
+    if "deck" in said:
+        terms |= {"deck": said["deck"], "mark_up": None, "unit": None}
+    if "unit" in said:
+        terms["unit"] = said["unit"].upper()
+    mark_up = _mark_up(terms.get("mark_up"), said)
+    if mark_up is not None:
+        terms["mark_up"] = mark_up
+        if "deck" not in said:
+            terms["deck"] = None
+    terms["cycle_steps"] = _cycle_steps(terms.get("cycle_steps"), said)
+    new = NewTariff(**{"deck": None, **terms, "name": name})
     if new.tax_mode is TaxMode.NONE and new.tax_ppm:
         raise InputRefused("with --tax, say by --tax-mode whether prices include it")
     with context.application() as application, transaction(application.database) as session:
@@ -62,10 +128,53 @@ def add_tariff(context: Context, /, name: str, deck: str, tax_mode: str, tax: st
     click.echo(f"tariff {name} has version {version.number}")
 
 
+def _mark_up(before: MarkUp | None, said: dict[str, Any]) -> MarkUp | None:
+    parts: dict[str, int] = {}
+    if "mark_up" in said:
+        parts["ppm"] = _millionths(said["mark_up"], "a mark-up")
+    if "mark_up_absolute" in said:
+        absolute = parse_decimal(said["mark_up_absolute"])
+        parts["absolute"] = compile_price(abs(absolute)) * (-1 if absolute < 0 else 1)
+    if "mark_up_rounding" in said:
+        parts["rounding_step"] = compile_price(parse_decimal(said["mark_up_rounding"]))
+    return (before or MarkUp())._replace(**parts) if parts else None
+
+
+def _cycle_steps(before: CycleSteps | None, said: dict[str, Any]) -> CycleSteps | None:
+    keys = ("cycle_steps", "cycle_kind", "cycle", "cycle_zone", "cycle_destinations")
+    if not any(key in said for key in keys):
+        return before
+    if said.get("cycle_steps") == "":
+        return None
+    steps = before.steps if before else ()
+    if "cycle_steps" in said:
+        steps = tuple(_step(piece) for piece in said["cycle_steps"].split())
+    if not steps:
+        raise InputRefused("--cycle-kind, --cycle, --cycle-zone and --cycle-destination need --cycle-steps")
+    return CycleSteps(
+        CycleStepKind(said.get("cycle_kind", before.kind if before else CycleStepKind.GRADUATED)),
+        said.get("cycle", before.cycle if before else "month"),
+        said.get("cycle_zone", before.zone if before else "UTC"),
+        steps,
+        tuple(said.get("cycle_destinations", before.destinations if before else ())),
+    )
+
+
+def _step(piece: str) -> Step:
+    used, colon, price = piece.partition(":")
+    if not colon or not used.isascii() or not used.isdigit() or len(used) > 15:
+        raise InputRefused(f"{piece[:40]!r} is no step; write steps like 0:0.05 6000:0.04")
+    return Step(int(used), compile_price(parse_decimal(price)))
+
+
 def _tax_ppm(percent: str) -> int:
+    return _millionths(percent, "a tax rate")
+
+
+def _millionths(percent: str, what: str) -> int:
     millionths = parse_decimal(percent) * (PPM // 100)
     if millionths != int(millionths):
-        raise InputRefused("a tax rate has up to four digits after the point")
+        raise InputRefused(f"{what} has up to four digits after the point")
     return int(millionths)
 
 
@@ -102,17 +211,23 @@ def show_tariff(context: Context, name: str, as_json: bool) -> None:
 def _versions(context: Context) -> dict[str, list[dict[str, Any]]]:
     with context.application() as application, transaction(reading(application.database)) as session:
         rows = session.execute(
-            select(TariffRow.name, TariffVersionRow, RateDeckRow.name)
+            select(TariffRow.name, TariffVersionRow, RateDeckRow, BandCalendarRow)
             .join(TariffVersionRow, TariffVersionRow.tariff_id == TariffRow.id)
-            .join(RateDeckRow, RateDeckRow.id == TariffVersionRow.deck_id)
+            .outerjoin(RateDeckRow, RateDeckRow.id == TariffVersionRow.deck_id)
+            .outerjoin(BandCalendarRow, BandCalendarRow.id == TariffVersionRow.calendar_id)
             .order_by(TariffRow.name, TariffVersionRow.number)
         ).all()
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, version, deck in rows:
+    for name, version, deck, calendar in rows:
         terms = {
             "tariff": name,
             "version": version.number,
-            "deck": deck,
+            "deck": deck.name if version.deck_id else None,
+            "prices_per": f"{deck.per} {deck.measure}" if version.deck_id else None,
+            "calendar": f"{calendar.name}, version {calendar.number}" if version.calendar_id else None,
+            "mark_up": _shown_mark_up(version.mark_up),
+            "refuse_loss": version.refuse_loss,
+            "cycle_steps": _shown_cycle_steps(version.cycle_steps),
             "unit": version.unit,
             "tax_mode": version.tax_mode,
             "tax_percent": f"{to_decimal(version.tax_ppm, 4).normalize():f}",
@@ -131,271 +246,29 @@ def _versions(context: Context) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@click.group()
-def rates() -> None:
-    """Rate decks: import and look up prices."""
-
-
-@rates.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--deck", required=True, help="The deck that gets a new version; made if it is new.")
-@click.option("--unit", "unit_code", default="EUR", show_default=True, help="What its prices are in.")
-@click.option("--effective-from", help="When the version begins to count, UTC; default: at once.")
-@json_option
-@pass_context
-def import_rates(
-    context: Context, file: Path, deck: str, unit_code: str, effective_from: str | None, as_json: bool
-) -> None:
-    """Import a rate sheet (CSV) as the next version of a deck, which replaces the one before.
-
-    Unusable rows are left out, listed and kept aside in FILE.refused.csv; the exit code is then 3.
-    2: nothing was imported.
-
-    Columns: prefix, destination, price_per_min, and if wanted connection_fee, initial_increment,
-    following_increment, minimum_charge, free_seconds, effective_from, effective_to.
-    """
-    now_us = context.clock.now_us()
-    from_us = now_us if effective_from is None else parse_moment(effective_from)
-    refused: list[RefusedRow] = []
-    with context.application() as application, _opened(file, hide=as_json) as stream:
-        sheet = RateSheet(stream)
-        version = import_deck_version(
-            application.database,
-            deck_name=deck,
-            unit=unit_code.upper(),
-            rates=_accepted(sheet, refused),
-            effective_from_us=from_us,
-            source=file.name[:200],
-            now_us=now_us,
-        )
-    aside = _keep_aside(file, sheet, refused)
-    if as_json:
-        print_json(
-            {
-                "deck": deck,
-                "version": version.number,
-                "effective_from": moment(from_us),
-                "rates": version.rate_count,
-                "refused": [{"line": row.line, "reason": row.reason} for row in refused],
-                "refused_file": str(aside) if aside else None,
-            }
-        )
-    else:
-        click.echo(
-            f"deck {deck} has version {version.number}: {version.rate_count} rates from {moment(from_us)}"
-        )
-    if not refused:
-        return
-    for row in refused[:REFUSED_SHOWN]:
-        click.echo(f"  line {row.line}: {row.reason}", err=True)
-    click.echo(
-        f"rows refused, not in the deck: {len(refused)}; correct them in {file} and import it again"
-        + (f" ({aside} lists them)" if aside else ""),
-        err=True,
-    )
-    sys.exit(EXIT_ROWS_REFUSED)
-
-
-def _accepted(sheet: RateSheet, refused: list[RefusedRow]) -> Iterator[NewRate]:
-    for row in sheet.rows():
-        if isinstance(row, RefusedRow):
-            refused.append(row)
-            continue
-        yield NewRate(
-            row.prefix,
-            row.destination,
-            row.price_per_min,
-            row.connection_fee,
-            row.minimum_charge,
-            row.initial_increment_s,
-            row.following_increment_s,
-            row.free_s,
-            row.effective_from_us,
-            row.effective_to_us,
-        )
-
-
-class _opened:  # noqa: N801  # read as a verb: with _opened(file) as stream
-    """A file whose reading moves a progress bar."""
-
-    def __init__(self, path: Path, *, hide: bool) -> None:
-        self._path = path
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            console=console(),
-            transient=True,
-            disable=hide or not console().is_terminal,
-        )
-
-    def __enter__(self) -> BinaryIO:
-        self._progress.start()
-        # Through BufferedReader in large pieces, so that the bar costs nothing per line.
-        raw = self._progress.open(self._path, "rb", description=self._path.name, buffering=0)
-        self._stream = io.BufferedReader(raw, 1 << 18)  # type: ignore[type-var]
-        return self._stream
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        self._progress.stop()
-
-
-def _keep_aside(file: Path, sheet: RateSheet, refused: list[RefusedRow]) -> Path | None:
-    if not refused:
+def _shown_mark_up(text: str | None) -> str | None:
+    if text is None:
         return None
-    aside = file.with_suffix(".refused.csv")
-    try:
-        with aside.open("w", encoding="utf-8", newline="") as stream:
-            write_refused(stream, sheet, refused)
-    except OSError as error:
-        click.echo(f"{aside} cannot be written: {error.strerror}", err=True)
+    mark_up = mark_up_from_json(text)
+    said = f"{_plain(mark_up.ppm, 4)} %"
+    if mark_up.absolute:
+        said += f" and {_plain(mark_up.absolute, PRICE_SCALE)} per minute"
+    if mark_up.rounding_step > 1:
+        said += f", rounded up to {_plain(mark_up.rounding_step, PRICE_SCALE)}"
+    return said
+
+
+def _shown_cycle_steps(text: str | None) -> str | None:
+    if text is None:
         return None
-    return aside
+    cycle = cycle_steps_from_json(text)
+    steps = " ".join(f"{step.from_s}:{_plain(step.price_per_min, PRICE_SCALE)}" for step in cycle.steps)
+    where = ", ".join(cycle.destinations) or "all destinations"
+    return f"{cycle.kind}, per {cycle.cycle} in {cycle.zone}: {steps} ({where})"
 
 
-@rates.command("show")
-@click.argument("deck")
-@click.option("--prefix", default="", help="Only prefixes that begin with these digits.")
-@click.option("--version", "number", type=int, help="Which version; default: the one in force now.")
-@json_option
-@pass_context
-def show_rates(context: Context, deck: str, prefix: str, number: int | None, as_json: bool) -> None:
-    """Show the rates of a deck."""
-    with context.application() as application, transaction(reading(application.database)) as session:
-        deck_row = deck_by_name(session, deck)
-        query = select(DeckVersionRow).where(
-            DeckVersionRow.deck_id == deck_row.id, DeckVersionRow.rate_count > 0
-        )
-        if number is not None:
-            query = query.where(DeckVersionRow.number == number)
-        else:
-            query = query.where(DeckVersionRow.effective_from_us <= context.clock.now_us())
-        version = session.scalar(
-            query.order_by(DeckVersionRow.effective_from_us.desc(), DeckVersionRow.number.desc()).limit(1)
-        )
-        if version is None:
-            raise InputRefused(
-                f"deck {deck!r} has no such version" if number else f"no version of {deck!r} counts yet"
-            )
-        of_version = (
-            RateRow.deck_version_id == version.id,
-            RateRow.prefix.startswith(prefix, autoescape=True),
-        )
-        total = session.scalar(select(func.count()).select_from(RateRow).where(*of_version)) or 0
-        rows = session.scalars(
-            select(RateRow).where(*of_version).order_by(RateRow.prefix, RateRow.id).limit(RATES_SHOWN)
-        ).all()
-    shown = [_rate(row) for row in rows]
-    if as_json:
-        print_json({"deck": deck, "version": version.number, "total": total, "rates": shown})
-        return
-    keys = (
-        "prefix",
-        "destination",
-        "price_per_min",
-        "connection_fee",
-        "increments",
-        "minimum_charge",
-        "free_seconds",
-    )
-    titles = (
-        "Prefix",
-        "Destination",
-        f">{deck_row.unit}/min",
-        ">Connection",
-        ">Increments",
-        ">Minimum",
-        ">Free s",
-    )
-    title = f"{deck}, version {version.number}, from {moment(version.effective_from_us)}, {total} rates"
-    print_table(title, titles, ([x[key] for key in keys] for x in shown))
-    if total > len(shown):
-        click.echo(f"the first {len(shown)} of {total}; narrow them by --prefix")
+def _plain(value: int, scale: int) -> str:
+    return f"{to_decimal(value, scale).normalize():f}"
 
 
-def _rate(row: RateRow) -> dict[str, Any]:
-    def price(value: int) -> str:
-        return f"{to_decimal(value, PRICE_SCALE).normalize():f}"
-
-    return {
-        "prefix": row.prefix or "*",
-        "destination": row.destination,
-        "price_per_min": price(row.price_per_min),
-        "connection_fee": price(row.connection_fee),
-        "increments": f"{row.initial_increment_s}/{row.following_increment_s}",
-        "minimum_charge": price(row.minimum_charge),
-        "free_seconds": row.free_s,
-        "effective_from": moment(row.effective_from_us),
-        "effective_to": moment(row.effective_to_us),
-    }
-
-
-@click.command()
-@click.argument("number")
-@click.option("--account", "code", required=True, help="Who would call.")
-@click.option("--seconds", "duration_s", default=60, show_default=True, type=click.IntRange(0, 10**7))
-@json_option
-@pass_context
-def rate(context: Context, number: str, code: str, duration_s: int, as_json: bool) -> None:
-    """What a call would cost at each level of the account's chain, and how long its funds could last."""
-    with context.application() as application:
-        found = quote(application, code, number, duration_s * SECOND_US)
-    if as_json:
-        print_json(_quoted(found, duration_s))
-        return
-    shown = _quoted(found, duration_s)
-    click.echo(f"{number} is {found.called}, {found.destination}")
-    keys = (
-        "account",
-        "tariff",
-        "prefix",
-        "price_per_min",
-        "billable_s",
-        "total",
-        "tax",
-        "unit",
-        "available",
-        "lasts",
-    )
-    titles = (
-        "Account",
-        "Tariff",
-        "Prefix",
-        ">Per min",
-        ">Billed s",
-        ">Total",
-        ">of it tax",
-        "Unit",
-        ">Available",
-        ">Lasts",
-    )
-    print_table("", titles, ([x[key] for key in keys] for x in shown["levels"]))
-    click.echo(f"the call could last {minutes(found.longest_us)} with all levels' funds as they are now")
-
-
-def _quoted(found: Quote, duration_s: int) -> dict[str, Any]:
-    return {
-        "called": found.called,
-        "destination": found.destination,
-        "seconds": duration_s,
-        "longest_s": found.longest_us // SECOND_US,
-        "levels": [
-            {
-                "account": x.account,
-                "tariff": x.tariff,
-                "prefix": x.rate.prefix or "*",
-                "price_per_min": f"{to_decimal(x.rate.price_per_min, PRICE_SCALE).normalize():f}",
-                "billable_s": x.charge.billable_s,
-                "total": format_amount(x.charge.total, x.unit),
-                "tax": format_amount(x.charge.tax, x.unit),
-                "unit": x.unit.code,
-                "available": format_amount(x.available, x.unit),
-                "lasts": minutes(x.lasts_us),
-            }
-            for x in found.levels
-        ],
-    }
-
-
-COMMANDS = (tariffs, rates, rate)
+COMMANDS = (tariffs,)

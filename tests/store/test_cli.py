@@ -69,7 +69,7 @@ def operator(ok: Run, tmp_path: Path) -> None:
     """A reseller with a prepaid customer, as an administrator sets them up."""
     (tmp_path / "rates.csv").write_text(RATES)
     ok("init")
-    ok("rates", "import", "rates.csv", "--deck", "retail")
+    ok("rates", "import", "rates.csv", "--deck", "retail", "--yes")
     ok("tariffs", "add", "retail", "--deck", "retail", "--tax-mode", "exclusive", "--tax", "19")
     ok("tariffs", "add", "wholesale", "--deck", "retail", "--slice-s", "30")
     ok(
@@ -169,7 +169,7 @@ def test_a_refused_row_is_kept_aside_and_the_rest_counts(
     ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "rates.csv").write_text(RATES + BAD_ROW)
-    result = pbxbill("rates", "import", "rates.csv", "--deck", "retail", "--json")
+    result = pbxbill("rates", "import", "rates.csv", "--deck", "retail", "--yes", "--json")
     assert result.exit_code == 3
     assert "rows refused, not in the deck: 1; correct them in rates.csv and import it again" in result.stderr
     told = json.loads(result.stdout)
@@ -178,7 +178,7 @@ def test_a_refused_row_is_kept_aside_and_the_rest_counts(
     aside = tmp_path / "rates.refused.csv"
     assert "United Kingdom" in aside.read_text()
     aside.write_text(aside.read_text().replace("free", "0.01"))
-    assert json.loads(ok("rates", "import", aside, "--deck", "uk", "--json"))["rates"] == 1
+    assert json.loads(ok("rates", "import", aside, "--deck", "uk", "--yes", "--json"))["rates"] == 1
 
 
 @pytest.mark.usefixtures("operator")
@@ -186,10 +186,10 @@ def test_a_sheet_without_a_usable_row_leaves_no_version(
     ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.csv").write_text("prefix,destination,price_per_min\n49,Germany,free\n")
-    result = pbxbill("rates", "import", "bad.csv", "--deck", "retail")
+    result = pbxbill("rates", "import", "bad.csv", "--deck", "retail", "--yes")
     assert (result.exit_code, "no usable row" in result.stderr) == (2, True)
     assert json.loads(ok("rates", "show", "retail", "--json"))["version"] == 1
-    assert json.loads(ok("rates", "import", "rates.csv", "--deck", "retail", "--json"))["version"] == 2
+    assert json.loads(ok("rates", "import", "rates.csv", "--deck", "retail", "--yes", "--json"))["version"] == 2
 
 
 @pytest.mark.usefixtures("operator")

@@ -18,7 +18,7 @@ def operator(ok: Run, tmp_path: Path) -> None:
     """A prepaid and a postpaid account."""
     (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
     ok("init")
-    ok("rates", "import", "rates.csv", "--deck", "retail")
+    ok("rates", "import", "rates.csv", "--deck", "retail", "--yes")
     ok("tariffs", "add", "retail", "--deck", "retail")
     ok("accounts", "add", "alice", "--tariff", "retail")
     ok("accounts", "add", "acme", "--tariff", "retail", "--mode", "postpaid", "--limit", "50")

@@ -165,7 +165,7 @@ def test_a_top_up_beside_running_daemons(start: Start, config: Path) -> None:
     program.wait_for("daemon_serves", 2)
     (config.parent / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.1\n")
     for words in (
-        ("rates", "import", str(config.parent / "rates.csv"), "--deck", "d"),
+        ("rates", "import", str(config.parent / "rates.csv"), "--deck", "d", "--yes"),
         ("tariffs", "add", "t", "--deck", "d"),
         ("accounts", "add", "alice", "--tariff", "t"),
     ):

@@ -1,0 +1,126 @@
+"""Brings the rows of one prefix together: bands become one rate, contradictions are refused."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from pbxbill.errors import InputRefused
+from pbxbill.rating.rate_terms import checked_terms
+from pbxbill.rating.sheet import SheetRate
+from pbxbill.rating.sheet_cells import DEFAULT_ROUTE
+from pbxbill.rating.tariff import BandPrice, Rate, RateTerms
+
+MAX_PERIODS = 100
+"""Effective periods of one prefix in one sheet, each in as many bands; all are compared with each other."""
+MAX_ROWS_OF_PREFIX = 1_000
+
+Contradiction = tuple[int, str]
+"""The line that is refused, and why."""
+
+
+def fold(rows: Iterable[SheetRate]) -> Iterator[tuple[list[Rate], list[Contradiction]]]:
+    """The rates of each prefix, and what is refused; rows come sorted by prefix, then line.
+
+    A rate's id is the line of its first row.
+    """
+    for prefix, group in groupby(rows, key=attrgetter("prefix")):
+        rows_of_prefix = iter(group)
+        first = next(rows_of_prefix)
+        following = next(rows_of_prefix, None)
+        if following is None and not first.band:
+            yield [first.rate(first.line)], []
+        else:
+            yield _folded(prefix, first, following, rows_of_prefix)
+
+
+def _folded(
+    prefix: str, first: SheetRate, second: SheetRate | None, rest: Iterator[SheetRate]
+) -> tuple[list[Rate], list[Contradiction]]:
+    shown = prefix or DEFAULT_ROUTE
+    taken = [first]
+    refused: list[Contradiction] = []
+    row = second
+    while row is not None:
+        reason = _contradiction(row, taken, shown)
+        if reason is None:
+            taken.append(row)
+        else:
+            refused.append((row.line, reason))
+        row = next(rest, None)
+    by_period: dict[tuple[int | None, int | None], list[SheetRate]] = {}
+    for row in taken:
+        by_period.setdefault((row.effective_from_us, row.effective_to_us), []).append(row)
+    rates = []
+    for together in by_period.values():
+        try:
+            rates.append(_rate(together))
+        except InputRefused as refusal:
+            refused += [(row.line, f"prefix {shown}: {refusal}") for row in together]
+    rates.sort(key=lambda rate: -1 if rate.effective_from_us is None else rate.effective_from_us)
+    return rates, refused
+
+
+def _contradiction(row: SheetRate, taken: Sequence[SheetRate], shown: str) -> str | None:
+    if len(taken) >= MAX_ROWS_OF_PREFIX:
+        return f"prefix {shown} has more than {MAX_ROWS_OF_PREFIX} rows"
+    period = (row.effective_from_us, row.effective_to_us)
+    periods = {(other.effective_from_us, other.effective_to_us) for other in taken}
+    if len(periods) >= MAX_PERIODS and period not in periods:
+        return f"prefix {shown} has more than {MAX_PERIODS} effective periods"
+    in_band = f" in band {row.band}" if row.band else ""
+    for other in taken:
+        same = period == (other.effective_from_us, other.effective_to_us)
+        if same and row.band == other.band:
+            where = f"line {other.line}" if other.line != row.line else "this line itself"
+            return f"prefix {shown}{in_band} is a duplicate of {where}"
+        if not same and _overlap(row, other):
+            if row.band == other.band:
+                return f"the effective period of prefix {shown}{in_band} overlaps with line {other.line}"
+            return (
+                f"the effective period of prefix {shown} overlaps with that of another band in line "
+                f"{other.line}; the bands of a prefix have the same period"
+            )
+        limits = (row.maximum_charge, row.ends_at_maximum)
+        stated = row.maximum_charge is not None and other.maximum_charge is not None
+        if same and stated and limits != (other.maximum_charge, other.ends_at_maximum):
+            return f"the maximum charge of prefix {shown} differs from line {other.line}"
+    return None
+
+
+def _rate(rows: Sequence[SheetRate]) -> Rate:
+    base = next((row for row in rows if not row.band), None)
+    banded = sorted((row for row in rows if row.band), key=attrgetter("band"))
+    if not banded:
+        return rows[0].rate(rows[0].line)
+    bands = tuple((row.band, _band_price(row)) for row in banded)
+    limited = next((row for row in rows if row.maximum_charge is not None), rows[0])
+    # Without a price outside the bands the dearest band's stands in: the calendar leaves no gap for it.
+    shown = base or max(banded, key=attrgetter("price_per_min"))
+    terms = RateTerms(
+        base.steps if base else (), bands, base is None, limited.maximum_charge, limited.ends_at_maximum
+    )
+    rate = shown.rate(min(row.line for row in rows))._replace(terms=terms)
+    checked_terms(terms, rate.connection_fee)
+    return rate
+
+
+def _band_price(row: SheetRate) -> BandPrice:
+    return BandPrice(
+        row.price_per_min,
+        row.connection_fee,
+        row.minimum_charge,
+        row.initial_increment_s,
+        row.following_increment_s,
+        row.free_s,
+        row.steps,
+    )
+
+
+def _overlap(one: SheetRate, other: SheetRate) -> bool:
+    return _before(one.effective_from_us, other.effective_to_us) and _before(
+        other.effective_from_us, one.effective_to_us
+    )
+
+
+def _before(start_us: int | None, end_us: int | None) -> bool:
+    return start_us is None or end_us is None or start_us < end_us

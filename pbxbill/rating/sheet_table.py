@@ -1,0 +1,381 @@
+"""The rows of a rate sheet as cells, from CSV or XLSX, one by one and in bounded memory.
+
+A file from outside may be cut, compressed beyond reason, or have lines without an end: nothing is
+held but one row, except the shared texts of an XLSX file, whose size is limited.
+"""
+
+import csv
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple, Protocol
+from xml.etree.ElementTree import ParseError
+
+from pbxbill.errors import InputRefused
+from pbxbill.rating.sheet_profile import Layout, Profile, layout_of
+
+MAX_LINE_BYTES = 65_536
+MAX_ROWS = 5_000_000
+MAX_QUOTED_LINES = 10
+"""Lines that one quoted cell may spread over; a quote left open spoils its own line only."""
+HEADER_WITHIN = 50
+"""Rows among which the header is looked for: titles and addresses often stand above it."""
+MAX_COLUMNS = 200
+MAX_SHEET_BYTES = 4 * 2**30
+MAX_OTHER_BYTES = 256 * 2**20
+"""Unpacked size of a worksheet, and of anything else that an XLSX file holds."""
+DELIMITERS = (",", ";", "\t", "|")
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, ParseError, EOFError, OSError, RuntimeError, NotImplementedError),
+    *(LookupError, ValueError, TypeError, AttributeError, OverflowError),
+)
+UTF8_MARK = b"\xef\xbb\xbf"
+
+Cell = str | Decimal | datetime
+"""A number or a moment only where an XLSX file says that it is one."""
+
+
+class Record(NamedTuple):
+    """One row as it stands in the file; with a fault, its cells are only for people to look at."""
+
+    line: int
+    cells: Sequence[Cell]
+    fault: str | None = None
+
+
+class Table(Protocol):
+    """A sheet whose header was found."""
+
+    layout: Layout
+    delimiter: str
+    encoding: str
+    described: str
+    """How the file is written, for people."""
+    epoch_1904: bool
+    unended: int
+    """Line of a last row that has no line end; 0: there is none."""
+
+    def records(self) -> Iterator[Record]:
+        """Every row below the header that is not blank, in the order of the file."""
+
+
+def open_table(stream: BinaryIO, profile: Profile) -> Table:
+    """The table of a file; InputRefused if it is none, or has no header that can be understood."""
+    start = stream.read(8)
+    stream.seek(0)
+    if start.startswith(b"PK"):
+        return XlsxTable(stream, profile)
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        raise InputRefused("this is an old Excel file (XLS) or one with a password; save it as XLSX or CSV")
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputRefused("line 1 is not UTF-8 but UTF-16; save the file as CSV in UTF-8")
+    return CsvTable(stream, profile)
+
+
+class CsvTable:
+    """A text file with a delimiter."""
+
+    epoch_1904 = False
+
+    def __init__(self, stream: BinaryIO, profile: Profile) -> None:
+        self._stream = stream
+        self.unended = 0
+        self.encoding, how = _encoding(stream, profile)
+        self.layout, self.delimiter, self._header_line = self._find_header(profile)
+        shown = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}[self.delimiter]
+        self.described = f"CSV, {shown}, {self.encoding}{how}, header in line {self._header_line}"
+
+    def records(self) -> Iterator[Record]:
+        """Every row below the header, once."""
+        for record in self._all(self.delimiter):
+            if record.line > self._header_line:
+                yield record
+
+    def _find_header(self, profile: Profile) -> tuple[Layout, str, int]:
+        found = _BestHeader()
+        for delimiter in (profile.delimiter,) if profile.delimiter else DELIMITERS:
+            for record in islice(self._all(delimiter), HEADER_WITHIN):
+                if record.fault is None:
+                    layout = found.tried(record, profile)
+                    if layout is not None:
+                        return layout, delimiter, self._line
+                else:
+                    found.fault(record)
+        raise found.refusal()
+
+    def _all(self, delimiter: str) -> Iterator[Record]:
+        self._stream.seek(0)
+        self._line = 0
+        pushed: list[bytes] = []
+        while raw := pushed.pop() if pushed else self._stream.readline(MAX_LINE_BYTES + 1):
+            self._line += 1
+            if self._line > MAX_ROWS:
+                raise InputRefused(f"the rate sheet has more than {MAX_ROWS} lines; split it")
+            if self._line == 1:
+                raw = raw.removeprefix(UTF8_MARK)
+            if len(raw) > MAX_LINE_BYTES:
+                yield self._too_long(raw)
+                continue
+            if raw.isspace() or not raw.strip(b";,\t| \r\n\x00"):
+                continue
+            if not raw.endswith((b"\n", b"\r")):
+                self.unended = self._line
+            yield self._record(raw, delimiter, pushed)
+
+    def _too_long(self, raw: bytes) -> Record:
+        text = raw.decode(self.encoding, "replace").rstrip("\r\n")
+        piece = raw
+        while piece and not piece.endswith(b"\n"):
+            piece = self._stream.readline(MAX_LINE_BYTES)
+        reason = f"the line is longer than {MAX_LINE_BYTES} bytes; it is cut here"
+        return Record(self._line, (text,), reason)
+
+    def _record(self, raw: bytes, delimiter: str, pushed: list[bytes]) -> Record:
+        line = self._line
+        try:
+            text = raw.decode(self.encoding).rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            text = raw.decode("latin-1").rstrip("\r\n")  # most likely what was meant; a person looks at it
+            reason = (
+                f"byte 0x{raw[error.start]:02x} is not {self.encoding.upper()}; save the file as UTF-8 "
+                "or say its encoding (--encoding windows-1252)"
+            )
+            return Record(line, _split_leniently(text, delimiter), reason)
+        if '"' not in text:
+            return Record(line, [cell.strip() for cell in text.split(delimiter)])
+        try:
+            return Record(line, _split(text, delimiter))
+        except csv.Error as error:
+            joined = self._over_lines(text, delimiter, pushed)
+            if joined is not None:
+                return Record(line, joined)
+            return Record(line, (text,), f"the quotes are broken ({error})")
+
+    def _over_lines(self, text: str, delimiter: str, pushed: list[bytes]) -> list[str] | None:
+        # A quoted cell may hold line ends. What does not close soon was no such cell: its lines go back.
+        wanted = len(self.layout.names) if hasattr(self, "layout") else None
+        taken: list[bytes] = []
+        for _ in range(MAX_QUOTED_LINES):
+            raw = pushed.pop() if pushed else self._stream.readline(MAX_LINE_BYTES + 1)
+            if not raw:
+                break
+            taken.append(raw)
+            text += "\n" + raw.decode(self.encoding, "replace").rstrip("\r\n")
+            if len(text) > MAX_LINE_BYTES:
+                break
+            try:
+                cells = _split(text, delimiter)
+            except csv.Error:
+                continue
+            if wanted is None or len(cells) == wanted:
+                self._line += len(taken)
+                return [" ".join(cell.split()) for cell in cells]
+            break
+        pushed.extend(reversed(taken))
+        return None
+
+
+class XlsxTable:
+    """The first worksheet of an XLSX file that has a header, or the one that the profile names."""
+
+    delimiter = ","
+    encoding = "utf-8"
+    unended = 0
+
+    def __init__(self, stream: BinaryIO, profile: Profile) -> None:
+        import openpyxl
+        from openpyxl.utils.datetime import CALENDAR_MAC_1904
+
+        _check_zip(stream)
+        self._book = _read(lambda: openpyxl.load_workbook(stream, read_only=True, keep_links=False))
+        self.epoch_1904 = self._book.epoch == CALENDAR_MAC_1904
+        found = _BestHeader()
+        names = [sheet.title for sheet in self._book.worksheets]
+        if profile.sheet is not None and profile.sheet not in names:
+            shown = ", ".join(repr(name[:40]) for name in names[:20])
+            raise InputRefused(f"the file has no worksheet {profile.sheet[:40]!r}; there are: {shown}")
+        for sheet in self._book.worksheets:
+            if profile.sheet in (None, sheet.title):
+                sheet.reset_dimensions()  # what a file says of its own size may be wrong
+                for record in islice(_xlsx_records(sheet), HEADER_WITHIN):
+                    layout = found.tried(record, profile)
+                    if layout is not None:
+                        self.layout, self._sheet, self._header_line = layout, sheet, record.line
+                        self.described = f"XLSX, worksheet {sheet.title!r}, header in row {record.line}"
+                        return
+        raise found.refusal()
+
+    def records(self) -> Iterator[Record]:
+        """Every row below the header, once."""
+        width = len(self.layout.names)
+        for record in _xlsx_records(self._sheet):
+            if record.line <= self._header_line:
+                continue
+            cells = list(record.cells[:width])
+            rest = [cell for cell in record.cells[width:] if cell != ""]
+            if rest:
+                reason = f"the row has {width + len(rest)} cells, the header {width}"
+                yield Record(record.line, record.cells, reason)
+                continue
+            cells += [""] * (width - len(cells))  # a worksheet leaves out empty cells at the end
+            yield Record(record.line, cells, record.fault)
+
+
+def _xlsx_records(sheet: Any) -> Iterator[Record]:
+    rows = iter(sheet.iter_rows(values_only=True))
+    line = 0
+    while True:
+        row = _read(lambda: next(rows, None))
+        if row is None:
+            return
+        line += 1
+        if line > MAX_ROWS:
+            raise InputRefused(f"the rate sheet has more than {MAX_ROWS} rows; split it")
+        if not any(value is not None and value != "" for value in row):
+            continue
+        fault = None
+        cells: list[Cell] = []
+        for value in row[: MAX_COLUMNS + 1]:
+            cell, wrong = _xlsx_cell(value)
+            cells.append(cell)
+            fault = fault or wrong
+        yield Record(line, cells, fault)
+
+
+def _xlsx_cell(value: Any) -> tuple[Cell, str | None]:
+    match value:
+        case None:
+            return "", None
+        case str():
+            if value[:1] == "=" and len(value) > 1:
+                wrong = f"a cell holds the formula {value[:40]}; paste the column as values"
+                return value, wrong
+            return " ".join(value.split()), None
+        case bool():
+            return str(value), None
+        case datetime():
+            return value, None
+        case date():
+            return datetime.combine(value, time()), None
+        case time() | timedelta():
+            return str(value), f"a cell holds the time of day {value}; set the column's format to text"
+        case int():
+            return Decimal(value), None
+        case _ if type(value).__name__ == "float":
+            # The shortest digits that make this binary fraction: what was typed, not what is stored.
+            return Decimal(repr(value)), None
+        case _:
+            return str(value)[:100], "a cell holds a formula; paste the column as values"
+
+
+def _read(step: Callable[[], Any]) -> Any:
+    # What a damaged or hostile file makes the libraries raise, said once and in a sentence.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # styles and extensions that are not read
+            return step()
+    except _DAMAGE as error:
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> InputRefused:
+    return InputRefused(
+        f"the XLSX file cannot be read: it is cut, damaged or none ({str(error)[:80]!r}); "
+        "open it in a spreadsheet, save it anew, or get it again; nothing was imported"
+    )
+
+
+def _check_zip(stream: BinaryIO) -> None:
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise _damaged(error) from None
+    if not any(member.filename == "[Content_Types].xml" for member in members):
+        raise InputRefused("this is a ZIP file and no XLSX; unpack it and import the rate sheet in it")
+    for member in members:
+        limit = MAX_SHEET_BYTES if member.filename.startswith("xl/worksheets/") else MAX_OTHER_BYTES
+        if member.file_size > limit:
+            raise InputRefused(
+                f"{member.filename[:60]} in the XLSX file unpacks to {member.file_size} bytes, more than "
+                f"{limit}; save the rate sheet as CSV"
+            )
+
+
+class _BestHeader:
+    """Looks at rows until one is a header; else says what the most likely one lacks."""
+
+    def __init__(self) -> None:
+        self._nearest: tuple[int, str] | None = None
+        self._is_empty = True
+
+    def tried(self, record: Record, profile: Profile) -> Layout | None:
+        names = [cell.strip() if isinstance(cell, str) else "" for cell in record.cells]
+        if len(names) > MAX_COLUMNS:
+            self._keep(0, f"line {record.line} has more than {MAX_COLUMNS} columns")
+            return None
+        while names and not names[-1]:
+            names.pop()
+        try:
+            return layout_of(names, profile)
+        except InputRefused as refusal:
+            # The widest row of words is most likely the header that was meant.
+            words = sum(1 for name in names if re.search(r"[^\W\d]{2}", name))
+            self._keep(words, f"line {record.line}: {refusal}")
+            return None
+
+    def fault(self, record: Record) -> None:
+        self._keep(0, f"line {record.line}: {record.fault}")
+
+    def _keep(self, words: int, reason: str) -> None:
+        self._is_empty = False
+        if self._nearest is None or words > self._nearest[0]:
+            self._nearest = (words, reason)
+
+    def refusal(self) -> InputRefused:
+        if self._nearest is None:
+            return InputRefused("the rate sheet is empty")
+        return InputRefused(f"no header was found in the first {HEADER_WITHIN} rows; {self._nearest[1]}")
+
+
+def _encoding(stream: BinaryIO, profile: Profile) -> tuple[str, str]:
+    """The encoding of a text file and, if it was told from the text, that it was."""
+    stream.seek(0)
+    if stream.read(3) == UTF8_MARK:
+        return "utf-8", ""
+    if profile.encoding is not None:
+        return profile.encoding, ""
+    stream.seek(0)
+    foreign = False
+    while raw := stream.readline(MAX_LINE_BYTES):
+        if raw.isascii() or (len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n")):
+            continue
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError:
+            foreign = True
+            try:
+                raw.decode("windows-1252")
+            except UnicodeDecodeError:
+                return "utf-8", ""
+        else:
+            return "utf-8", ""  # lines of another encoding are refused one by one
+    return ("windows-1252", " (guessed: it is not UTF-8)") if foreign else ("utf-8", "")
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    # One record alone, so that a quote left open spoils one row and not all that follow.
+    rows = list(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
+    return [cell.strip() for cell in rows[0]] if rows else []
+
+
+def _split_leniently(text: str, delimiter: str) -> list[str]:
+    try:
+        return _split(text, delimiter)
+    except csv.Error:
+        return [text]
