@@ -31,6 +31,7 @@ from pbxbill.ami.wire import AmiMessage
 from pbxbill.charging.control import LiveCall, Phase
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.pulse import Pulse
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, SwitchError
@@ -56,6 +57,8 @@ class AsteriskDaemon:
         metrics: AsteriskMetrics,
     ) -> None:
         self._settings = settings
+        self.pulse: Pulse | None = None
+        """Beats in the loop, while that turns; set it before run()."""
         self._engine = engine
         self._news = news
         self._reconciler = reconciler
@@ -133,6 +136,8 @@ class AsteriskDaemon:
             asyncio.create_task(self._sweep_always()),
             asyncio.create_task(self._read_cdrs_always()),
         ]
+        if self.pulse is not None:
+            work.append(asyncio.create_task(self._beat(self.pulse)))
         stop = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({link, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,6 +151,12 @@ class AsteriskDaemon:
             await asyncio.gather(*work, stop, return_exceptions=True)
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("asterisk_daemon_stopped", calls_left=len(self._book))
+
+    async def _beat(self, pulse: Pulse) -> None:
+        while True:
+            linked = "" if self._link.up else "not "
+            pulse.beat(f"{linked}connected to the switch, {len(self._book)} calls")
+            await asyncio.sleep(pulse.interval_s)
 
     # --- what comes in ------------------------------------------------------------------------
 
@@ -220,7 +231,9 @@ class AsteriskDaemon:
             return None
         moment = f"STRPTIME({date} {time},,%Y-%m-%d %H:%M:%S)"
         told = (await self._link.send("Getvar", {"Variable": moment})).fields.get("value", "")
-        return int(told) * SECOND_US if told.isascii() and told.isdigit() and told != "0" else None
+        if not (told.isascii() and told.isdigit()) or told == "0":
+            return None
+        return min(int(told) * SECOND_US, self._link.switch_now_us())
 
     async def _reconcile(self, channels: list[Channel], last_seen_us: int | None = None) -> None:
         live = live_channels(channels, self._link.switch_now_us())

@@ -58,6 +58,11 @@ class SwitchLink:
             raise SwitchGone("there is no connection to Asterisk")
         return self._actions
 
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection now."""
+        return self._actions is not None and not self._actions.lost.done()
+
     def switch_now_us(self) -> int:
         """Asterisk's clock, by its last Pong; this machine's while none came."""
         for connection in (self._actions, self._events):

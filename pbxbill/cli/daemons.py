@@ -18,10 +18,12 @@ import structlog
 from prometheus_client import REGISTRY
 
 from pbxbill.app import Application, Charging, open_charging, steering
+from pbxbill.charging.pulse import Pulse
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.errors import AlreadyRunning, ConfigurationError
 from pbxbill.logs import configure_logs
 from pbxbill.metrics import EngineCollector, metrics_server
+from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
 from pbxbill.settings import (
     AsteriskSection,
     FreeSwitchSection,
@@ -40,6 +42,8 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True, help
 
 class Daemon(Protocol):
     """What both adapters offer."""
+
+    pulse: Pulse | None
 
     def run(self) -> None:
         """Serve until stop()."""
@@ -161,9 +165,11 @@ def serve(
     daemon: Daemon | None = None
     lost = threading.Event()
     stopping = threading.Event()
+    notifier = Notifier()
 
     def stop() -> None:
         stopping.set()
+        notifier.send(STOPPING)
         if daemon is not None:
             daemon.stop()
 
@@ -181,6 +187,7 @@ def serve(
         collector = EngineCollector(charging.engine)
         REGISTRY.register(collector)
         daemon = build(application, charging)
+        daemon.pulse = pulse_of(application, charging, notifier)
         gc.collect()
         gc.freeze()  # decks and code stay for the life of the process: no pause to look through them
         if supervised:
@@ -192,6 +199,17 @@ def serve(
     if lost.is_set():
         raise AlreadyRunning(f"another daemon took over switch {section.name}")
     _log.info("daemon_stopped")
+
+
+def pulse_of(application: Application, charging: Charging, notifier: Notifier) -> Pulse | None:
+    """What says that the daemon works; None where nobody listens."""
+    if not notifier.heard:
+        return None
+
+    def tell(first: bool, status: str) -> None:
+        notifier.send(*((READY,) if first else ()), ALIVE, f"STATUS={status}")
+
+    return Pulse(charging.engine, application.clock, tell, notifier.interval_s)
 
 
 @contextmanager

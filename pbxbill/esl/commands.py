@@ -82,7 +82,7 @@ class SwitchCommands:
         now, uptime = self._api("strmicroepoch"), self._api("uptime us")
         if not (now.isascii() and now.isdigit() and uptime.isascii() and uptime.isdigit()):
             return None
-        return int(now) - int(uptime)
+        return int(now) - min(int(uptime), int(now))
 
     def _api(self, command: str) -> str:
         return self.connection.api(command).strip()

@@ -13,6 +13,7 @@ import structlog
 from gevent.event import Event as Flag
 
 from pbxbill.charging.control import LiveCall, Phase, SetDeadline
+from pbxbill.charging.pulse import Pulse
 from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
@@ -54,6 +55,8 @@ class FreeSwitchDaemon:
         metrics: EslMetrics,
     ) -> None:
         self._settings = settings
+        self.pulse: Pulse | None = None
+        """Beats in the loop, while that turns; set it before run()."""
         self._engine = engine
         self._news = news
         self._reconciler = reconciler
@@ -98,6 +101,8 @@ class FreeSwitchDaemon:
         self.listening.set()
         workers = [gevent.spawn(self._conductor.run), gevent.spawn(self._stay_linked)]
         log.info("esl.started", switch=self._settings.name, port=desk.port)
+        if self.pulse is not None:
+            workers.append(gevent.spawn(self._beat, self.pulse))
         if self._stopping:
             self._stop.set()
         try:
@@ -113,6 +118,12 @@ class FreeSwitchDaemon:
         self._stopping = True
         if self._mailbox is not None:
             self._mailbox.post(self._stop.set)
+
+    def _beat(self, pulse: Pulse) -> None:
+        while True:
+            linked = "" if self._conductor.commands is not None else "not "
+            pulse.beat(f"{linked}connected to the switch, {len(self._book)} calls")
+            gevent.sleep(pulse.interval_s)
 
     # --- the link -------------------------------------------------------------------------------
 

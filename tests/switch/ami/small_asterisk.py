@@ -1,6 +1,7 @@
 """An Asterisk of a few lines for the whole daemon: it asks over FastAGI, keeps channels, notes its orders."""
 
 import asyncio
+import datetime as dt
 import socket
 import threading
 import time
@@ -88,6 +89,9 @@ class SmallAsterisk:
                     head += f"Variable: CHANNEL=PJSIP/{leg}\r\nVariable: CHANNEL(state)=Up\r\n"
                     session.writer.write(f"{head}{lines}\r\n".encode())
                 session.send(Event="StatusComplete", ActionID=action["actionid"], EventList="Complete")
+            case "Getvar" if action["variable"].startswith("STRPTIME("):
+                day = dt.datetime.fromisoformat(action["variable"][9:28]).replace(tzinfo=dt.UTC)
+                session.accept(action, Variable=action["variable"], Value=str(int(day.timestamp())))
             case _:
                 self.orders.append(action)
                 if action["channel"] in self.channels:

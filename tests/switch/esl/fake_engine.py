@@ -48,6 +48,7 @@ class FakeAccount:
     announcement: Announcement = field(default_factory=Announcement)
     failure_policy: FailurePolicy = FailurePolicy.CLOSED
     wallet_id: int = 1
+    shadow: bool = False
 
 
 class FakeEngine:
@@ -159,6 +160,7 @@ class FakeEngine:
             announcement=account.announcement,
             failure_policy=account.failure_policy,
             wallet_ids=(account.wallet_id,),
+            shadow=request.shadow or account.shadow,
         )
 
     def _settled(self, session_id: str, billed_us: int) -> Settled:

@@ -94,6 +94,7 @@ class FakeFreeSwitch:
         self.desk_port = 0
         self.faults = Faults()
         self.core_uuid = str(uuid.uuid4())
+        self.started_us = now_us()
         self.channels: dict[str, Channel] = {}
         self.commands: list[str] = []
         self.changed = threading.Condition()
@@ -122,6 +123,7 @@ class FakeFreeSwitch:
             self._clear_timers(channel)
         self.channels.clear()
         self.core_uuid = str(uuid.uuid4())
+        self.started_us = now_us()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -283,6 +285,12 @@ class FakeFreeSwitch:
 
     def _api_global_getvar(self, argument: str) -> str:
         return self.core_uuid
+
+    def _api_strmicroepoch(self, argument: str) -> str:
+        return str(now_us())
+
+    def _api_uptime(self, argument: str) -> str:
+        return f"{now_us() - self.started_us}\n"
 
     def _api_strepoch(self, argument: str) -> str:
         return str(now_us() // 1_000_000)

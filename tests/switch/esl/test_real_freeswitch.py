@@ -13,6 +13,7 @@ from lab.freeswitch import PrivateFreeSwitch
 from lab.sipp import Answering, Call, Calling, SippCaller, SippResult, SippServer
 from lab.site import Did, Gateway, Phone
 from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
+from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.esl.settings import FreeSwitchSettings
 
 from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
@@ -277,6 +278,47 @@ def test_with_nobody_listening_the_failure_policy_decides(
     assert [(record.account_code, record.dialled) for record in offline] == [("2005", NUMBER)]
     assert offline[0].answered_us is not None
     assert not [command for command in engine.commands if isinstance(command, SettleOffline)]
+
+
+def offline_of(daemon: RunningDaemon, number: str) -> list[SwitchRecord]:
+    return [one for _, records in daemon.reconciler.runs for one in records if one.dialled == number]
+
+
+def test_help_is_reached_by_whom_the_engine_would_deny(
+    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+) -> None:
+    engine.accounts["2001"] = FakeAccount(0)
+    finished(place("911", "2001", hold_ms=700))
+    finished(place("112", "9999", hold_ms=700))
+    finished(place("9115000", "2001", Calling.REJECTED, rejections=(403, 603)))
+    assert [asked.dialled for asked in engine.of_type(Authorize)] == ["9115000"]
+    daemon.stop()
+    daemon.start()
+    for number, account in (("911", "2001"), ("112", "9999")):
+        record = offline_of(daemon, number)[-1]
+        assert (record.account_code, record.gateway, record.offline) == (account, "carrier", True)
+        assert record.answered_us is not None
+
+
+@pytest.mark.parametrize("stuck", [False, True], ids=["nobody listens", "a daemon that stands still"])
+def test_help_is_reached_without_a_daemon_and_at_once(
+    freeswitch: PrivateFreeSwitch, place: PLACE, stuck: bool
+) -> None:
+    with ExitStack() as stack:
+        if stuck:
+            stack.enter_context(socket.create_server(("127.0.0.1", freeswitch.socket_port)))
+        (seen,) = finished(place("112", "2001", hold_ms=1500)).calls
+    assert seen.ended_here
+    assert seen.answered_us is not None
+    assert seen.answered_us - seen.invited_us < 1_000_000
+
+
+def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine, place: PLACE) -> None:
+    finished(place(NUMBER, "2001", hold_ms=500))
+    (settle,) = engine.wait_closed()
+    assert isinstance(settle, Settle)
+    assert [answer.gateway for answer in engine.of_type(Answer)] == ["carrier"]
+    assert settle.gateway == "carrier"
 
 
 def test_a_daemon_that_dies_without_a_word_leaves_no_call_parked(
