@@ -1,8 +1,9 @@
-"""Destinations, dialling rules, limits, endpoints and alerts as an administrator keeps them."""
+"""Limits and endpoints as an administrator keeps them, on each database."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -10,20 +11,8 @@ from click.testing import Result
 from pbxbill.charging.limits import Limit, LimitKind, limit_of
 from pbxbill.charging.spend_window import WINDOWS
 from pbxbill.clock import SECOND_US
-from pbxbill.rating.destination import DiallingRule
-from pbxbill.rating.destination_map import DestinationMap
 from pbxbill.store import limits as store_limits
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.alerts import (
-    AGAIN_US,
-    RAISED,
-    NewAlert,
-    announce_alerts,
-    list_alerts,
-    raise_alert,
-    write_alerts,
-)
-from pbxbill.store.destinations import DESTINATION_ROWS, dialling_rule_of, load_dialling_rules
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.limits import (
@@ -57,131 +46,8 @@ def operator(ok: Run, tmp_path: Path) -> None:
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
 
 
-def shown(ok: Run, *words: object) -> object:
+def shown(ok: Run, *words: object) -> Any:
     return json.loads(ok(*words, "--json"))
-
-
-# --- destinations and dialling ----------------------------------------------------------------
-
-
-def test_destinations_come_from_a_file_and_follow_it(operator: None, ok: Run, tmp_path: Path) -> None:
-    assert "4 destinations with 6 prefixes: 6 new" in ok("destinations", "import", "destinations.csv")
-    listed = shown(ok, "destinations", "list")
-    assert {"name": "Germany mobile", "class": "mobile", "prefixes": 3, "first_prefix": "4915"} in listed
-    assert "0 new, 0 moved from another destination, 0 removed" in ok(
-        "destinations", "import", "destinations.csv"
-    )
-
-    (tmp_path / "more.csv").write_text("name;class;prefixes\nHamburg;local;4940 4930\n")
-    said = ok("destinations", "import", "more.csv", "--add")
-    assert "1 new, 1 moved from another destination, 0 removed" in said
-    names = [row["name"] for row in shown(ok, "destinations", "list")]
-    assert names == ["Germany", "Germany mobile", "Germany premium", "Hamburg"]
-
-    said = ok("destinations", "import", "destinations.csv")
-    assert "0 new, 1 moved from another destination, 1 removed" in said
-    assert shown(ok, "destinations", "show", "+4940123456")["destination"] == "Germany"
-
-
-def test_what_cannot_be_used_is_kept_aside(
-    operator: None, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
-    (tmp_path / "bad.csv").write_text(DESTINATIONS + "France;abroad;33\n")
-    result = pbxbill("destinations", "import", "bad.csv")
-    assert result.exit_code == 3
-    assert "line 6: class: 'abroad' is none of" in result.stderr
-    assert "4 destinations" in result.stdout
-    assert "France;abroad;33" in (tmp_path / "bad.refused.csv").read_text()
-    (tmp_path / "worse.csv").write_text("name;class;prefixes\nFrance;abroad;33\n")
-    result = pbxbill("destinations", "import", "worse.csv")
-    assert result.exit_code == 2
-    assert "no usable row; nothing was changed" in result.stderr
-
-
-def test_a_limit_that_names_a_lost_destination_is_told(
-    operator: None, ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
-    ok("destinations", "import", "destinations.csv")
-    ok("limits", "set", "alice", "blocked", "--destination", "germany premium", "--destination", "+4915")
-    (tmp_path / "less.csv").write_text("name;class;prefixes\nGermany;national;49\n")
-    result = pbxbill("destinations", "import", "less.csv")
-    assert result.exit_code == 0
-    assert (
-        "a bundle or limit names 'Germany premium', and no destination is called so any more" in result.stderr
-    )
-
-
-def test_dialling_rules_are_made_tried_and_removed(operator: None, ok: Run, tmp_path: Path) -> None:
-    ok("destinations", "import", "destinations.csv")
-    ok(
-        "dialling",
-        "set",
-        "berlin",
-        "--region",
-        "de",
-        "--area-code",
-        "30",
-        "--short-code",
-        "22833",
-        "--short-code",
-        "*11=4930555111",
-        "--emergency",
-        "19222",
-    )
-    tried = shown(ok, "dialling", "try", "123456", "--rule", "berlin")
-    assert tried == {
-        "dialled": "123456",
-        "called": "4930123456",
-        "emergency": False,
-        "destination": "Berlin",
-        "class": "local",
-        "prefix": "4930",
-        "country": "DE",
-        "foreign": False,
-    }
-    assert shown(ok, "dialling", "try", "1 1 2", "--rule", "berlin")["emergency"] is True
-    assert shown(ok, "dialling", "try", "19222", "--rule", "berlin")["emergency"] is True
-    assert shown(ok, "dialling", "try", "*11", "--rule", "berlin")["called"] == "4930555111"
-    assert "yes" in ok("dialling", "try", "110", "--rule", "berlin")
-    rule = shown(ok, "dialling", "show", "berlin")
-    assert (rule["international_prefix"], rule["national_prefix"]) == ("00", "0")
-
-    (tmp_path / "rule.toml").write_text(
-        'region = "US"\narea_code = "212"\ntechnical_prefix = "9"\n[short_codes]\n100 = "12125550100"\n'
-    )
-    ok("dialling", "set", "new york", "--file", "rule.toml")
-    assert shown(ok, "dialling", "try", "95551234", "--rule", "new york")["called"] == "12125551234"
-    assert [row["name"] for row in shown(ok, "dialling", "list")] == ["berlin", "new york"]
-    ok("dialling", "remove", "new york")
-    assert "berlin" in ok("dialling", "list")
-
-
-def test_an_account_dials_as_the_one_above_it(operator: None, ok: Run, database_url: str) -> None:
-    ok("dialling", "set", "berlin", "--region", "DE", "--area-code", "30")
-    ok("dialling", "set", "paris", "--region", "FR")
-    database = open_engine(database_url)
-    with transaction(database) as session:
-        rules = load_dialling_rules(session)
-        ids = {rule.name: rule_id for rule_id, rule in rules.items()}
-        acme, alice = account_by_code(session, "acme"), account_by_code(session, "alice")
-        assert dialling_rule_of(session, alice, rules) is None
-        acme.dialling_rule_id = ids["berlin"]
-        assert dialling_rule_of(session, alice, rules) == DiallingRule("berlin", "DE", area_code="30")
-        alice.dialling_rule_id = ids["paris"]
-        assert dialling_rule_of(session, alice, rules) == DiallingRule("paris", "FR")
-    database.dispose()
-
-
-def test_the_charging_path_reads_destinations(operator: None, ok: Run, database_url: str) -> None:
-    ok("destinations", "import", "destinations.csv")
-    driver = connect(database_url)
-    found = DestinationMap(driver.stream(DESTINATION_ROWS)).find("4916012345")
-    driver.close()
-    assert found is not None
-    assert found.name == "Germany mobile"
-
-
-# --- limits -----------------------------------------------------------------------------------
 
 
 def test_store_and_charging_speak_of_the_same_limits() -> None:
@@ -399,71 +265,3 @@ def test_a_mistake_gets_a_sentence_and_changes_nothing(
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
     assert shown(ok, "limits", "list") == {"limits": [], "countries": []}
-
-
-# --- alerts -----------------------------------------------------------------------------------
-
-
-def test_an_alert_counts_once_an_hour(operator: None, ok: Run, database_url: str) -> None:
-    database, driver = open_engine(database_url), connect(database_url)
-    before = RAISED.labels("spending_limit")._value.get()
-    with transaction(database) as session:
-        alice = account_by_code(session, "alice").id
-        acme = account_by_code(session, "acme").id
-
-        def told(at_us: int, account_id: int | None = alice, subject: str = "alice") -> bool:
-            detail = "limit 1: spent"
-            return (
-                raise_alert(session, "spending_limit", subject, detail, account_id, at_us=at_us) is not None
-            )
-
-        assert told(NOON_US)
-        assert not told(NOON_US + 1)
-        assert not told(NOON_US + AGAIN_US - 1)
-        assert told(NOON_US + AGAIN_US)
-        assert told(NOON_US, acme)
-        assert told(NOON_US, None)
-        assert not told(NOON_US, None)
-        assert told(NOON_US, subject="x" * 300)
-        assert not told(NOON_US, subject="x" * 300)
-    assert RAISED.labels("spending_limit")._value.get() == before + 5
-    driver.begin()
-    new = write_alerts(
-        driver,
-        [
-            NewAlert(NOON_US + AGAIN_US + 1, "spending_limit", alice, "alice", "again"),
-            NewAlert(NOON_US + 1, "short_calls", alice, "sip 2001", "d" * 600),
-            NewAlert(NOON_US + 2, "short_calls", alice, "sip 2001"),
-        ],
-    )
-    driver.commit()
-    assert [(alert.kind, len(alert.detail)) for alert in new] == [("short_calls", 500)]
-    announce_alerts(new)
-    with transaction(database) as session:
-        assert len(list_alerts(session)) == 6
-        assert [row.kind for row in list_alerts(session, kind="short_calls")] == ["short_calls"]
-        assert len(list_alerts(session, account_id=acme)) == 1
-        assert len(list_alerts(session, most=2)) == 2
-    driver.close()
-    database.dispose()
-    listed = shown(ok, "alerts", "--since", "2026-01-01T12:00:00.000001", "--account", "alice")
-    assert [row["kind"] for row in listed] == ["spending_limit", "short_calls"]
-    assert listed[1]["subject"] == "sip 2001"
-    assert "sip 2001" in ok("alerts", "--kind", "short_calls")
-
-
-def test_an_alert_of_work_that_was_undone_is_not_told(operator: None, database_url: str) -> None:
-    database = open_engine(database_url)
-    before = RAISED.labels("quarantine")._value.get()
-
-    def work_that_fails() -> None:
-        with transaction(database) as session:
-            raise_alert(session, "quarantine", "file", "detail", at_us=NOON_US)
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        work_that_fails()
-    with transaction(database) as session:
-        assert list_alerts(session) == []
-    assert RAISED.labels("quarantine")._value.get() == before
-    database.dispose()
