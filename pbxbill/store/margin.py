@@ -1,7 +1,8 @@
 """The margin of calls: what the operator was paid for them, and what their carriers ask.
 
-The operator's revenue is the net charge of the accounts right below it: what a reseller's customers pay
-is the reseller's. Costs and charges are brought into one unit by the exchange rates of the call's answer.
+The operator's revenue is the net charge of the accounts right below it, with what re-rating corrected of it:
+what a reseller's customers pay is the reseller's. Costs and charges are brought into one unit by the exchange
+rates of the call's answer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.money import Unit
@@ -20,6 +21,7 @@ from pbxbill.store.accounts import unit_of
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.exchange import exchange_table
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
+from pbxbill.store.rerating_models import CallCorrectionRow
 from pbxbill.store.units import units_by_code
 
 GROUPS = ("carrier", "destination", "account")
@@ -49,15 +51,15 @@ class MarginLine:
 
 
 class _Call(NamedTuple):
-    """A call's cost, joined with one of its charges; a call charged from two wallets comes twice."""
+    """A call's cost, joined with one of its charges or corrections: a call may come several times."""
 
     session_id: str
     direction: str
     group: str | None
     answered_us: int
     billed_us: int
-    total: int | None
-    tax: int | None
+    net: int | None
+    """None: the operator was paid nothing for it."""
     unit: str | None
     cost: int | None
     cost_unit: str | None
@@ -119,11 +121,11 @@ def _add(line: MarginLine, parts: list[_Call], converter: _Converter) -> None:
     call = parts[0]
     line.calls += 1
     line.billed_us += call.billed_us
-    paid = [
-        converter.revenue(part.total - (part.tax or 0), part.unit, call.answered_us)
-        for part in parts
-        if part.total is not None and part.unit is not None
-    ]
+    nets: dict[str, int] = {}
+    for part in parts:
+        if part.net is not None and part.unit is not None:
+            nets[part.unit] = nets.get(part.unit, 0) + part.net
+    paid = [converter.revenue(net, unit, call.answered_us) for unit, net in nets.items()]
     known = call.direction == "inbound" or call.cost_rate_id is not None
     cost: int | None = 0
     if call.cost_rate_id is not None and call.cost is not None and call.cost_unit is not None:
@@ -140,14 +142,30 @@ def _add(line: MarginLine, parts: list[_Call], converter: _Converter) -> None:
 
 
 def _calls(session: Session, by: str, from_us: int, to_us: int) -> Iterator[_Call]:
-    payer, caller = aliased(AccountRow), aliased(AccountRow)
+    caller = aliased(AccountRow)
     operator_id = session.scalar(select(AccountRow.id).where(AccountRow.kind == "operator"))
     name: Any = {"carrier": CarrierRow.name, "destination": CdrRow.destination, "account": caller.code}[by]
     # Charges are joined only where the operator is paid; a call of which it is paid nothing stays, with None.
+    own = aliased(AccountRow)
+    period = (CdrRow.started_us >= from_us, CdrRow.started_us < to_us, CdrRow.answered_us.is_not(None))
+    sessions = select(CdrRow.session_id).where(*period)
+    charged = select(
+        CallChargeRow.session_id,
+        CallChargeRow.account_id,
+        CallChargeRow.wallet_id,
+        (CallChargeRow.total - CallChargeRow.tax).label("net"),
+    ).where(CallChargeRow.session_id.in_(sessions))
+    corrected = select(
+        CallCorrectionRow.session_id,
+        CallCorrectionRow.account_id,
+        CallCorrectionRow.wallet_id,
+        CallCorrectionRow.new_total - CallCorrectionRow.old_total - CallCorrectionRow.tax_delta,
+    ).where(CallCorrectionRow.session_id.in_(sessions))
+    either = union_all(charged, corrected).subquery()
     paid = (
-        select(CallChargeRow.session_id, CallChargeRow.total, CallChargeRow.tax, WalletRow.unit)
-        .join(payer, and_(payer.id == CallChargeRow.account_id, payer.parent_id == operator_id))
-        .join(WalletRow, WalletRow.id == CallChargeRow.wallet_id)
+        select(either.c.session_id, either.c.net, WalletRow.unit)
+        .join(own, and_(own.id == either.c.account_id, own.parent_id == operator_id))
+        .join(WalletRow, WalletRow.id == either.c.wallet_id)
         .subquery()
     )
     query = (
@@ -157,8 +175,7 @@ def _calls(session: Session, by: str, from_us: int, to_us: int) -> Iterator[_Cal
             name,
             CdrRow.answered_us,
             CdrRow.billed_us,
-            paid.c.total,
-            paid.c.tax,
+            paid.c.net,
             paid.c.unit,
             CallCostRow.cost,
             CallCostRow.unit,
@@ -169,7 +186,7 @@ def _calls(session: Session, by: str, from_us: int, to_us: int) -> Iterator[_Cal
         .outerjoin(CallCostRow, CallCostRow.session_id == CdrRow.session_id)
         .outerjoin(CarrierRow, CarrierRow.id == CallCostRow.carrier_id)
         .outerjoin(caller, caller.id == CdrRow.account_id)
-        .where(CdrRow.started_us >= from_us, CdrRow.started_us < to_us, CdrRow.answered_us.is_not(None))
+        .where(*period)
         .order_by(CdrRow.started_us, CdrRow.session_id)
         .execution_options(yield_per=ROWS_AT_A_TIME)
     )

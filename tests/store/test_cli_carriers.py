@@ -11,6 +11,7 @@ from sqlalchemy import select
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
+from pbxbill.store.rerating_models import CallCorrectionRow
 
 Run = Callable[..., str]
 Try = Callable[..., Result]
@@ -178,6 +179,28 @@ def test_only_what_the_operators_own_accounts_pay_is_its_revenue(ok: Run, calls:
     charged = [("alice", "EUR", 500_000, 0), ("reseller", "EUR", 50_000, 0)]
     calls("alice", charged, ("Cheap Telecom", "EUR", 1, 30_000))
     assert sums(report(ok, "account")["alice"]) == ("0.05", "0.03", "0.02", "40.0")
+
+
+def test_what_re_rating_corrected_counts(ok: Run, calls: Calls, database_url: str) -> None:
+    calls("bob", [("bob", "EUR", 119_000, 19_000)], ("Cheap Telecom", "EUR", 1, 30_000))
+    database = open_engine(database_url)
+    with transaction(database) as session:
+        of_call = ("session_id", "level", "line", "account_id", "wallet_id", "tariff_version_id", "rate_id")
+        row = session.scalars(select(CallChargeRow)).one()
+        session.add(
+            CallCorrectionRow(
+                **{name: getattr(row, name) for name in of_call},
+                run_id=1,
+                billable_s=60,
+                old_total=119_000,
+                new_total=59_500,
+                tax_delta=-9_500,
+                uncollected_delta=0,
+                at_us=START_US,
+            )
+        )
+    database.dispose()
+    assert sums(report(ok)["Cheap Telecom"]) == ("0.05", "0.03", "0.02", "40.0")
 
 
 def test_costs_and_wallets_in_other_units(ok: Run, calls: Calls) -> None:
