@@ -58,14 +58,14 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         print_json({"calls": preview.calls, "preview": rows, "run": run_id, "corrected": posted})
         return
     columns = ("Account", ">Charges", ">Change", ">Owed", ">Would be", ">Delta", ">No rate", ">Kept", "")
-    print_table(f"{preview.calls} calls from {period}", columns, (row.values() for row in rows))
+    print_table(f"{preview.calls} calls from {period}", columns, (tuple(row.values()) for row in rows))
     for why, count in sorted(preview.reasons.items()):
         click.echo(f"{count} charges stay as they are: {why}")
     if run_id is None:
         click.echo("Nothing was changed; --apply posts the corrections.")
         return
     titles = ("Account", ">Charges", ">Taken", ">Tax", ">Uncollected", "")
-    print_table(f"Run {run_id} corrected", titles, (row.values() for row in posted))
+    print_table(f"Run {run_id} corrected", titles, (tuple(row.values()) for row in posted))
 
 
 def _previewed(account: str, unit: Unit, change: Any) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def names_and_units(application: Application) -> tuple[dict[int, str], dict[str,
     """Codes of accounts by id, units by code."""
     driver = application.connect()
     try:
-        names = dict(driver.select("SELECT id, code FROM accounts"))
+        names: dict[int, str] = dict(driver.select("SELECT id, code FROM accounts"))
         rows = driver.select("SELECT code, scale, digits FROM units")
     finally:
         driver.close()
@@ -105,7 +105,7 @@ def names_and_units(application: Application) -> tuple[dict[int, str], dict[str,
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(what: str) -> Iterator[Callable[..., None]]:
     """A bar on standard error; nothing where no terminal is there to show it."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -118,8 +118,12 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda calls: bar.update(task, completed=calls)
+        task = bar.add_task(what, total=None)
+
+        def tell(calls: int, of: int | None = None) -> None:
+            bar.update(task, completed=calls, total=of)
+
+        yield tell
 
 
 COMMANDS = (rerate,)

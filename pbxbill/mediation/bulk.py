@@ -176,9 +176,10 @@ def _rows_of(deck: CompiledDeck) -> pl.DataFrame:
         columns[name] = part.bin.reinterpret(dtype=kind, endianness="big")
         start += width
     rows = packed.select(**columns).rename({"id": "rate_id"}).drop("destination")
-    with_terms = pl.Series(deck.rows_with_terms(), dtype=pl.Int32)
-    plain = ~pl.int_range(pl.len(), dtype=pl.Int32).is_in(with_terms)
-    return rows.cast({"key": pl.Int64, "rate_id": pl.Int64}).with_columns(plain=plain)
+    plain = [True] * rows.height
+    for row in deck.rows_with_terms():
+        plain[row] = False
+    return rows.cast({"key": pl.Int64, "rate_id": pl.Int64}).with_columns(plain=pl.Series(plain))
 
 
 def _ranges(keys: pl.Series) -> tuple["array[int]", "array[int]"]:

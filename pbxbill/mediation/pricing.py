@@ -16,8 +16,9 @@ from pbxbill.errors import InputRefused
 from pbxbill.mediation.bulk import BulkTariff, FlatDeck
 from pbxbill.mediation.past_calls import PastCall, PastLine, PastPage
 from pbxbill.rating.deck import CompiledDeck
+from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import Charge
-from pbxbill.rating.tariff import Tariff
+from pbxbill.rating.tariff import MarkUp, Rate, Tariff
 from pbxbill.store.driver import Driver
 
 _VERSIONS = (
@@ -33,7 +34,12 @@ _SCHEMA = {
 }
 
 
+_PLACED = ("place", "rate_id", "billable_s", "total", "tax")
+
 _Level = tuple[PastCall, int, list[PastLine]]
+
+_Terms = tuple[tuple[int, int], tuple[MarkUp, ...], int]
+"""A tariff's version and deck, the mark-ups on the way up, and the deck that they are made on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ NO_RATE = "no rate"
 HELD = "paid from a bundle or in cycle steps"
 SEVERAL = "paid from several wallets, or one of another unit"
 OTHER_UNIT = "the tariff is in another unit"
-MARKED_UP = "its tariff is a mark-up"
+NOT_ABOVE = "its tariff marks up another, and no level above it was charged"
 
 
 class Pricer:
@@ -101,32 +107,47 @@ class Pricer:
         self._from_us, self._to_us = period
         self._instead = instead
         self._followers: dict[int, Tariff] = {}
-        self._plans: dict[tuple[int, int], BulkTariff] = {}
+        self._tariffs: dict[tuple[int, int], Tariff] = {}
+        self._plans: dict[_Terms, BulkTariff] = {}
         self._decks: dict[int, list[tuple[int, FlatDeck]]] = {}
 
     def price(self, page: PastPage, only: Callable[[int, int], bool] | None = None) -> Iterator[PricedLevel]:
         """Every charged level of a page's calls; only: those for whose level and account it is true."""
-        waiting: dict[tuple[int, int], tuple[Tariff, list[_Level]]] = {}
+        waiting: dict[_Terms, list[_Level]] = {}
         for call in page.calls:
-            for level, lines in page.levels.get(call.session_id, {}).items():
+            levels = page.levels.get(call.session_id, {})
+            for level, lines in levels.items():
                 if only is not None and not only(level, lines[0].account_id):
                     continue
                 old = self._catalogue.tariff(lines[0].tariff_version_id)
-                tariff = old
-                if self._instead.counts(level, lines[0].account_id):
-                    tariff = self._followed(old)
+                tariff = self._tariff(level, lines)
                 held = (call.session_id, level) in page.held
                 why = self._refusal(held, lines, old, tariff)
-                if why:
-                    yield PricedLevel(call, level, lines, tariff, None, None, why)
+                terms = None if why else self._terms(levels, level)
+                if terms is None:
+                    yield PricedLevel(call, level, lines, tariff, None, None, why or NOT_ABOVE)
                 else:
-                    waiting.setdefault((tariff.version_id, tariff.deck_id), (tariff, []))[1].append(
-                        (call, level, lines)
-                    )
-        for tariff, levels in waiting.values():
-            yield from self._rated(tariff, levels)
+                    waiting.setdefault(terms, []).append((call, level, lines))
+        for terms, waited in waiting.items():
+            yield from self._rated(terms, waited)
 
-    def _followed(self, old: Tariff) -> Tariff:
+    def _terms(self, levels: dict[int, list[PastLine]], level: int) -> _Terms | None:
+        """The level's tariff, its mark-ups up to the first level with a deck, and that deck."""
+        tariff = own = self._tariff(level, levels[level])
+        mark_ups: list[MarkUp] = []
+        while tariff.mark_up is not None:
+            mark_ups.append(tariff.mark_up)
+            level += 1
+            if level not in levels:
+                return None
+            tariff = self._tariff(level, levels[level])
+        self._tariffs[own.version_id, own.deck_id] = own
+        return (own.version_id, own.deck_id), tuple(mark_ups), tariff.deck_id
+
+    def _tariff(self, level: int, lines: list[PastLine]) -> Tariff:
+        old = self._catalogue.tariff(lines[0].tariff_version_id)
+        if not self._instead.counts(level, lines[0].account_id):
+            return old
         found = self._followers.get(old.version_id)
         if found is None:
             found = self._followers[old.version_id] = self._instead.of(old)
@@ -140,31 +161,36 @@ class Pricer:
             return SEVERAL
         if tariff.unit.code != old.unit.code:
             return OTHER_UNIT
-        if tariff.mark_up is not None:
-            return MARKED_UP
         return ""
 
-    def _rated(self, tariff: Tariff, levels: list[_Level]) -> Iterator[PricedLevel]:
+    def _rated(self, terms: _Terms, levels: list[_Level]) -> Iterator[PricedLevel]:
+        plan = self._plan(terms)
         rows = [
             (call.called, call.started_us, call.answered_us, call.billed_us, place)
             for place, (call, _, _) in enumerate(levels)
         ]
-        rated = self._plan(tariff).charged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
-        for place, rate_id, billable_s, total, tax in rated.select(
-            "place", "rate_id", "billable_s", "total", "tax"
-        ).iter_rows():
+        rated = plan.charged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
+        for place, rate_id, billable_s, total, tax in rated.select(_PLACED).iter_rows():
             call, level, lines = levels[place]
             if rate_id is None:
-                yield PricedLevel(call, level, lines, tariff, None, None, NO_RATE)
+                yield PricedLevel(call, level, lines, plan.tariff, None, None, NO_RATE)
             else:
                 owed = Charge(total, tax, billable_s)
-                yield PricedLevel(call, level, lines, tariff, rate_id, owed)
+                yield PricedLevel(call, level, lines, plan.tariff, rate_id, owed)
 
-    def _plan(self, tariff: Tariff) -> BulkTariff:
-        key = (tariff.version_id, tariff.deck_id)
-        plan = self._plans.get(key)
+    def _plan(self, terms: _Terms) -> BulkTariff:
+        plan = self._plans.get(terms)
         if plan is None:
-            plan = self._plans[key] = BulkTariff(tariff, self._versions(tariff.deck_id))
+            key, mark_ups, deck_id = terms
+
+            def repriced(rate: Rate) -> Rate:
+                for mark_up in reversed(mark_ups):
+                    rate = marked_up(rate, mark_up)
+                return rate
+
+            plan = self._plans[terms] = BulkTariff(
+                self._tariffs[key], self._versions(deck_id), repriced if mark_ups else None
+            )
         return plan
 
     def _versions(self, deck_id: int) -> list[tuple[int, FlatDeck]]:

@@ -24,7 +24,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.mediation.past_calls import PastLine, pages, read_levels
+from pbxbill.mediation.past_calls import PastLine, count, pages, read_levels
 from pbxbill.mediation.pricing import NO_RATE, PricedLevel, Pricer, instead_of
 from pbxbill.store import rerating_models as models
 from pbxbill.store.driver import Driver
@@ -125,8 +125,8 @@ class Posted(NamedTuple):
     uncollected: int
 
 
-Progress = Callable[[int], None]
-"""Told how many calls were dealt with, now and then."""
+Progress = Callable[[int, int], None]
+"""Told now and then how many calls were dealt with, of how many."""
 
 
 class Rerating:
@@ -154,12 +154,13 @@ class Rerating:
             driver.begin_snapshot()
             pricer, account_ids = self._pricer(driver)
             found = Preview()
+            total = count(driver, self._definition.from_us, self._definition.to_us, account_ids)
             for page in pages(driver, self._definition.from_us, self._definition.to_us, account_ids):
                 for priced in pricer.price(page):
                     unit = self._catalogue.tariff(priced.lines[0].tariff_version_id).unit.code
                     found.add(priced, unit)
                 found.calls += len(page.calls)
-                progress(found.calls)
+                progress(found.calls, total)
             return found
         finally:
             driver.rollback()
@@ -171,12 +172,13 @@ class Rerating:
         try:
             pricer, account_ids = self._pricer(driver)
             run_id, position_us, calls = self._begun(driver)
+            total = calls + count(driver, position_us, self._definition.to_us, account_ids)
             for page in pages(driver, position_us, self._definition.to_us, account_ids):
                 calls += len(page.calls)
                 for batch in _batches(filter(_differs, pricer.price(page))):
                     self._correct(driver, run_id, batch)
                 self._reached(driver, run_id, page.done_us, calls)
-                progress(calls)
+                progress(calls, total)
             self._finish(driver, run_id)
             return run_id, [Posted(*row) for row in driver.select(_RUN_TOTALS, [run_id])]
         finally:

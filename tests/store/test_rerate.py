@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -51,11 +52,11 @@ def new_deck(accounts: BilledAccounts, name: str, *rates: tuple[str, ...]) -> No
     database.dispose()
 
 
-def run(accounts: BilledAccounts, *codes: str, **instead: str) -> Rerating:
+def run(accounts: BilledAccounts, *codes: str, **instead: Any) -> Rerating:
     return Rerating(lambda: connect(accounts.url), CLOCK, Definition(*EVER, codes, **instead))
 
 
-def told(_calls: int) -> None:
+def told(_calls: int, _of: int) -> None:
     pass
 
 
