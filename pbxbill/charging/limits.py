@@ -173,29 +173,32 @@ def _key(limit: Limit, requested_us: int) -> CounterKey:
 
 def check_limits(limits: Iterable[Limit], call: WantedCall, facts: LimitFacts) -> LimitsPassed | LimitHit:
     """May a call be placed? Of the limits only those count that apply to it."""
-    applying = limits_that_apply(limits, call.chain, call.endpoint_id)
-    if not applying:
+    kinds: dict[str, list[Limit]] = {}
+    for limit in limits_that_apply(limits, call.chain, call.endpoint_id):
+        kinds.setdefault(limit.kind, []).append(limit)
+    if not kinds:
         return _NOTHING_LIMITED
-    # A rate comes last: a call that another limit denies uses none of it.
-    hit = (
-        (None if call.inbound else _destination_hit(applying, call, facts))
-        or _usage_hit(applying, call, facts)
-        or next((hit for limit in applying if (hit := _rate_hit(limit, call, facts))), None)
-    )
+    hit = None if call.inbound else _destination_hit(kinds, call, facts)
+    hit = hit or _usage_hit(kinds, call, facts)
     if hit is not None:
         return hit
-    lengths = [limit.value for limit in applying if limit.kind == LimitKind.CALL_LENGTH]
+    spend = spend_caps(kinds.get("spend", ()), call.at_us, facts.counters)
+    for cap in spend:
+        if cap.left <= 0:
+            detail = f"what may be spent in this {cap.limit.window} is spent or reserved"
+            return _hit(DenialReason.SPENDING_LIMIT, cap.limit, call, detail)
+    changes = []
+    for limit in kinds.get("call_rate", ()):  # the last, so that no denied call uses any of it
+        arrival = _next_arrival(limit, call, facts)
+        if isinstance(arrival, LimitHit):
+            return arrival
+        changes.append(arrival)
     max_cost: dict[tuple[int, str], int] = {}
-    for limit in applying:
-        if limit.kind == LimitKind.CALL_COST:
-            level = (limit.account_id, limit.unit)
-            max_cost[level] = min(limit.value, max_cost.get(level, limit.value))
-    return LimitsPassed(
-        min(lengths, default=None),
-        max_cost,
-        spend_caps(applying, call.at_us, facts.counters),
-        tuple([_next_arrival(x, call, facts) for x in applying if x.kind == LimitKind.CALL_RATE]),
-    )
+    for limit in kinds.get("call_cost", ()):
+        level = (limit.account_id, limit.unit)
+        max_cost[level] = min(limit.value, max_cost.get(level, limit.value))
+    max_call_s = min([limit.value for limit in kinds.get("call_length", ())], default=None)
+    return LimitsPassed(max_call_s, max_cost, spend, tuple(changes))
 
 
 def spend_caps(
@@ -207,7 +210,7 @@ def spend_caps(
     """
     caps = []
     for limit in limits:
-        if limit.kind == LimitKind.SPEND:
+        if limit.kind == "spend":
             key = _key(limit, requested_us)
             caps.append(SpendCap(limit, key, _left(limit, counters.get(key))))
     return tuple(caps)
@@ -216,60 +219,47 @@ def spend_caps(
 # --- destinations -----------------------------------------------------------------------------
 
 
-def _destination_hit(limits: Sequence[Limit], call: WantedCall, facts: LimitFacts) -> LimitHit | None:
-    allowed: dict[tuple[int, int], bool] = {}
+def _destination_hit(
+    kinds: Mapping[str, Sequence[Limit]], call: WantedCall, facts: LimitFacts
+) -> LimitHit | None:
     shown = call.destination.name or call.destination.kind
-    for limit in limits:
-        match limit.kind:
-            case LimitKind.BLOCKED:
-                if matches(limit.destinations, call.called, call.destination, broadly=True):
-                    return _hit(DenialReason.DESTINATION_BARRED, limit, call, f"{shown} is blocked")
-            case LimitKind.ALLOWED:
-                scope = (limit.account_id, limit.endpoint_id)
-                fits = matches(limit.destinations, call.called, call.destination)
-                allowed[scope] = fits or allowed.get(scope, False)
-            case _:
-                pass
-    for limit in limits:
-        if limit.kind == LimitKind.ALLOWED and not allowed[limit.account_id, limit.endpoint_id]:
+    for limit in kinds.get("blocked", ()):
+        if matches(limit.destinations, call.called, call.destination, broadly=True):
+            return _hit(DenialReason.DESTINATION_BARRED, limit, call, f"{shown} is blocked")
+    refusing: dict[tuple[int, int], Limit] = {}
+    allowing: set[tuple[int, int]] = set()
+    for limit in kinds.get("allowed", ()):
+        whose = (limit.account_id, limit.endpoint_id)
+        refusing[whose] = limit
+        if matches(limit.destinations, call.called, call.destination):
+            allowing.add(whose)
+    for whose, limit in refusing.items():
+        if whose not in allowing:
             return _hit(DenialReason.DESTINATION_BARRED, limit, call, f"{shown} is not allowed")
-    return next((hit for limit in limits if (hit := _country_hit(limit, call, facts))), None)
-
-
-def _country_hit(limit: Limit, call: WantedCall, facts: LimitFacts) -> LimitHit | None:
     region = call.destination.region
-    if limit.kind != LimitKind.NEW_COUNTRY or call.destination.foreign is False:
-        return None
-    if region in limit.destinations or region in facts.released.get(limit.account_id, ()):
-        return None
-    hit = _hit(DenialReason.COUNTRY_HELD, limit, call, f"{region} was never called and is not released")
-    return hit._replace(held_country=(limit.account_id, region))
+    for limit in kinds.get("new_country", ()) if call.destination.foreign is not False else ():
+        if region not in limit.destinations and region not in facts.released.get(limit.account_id, ()):
+            detail = f"{region} was never called and is not released"
+            hit = _hit(DenialReason.COUNTRY_HELD, limit, call, detail)
+            return hit._replace(held_country=(limit.account_id, region))
+    return None
 
 
 # --- usage ------------------------------------------------------------------------------------
 
 
-def _usage_hit(limits: Sequence[Limit], call: WantedCall, facts: LimitFacts) -> LimitHit | None:
-    for limit in limits:
-        match limit.kind:
-            case LimitKind.SHORT_CALLS:
-                counter = facts.counters.get(_key(limit, call.at_us))
-                if counter is not None and _in_burst(limit, counter, call.at_us):
-                    detail = f"{limit.value} calls were shorter than {limit.shorter_s} s"
-                    return _hit(DenialReason.SHORT_CALLS, limit, call, detail)
-            case LimitKind.SIMULTANEOUS_CALLS:
-                of_endpoint = facts.live_of_endpoint.get(limit.endpoint_id, 0)
-                up = of_endpoint if limit.endpoint_id else facts.live_of_account.get(limit.account_id, 0)
-                if up >= limit.value:
-                    detail = f"{up} calls are up, {limit.value} are allowed"
-                    return _hit(DenialReason.SIMULTANEOUS_CALLS, limit, call, detail)
-            case LimitKind.SPEND:
-                (cap,) = spend_caps((limit,), call.at_us, facts.counters)
-                if cap.left <= 0:
-                    detail = f"what may be spent in this {limit.window} is spent or reserved"
-                    return _hit(DenialReason.SPENDING_LIMIT, limit, call, detail)
-            case _:
-                pass
+def _usage_hit(kinds: Mapping[str, Sequence[Limit]], call: WantedCall, facts: LimitFacts) -> LimitHit | None:
+    for limit in kinds.get("short_calls", ()):
+        counter = facts.counters.get(_key(limit, call.at_us))
+        if counter is not None and _in_burst(limit, counter, call.at_us):
+            detail = f"{limit.value} calls were shorter than {limit.shorter_s} s"
+            return _hit(DenialReason.SHORT_CALLS, limit, call, detail)
+    for limit in kinds.get("simultaneous_calls", ()):
+        of_endpoint = facts.live_of_endpoint.get(limit.endpoint_id, 0)
+        up = of_endpoint if limit.endpoint_id else facts.live_of_account.get(limit.account_id, 0)
+        if up >= limit.value:
+            detail = f"{up} calls are up, {limit.value} are allowed"
+            return _hit(DenialReason.SIMULTANEOUS_CALLS, limit, call, detail)
     return None
 
 
@@ -299,20 +289,13 @@ def _arrival(limit: Limit, counter: Counter | None, at_us: int) -> int:
     return max(now, counter.used)
 
 
-def _rate_hit(limit: Limit, call: WantedCall, facts: LimitFacts) -> LimitHit | None:
-    if limit.kind != LimitKind.CALL_RATE:
-        return None
+def _next_arrival(limit: Limit, call: WantedCall, facts: LimitFacts) -> CounterSet | LimitHit:
     key = _key(limit, call.at_us)
-    early = _arrival(limit, facts.counters.get(key), call.at_us) - call.at_us * limit.value
-    if early <= (limit.value - 1) * _interval(limit):
-        return None
-    detail = f"more than {limit.value} calls in {limit.window_s or 1} s"
-    return _hit(DenialReason.CALL_RATE, limit, call, detail)
-
-
-def _next_arrival(limit: Limit, call: WantedCall, facts: LimitFacts) -> CounterSet:
-    key = _key(limit, call.at_us)
-    return CounterSet(key, _arrival(limit, facts.counters.get(key), call.at_us) + _interval(limit), 0)
+    arrival = _arrival(limit, facts.counters.get(key), call.at_us)
+    if arrival - call.at_us * limit.value > (limit.value - 1) * _interval(limit):
+        detail = f"more than {limit.value} calls in {limit.window_s or 1} s"
+        return _hit(DenialReason.CALL_RATE, limit, call, detail)
+    return CounterSet(key, arrival + _interval(limit), 0)
 
 
 # --- short calls ------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from phonenumbers import PhoneNumberType, shortnumberinfo
 from pbxbill.errors import check
 
 REMEMBERED = 100_000
+EMERGENCY_MAX_DIGITS = 6
+"""The longest in any country's plan; a test compares them all."""
 UNKNOWN_REGION = "ZZ"
 """ISO 3166's own code for a territory that nobody knows."""
 WORLD = "001"
@@ -139,9 +141,13 @@ def from_national(digits: str, region: str, area_code: str) -> str | None:
     return national if national is not None and not _is_valid(local) and _is_valid(national) else local
 
 
-@lru_cache(maxsize=10_000)
 def is_emergency_number(digits: str, region: str) -> bool:
     """Whether exactly these digits call for help in a country."""
+    return len(digits) <= EMERGENCY_MAX_DIGITS and _is_emergency_number(digits, region)
+
+
+@lru_cache(maxsize=10_000)
+def _is_emergency_number(digits: str, region: str) -> bool:
     return shortnumberinfo.is_emergency_number(digits, region)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import SUPPORTED_REGIONS, PhoneMetadata
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.destination import (
@@ -13,6 +14,7 @@ from pbxbill.rating.destination import (
     rule_to_json,
     to_e164,
 )
+from pbxbill.rating.number_plan import EMERGENCY_MAX_DIGITS
 
 BERLIN = DiallingRule("berlin", "DE", area_code="30", short_codes=(("22833", "22833"), ("*11", "4930555111")))
 GERMANY = DiallingRule("germany", "DE")
@@ -131,6 +133,12 @@ def test_emergency_numbers_are_known(rule: DiallingRule | None, dialled: str) ->
 )
 def test_what_only_looks_like_one_is_none(rule: DiallingRule | None, dialled: str) -> None:
     assert not is_emergency(dialled, rule)
+
+
+def test_no_country_has_a_longer_emergency_number_than_is_looked_for() -> None:
+    plans = [PhoneMetadata.short_metadata_for_region(region) for region in SUPPORTED_REGIONS]
+    lengths = {n for plan in plans if plan and plan.emergency for n in plan.emergency.possible_length}
+    assert max(lengths) <= EMERGENCY_MAX_DIGITS
 
 
 @given(st.text(alphabet="0123456789", min_size=1, max_size=12))
