@@ -8,9 +8,9 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.rating.bundle import Bundle
+from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.bundles import (
-    CYCLES,
     MEASURES,
     BundleState,
     NewBundle,

@@ -1,20 +1,22 @@
 """Writes bundles and who has them, and reads how much of their present windows is left."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
 from pbxbill.money import MAX_AMOUNT
+from pbxbill.rating.band_checks import zone_of
 from pbxbill.rating.bundle import AccountBundle, Bundle, Measure, Window, open_window, window_of
+from pbxbill.rating.cycles import CYCLES
 from pbxbill.rating.number_plan import KINDS
 from pbxbill.store.accounts import bump_catalogue
 from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow, CounterRow, DestinationRow
 from pbxbill.store.models import AccountRow
 
-CYCLES = ("day", "week", "month", "quarter", "year")
 MEASURES = tuple(measure.value for measure in Measure)
 MAX_ROLLOVER_CYCLES = 120
 MAX_INCREMENT_S = 86_400
@@ -24,7 +26,7 @@ BUNDLE_COLUMNS = (
     "initial_increment_s, following_increment_s, fee_owed"
 )
 ACCOUNT_BUNDLE_COLUMNS = "id, account_id, bundle_id, from_us, to_us"
-"""For those who read the tables by statement."""
+"""For those who read the tables by statement; the first go into bundle_from_columns()."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,7 @@ class NewBundle:
                 raise InputRefused(f"an increment has 1 to {MAX_INCREMENT_S} seconds or pieces")
         if any("\n" in name or not name.strip() for name in self.destinations):
             raise InputRefused("a destination's name is one line, and not empty")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise InputRefused(f"no time zone {self.zone[:40]!r}; write one like Europe/Berlin") from None
+        zone_of(self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +170,27 @@ def all_bundles(session: Session) -> list[tuple[BundleRow, int]]:
 
 def bundle_of(row: BundleRow) -> Bundle:
     """A bundle as rating knows it."""
+    return bundle_from_columns([getattr(row, name.strip()) for name in BUNDLE_COLUMNS.split(",")])
+
+
+def bundle_from_columns(columns: Sequence[Any]) -> Bundle:
+    """A bundle as rating knows it, of BUNDLE_COLUMNS."""
+    id, name, measure, pieces, destinations, cycle, zone, shared, *rest = columns
+    rollover_cycles, priority, initial_s, following_s, fee_owed = rest
     return Bundle(
-        id=row.id,
-        name=row.name,
-        measure=Measure(row.measure),
-        pieces=row.pieces,
-        destinations=tuple(row.destinations.split("\n")) if row.destinations else (),
-        cycle=row.cycle,
-        zone=row.zone,
-        shared=row.shared,
-        rollover_cycles=row.rollover_cycles,
-        priority=row.priority,
-        initial_increment_s=row.initial_increment_s,
-        following_increment_s=row.following_increment_s,
-        fee_owed=row.fee_owed,
+        id=id,
+        name=name,
+        measure=Measure(measure),
+        pieces=pieces,
+        destinations=tuple(destinations.split("\n")) if destinations else (),
+        cycle=cycle,
+        zone=zone,
+        shared=bool(shared),
+        rollover_cycles=rollover_cycles,
+        priority=priority,
+        initial_increment_s=initial_s,
+        following_increment_s=following_s,
+        fee_owed=bool(fee_owed),
     )
 
 
