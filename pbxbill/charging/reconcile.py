@@ -175,12 +175,12 @@ class Reconciler:
             session_ids = [row[0] for row in driver.select(OPEN_SESSIONS, [switch])]
             reservations = read_reservations(driver, session_ids)
             since_us = self._since(driver, switch, reservations, at_us)
-            records = _by_session(switch, read_records(since_us), at_us)
+            records = by_session(switch, read_records(since_us), at_us)
             up = {channel.session_id: channel for channel in live}
             gone = [r for r in reservations if r.session_id not in up]
             if any(r.session_id not in records for r in gone):
                 threading.Event().wait(RECORD_WAIT_S)
-                records = _by_session(switch, read_records(since_us), at_us)
+                records = by_session(switch, read_records(since_us), at_us)
             differences: list[Difference] = []
             rearm = [
                 self._take_up(r, up[r.session_id], differences) for r in reservations if r.session_id in up
@@ -214,7 +214,7 @@ class Reconciler:
 
     def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
         """Charge calls that passed while nobody could authorize them; a repeated record changes nothing."""
-        chosen = _by_session(switch, (x for x in records if x.offline), self._clock.now_us())
+        chosen = by_session(switch, (x for x in records if x.offline), self._clock.now_us())
         if not chosen:
             return
         differences: list[Difference] = []
@@ -356,7 +356,7 @@ class Reconciler:
         driver.commit()
 
 
-def _by_session(switch: str, records: Iterable[SwitchRecord], now_us: int) -> dict[str, SwitchRecord]:
+def by_session(switch: str, records: Iterable[SwitchRecord], now_us: int) -> dict[str, SwitchRecord]:
     """One record per session: the answered one where a call has several legs."""
     chosen: dict[str, SwitchRecord] = {}
     for record in records:

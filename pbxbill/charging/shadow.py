@@ -1,10 +1,62 @@
-"""What of a decision reaches a switch that runs in shadow: calls go on, nothing is said, nothing is timed."""
+"""Shadow mode: calls go on, nothing is said, nothing is timed, and what would have been done is written down.
 
-from pbxbill.charging.events import Announcement, Authorize, Denied, FailurePolicy, Granted
+A record's `shadow` holds None for a call that was steered, "" for one in shadow that would have gone no
+otherwise, else the words that would_deny() or would_cut() make; read_words() takes them apart again.
+"""
+
+import re
+from dataclasses import dataclass
+
+from pbxbill.charging.events import Announcement, Authorize, DenialReason, Denied, FailurePolicy, Granted
+from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit
 
 _NO_UNIT = Unit("NONE", scale=0, digits=0)
 _SILENCE = Announcement(denial=False)
+
+
+LONGEST_WORDS = 200
+_DENIED = re.compile(r"denied: (?P<reason>[a-z_]+)(?:: .*)?", re.DOTALL)
+_CUT = re.compile(r"cut: after (?P<whole>\d{1,9})\.(?P<part>\d{6}) s(?:: .*)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class WouldDeny:
+    """The call would not have been let out."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WouldCut:
+    """The call would have been ended so long after its answer."""
+
+    after_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class WouldNot:
+    """Nothing else would have happened."""
+
+
+def would_deny(reason: DenialReason, detail: str = "") -> str:
+    """The words for a denial."""
+    return f"denied: {reason.value}{f': {detail}' if detail else ''}"[:LONGEST_WORDS]
+
+
+def would_cut(after_us: int, detail: str = "") -> str:
+    """The words for an end after some time."""
+    whole, part = divmod(max(after_us, 0), SECOND_US)
+    return f"cut: after {whole}.{part:06d} s{f': {detail}' if detail else ''}"[:LONGEST_WORDS]
+
+
+def read_words(words: str) -> WouldDeny | WouldCut | WouldNot:
+    """What a record's words say; words of others say nothing."""
+    if (denied := _DENIED.fullmatch(words)) is not None:
+        return WouldDeny(denied["reason"])
+    if (cut := _CUT.fullmatch(words)) is not None:
+        return WouldCut(int(cut["whole"]) * SECOND_US + int(cut["part"]))
+    return WouldNot()
 
 
 def for_the_switch(outcome: Granted | Denied, request: Authorize) -> Granted | Denied:

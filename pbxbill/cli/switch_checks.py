@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+from xml.etree import ElementTree as ET
 
 from pbxbill.ami.wire import AmiMessage, check_field, parse_message, timestamp_us
 from pbxbill.ami.wire import Framer as AmiFramer
@@ -16,6 +17,10 @@ from pbxbill.esl.wire import Message, WireError, single_line
 from pbxbill.settings import AsteriskSection, FreeSwitchSection, asterisk_settings, freeswitch_settings
 
 TIMEOUT_S = 5.0
+ROUTES_CONTEXT = "pbxbill_routes"
+DIALLING = ("bridge", "att_xfer", "set", "export")
+"""What may name a gateway: a bridge, or a variable that another extension bridges to."""
+SHOWN_ROUTES = 5
 CLOCK_WARNING_US = SECOND_US // 2
 CLOCK_FAILURE_US = 30 * SECOND_US
 
@@ -114,6 +119,35 @@ def _ask_freeswitch(section: FreeSwitchSection, line: _Line, clock: Clock) -> It
     else:
         remedy = "load mod_json_cdr with the configuration that `pbxbill install freeswitch` writes"
         yield Finding(name, Verdict.WARN, "neither mod_json_cdr nor mod_cdr_csv is loaded", remedy)
+    yield _routes(name, talk.ask("api xml_locate dialplan"))
+
+
+def _routes(name: str, dialplan: str) -> Finding:
+    """Whether a gateway can be reached on another way than behind the verdict."""
+    try:
+        section = ET.fromstring(dialplan)  # noqa: S314  # the administrator's own, from his own switch
+    except ET.ParseError:
+        # A dialplan may come from elsewhere (mod_xml_curl, Lua), where nobody can look it up.
+        return Finding(name, Verdict.OK, "its dialplan cannot be read: gateway routes were not looked for")
+    open_routes = [
+        f"{context.get('name')}/{extension.get('name')}"
+        for context in section.iter("context")
+        if context.get("name") != ROUTES_CONTEXT
+        for extension in context.iter("extension")
+        if any(_dials_gateway(action) for action in extension.iter("action"))
+    ]
+    if not open_routes:
+        return Finding(name, Verdict.OK, f"gateways are named in the context {ROUTES_CONTEXT} alone")
+    shown = ", ".join(open_routes[:SHOWN_ROUTES])
+    shown += f" and {len(open_routes) - SHOWN_ROUTES} more" if len(open_routes) > SHOWN_ROUTES else ""
+    remedy = (
+        f"move them to dialplan/{ROUTES_CONTEXT}/: calls on these routes are neither asked about nor charged"
+    )
+    return Finding(name, Verdict.WARN, f"extensions dial gateways without a verdict: {shown}", remedy)
+
+
+def _dials_gateway(action: ET.Element) -> bool:
+    return action.get("application") in DIALLING and "sofia/gateway/" in action.get("data", "")
 
 
 def _freeswitch_sounds(section: FreeSwitchSection) -> Finding:

@@ -1,4 +1,4 @@
-"""A daemon says that it works only while its loop and its engine do; tried with the sockets that systemd uses."""
+"""A daemon says that it works only while its loop and its engine do; tried with such sockets as systemd has."""
 
 import os
 import socket
@@ -131,7 +131,7 @@ def test_an_engine_that_stands_still_means_silence(
 
 
 def test_a_loop_that_stands_still_means_silence(daemon: tuple[Engine, Any], listener: socket.socket) -> None:
-    engine, running = daemon
+    engine, _ = daemon
     listener.recv(4096)
     released = threading.Event()
     submit = engine.submit

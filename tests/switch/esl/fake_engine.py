@@ -204,6 +204,7 @@ class FakeReconciler:
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
         self.runs: list[tuple[list[LiveChannel], list[SwitchRecord]]] = []
+        self.last_seen: list[int | None] = []
         self.since_us = 0
         self.faults: list[Exception] = []
         """What the next runs raise."""
@@ -219,6 +220,7 @@ class FakeReconciler:
             raise self.faults.pop(0)
         records = list(read_records(self.since_us))
         self.runs.append((list(live), records))
+        self.last_seen.append(last_seen_us)
         rearm = []
         for channel in live:
             held = self.engine.granted.get(channel.session_id)

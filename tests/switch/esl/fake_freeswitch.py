@@ -94,7 +94,7 @@ class FakeFreeSwitch:
         self.desk_port = 0
         self.faults = Faults()
         self.core_uuid = str(uuid.uuid4())
-        self.started_us = now_us()
+        self.started_us: int | None = now_us()
         self.channels: dict[str, Channel] = {}
         self.commands: list[str] = []
         self.changed = threading.Condition()
@@ -290,7 +290,7 @@ class FakeFreeSwitch:
         return str(now_us())
 
     def _api_uptime(self, argument: str) -> str:
-        return f"{now_us() - self.started_us}\n"
+        return "-ERR\n" if self.started_us is None else f"{now_us() - self.started_us}\n"
 
     def _api_strepoch(self, argument: str) -> str:
         return str(now_us() // 1_000_000)

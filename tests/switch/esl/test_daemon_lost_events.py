@@ -118,3 +118,21 @@ def test_what_cannot_be_framed_closes_the_link_and_it_comes_back(site: Site, gar
     site.metrics.wait_for(lambda metrics: metrics.up)
     call = FakeCall.place(site.switch, "33155512345", "2001")
     assert call.ask() == "allow"
+
+
+def test_a_daemon_that_is_new_bounds_lost_calls_by_the_switchs_start(site: Site) -> None:
+    site.start()
+    call = FakeCall.place(site.switch, "33155512345", "2001")
+    call.ask()
+    call.connect()
+    site.engine.wait_for(lambda engine: bool(engine.answered_us))
+    site.stop()
+    site.switch.kill()
+    site.start()
+    assert site.reconciler.last_seen[-1] == pytest.approx(site.switch.started_us, abs=100_000)
+
+
+def test_a_switch_that_does_not_say_when_it_was_started_bounds_nothing(site: Site) -> None:
+    site.switch.started_us = None
+    site.start()
+    assert site.reconciler.last_seen == [None]

@@ -2,19 +2,25 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from lab.freeswitch import PrivateFreeSwitch
 from lab.sipp import Answering, Call, Calling, SippCaller, SippResult, SippServer
 from lab.site import Did, Gateway, Phone
 from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
 from pbxbill.charging.reconcile import SwitchRecord
+from pbxbill.cli.finding import Verdict
+from pbxbill.cli.switch_checks import check_freeswitch
+from pbxbill.clock import SystemClock
 from pbxbill.esl.settings import FreeSwitchSettings
+from pbxbill.settings import FreeSwitchSection
 
 from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
 from .harness import CountingMetrics, RunningDaemon
@@ -319,6 +325,35 @@ def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine
     assert isinstance(settle, Settle)
     assert [answer.gateway for answer in engine.of_type(Answer)] == ["carrier"]
     assert settle.gateway == "carrier"
+
+
+def test_switch_and_daemon_killed_together_leave_calls_that_end_with_the_switch(
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+) -> None:
+    caller = place(NUMBER, "2001", Calling.WAIT)
+    engine.wait_for(lambda engine: bool(engine.answered_us))
+    freeswitch.kill()
+    killed_us = time.time_ns() // 1000
+    daemon.stop()
+    caller.kill()
+    freeswitch.start()
+    started_us = time.time_ns() // 1000
+    daemon.start()
+    bound_us = daemon.reconciler.last_seen[-1]
+    assert bound_us is not None
+    assert killed_us - 100_000 < bound_us < started_us
+
+
+def test_doctor_finds_the_route_that_nobody_guards(freeswitch: PrivateFreeSwitch) -> None:
+    section = FreeSwitchSection(
+        type="freeswitch",
+        name="fs1",
+        port=freeswitch.esl_port,
+        password=SecretStr(freeswitch.esl_password),
+    )
+    findings = [one for one in check_freeswitch(section, SystemClock()) if "without a verdict" in one.detail]
+    assert [one.verdict for one in findings] == [Verdict.WARN]
+    assert findings[0].detail.endswith("plain/to busy, plain/to carrier")
 
 
 def test_a_daemon_that_dies_without_a_word_leaves_no_call_parked(

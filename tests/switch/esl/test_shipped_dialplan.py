@@ -26,6 +26,9 @@ HOSTILE = [
     "155500%0a",
 ]
 
+HOSTILE_INSIDE = [number for number in HOSTILE if "\n" not in number]
+EMERGENCY = ["112", "911", "999", "000", "110", "119"]
+
 
 def actions(element: ET.Element) -> list[tuple[str, str]]:
     return [(action.get("application", ""), action.get("data", "")) for action in element.iter("action")]
@@ -51,9 +54,12 @@ def test_only_the_context_for_allowed_calls_names_a_gateway(path: Path) -> None:
 def test_a_route_wants_the_verdict_and_dials_the_number_that_was_asked_about(path: Path) -> None:
     for route in ET.parse(path).iter("extension"):
         assert expression(route, "${pbxbill_verdict}") == "^allow$"
-        asked = expression(extension(QUESTION, "pbxbill_outbound"), "destination_number")
-        # The question takes a leading plus away before it asks.
-        assert expression(route, "${pbxbill_number}") == asked.replace(r"\+?(", "").replace(")", "")
+        dialled = expression(route, "${pbxbill_number}")
+        for number in (*EMERGENCY, "15550", "1" * 20):
+            assert re.search(dialled, number)
+        assert not any(
+            re.search(dialled, number) for number in ("", "1", "1" * 21, "+112", "11a", *HOSTILE_INSIDE)
+        )
         bridges = [data for application, data in actions(route) if application == "bridge"]
         assert bridges
         assert all(re.fullmatch(r"sofia/gateway/\w+/\$\{pbxbill_number\}", data) for data in bridges)
@@ -111,3 +117,54 @@ def test_what_is_no_number_is_refused_before_other_extensions(folder: str, numbe
 def test_ordinary_numbers_are_not_refused(number: str) -> None:
     refusing = extension(QUESTION, "pbxbill_no_number")
     assert re.search(expression(refusing, "destination_number"), number) is None
+
+
+def emergency_pattern(listed: str = "") -> str:
+    """As FreeSWITCH expands it, with the administrator's list or with ours."""
+    defaults = extension(QUESTION, "pbxbill_emergency_numbers")
+    assert expression(defaults, "${pbxbill_emergency}") == "^$"
+    assert defaults.get("continue") == "true"
+    ((_, setting),) = actions(defaults)
+    pattern = expression(extension(QUESTION, "pbxbill_emergency"), "destination_number")
+    return pattern.replace("${pbxbill_emergency}", listed or setting.partition("=")[2])
+
+
+def test_emergency_numbers_are_never_asked_about() -> None:
+    steps = actions(extension(QUESTION, "pbxbill_emergency"))
+    assert "socket" not in [application for application, _ in steps]
+    assert steps[0] == ("unset", "pbxbill_verdict")
+    assert steps[-2:] == [
+        ("execute_extension", "emergency XML pbxbill"),
+        ("execute_extension", "${pbxbill_number} XML pbxbill_routes"),
+    ]
+    names = [found.get("name") for found in ET.parse(QUESTION).iter("extension")]
+    assert names.index("pbxbill_emergency") < names.index("pbxbill_outbound")
+
+
+@pytest.mark.parametrize("number", EMERGENCY)
+def test_what_ours_are(number: str) -> None:
+    assert re.search(emergency_pattern(), number)
+
+
+@pytest.mark.parametrize("number", ["1121", "0112", "911911", "11", "112a", "112,1", "33155512112", *HOSTILE])
+def test_what_only_looks_like_one_is_none(number: str) -> None:
+    assert re.search(emergency_pattern(), number) is None
+
+
+def test_the_administrators_list_replaces_ours() -> None:
+    assert re.search(emergency_pattern("113|1177"), "1177")
+    assert re.search(emergency_pattern("113|1177"), "112") is None
+
+
+def test_an_emergency_call_and_one_in_shadow_have_no_end() -> None:
+    passes = extension(DIALPLAN / "pbxbill.xml", "unanswered_passes")
+    decided = {found.get("field"): actions(found) for found in passes.iter("condition")}
+    assert (
+        decided["destination_number"]
+        == decided["${pbxbill_shadow_passes}"]
+        == [("set", "pbxbill_pass=untimed")]
+    )
+    assert decided["${pbxbill_failure_policy}"] == [("set", "pbxbill_pass=timed")]
+    timer = extension(DIALPLAN / "pbxbill.xml", "unanswered_timer")
+    assert expression(timer, "${pbxbill_pass}") == "^timed$"
+    assert [found.get("data") for found in timer.iter("anti-action")] == ["pbxbill_timer="]
