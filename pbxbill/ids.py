@@ -16,6 +16,11 @@ def new_id() -> str:
     return f"{value | (random & ((1 << 62) - 1)):032x}"
 
 
+def new_number() -> int:
+    """A random number of 62 bits, for rows that are named before they are written."""
+    return int.from_bytes(os.urandom(8)) >> 2
+
+
 def is_id(text: str) -> bool:
     """Whether text has the form that new_id() makes."""
     return _HEX32.fullmatch(text) is not None

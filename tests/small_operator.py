@@ -19,7 +19,8 @@ from pbxbill.charging.events import (
 from pbxbill.charging.rerating import tax_taken
 from pbxbill.charging.session import decide
 from pbxbill.charging.settling import billed_duration
-from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
+from pbxbill.charging.offers import Offers
+from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint, Wallet
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.reservation import OPEN_STATES
@@ -86,6 +87,7 @@ class SmallCatalogue:
     rates: dict[int, Rate] = field(default_factory=dict)
     decks: dict[int, list[Rate]] = field(default_factory=dict)
     books: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    offers: Offers = field(default_factory=Offers)
 
     @property
     def units(self) -> MappingProxyType[str, Unit]:
@@ -170,7 +172,7 @@ class SmallOperator:
             announce_warning=None,
         )
         self.state.accounts[id] = account
-        self.state.endpoints.setdefault(("sip", code), []).append(("", id))
+        self.state.endpoints.setdefault(("sip", code), []).append(KnownEndpoint("", id))
         wallet_id = next(self._ids)
         self.state.wallets[wallet_id] = Wallet(
             id=wallet_id,
@@ -192,7 +194,7 @@ class SmallOperator:
 
     def did(self, number: str, account: ChargedAccount) -> None:
         """Let a DID belong to an account."""
-        self.state.endpoints[("did", number)] = [("", account.id)]
+        self.state.endpoints[("did", number)] = [KnownEndpoint("", account.id)]
 
     # --- doing ------------------------------------------------------------------------------------
 

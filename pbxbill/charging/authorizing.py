@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from pbxbill.charging.cdr import record_of
-from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
+from pbxbill.charging.chain import FREE, Chain, Refusal, dialling_rule, loss_making, rated_chain
 from pbxbill.charging.events import (
     POLICIES,
     Announcement,
@@ -11,22 +11,34 @@ from pbxbill.charging.events import (
     DenialReason,
     Denied,
     Direction,
+    FailurePolicy,
     Granted,
     Outcome,
 )
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL
+from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.limits import (
+    CounterSet,
+    LimitFacts,
+    LimitHit,
+    LimitsPassed,
+    WantedCall,
+    check_limits,
+)
+from pbxbill.charging.pricing import Rated, reserve_levels, starts_us
 from pbxbill.charging.regrant import longest
 from pbxbill.charging.state import (
     CdrWritten,
     ChargedAccount,
     ChargingState,
+    CounterMoved,
     Effect,
+    LimitStruck,
     ReservationOpened,
     WalletMoved,
 )
 from pbxbill.clock import SECOND_US
-from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationLevel, ReservationState
-from pbxbill.rating.rater import affordable, charge_total, increment_end
+from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationState
 from pbxbill.rating.tariff import Tariff
 
 Decision = tuple[Outcome, list[Effect]]
@@ -43,35 +55,132 @@ def authorize(command: Authorize, state: ChargingState) -> Decision:
         return _denied(command, Refusal(reason, account, record.called, record.detail), state), []
     chain = rated_chain(command, state)
     if isinstance(chain, Refusal):
-        return deny(command, chain, state)
-    account, called, levels = chain
+        watched = command.shadow or (chain.account is not None and chain.account.shadow)
+        return _let_pass(command, chain, state) if watched else deny(command, chain, state)
+    if chain.emergency:
+        return _reserve(command, chain, None, state)
+    decision = _decided(command, chain, state)
+    if command.shadow or chain.account.shadow:
+        return _watched(command, chain, decision, state)
+    return decision
+
+
+def _decided(command: Authorize, chain: Chain, state: ChargingState) -> Decision:
+    refusal = _barred(chain, command, state)
+    if refusal is not None:
+        return deny(command, refusal, state)
+    max_call_s = None
+    changes: tuple[CounterSet, ...] = ()
+    if state.limits:
+        passed = _within_limits(chain, command, state)
+        if isinstance(passed, LimitHit):
+            return _struck(command, chain, passed, state)
+        max_call_s, changes = passed.max_call_s, passed.changes
+    outcome, effects = _reserve(command, chain, max_call_s, state)
+    return outcome, [*effects, *changes] if changes else effects
+
+
+def _watched(command: Authorize, chain: Chain, decision: Decision, state: ChargingState) -> Decision:
+    """The same for a call that is only watched: it is charged, and goes on whatever the answer was."""
+    outcome, effects = decision
+    if isinstance(outcome, Denied):
+        denial = f"would have been denied: {outcome.reason}: {outcome.detail}"[:200]
+        kept = [effect for effect in effects if isinstance(effect, LimitStruck)]
+        outcome, effects = _reserve(command, chain, None, state, shadow=denial)
+        return outcome, [*effects, *(x._replace(hit=x.hit._replace(suspends_endpoint_id=None)) for x in kept)]
+    opened = effects[0]
+    assert isinstance(opened, ReservationOpened)
+    assert isinstance(outcome, Granted)
+    watched = ReservationOpened(opened.reservation._replace(shadow=""))
+    return outcome._replace(shadow=True), [watched, *effects[1:]]
+
+
+def _let_pass(command: Authorize, refusal: Refusal, state: ChargingState) -> Decision:
+    """A watched call that nobody can be charged for: its record says so, and it goes on."""
+    _, effects = deny(command, refusal, state)
+    text = f"would have been denied: {refusal.reason}: {refusal.detail}"[:200]
+    account = refusal.account
+    granted = Granted(
+        command.session_id,
+        0 if account is None else account.id,
+        "" if account is None else account.code,
+        "",
+        refusal.called,
+        FREE.unit,
+        0,
+        FREE.max_call_s * SECOND_US,
+        FREE.max_call_s * SECOND_US,
+        False,
+        FREE.slice_s * SECOND_US,
+        FREE.renew_before_s * SECOND_US,
+        FREE.max_call_s * SECOND_US,
+        _spoken("en", False, False, False),
+        FailurePolicy.OPEN,
+        (),
+        shadow=True,
+    )
+    return granted, [
+        CdrWritten(effect.cdr._replace(shadow=text)) if isinstance(effect, CdrWritten) else effect
+        for effect in effects
+    ]
+
+
+def _barred(chain: Chain, command: Authorize, state: ChargingState) -> Refusal | None:
+    """Why none of these accounts may call at all, or not there."""
+    account, called, levels, endpoint, _ = chain
+    denied = DenialReason.END_USER_SERVICE_DENIED
+    if endpoint.status != "active":
+        return Refusal(denied, account, called, f"the endpoint is {endpoint.status}")
     for account_id in account.chain:
         member = state.accounts[account_id]
         if member.status != "active":
-            detail = f"account {member.code} is {member.status}"
-            return deny(
-                command, Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail), state
-            )
-    return _reserve(command, account, called, levels, state)
+            return Refusal(denied, account, called, f"account {member.code} is {member.status}")
+    loss = loss_making(levels, command.at_us) if len(levels) > 1 else None
+    return None if loss is None else Refusal(DenialReason.LOSS_MAKING, account, called, loss)
+
+
+def _within_limits(chain: Chain, command: Authorize, state: ChargingState) -> LimitsPassed | LimitHit:
+    account, called, _, endpoint, _ = chain
+    rule = dialling_rule(account, state)
+    destination = state.catalogue.offers.destinations.classify(called, rule)
+    inbound = command.direction is Direction.INBOUND
+    call = WantedCall(called, destination, account.chain, endpoint.id, command.at_us, inbound)
+    limits = [limit for member in account.chain for limit in state.limits.get(member, ())]
+    facts = LimitFacts(state.live_of_account, state.live_of_endpoint, state.counters, state.released)
+    return check_limits(limits, call, facts)
+
+
+def _struck(command: Authorize, chain: Chain, hit: LimitHit, state: ChargingState) -> Decision:
+    outcome, effects = deny(command, Refusal(hit.reason, chain.account, chain.called, hit.detail), state)
+    return outcome, [*effects, LimitStruck(hit, chain.account.id, command.at_us)]
 
 
 def _reserve(
-    command: Authorize, account: ChargedAccount, called: str, levels: list[Rated], state: ChargingState
+    command: Authorize,
+    chain: Chain,
+    limit_s: int | None,
+    state: ChargingState,
+    shadow: str | None = None,
 ) -> Decision:
+    account, called, levels, endpoint, emergency = chain
+    starts: tuple[int, ...] = (command.at_us,)
     if levels:
         terms = levels[0].tariff
         max_call_s = min([level.tariff.max_call_s for level in levels])
-        lasts_us = [affordable(x.rate, x.tariff, max(0, x.wallet.available), max_call_s) for x in levels]
+        if limit_s is not None:
+            max_call_s = min(max_call_s, limit_s)
+        starts = starts_us(levels, command.at_us)
+        lasts_us = [x.lasts_us(x.funds(), max_call_s, starts) for x in levels]
         longest_us = min(lasts_us)
-        if longest_us <= 0:
-            detail = f"account {levels[lasts_us.index(longest_us)].account.code} has no funds"
-            return deny(command, Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, detail), state)
-        slice_us = increment_end(levels[0].rate, terms.slice_s * SECOND_US)
+        if longest_us <= 0 and shadow is None:
+            return deny(command, _out_of_funds(chain, levels[lasts_us.index(longest_us)]), state)
+        slice_us = levels[0].increment_end(terms.slice_s * SECOND_US, starts[0])
     else:
         terms = FREE
         max_call_s = FREE.max_call_s
         longest_us = max_call_s * SECOND_US
-        slice_us = FREE.slice_s * SECOND_US
+        # Nobody may cut a call for help: it needs no daemon to go on.
+        slice_us = longest_us if emergency else FREE.slice_s * SECOND_US
     granted_us = min(longest_us, slice_us)
     # By position, in the order of the fields: by name it takes more than twice as long.
     reservation = Reservation(
@@ -83,7 +192,7 @@ def _reserve(
         command.caller,
         command.dialled,
         called,
-        levels[0].rate.destination if levels else "DID",
+        levels[0].rate.destination if levels else "Emergency" if emergency else "DID",
         ReservationState.RESERVED,
         command.at_us,
         None,
@@ -93,34 +202,42 @@ def _reserve(
         terms.slice_s,
         terms.renew_before_s,
         max_call_s,
-        str(account.failure_policy),
-        tuple([_level(number, rated, granted_us) for number, rated in enumerate(levels)]),
+        "open" if emergency else str(account.failure_policy),
+        endpoint.id,
+        "",
+        shadow,
+        *reserve_levels([(rated, ()) for rated in levels], granted_us, starts),
     )
-    outcome = _granted(reservation, state, longest_us)
+    outcome = _granted(reservation, state, longest_us, levels[0].funds() if levels else 0)
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
-    effects: list[Effect] = [ReservationOpened(reservation)]
-    effects += [WalletMoved(x.wallet_id, 0, x.reserved, 0, starved) for x in reservation.levels]
-    return outcome, effects
+    return outcome, [
+        ReservationOpened(reservation),
+        *[WalletMoved(level.wallet_id, 0, level.reserved, 0, starved) for level in reservation.levels],
+        *[CounterMoved(hold.counter_id, 0, hold.reserved) for hold in reservation.holds],
+    ]
 
 
-def _level(number: int, rated: Rated, granted_us: int) -> ReservationLevel:
-    account, wallet, tariff, rate = rated
-    reserved = charge_total(rate, tariff, granted_us)
-    return ReservationLevel(
-        number, account.id, wallet.id, account.issuer_id, tariff.version_id, rate.id, reserved
-    )
+def _out_of_funds(chain: Chain, short: Rated) -> Refusal:
+    reason = DenialReason.CREDIT_LIMIT_REACHED
+    detail = f"account {short.account.code} has no funds"
+    if short.is_capped():
+        reason = DenialReason.SPENDING_LIMIT
+        detail = f"what account {short.account.code} may spend does not pay the first increment"
+    return Refusal(reason, chain.account, chain.called, detail)
 
 
-def _granted(reservation: Reservation, state: ChargingState, longest_us: int | None = None) -> Granted:
+def _granted(
+    reservation: Reservation, state: ChargingState, longest_us: int | None = None, funds: int = 0
+) -> Granted:
     account = state.accounts[reservation.account_id]
     levels = reservation.levels
     tariff = state.catalogue.tariff(levels[0].tariff_version_id) if levels else FREE
     # A call to a DID may be free for its owner and not for the reseller, whose funds are not his to know.
     own = bool(levels) and levels[0].account_id == account.id
-    available = 0
-    if own:
-        held = levels[0].reserved if longest_us is None else 0
-        available = max(0, state.wallets[levels[0].wallet_id].available + held)
+    if longest_us is None:  # asked again
+        priced = rated_levels(reservation, state)
+        longest_us = longest(reservation, state, priced)
+        funds = priced[0][0].funds(priced[0][1]) if priced else 0
     outbound = reservation.direction == Direction.OUTBOUND
     return Granted(
         reservation.session_id,
@@ -129,8 +246,8 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
         reservation.destination,
         reservation.called,
         tariff.unit,
-        available,
-        longest(reservation, state) if longest_us is None else longest_us,
+        funds if own else 0,
+        longest_us,
         reservation.granted_us,
         reservation.final,
         reservation.slice_s * SECOND_US,
@@ -139,6 +256,8 @@ def _granted(reservation: Reservation, state: ChargingState, longest_us: int | N
         _announcement(account, tariff if own and outbound else None),
         POLICIES[reservation.failure_policy],
         tuple([level.wallet_id for level in levels]),
+        False,
+        reservation.shadow is not None,
     )
 
 

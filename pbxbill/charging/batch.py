@@ -1,4 +1,4 @@
-"""Loads what a batch of commands concerns into a ChargingState, locked, and writes what they caused.
+"""Loads what a batch of commands concerns into a ChargingState, locked; writing.py writes what they cause.
 
 Lock order, the same everywhere: wallets by id, then reservations by session. Any change of a
 reservation or its wallets happens with those wallets locked, so decisions of other processes wait.
@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.cdr import CallCharge, RatedCdr
+from pbxbill.charging.chain import identify
+from pbxbill.charging.counting import Counted, load_counted
 from pbxbill.charging.events import (
     Adjust,
     Answer,
@@ -29,15 +31,14 @@ from pbxbill.charging.events import (
     Void,
 )
 from pbxbill.charging.memory import Memory
-from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
+from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint, Wallet
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import OPEN_STATES, STATES, Reservation, ReservationLevel
-from pbxbill.store import models
+from pbxbill.ledger.reservation import OPEN_STATES, STATES, Hold, Reservation, ReservationLevel
 from pbxbill.store.driver import Driver, Row
 
 ENDPOINTS = (
-    "SELECT e.kind, e.value, e.tech_prefix, a.id, a.path FROM endpoints e "
+    "SELECT e.kind, e.value, e.tech_prefix, a.id, e.id, e.status, a.path FROM endpoints e "
     "JOIN accounts a ON a.id = e.account_id "
     "WHERE e.kind IN ('did', 'sip', 'ip', 'caller_id') AND e.value {any_text}"
 )
@@ -46,7 +47,7 @@ WALLETS = (
     "w.overdraft, w.starved, w.news, w.told_us, "
     "a.code, a.status, a.path, a.parent_id, a.tariff_id, a.inbound_tariff_id, a.language, "
     "a.failure_policy, a.offline_allowance, a.announce_balance, a.announce_minutes, a.announce_warning, "
-    "a.announce_denial "
+    "a.announce_denial, a.dialling_rule_id, a.wallet_order, a.shadow "
     "FROM wallets w JOIN accounts a ON a.id = w.account_id "
     "WHERE w.id IN (SELECT id FROM wallets WHERE account_id {any_int} "
     "UNION SELECT wallet_id FROM reservation_levels WHERE session_id {any_text} "
@@ -63,14 +64,11 @@ SEEN_SESSIONS = (
     "UNION ALL SELECT c.session_id, a.path FROM {each_of}cdrs c LEFT JOIN accounts a ON a.id = c.account_id "
     "WHERE c.session_id {is_each_text}"
 )
-WALLET_SUMS: tuple[str, ...] = ("posted", "reserved", "credit_limit", "overdraft", "starved")
-WALLET_NEWS = (*WALLET_SUMS, "news", "told_us")
 LEASES = "SELECT switch, renewed_us FROM daemon_leases"
 STEERED_US = 6 * SECOND_US
 """A daemon that has not renewed its lease for two of its periods may be gone."""
-NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
-RESERVATION_COLUMNS = Reservation._fields[:-1]
-"""A row holds a tuple's fields in their order; the last of these are rows of the levels' own."""
+RESERVATION_COLUMNS = Reservation._fields[:-2]
+"""A row holds a tuple's fields in their order; the last of these, levels and holds, have their own rows."""
 RESERVATIONS = (
     f"SELECT {', '.join(RESERVATION_COLUMNS)} FROM reservations r "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id {lock:r}"
@@ -81,13 +79,17 @@ HELD_SESSIONS = (
 )
 LEVELS = (
     f"SELECT session_id, {', '.join(ReservationLevel._fields)} FROM reservation_levels "  # noqa: S608 names are ours
-    "WHERE session_id {any_text} ORDER BY session_id, level"
+    "WHERE session_id {any_text} ORDER BY session_id, level, line"
 )
-CDR_COLUMNS = RatedCdr._fields[:-1]
+HOLDS = (
+    f"SELECT session_id, {', '.join(Hold._fields)} FROM reservation_holds "  # noqa: S608 names are ours
+    "WHERE session_id {any_text} ORDER BY session_id, level, counter_id"
+)
+CDR_COLUMNS = RatedCdr._fields[:-2]
 CDRS = f"SELECT {', '.join(CDR_COLUMNS)} FROM cdrs WHERE session_id {{any_text}}"  # noqa: S608 names are ours
 CHARGES = (
     f"SELECT session_id, {', '.join(CallCharge._fields)} FROM call_charges "  # noqa: S608 names are ours
-    "WHERE session_id {any_text} ORDER BY session_id, level"
+    "WHERE session_id {any_text} ORDER BY session_id, level, line"
 )
 ENTRIES = (
     "SELECT e.id, e.idempotency_key, e.kind, e.unit, e.at_us, p.ledger_account_id, p.amount "
@@ -183,10 +185,21 @@ def load(
         if known.version is None:
             _load_sessions(driver, session_ids, state)
         catalogue.ensure(driver, _rate_ids(state))
+    if catalogue.offers.counted:
+        load_counted(driver, state, list(_counted(concerned.requests, state)), session_ids)
     if concerned.keys:
         entries = _entries(driver.select(ENTRIES, concerned.keys))
         state.entries = {entry.idempotency_key: entry for entry in entries}
     return state
+
+
+def _counted(requests: Iterable[Authorize], state: ChargingState) -> Iterable[Counted]:
+    for request in requests:
+        identified = identify(request, state)
+        if identified is not None:
+            yield Counted(identified[0].id, request.at_us)
+    for reservation in state.reservations.values():
+        yield Counted(reservation.account_id, reservation.requested_us)
 
 
 def _load_endpoints(driver: Driver, requests: Iterable[Authorize], known: Memory) -> set[int]:
@@ -200,13 +213,13 @@ def _load_endpoints(driver: Driver, requests: Iterable[Authorize], known: Memory
     account_ids: set[int] = set()
     if not values:
         return account_ids
-    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for kind, value, tech_prefix, account_id, path in driver.select(ENDPOINTS, sorted(values)):
-        found.setdefault((kind, value), []).append((tech_prefix, account_id))
+    found: dict[tuple[str, str], list[KnownEndpoint]] = {}
+    for kind, value, *endpoint, path in driver.select(ENDPOINTS, sorted(values)):
+        found.setdefault((kind, value), []).append(KnownEndpoint(*endpoint))
         account_ids.update(chain_of(path))
     for matches in found.values():
         if len(matches) > 1:
-            matches.sort(key=lambda match: -len(match[0]))
+            matches.sort(key=lambda match: -len(match.tech_prefix))
     known.endpoints.update(found)
     known.looked_up |= values
     return account_ids
@@ -231,7 +244,9 @@ def _load_wallets(rows: Iterable[Row], known: Memory) -> set[int | None]:
 @lru_cache(maxsize=50_000)
 def charged_account(account_id: int, row: Row) -> ChargedAccount:
     """An account from its columns code, status, path, parent_id and on, as WALLETS selects them."""
-    code, status, path, parent_id, tariff_id, inbound_tariff_id, language, policy, allowance, *spoken = row
+    code, status, path, parent_id, tariff_id, inbound_tariff_id, language, policy, allowance, *rest = row
+    *spoken, dialling_rule_id, wallet_order, shadow = rest
+    balance, minutes, warning, denial = [None if value is None else bool(value) for value in spoken]
     return ChargedAccount(
         account_id,
         code,
@@ -243,12 +258,24 @@ def charged_account(account_id: int, row: Row) -> ChargedAccount:
         language,
         FailurePolicy(policy),
         allowance,
-        *(None if value is None else bool(value) for value in spoken),
+        balance,
+        minutes,
+        warning,
+        denial,
+        dialling_rule_id,
+        wallet_order,
+        bool(shadow),
     )
 
 
 def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState) -> None:
-    state.reservations = {r.session_id: r for r in read_reservations(driver, session_ids)}
+    counted = state.catalogue.offers.counted
+    found = read_reservations(driver, session_ids, counted=counted)
+    state.reservations = {reservation.session_id: reservation for reservation in found}
+    for reservation in found if counted else ():
+        state.written_holds.update(
+            (reservation.session_id, hold.level, hold.counter_id) for hold in reservation.holds
+        )
     charges: dict[str, list[CallCharge]] = {}
     # While a reservation is open there is no CDR of it.
     still_open = {r.session_id for r in state.reservations.values() if r.state in OPEN_STATES}
@@ -258,25 +285,31 @@ def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState)
         for session_id, *values in driver.select(CHARGES, [row[0] for row in cdr_rows]):
             charges.setdefault(session_id, []).append(CallCharge(*values))
     for row in cdr_rows:
-        *values, denial, detail, evidence = row
+        *values, denial, detail, evidence, shadow = row
         reason = None if denial is None else DenialReason(denial)
         own = tuple(charges.get(row[0], ()))
-        state.cdrs[row[0]] = RatedCdr(*(*values, reason, detail, Evidence(evidence), own))
+        state.cdrs[row[0]] = RatedCdr(*(*values, reason, detail, Evidence(evidence), shadow, own))
 
 
-def read_reservations(driver: Driver, session_ids: Sequence[str]) -> list[Reservation]:
-    """Reservations with their levels, locked."""
+def read_reservations(
+    driver: Driver, session_ids: Sequence[str], *, counted: bool = False
+) -> list[Reservation]:
+    """Reservations with their levels, locked; counted: with what they hold of counters."""
     rows = driver.select(RESERVATIONS, session_ids)
     levels: dict[str, list[ReservationLevel]] = {}
+    holds: dict[str, list[Hold]] = {}
     if rows:
-        for session_id, *values in driver.select(LEVELS, [row[0] for row in rows]):
+        found = [row[0] for row in rows]
+        for session_id, *values in driver.select(LEVELS, found):
             levels.setdefault(session_id, []).append(ReservationLevel(*values))
-    return [_reservation(row, tuple(levels.get(row[0], ()))) for row in rows]
+        for session_id, *values in driver.select(HOLDS, found) if counted else ():
+            holds.setdefault(session_id, []).append(Hold(*values))
+    return [_reservation(row, tuple(levels.get(row[0], ())), tuple(holds.get(row[0], ()))) for row in rows]
 
 
-def _reservation(row: Row, levels: tuple[ReservationLevel, ...]) -> Reservation:
+def _reservation(row: Row, levels: tuple[ReservationLevel, ...], holds: tuple[Hold, ...]) -> Reservation:
     state, final = STATES[row[9]], bool(row[14])
-    return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels))
+    return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels, holds))
 
 
 def _with_unread_wallets(state: ChargingState) -> set[str]:
@@ -305,103 +338,3 @@ def _entries(rows: Iterable[Row]) -> Iterable[JournalEntry]:
         found.setdefault(head[0], (tuple(head), []))[1].append(Posting(ledger_account_id, amount))
     for (entry_id, key, kind, unit, at_us), postings in found.values():
         yield JournalEntry(entry_id, key, kind, unit, at_us, tuple(postings))
-
-
-# --- writing ----------------------------------------------------------------------------------
-# Rows hold plain text: a database's library takes several times as long for a member of an enumeration.
-
-
-def write(driver: Driver, state: ChargingState, now_us: int) -> None:
-    """Write what the batch's effects changed: each table with one statement."""
-    _write_reservations(driver, state, now_us)
-    _write_journal(driver, state)
-    _write_cdrs(driver, state, now_us)
-    if state.changed_wallets:
-        wallets = [state.wallets[wallet_id] for wallet_id in sorted(state.changed_wallets)]
-        if state.told:
-            # News is found by its age: it must be the newest, even if this machine's clock was set back.
-            ((newest_us,),) = driver.select(NEWEST_NEWS)
-            for wallet_id in state.told:
-                state.wallets[wallet_id].told_us = max(now_us, newest_us + 1)
-        # Without news the index by its age is left alone.
-        columns, row = (WALLET_NEWS, _news_row) if state.told else (WALLET_SUMS, _sums_row)
-        table = models.WalletRow.__table__
-        driver.update(table, ("id",), columns, [row(w) for w in wallets])  # type: ignore[arg-type]
-
-
-def _sums_row(w: Wallet) -> Row:
-    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.id)
-
-
-def _news_row(w: Wallet) -> Row:
-    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.told_us, w.id)
-
-
-def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> None:
-    if state.opened:
-        driver.insert(
-            models.ReservationRow.__table__,  # type: ignore[arg-type]
-            (*RESERVATION_COLUMNS, "created_us"),
-            [(*r[:9], str(r.state), *r[10:-1], now_us) for r in state.opened.values()],
-        )
-        rows = [(r.session_id, *level) for r in state.opened.values() for level in r.levels]
-        if rows:
-            table = models.ReservationLevelRow.__table__
-            driver.insert(table, ("session_id", *ReservationLevel._fields), rows)  # type: ignore[arg-type]
-    if state.changed:
-        driver.update(
-            models.ReservationRow.__table__,  # type: ignore[arg-type]
-            ("session_id",),
-            ("state", "answered_us", "paid_leg", "granted_us", "final"),
-            [
-                (str(r.state), r.answered_us, r.paid_leg, r.granted_us, r.final, r.session_id)
-                for r in state.changed.values()
-            ],
-        )
-        levels = [
-            (level.reserved, session_id, level.level)
-            for session_id in state.relevelled & state.changed.keys()
-            for level in state.changed[session_id].levels
-        ]
-        if levels:
-            table = models.ReservationLevelRow.__table__
-            driver.update(table, ("session_id", "level"), ("reserved",), levels)  # type: ignore[arg-type]
-    if state.steps:
-        columns = ("session_id", "verb", "at_us", "granted_us", "reserved")
-        driver.insert(models.ReservationStepRow.__table__, columns, state.steps)  # type: ignore[arg-type]
-
-
-def _write_journal(driver: Driver, state: ChargingState) -> None:
-    if not state.new_entries:
-        return
-    driver.insert(
-        models.JournalEntryRow.__table__,  # type: ignore[arg-type]
-        ("id", "idempotency_key", "kind", "unit", "at_us", "memo", "reverses_id"),
-        [
-            (e.id, e.idempotency_key, e.kind, e.unit, e.at_us, e.memo, e.reverses_id)
-            for e in state.new_entries
-        ],
-    )
-    driver.insert(
-        models.PostingRow.__table__,  # type: ignore[arg-type]
-        ("entry_id", "line", "ledger_account_id", "amount"),
-        [
-            (entry.id, line, *posting)
-            for entry in state.new_entries
-            for line, posting in enumerate(entry.postings)
-        ],
-    )
-
-
-def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
-    if not state.new_cdrs:
-        return
-    driver.insert(
-        models.CdrRow.__table__,  # type: ignore[arg-type]
-        (*CDR_COLUMNS, "created_us"),
-        [(*cdr[:-2], str(cdr.evidence), now_us) for cdr in state.new_cdrs],
-    )
-    rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]
-    if rows:
-        table = models.CallChargeRow.__table__
-        driver.insert(table, ("session_id", *CallCharge._fields), rows)  # type: ignore[arg-type]

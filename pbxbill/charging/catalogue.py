@@ -7,15 +7,21 @@ before it goes on serving.
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
+from pbxbill.charging.offers import Offers, load_offers
 from pbxbill.errors import InvariantBroken, PbxbillError
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Rounding, Unit
+from pbxbill.rating.bands import BandCalendar
+from pbxbill.rating.calendar_text import calendar_from_json
 from pbxbill.rating.deck import CompiledDeck
-from pbxbill.rating.tariff import Rate, Tariff, TaxMode
-from pbxbill.store.driver import Driver
+from pbxbill.rating.rate_terms import terms_from_json
+from pbxbill.rating.tariff import SECONDS_PER_PRICE, Rate, Tariff, TaxMode
+from pbxbill.rating.tariff_terms import cycle_steps_from_json, mark_up_from_json
+from pbxbill.store.driver import Driver, Row
 
 BACKGROUND_RATES = 20_000
 """Decks with more rates than this are compiled beside the charging, except when it starts."""
@@ -27,12 +33,12 @@ NOTHING_LOADED, TRY_AGAIN = -1, -2
 
 RATE_COLUMNS = (
     "id, prefix, destination, price_per_min, connection_fee, minimum_charge, "
-    "initial_increment_s, following_increment_s, free_s, effective_from_us, effective_to_us"
+    "initial_increment_s, following_increment_s, free_s, effective_from_us, effective_to_us, terms"
 )
 TARIFF_COLUMNS = (
     "v.id, t.name, v.deck_id, v.unit, v.tax_mode, v.tax_ppm, v.rounding, v.rounding_step, v.slice_s, "
     "v.renew_before_s, v.max_call_s, v.announce_balance, v.announce_minutes, v.announce_warning, "
-    "v.announce_denial"
+    "v.announce_denial, v.calendar_id, d.measure, d.per, v.mark_up, v.refuse_loss, v.cycle_steps, v.tariff_id"
 )
 
 _log = structlog.get_logger()
@@ -54,6 +60,8 @@ class LoadedCatalogue:
         self._decks: dict[int, CompiledDeck] = {}
         self._compiling: set[int] = set()
         self._books: dict[tuple[int, str, str], int] = {}
+        self._calendars: dict[int, BandCalendar] = {}
+        self.offers = Offers()
 
     def refresh(self, driver: Driver, now_us: int) -> bool:
         """Load what changed since the last time; whether anything had."""
@@ -67,8 +75,10 @@ class LoadedCatalogue:
         }
         rows = driver.select(
             f"SELECT v.tariff_id, {TARIFF_COLUMNS} FROM tariff_versions v "  # noqa: S608 names are ours
-            "JOIN tariffs t ON t.id = v.tariff_id ORDER BY v.tariff_id, v.number"
+            "JOIN tariffs t ON t.id = v.tariff_id LEFT JOIN rate_decks d ON d.id = v.deck_id "
+            "ORDER BY v.tariff_id, v.number"
         )
+        self._load_calendars(driver)
         tariffs = {row[1]: self._tariff(row[1:]) for row in rows}
         self._current = {row[0]: tariffs[row[1]] for row in rows}
         self._tariffs = tariffs
@@ -79,8 +89,15 @@ class LoadedCatalogue:
                 "SELECT id, issuer_id, code, unit FROM ledger_accounts WHERE holder_id = 0"
             )
         }
+        self.offers = load_offers(driver)
         self._version = version
         return True
+
+    def _load_calendars(self, driver: Driver) -> None:
+        # A version never changes, and remembers the days that it has been asked for: it is kept.
+        for id, definition in driver.select("SELECT id, definition FROM band_calendars"):
+            if id not in self._calendars:
+                self._calendars[id] = calendar_from_json(definition, id)
 
     def ensure(self, driver: Driver, rate_ids: Iterable[int]) -> None:
         """Load rates that open reservations have frozen and that are not in memory yet."""
@@ -91,7 +108,7 @@ class LoadedCatalogue:
         if not missing:
             return
         rows = driver.select(f"SELECT {RATE_COLUMNS} FROM rates WHERE id {{any_int}}", missing)  # noqa: S608
-        self._rates.update((row[0], Rate(*row)) for row in rows)
+        self._rates.update((row[0], Rate(*(*row[:-1], terms_from_json(row[-1])))) for row in rows)
 
     def current_tariff(self, tariff_id: int) -> Tariff | None:
         """The version that counts for new calls."""
@@ -131,11 +148,22 @@ class LoadedCatalogue:
             raise InvariantBroken(f"issuer {issuer_id} has no {code} account in {unit}")
         return account_id
 
-    def _tariff(self, row: tuple[object, ...]) -> Tariff:
+    def _tariff(self, row: Row) -> Tariff:
         version_id, name, deck_id, unit, tax_mode, tax_ppm, rounding, *rest = row
-        terms = (TaxMode(str(tax_mode)), tax_ppm, Rounding(str(rounding)), *rest[:4])
-        spoken = (bool(value) for value in rest[4:])
-        return Tariff(version_id, name, deck_id, self.units[str(unit)], *terms, *spoken)  # type: ignore[arg-type]
+        terms = (TaxMode(tax_mode), tax_ppm, Rounding(rounding), *rest[:4])
+        spoken = [bool(value) for value in rest[4:8]]
+        calendar_id, measure, per, mark_up, refuse_loss, cycle_steps, tariff_id = rest[8:]
+        tariff = Tariff(version_id, name, deck_id or 0, self.units[unit], *terms, *spoken)
+        return replace(
+            tariff,
+            calendar=None if calendar_id is None else self._calendars[calendar_id],
+            measure=measure or "seconds",
+            per=per or SECONDS_PER_PRICE,
+            mark_up=None if mark_up is None else mark_up_from_json(mark_up),
+            refuse_loss=bool(refuse_loss),
+            cycle_steps=None if cycle_steps is None else cycle_steps_from_json(cycle_steps),
+            tariff_id=tariff_id,
+        )
 
     def _load_decks(self, driver: Driver, now_us: int) -> None:
         versions: dict[int, list[tuple[int, int]]] = {}

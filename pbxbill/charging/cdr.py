@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from pbxbill.charging.events import Authorize, DenialReason, Evidence
+from pbxbill.ledger.reservation import Hold
 
 
 class CallCharge(NamedTuple):
@@ -17,7 +18,10 @@ class CallCharge(NamedTuple):
     total: int
     tax: int
     uncollected: int
+    """In the tariff's unit, on the level's last line."""
     entry_id: str | None
+    line: int = 0
+    exchange_id: int | None = None
 
 
 class RatedCdr(NamedTuple):
@@ -41,7 +45,25 @@ class RatedCdr(NamedTuple):
     denial: DenialReason | None
     detail: str
     evidence: Evidence
+    shadow: str | None = None
+    """As in the reservation."""
     charges: tuple[CallCharge, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    """What it took of counters, where no reservation says it."""
+
+
+class CarrierCost(NamedTuple):
+    """What a carrier asks for a call, without tax."""
+
+    session_id: str
+    gateway: str
+    carrier_id: int
+    tariff_version_id: int
+    rate_id: int | None
+    """None: its deck has no rate for the number."""
+    unit: str
+    billable_s: int
+    cost: int
 
 
 def record_of(request: Authorize, account_id: int | None, called: str) -> RatedCdr:

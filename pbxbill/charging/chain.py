@@ -1,24 +1,29 @@
 """Who is charged for a call, at which levels, by which rates: identification and rating of a request."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from pbxbill.charging.events import Authorize, DenialReason, Direction
-from pbxbill.charging.state import ChargedAccount, ChargingState, Wallet
+from pbxbill.charging.levels import NOTHING_HELD, CountedCall, level_terms, measures_of, paying_wallets
+from pbxbill.charging.pricing import LevelTerms, PayingWallet, Rated
+from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint
 from pbxbill.money import Unit
-from pbxbill.rating.destination import to_e164
+from pbxbill.rating.destination import DiallingRule, is_emergency, to_e164
+from pbxbill.rating.mark_up import marked_up
+from pbxbill.rating.rater import charge
 from pbxbill.rating.tariff import Rate, Tariff
 
 FREE = Tariff(version_id=0, name="", deck_id=0, unit=Unit(""))
-"""Terms of a call that no level pays for: to a DID without an inbound tariff."""
+"""Terms of a call that no level pays for: to a DID without an inbound tariff, or to an emergency number."""
 
+LONGEST_EMERGENCY_NUMBER = 12
+"""As dialled, with separators; what is longer need not be looked at."""
 
-class Rated(NamedTuple):
-    """One level of an account chain with the terms that a call is charged by."""
+NO_NUMBER = "0"
+"""Rated where a service is used that calls nobody: only a default route has it as a prefix."""
 
-    account: ChargedAccount
-    wallet: Wallet
-    tariff: Tariff
-    rate: Rate
+COMPARED_US = 60_000_000
+"""Whether a call makes a loss is told by its first minute."""
 
 
 class Refusal(NamedTuple):
@@ -36,6 +41,8 @@ class Chain(NamedTuple):
     account: ChargedAccount
     called: str
     levels: list[Rated]
+    endpoint: KnownEndpoint
+    emergency: bool = False
 
 
 def endpoint_keys(command: Authorize) -> list[tuple[str, str]]:
@@ -55,13 +62,24 @@ def endpoint_keys(command: Authorize) -> list[tuple[str, str]]:
     return keys
 
 
-def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str] | None:
-    """The account that a request is charged to, and the number without its technical prefix."""
+def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str, KnownEndpoint] | None:
+    """The account that a request is charged to, the number without its technical prefix, the endpoint."""
     for key in endpoint_keys(command):
-        for tech_prefix, account_id in state.endpoints.get(key, ()):
-            account = state.accounts.get(account_id)
-            if account is not None and command.dialled.startswith(tech_prefix):
-                return account, command.dialled.removeprefix(tech_prefix)
+        for endpoint in state.endpoints.get(key, ()):
+            account = state.accounts.get(endpoint.account_id)
+            if account is not None and command.dialled.startswith(endpoint.tech_prefix):
+                return account, command.dialled.removeprefix(endpoint.tech_prefix), endpoint
+    return None
+
+
+def dialling_rule(account: ChargedAccount, state: ChargingState) -> DiallingRule | None:
+    """How an account dials: its own rule, or that of the nearest account above it that has one."""
+    rules = state.catalogue.offers.dialling_rules
+    if rules:
+        for account_id in account.chain:
+            member = state.accounts.get(account_id)
+            if member is not None and member.dialling_rule_id is not None:
+                return rules.get(member.dialling_rule_id)
     return None
 
 
@@ -69,19 +87,38 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
     identified = identify(command, state)
     if identified is None:
         return Refusal(DenialReason.USER_UNKNOWN, None, "", "no endpoint matches")
-    account, dialled = identified
+    account, dialled, endpoint = identified
+    rule = dialling_rule(account, state)
     inbound = command.direction is Direction.INBOUND
-    called = to_e164(command.did if inbound else dialled)
+    if inbound:
+        called = to_e164(command.did)
+    else:
+        if len(dialled) <= LONGEST_EMERGENCY_NUMBER and not command.service and is_emergency(dialled, rule):
+            digits = "".join([digit for digit in dialled if digit.isdigit()])
+            return Chain(account, digits, [], endpoint, emergency=True)
+        called = NO_NUMBER if command.service and not dialled else to_e164(dialled, rule)
     if called is None:
         return Refusal(DenialReason.RATING_FAILED, account, "", "the dialled digits are no number")
+    levels = _levels(command, account, called, endpoint, state)
+    if isinstance(levels, Refusal):
+        return levels
+    return Chain(account, called, levels, endpoint)
+
+
+def _levels(
+    command: Authorize, account: ChargedAccount, called: str, endpoint: KnownEndpoint, state: ChargingState
+) -> list[Rated] | Refusal:
     levels: list[Rated] = []
-    for account_id in account.chain:
+    above: Rate | None = None
+    inbound = command.direction is Direction.INBOUND
+    for account_id in reversed(account.chain):  # from above, since a price may be made from the one above
         member = state.accounts.get(account_id)
         if member is None:
             return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, "an account has no wallet")
-        if inbound and member.inbound_tariff_id is None:
-            continue  # calls to its DIDs are free at this level
-        rated = _rated(member, called, command.at_us, inbound, state)
+        tariff_id = _tariff_id(command, member, state)
+        if tariff_id is None and (inbound or (command.service and member is not account)):
+            continue  # free at this level: calls to its DIDs, or a service of accounts below
+        rated = _rated(member, tariff_id, called, command.at_us, above, state)
         if isinstance(rated, str):
             reason = (
                 DenialReason.RATING_FAILED
@@ -89,21 +126,68 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
                 else DenialReason.END_USER_SERVICE_DENIED
             )
             return Refusal(reason, account, called, rated)
+        if state.catalogue.offers.counted or rated.terms is not None:
+            rated = _with_terms(rated, command, called, endpoint, state)
         levels.append(rated)
-    return Chain(account, called, levels)
+        above = rated.rate
+    levels.reverse()
+    return levels
+
+
+def _tariff_id(command: Authorize, member: ChargedAccount, state: ChargingState) -> int | None:
+    if command.service:
+        return state.catalogue.offers.service_tariffs.get((member.id, command.service))
+    return member.inbound_tariff_id if command.direction is Direction.INBOUND else member.tariff_id
 
 
 def _rated(
-    account: ChargedAccount, called: str, at_us: int, inbound: bool, state: ChargingState
+    account: ChargedAccount,
+    tariff_id: int | None,
+    called: str,
+    at_us: int,
+    above: Rate | None,
+    state: ChargingState,
 ) -> Rated | str:
-    tariff_id = account.inbound_tariff_id if inbound else account.tariff_id
     tariff = None if tariff_id is None else state.catalogue.current_tariff(tariff_id)
     if tariff is None:
         return f"account {account.code} has no tariff"
+    terms = None
     wallet = state.wallet(account.id, tariff.unit.code)
-    if wallet is None:
-        return f"account {account.code} has no {tariff.unit.code} wallet"
+    if wallet is None or account.wallet_order is not None:
+        wallets = paying_wallets(account, tariff, at_us, state)
+        if isinstance(wallets, str):
+            return wallets
+        wallet = wallets[0].wallet
+        if len(wallets) > 1 or wallets[0].exchange is not None:
+            terms = LevelTerms(wallets)
+    if tariff.mark_up is not None:
+        if above is None:
+            return f"no rate above account {account.code} that tariff {tariff.name} could mark up"
+        return Rated(account, wallet, tariff, marked_up(above, tariff.mark_up), terms)
     rate = state.catalogue.find_rate(tariff.deck_id, called, at_us)
     if rate is None:
         return f"no rate for {called} in tariff {tariff.name} of account {account.code}"
-    return Rated(account, wallet, tariff, rate)
+    return Rated(account, wallet, tariff, rate, terms)
+
+
+def _with_terms(
+    rated: Rated, command: Authorize, called: str, endpoint: KnownEndpoint, state: ChargingState
+) -> Rated:
+    account, wallet, tariff, rate, terms = rated
+    paying = (PayingWallet(wallet, tariff.unit),) if terms is None else terms.wallets
+    call = CountedCall(called, command.at_us, endpoint.id, measures_of(tariff))
+    return Rated(
+        account, wallet, tariff, rate, level_terms(account, tariff, paying, call, NOTHING_HELD, state)
+    )
+
+
+def loss_making(levels: list[Rated], at_us: int) -> str | None:
+    """Which level would be charged less than the one above it, where its tariff refuses that."""
+    for below, above in pairwise(levels):
+        if not below.tariff.refuse_loss or below.tariff.unit != above.tariff.unit:
+            continue
+        brings = charge(below.rate, below.tariff, COMPARED_US, at_us).net
+        costs = charge(above.rate, above.tariff, COMPARED_US, at_us).net
+        if brings < costs:
+            return f"a minute brings account {above.account.code} {brings} and costs it {costs}"
+    return None

@@ -7,6 +7,9 @@ account's wallets are locked while it changes.
 from dataclasses import dataclass
 from enum import StrEnum
 
+STEPS_OF_A_TARIFF = 128
+"""Cycle steps that a tariff may have."""
+
 
 class CounterKind(StrEnum):
     """What ref_id names."""
@@ -14,7 +17,8 @@ class CounterKind(StrEnum):
     BUNDLE = "bundle"
     """An account's bundle; pieces of its measure."""
     STEPS = "steps"
-    """A tariff with cycle steps; pieces used in the cycle. allowed has no meaning."""
+    """One of a tariff's cycle steps: the tariff's id x STEPS_OF_A_TARIFF + the step's number. Pieces that
+    were priced by it in the cycle; allowed has no meaning."""
     SPEND = "spend"
     """A spending limit; amounts in the limit's unit. allowed has no meaning: the limit says it."""
     RATE = "rate"

@@ -13,15 +13,17 @@ from typing import NamedTuple
 
 import structlog
 
-from pbxbill.charging.batch import load, write
+from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import Adjust, Authorize, Command, Denied, Granted, Outcome, PostCharge, TopUp
 from pbxbill.charging.memory import Memory
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import ChargingState
+from pbxbill.charging.writing import write, write_struck
 from pbxbill.clock import Clock
 from pbxbill.errors import DuplicateKey, EngineBusy, StoreUnavailable
+from pbxbill.store.alerts import announce_alerts
 from pbxbill.store.driver import Driver
 
 MAX_BATCH = 500
@@ -231,7 +233,9 @@ class ChargingEngine:
         state = load(driver, commands, self._catalogue, self._clock.now_us(), memory)
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
         write(driver, state, self._clock.now_us())
+        alerts = write_struck(driver, state, self._clock.now_us()) if state.struck else []
         driver.commit()
+        announce_alerts(alerts)
         self._memory = memory
         self.batches += 1
         self.commands += len(commands)

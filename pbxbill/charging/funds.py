@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pbxbill.charging.events import Adjust, Moved, Outcome, PostCharge, Refused, SetCreditLimit, TopUp
-from pbxbill.charging.regrant import regrant
+from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.regrant import answers_us, regrant
 from pbxbill.charging.state import ChargingState, Effect, EntryPosted, ReservationChanged, Wallet, WalletMoved
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import DuplicateKey
@@ -17,7 +18,6 @@ from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import Reservation, Verb
 from pbxbill.money import MAX_AMOUNT
-from pbxbill.rating.rater import affordable, increment_end
 
 MAX_KEY_LENGTH = 200
 MAX_MEMO_LENGTH = 200
@@ -137,22 +137,24 @@ def _free(wallet: Wallet, leaving: int, at_us: int, state: ChargingState) -> _Fr
         shorter_us = _shortest(reservation, wallet.id, needed - freed, at_us, state)
         if shorter_us >= reservation.granted_us:
             continue
-        shrunk, moves = regrant(reservation, shorter_us, final=True, state=state)
+        shrunk, moves, counters = regrant(reservation, shorter_us, final=True, state=state)
         freed -= sum(move.reserved for move in moves if move.wallet_id == wallet.id)
         sessions.append(reservation.session_id)
-        effects += moves
+        effects += [*moves, *counters]
         effects += [WalletMoved(x.wallet_id, tell=True) for x in shrunk.levels if x.wallet_id != wallet.id]
         effects.append(ReservationChanged(shrunk, Verb.SHRINK, at_us))
     return _Freed(freed, max(0, needed - freed), tuple(sessions), effects)
 
 
 def _shortest(reservation: Reservation, wallet_id: int, needed: int, at_us: int, state: ChargingState) -> int:
-    level = next(x for x in reservation.levels if x.wallet_id == wallet_id)
-    rate = state.catalogue.rate(level.rate_id)
-    tariff = state.catalogue.tariff(level.tariff_version_id)
+    levels = rated_levels(reservation, state)
+    rated, lines = next(
+        (rated, lines) for rated, lines in levels if any(line.wallet_id == wallet_id for line in lines)
+    )
+    starts = answers_us(reservation, levels)
     used_us = 0
     if reservation.answered_us is not None:
         used_us = max(0, at_us - reservation.answered_us)
-    kept_us = increment_end(rate, used_us + RETIME_MARGIN_US)
-    funds = max(0, level.reserved - needed)
-    return max(kept_us, affordable(rate, tariff, funds, reservation.max_call_s))
+    kept_us = rated.increment_end(used_us + RETIME_MARGIN_US, starts[0])
+    funds = rated.funds_without(wallet_id, needed, lines)
+    return max(kept_us, rated.lasts_us(funds, reservation.max_call_s, starts))

@@ -6,7 +6,7 @@ transaction that locks it: a suspended account is refused at once. PostgreSQL ca
 
 from dataclasses import dataclass, field
 
-from pbxbill.charging.state import ChargedAccount, Wallet
+from pbxbill.charging.state import ChargedAccount, KnownEndpoint, Wallet
 from pbxbill.store.driver import Driver
 
 MOST_KEPT = 50_000
@@ -22,7 +22,7 @@ class Memory:
     """Endpoint values whose endpoints, their accounts' chains and these accounts' wallets are all here."""
     complete: set[int] = field(default_factory=set)
     """Accounts of which every wallet is here."""
-    endpoints: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
+    endpoints: dict[tuple[str, str], list[KnownEndpoint]] = field(default_factory=dict)
     accounts: dict[int, ChargedAccount] = field(default_factory=dict)
     wallets: dict[int, Wallet] = field(default_factory=dict)
     wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)

@@ -1,35 +1,49 @@
 """How long a reservation could last, and what another granted time means for each of its levels."""
 
-from pbxbill.charging.state import ChargingState, WalletMoved
+from pbxbill.charging.levels import Levels, rated_levels
+from pbxbill.charging.pricing import reserve_levels, starts_us
+from pbxbill.charging.state import ChargingState, CounterMoved, WalletMoved
 from pbxbill.clock import SECOND_US
-from pbxbill.ledger.reservation import Reservation
-from pbxbill.rating.rater import affordable, charge_total
+from pbxbill.ledger.reservation import Hold, Reservation
 
 
 def regrant(
     reservation: Reservation, granted_us: int, *, final: bool, state: ChargingState
-) -> tuple[Reservation, list[WalletMoved]]:
-    """A reservation with another granted time, and what that moves in its wallets."""
-    moves: list[WalletMoved] = []
-    levels = []
-    for level in reservation.levels:
-        rate = state.catalogue.rate(level.rate_id)
-        reserved = charge_total(rate, state.catalogue.tariff(level.tariff_version_id), granted_us)
-        levels.append(level._replace(reserved=reserved))
-        if reserved != level.reserved:
-            moves.append(WalletMoved(level.wallet_id, reserved=reserved - level.reserved))
-    return reservation._replace(granted_us=granted_us, final=final, levels=tuple(levels)), moves
-
-
-def longest(reservation: Reservation, state: ChargingState) -> int:
-    """How long a call could last on what it has reserved and what is free at every level, microseconds."""
-    lasts_us = [
-        affordable(
-            state.catalogue.rate(level.rate_id),
-            state.catalogue.tariff(level.tariff_version_id),
-            level.reserved + max(0, state.wallets[level.wallet_id].available),
-            reservation.max_call_s,
-        )
-        for level in reservation.levels
+) -> tuple[Reservation, list[WalletMoved], list[CounterMoved]]:
+    """A reservation with another granted time, and what that moves in its wallets and counters."""
+    levels = rated_levels(reservation, state)
+    lines, holds = reserve_levels(levels, granted_us, answers_us(reservation, levels))
+    moves = [
+        WalletMoved(line.wallet_id, reserved=line.reserved - before.reserved)
+        for line, before in zip(lines, reservation.levels, strict=True)
+        if line.reserved != before.reserved
     ]
+    changed = reservation._replace(granted_us=granted_us, final=final, levels=lines, holds=holds)
+    return changed, moves, moved_holds(reservation.holds, holds)
+
+
+def moved_holds(before: tuple[Hold, ...], after: tuple[Hold, ...]) -> list[CounterMoved]:
+    """What counters gain or lose between what a call held of them and what it holds now."""
+    held = {(hold.level, hold.counter_id): hold.reserved for hold in before}
+    moves = []
+    for level, counter_id, reserved, _ in after:
+        change = reserved - held.pop((level, counter_id), 0)
+        if change:
+            moves.append(CounterMoved(counter_id, reserved=change))
+    moves += [CounterMoved(counter_id, reserved=-left) for (_, counter_id), left in held.items() if left]
+    return moves
+
+
+def longest(reservation: Reservation, state: ChargingState, levels: Levels | None = None) -> int:
+    """How long a call could last on what it has reserved and what is free at every level, microseconds."""
+    priced = rated_levels(reservation, state) if levels is None else levels
+    starts = answers_us(reservation, priced)
+    lasts_us = [rated.lasts_us(rated.funds(lines), reservation.max_call_s, starts) for rated, lines in priced]
     return min(lasts_us, default=reservation.max_call_s * SECOND_US)
+
+
+def answers_us(reservation: Reservation, levels: Levels) -> tuple[int, ...]:
+    """The moment of its answer, or those at which it may still be answered."""
+    if reservation.answered_us is not None:
+        return (reservation.answered_us,)
+    return starts_us((rated for rated, _ in levels), reservation.requested_us)

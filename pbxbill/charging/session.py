@@ -25,12 +25,12 @@ from pbxbill.charging.events import (
     Void,
 )
 from pbxbill.charging.funds import adjust, post_charge, set_credit_limit, top_up
-from pbxbill.charging.regrant import longest, regrant
+from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.regrant import answers_us, longest, regrant
 from pbxbill.charging.settling import expire, settle, settle_offline, void
 from pbxbill.charging.state import ChargingState, Effect, ReservationChanged, WalletMoved
 from pbxbill.clock import SECOND_US
-from pbxbill.ledger.reservation import TRANSITIONS, Verb
-from pbxbill.rating.rater import increment_end
+from pbxbill.ledger.reservation import TRANSITIONS, Reservation, Verb
 
 Decision = tuple[Outcome, list[Effect]]
 
@@ -72,11 +72,29 @@ def _answer(command: Answer, state: ChargingState) -> Decision:
     effects: list[Effect] = []
     if reservation.answered_us is None:  # the first answer counts
         reservation = reservation._replace(
-            state=target, answered_us=command.answered_us, paid_leg=command.paid_leg
+            state=target,
+            answered_us=command.answered_us,
+            paid_leg=command.paid_leg,
+            gateway=command.gateway or reservation.gateway,
         )
+        reservation, effects = _priced_by_answer(reservation, state)
         effects.append(ReservationChanged(reservation, None, command.answered_us))
     deadline_us = (reservation.answered_us or 0) + reservation.granted_us
     return Answered(reservation.session_id, reservation.granted_us, reservation.final, deadline_us), effects
+
+
+def _priced_by_answer(reservation: Reservation, state: ChargingState) -> tuple[Reservation, list[Effect]]:
+    """What was reserved for the dearest band that an answer could fall in, priced by the one it fell in."""
+    levels = rated_levels(reservation, state)
+    if not any(rated.rate.terms is not None and rated.tariff.calendar is not None for rated, _ in levels):
+        return reservation, []
+    longest_us = longest(reservation, state, levels)
+    granted_us = min(reservation.granted_us, longest_us)
+    final = reservation.final and granted_us >= longest_us
+    priced, moves, counters = regrant(
+        reservation, granted_us, final=final or granted_us < reservation.granted_us, state=state
+    )
+    return priced, [*moves, *counters]
 
 
 def _extend(command: Extend, state: ChargingState) -> Decision:
@@ -85,17 +103,18 @@ def _extend(command: Extend, state: ChargingState) -> Decision:
         return _missing(command.session_id, state), []
     if (reservation.state, Verb.EXTEND) not in TRANSITIONS:
         return Closed(command.session_id), []
-    longest_us = max(longest(reservation, state), reservation.granted_us)
+    levels = rated_levels(reservation, state)
+    longest_us = max(longest(reservation, state, levels), reservation.granted_us)
     want_us = command.want_us
-    if reservation.levels and want_us > reservation.granted_us:
-        want_us = increment_end(state.catalogue.rate(reservation.levels[0].rate_id), want_us)
+    if levels and want_us > reservation.granted_us:
+        want_us = levels[0][0].increment_end(want_us, answers_us(reservation, levels)[0])
     granted_us = max(reservation.granted_us, min(longest_us, want_us))
     final = granted_us >= longest_us
     effects: list[Effect] = []
     short = final and longest_us < reservation.max_call_s * SECOND_US
     if granted_us > reservation.granted_us or final != reservation.final:
-        grown, moves = regrant(reservation, granted_us, final=final, state=state)
-        effects = list(moves)
+        grown, moves, counters = regrant(reservation, granted_us, final=final, state=state)
+        effects = [*moves, *counters]
         verb = Verb.EXTEND if granted_us > reservation.granted_us else None
         at_us = max(command.at_us, reservation.requested_us)  # before the answer there is no better time
         effects.append(ReservationChanged(grown, verb, at_us))

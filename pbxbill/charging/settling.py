@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from pbxbill.charging.authorizing import deny
 from pbxbill.charging.cdr import CallCharge, RatedCdr, record_of
-from pbxbill.charging.chain import FREE, Rated, Refusal, rated_chain
+from pbxbill.charging.chain import FREE, Refusal, rated_chain
+from pbxbill.charging.collecting import Usage, carrier_cost, collect
 from pbxbill.charging.events import (
     DenialReason,
     Evidence,
@@ -22,21 +23,21 @@ from pbxbill.charging.events import (
     Void,
     Voided,
 )
+from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.limits import count_short_call, limits_that_apply
+from pbxbill.charging.pricing import Rated
+from pbxbill.charging.regrant import moved_holds
 from pbxbill.charging.state import (
     CdrWritten,
     ChargingState,
     Effect,
-    EntryPosted,
+    LimitStruck,
     ReservationChanged,
     WalletMoved,
 )
 from pbxbill.clock import SECOND_US
-from pbxbill.ids import new_id
-from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import TRANSITIONS, Reservation, Verb
-from pbxbill.money import Rounding, Unit, round_ratio
-from pbxbill.rating.rater import charge
+from pbxbill.money import Unit
 
 CUT_TOLERANCE_US = 2 * SECOND_US
 """How late a switch may be with the cut that we asked for; that time is not charged."""
@@ -88,106 +89,56 @@ def settle(command: Settle, state: ChargingState) -> Decision:
     target = None if reservation is None else TRANSITIONS.get((reservation.state, Verb.SETTLE))
     if reservation is None or target is None:
         return _first_result(command.session_id, state), []
-    max_call_us = reservation.max_call_s * SECOND_US
-    billed_us = billed_duration(command.answered_us, command.ended_us, reservation.granted_us, max_call_us)
-    owing = [
-        (
-            Rated(
-                state.accounts[level.account_id],
-                state.wallets[level.wallet_id],
-                state.catalogue.tariff(level.tariff_version_id),
-                state.catalogue.rate(level.rate_id),
-            ),
-            level.reserved,
-        )
-        for level in reservation.levels
-    ]
-    late = "" if command.ended_us >= command.answered_us else "the switch says it ended before its answer"
-    charges, effects = _collect(
-        command.session_id, owing, billed_us, command.ended_us, reservation.failure_policy, state
+    answered_us, ended_us = command.answered_us, command.ended_us
+    billed_us = billed_duration(
+        answered_us, ended_us, reservation.granted_us, reservation.max_call_s * SECOND_US
     )
+    watched = reservation.shadow is not None
+    if watched:  # nobody cut it
+        billed_us = max(0, ended_us - answered_us)
+    usage = Usage(
+        command.session_id,
+        billed_us,
+        answered_us,
+        ended_us,
+        reservation.requested_us,
+        reservation.failure_policy,
+        watched,
+    )
+    charges, holds, effects = collect(usage, rated_levels(reservation, state), reservation.holds, state)
     closed = reservation._replace(
         state=target,
-        answered_us=command.answered_us,
+        answered_us=answered_us,
         levels=tuple([level._replace(reserved=0) for level in reservation.levels]),
+        holds=holds,
     )
-    record = _record(closed, command, command.answered_us, billed_us, charges, late)
-    effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
+    late = "" if ended_us >= answered_us else "the switch says it ended before its answer"
+    record = _record(closed, command, answered_us, billed_us, charges, late)
+    effects += [ReservationChanged(closed, None, ended_us), CdrWritten(record)]
+    gateway = command.gateway or reservation.gateway
+    if gateway:
+        effects += carrier_cost(
+            reservation.session_id, gateway, reservation.called, answered_us, ended_us, state
+        )
+    if state.limits:
+        effects += _short_call(reservation, billed_us, ended_us, state)
     return _settled(record, state, effects), effects
 
 
-def _collect(
-    session_id: str,
-    owing: list[tuple[Rated, int]],
-    billed_us: int,
-    at_us: int,
-    failure_policy: str,
-    state: ChargingState,
-) -> tuple[tuple[CallCharge, ...], list[Effect]]:
-    """Take from every level what it owes, as far as its funds go, and release what it had reserved."""
-    charges: list[CallCharge] = []
-    effects: list[Effect] = []
-    for level, (rated, reserved) in enumerate(owing):
-        account, wallet, tariff, rate = rated
-        owed = charge(rate, tariff, billed_us)
-        funds = reserved + max(0, wallet.available)
-        if failure_policy == FailurePolicy.OPEN:
-            funds += max(0, account.offline_allowance - wallet.overdraft)
-        taken = min(owed.total, funds)
-        tax = owed.tax
-        if taken < owed.total:
-            tax = round_ratio(taken * owed.tax, owed.total, Rounding.HALF_UP)
-        entry = None
-        if taken:
-            entry = _usage_entry(f"settle:{session_id}:{level}", rated, taken, tax, at_us, state)
-            effects.append(EntryPosted(entry))
-        tell = wallet.starved and reserved > taken
-        effects.append(
-            WalletMoved(
-                wallet.id,
-                posted=-taken,
-                reserved=-reserved,
-                starved=False if tell else None,
-                tell=tell,
-                overdraw=failure_policy == FailurePolicy.OPEN,
-            )
-        )
-        charges.append(
-            CallCharge(
-                level=level,
-                account_id=account.id,
-                wallet_id=wallet.id,
-                tariff_version_id=tariff.version_id,
-                rate_id=rate.id,
-                billable_s=owed.billable_s,
-                total=taken,
-                tax=tax,
-                uncollected=owed.total - taken,
-                entry_id=None if entry is None else entry.id,
-            )
-        )
-    return tuple(charges), effects
-
-
-def _usage_entry(
-    key: str, rated: Rated, taken: int, tax: int, at_us: int, state: ChargingState
-) -> JournalEntry:
-    account, wallet, _, _ = rated
-    book = state.catalogue.ledger_account
-    postings = [
-        Posting(wallet.ledger_account_id, taken),
-        Posting(book(account.issuer_id, LedgerCode.REVENUE_USAGE, wallet.unit), tax - taken),
-    ]
-    if tax:
-        postings.append(Posting(book(account.issuer_id, LedgerCode.TAX_PAYABLE, wallet.unit), -tax))
-    return JournalEntry(
-        id=new_id(),
-        idempotency_key=key,
-        kind="usage",
-        unit=wallet.unit,
-        at_us=at_us,
-        postings=tuple(postings),
+def _short_call(
+    reservation: Reservation, billed_us: int, ended_us: int, state: ChargingState
+) -> list[Effect]:
+    chain = state.accounts[reservation.account_id].chain
+    limits = [limit for account_id in chain for limit in state.limits.get(account_id, ())]
+    counted = count_short_call(
+        limits_that_apply(limits, chain, reservation.endpoint_id),
+        billed_us=billed_us,
+        ended_us=ended_us,
+        endpoint_id=reservation.endpoint_id,
+        counters=state.counters,
     )
+    struck = [LimitStruck(hit, reservation.account_id, ended_us) for hit in counted.hits]
+    return [*counted.changes, *struck]
 
 
 def _record(
@@ -217,8 +168,16 @@ def _record(
         denial=None,
         detail=detail,
         evidence=command.evidence,
+        shadow=_shadow(reservation, billed_us),
         charges=charges,
     )
+
+
+def _shadow(reservation: Reservation, billed_us: int) -> str | None:
+    """What enforcement would have done to a call that was only watched."""
+    if reservation.shadow == "" and reservation.final and billed_us > reservation.granted_us:
+        return f"would have been cut after {reservation.granted_us // SECOND_US} s"
+    return reservation.shadow
 
 
 def void(command: Void, state: ChargingState) -> Decision:
@@ -232,7 +191,9 @@ def void(command: Void, state: ChargingState) -> Decision:
         starved = False if tell else None
         effects.append(WalletMoved(level.wallet_id, reserved=-level.reserved, starved=starved, tell=tell))
     released = tuple(level._replace(reserved=0) for level in reservation.levels)
-    closed = reservation._replace(state=target, answered_us=None, levels=released)
+    free = tuple(hold._replace(reserved=0) for hold in reservation.holds)
+    effects += moved_holds(reservation.holds, free)
+    closed = reservation._replace(state=target, answered_us=None, levels=released, holds=free)
     record = _record(closed, command, None, 0, (), "")
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
     return Voided(command.session_id), effects
@@ -254,7 +215,12 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
     request = command.request
     if request.session_id in state.reservations:
         known = Settle(
-            request.session_id, command.answered_us, command.ended_us, command.hangup_cause, command.evidence
+            request.session_id,
+            command.answered_us,
+            command.ended_us,
+            command.hangup_cause,
+            command.evidence,
+            command.gateway,
         )
         return settle(known, state)
     if request.session_id in state.cdrs:
@@ -262,26 +228,54 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
     chain = rated_chain(request, state)
     if isinstance(chain, Refusal):
         return deny(request, chain._replace(detail=f"passed unauthorized: {chain.detail}"), state)
-    account, called, levels = chain
-    if command.unasked and account.failure_policy is FailurePolicy.CLOSED:
+    account, called, levels, _, emergency = chain
+    if command.unasked and account.failure_policy is FailurePolicy.CLOSED and not emergency:
         detail = "said to have passed unasked, which its failure policy does not allow"
         refusal = Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail)
         return deny(request, refusal, state)
-    max_call_us = min((level.tariff.max_call_s for level in levels), default=FREE.max_call_s) * SECOND_US
-    billed_us = max(0, min(command.ended_us - command.answered_us, max_call_us))
-    owing = [(level, 0) for level in levels]
-    charges, effects = _collect(
-        request.session_id, owing, billed_us, command.ended_us, FailurePolicy.OPEN, state
-    )
+    usage = _offline_usage(command, levels)
+    charges, holds, effects = collect(usage, [(rated, ()) for rated in levels], (), state)
+    destination = levels[0].rate.destination if levels else "Emergency" if emergency else "DID"
     record = record_of(request, account.id, called)._replace(
-        destination=levels[0].rate.destination if levels else "DID",
+        destination=destination,
         answered_us=command.answered_us,
         ended_us=command.ended_us,
-        billed_us=billed_us,
+        billed_us=usage.billed_us,
         hangup_cause=command.hangup_cause,
-        detail="passed while nobody could authorize it",
+        detail=_offline_detail(command),
         evidence=command.evidence,
         charges=charges,
+        holds=holds,
     )
+    if request.service:
+        record = record._replace(direction="usage")
     effects.append(CdrWritten(record))
+    if command.gateway:
+        effects += carrier_cost(
+            request.session_id, command.gateway, called, command.answered_us, command.ended_us, state
+        )
     return _settled(record, state, effects), effects
+
+
+def _offline_usage(command: SettleOffline, levels: list[Rated]) -> Usage:
+    duration_us = max(0, command.ended_us - command.answered_us)
+    if command.quantity is not None:
+        duration_us = command.quantity * SECOND_US
+    elif not command.owed_in_full:
+        longest_s = min([level.tariff.max_call_s for level in levels], default=FREE.max_call_s)
+        duration_us = min(duration_us, longest_s * SECOND_US)
+    return Usage(
+        command.request.session_id,
+        duration_us,
+        command.answered_us,
+        command.ended_us,
+        command.request.at_us,
+        FailurePolicy.OPEN,
+        command.owed_in_full,
+    )
+
+
+def _offline_detail(command: SettleOffline) -> str:
+    if command.request.service:
+        return f"{command.quantity} of service {command.request.service}"[:200]
+    return "" if command.owed_in_full else "passed while nobody could authorize it"

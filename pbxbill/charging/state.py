@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from pbxbill.charging.cdr import RatedCdr
+from pbxbill.charging.cdr import CarrierCost, RatedCdr
+from pbxbill.charging.counters import Counter
 from pbxbill.charging.events import FailurePolicy
+from pbxbill.charging.limits import CounterKey, CounterSet, Limit, LimitHit
+from pbxbill.charging.offers import Offers
 from pbxbill.errors import check
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry
 from pbxbill.ledger.reservation import OPEN_STATES, Reservation, Verb
 from pbxbill.money import Unit
+from pbxbill.rating.bundle import AccountBundle
 from pbxbill.rating.tariff import Rate, Tariff
 
 
@@ -38,6 +42,20 @@ class ChargedAccount:
     announce_minutes: bool | None
     announce_warning: bool | None
     announce_denial: bool | None = None
+    dialling_rule_id: int | None = None
+    """None: that of the account above."""
+    wallet_order: str | None = None
+    """Units with commas between; None: the tariff's alone."""
+    shadow: bool = False
+
+
+class KnownEndpoint(NamedTuple):
+    """What an endpoint's value leads to."""
+
+    tech_prefix: str
+    account_id: int
+    id: int = 0
+    status: str = "active"
 
 
 @dataclass(slots=True)
@@ -68,6 +86,11 @@ class Catalogue(Protocol):
     @property
     def units(self) -> Mapping[str, Unit]:
         """By code."""
+        ...
+
+    @property
+    def offers(self) -> Offers:
+        """Destinations, dialling rules, bundles, exchange, carriers."""
         ...
 
     def current_tariff(self, tariff_id: int) -> Tariff | None:
@@ -134,7 +157,39 @@ class CdrWritten(NamedTuple):
     cdr: RatedCdr
 
 
-Effect = WalletMoved | ReservationOpened | ReservationChanged | EntryPosted | CdrWritten
+class CounterMoved(NamedTuple):
+    """Changes of a counter's sums."""
+
+    counter_id: int
+    used: int = 0
+    reserved: int = 0
+
+
+class LimitStruck(NamedTuple):
+    """A limit denied a call, or was reached by one."""
+
+    hit: LimitHit
+    account_id: int
+    at_us: int
+
+
+class CostRecorded(NamedTuple):
+    """What the carrier asks for the session's call."""
+
+    cost: CarrierCost
+
+
+Effect = (
+    WalletMoved
+    | ReservationOpened
+    | ReservationChanged
+    | EntryPosted
+    | CdrWritten
+    | CounterMoved
+    | CounterSet
+    | LimitStruck
+    | CostRecorded
+)
 
 
 @dataclass(slots=True)
@@ -143,8 +198,8 @@ class ChargingState:
 
     catalogue: Catalogue
     accounts: dict[int, ChargedAccount] = field(default_factory=dict)
-    endpoints: dict[tuple[str, str], list[tuple[str, int]]] = field(default_factory=dict)
-    """(kind, value) -> [(technical prefix, account id)], longest prefix first."""
+    endpoints: dict[tuple[str, str], list[KnownEndpoint]] = field(default_factory=dict)
+    """(kind, value) -> endpoints, the longest technical prefix first."""
     wallets: dict[int, Wallet] = field(default_factory=dict)
     wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)
     steered: set[str] = field(default_factory=set)
@@ -154,6 +209,22 @@ class ChargingState:
     entries: dict[str, JournalEntry] = field(default_factory=dict)
     """By idempotency key."""
 
+    bundles: dict[int, list[AccountBundle]] = field(default_factory=dict)
+    """By account, as all that follows."""
+    limits: dict[int, list[Limit]] = field(default_factory=dict)
+    released: dict[int, frozenset[str]] = field(default_factory=dict)
+    live_of_account: dict[int, int] = field(default_factory=dict)
+    """Open calls of accounts that a limit bounds, with all below them."""
+    live_of_endpoint: dict[int, int] = field(default_factory=dict)
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    counters_by_id: dict[int, Counter] = field(default_factory=dict)
+    written_holds: set[tuple[str, int, int]] = field(default_factory=set)
+    """(session, level, counter) that have a row."""
+
+    changed_counters: set[int] = field(default_factory=set)
+    new_counters: set[int] = field(default_factory=set)
+    new_costs: list[CarrierCost] = field(default_factory=list)
+    struck: list[LimitStruck] = field(default_factory=list)
     changed_wallets: set[int] = field(default_factory=set)
     opened: dict[str, Reservation] = field(default_factory=dict)
     changed: dict[str, Reservation] = field(default_factory=dict)
@@ -169,6 +240,13 @@ class ChargingState:
         """An account's wallet in a unit."""
         wallet_id = self.wallet_ids.get((account_id, unit))
         return None if wallet_id is None else self.wallets[wallet_id]
+
+    def add_counter(self, key: CounterKey, counter: Counter, *, is_new: bool) -> None:
+        """Make a counter known; a new one is written once something counts in it."""
+        self.counters[key] = counter
+        self.counters_by_id[counter.id] = counter
+        if is_new:
+            self.new_counters.add(counter.id)
 
     def held(self, wallet_id: int) -> list[Reservation]:
         """Open reservations that earmark funds of a wallet, the youngest first."""
@@ -192,10 +270,14 @@ class ChargingState:
                     self.reservations[session_id] = reservation
                     self.opened[session_id] = reservation
                     self._step(reservation, Verb.RESERVE, reservation.requested_us)
+                    self._count_live(reservation, 1)
                 case ReservationChanged():
                     reservation, verb, at_us = effect
                     session_id = reservation.session_id
-                    if reservation.levels is not self.reservations[session_id].levels:
+                    before = self.reservations[session_id]
+                    if reservation.state not in OPEN_STATES and before.state in OPEN_STATES:
+                        self._count_live(reservation, -1)
+                    if reservation.levels is not before.levels:
                         self.relevelled.add(session_id)
                     self.reservations[session_id] = reservation
                     (self.opened if session_id in self.opened else self.changed)[session_id] = reservation
@@ -210,6 +292,12 @@ class ChargingState:
                     check(cdr.session_id not in self.cdrs, "second CDR for session {}", cdr.session_id)
                     self.cdrs[cdr.session_id] = cdr
                     self.new_cdrs.append(cdr)
+                case CostRecorded():
+                    self.new_costs.append(effect.cost)
+                case LimitStruck():
+                    self.struck.append(effect)
+                case _:
+                    self._count(effect)
 
     def _move(self, effect: WalletMoved) -> None:
         wallet_id, posted, reserved, credit_limit, starved, tell, overdraw = effect
@@ -228,6 +316,25 @@ class ChargingState:
         check(after >= 0 or after >= before or overdraw, "wallet {} would be overspent", wallet_id)
         check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet_id)
         self.changed_wallets.add(wallet_id)
+
+    def _count(self, effect: CounterMoved | CounterSet) -> None:
+        if isinstance(effect, CounterMoved):
+            counter = self.counters_by_id[effect.counter_id]
+            counter.used += effect.used
+            counter.reserved += effect.reserved
+            check(counter.reserved >= 0, "counter {} would release more than it holds", counter.id)
+        else:
+            counter = self.counters[effect.key]
+            counter.used, counter.allowed = effect.used, effect.allowed
+        self.changed_counters.add(counter.id)
+
+    def _count_live(self, reservation: Reservation, change: int) -> None:
+        if self.live_of_account:
+            for account_id in self.accounts[reservation.account_id].chain:
+                if account_id in self.live_of_account:
+                    self.live_of_account[account_id] += change
+        if reservation.endpoint_id in self.live_of_endpoint:
+            self.live_of_endpoint[reservation.endpoint_id] += change
 
     def _step(self, reservation: Reservation, verb: Verb, at_us: int) -> None:
         reserved = reservation.levels[0].reserved if reservation.levels else 0

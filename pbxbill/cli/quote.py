@@ -6,12 +6,14 @@ from pbxbill.app import Application
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.chain import Refusal, rated_chain
+from pbxbill.charging.counting import Counted, load_counted
 from pbxbill.charging.events import Authorize, Direction, TopUp
+from pbxbill.charging.state import KnownEndpoint
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.money import Unit
-from pbxbill.rating.rater import Charge, affordable, charge
+from pbxbill.rating.rater import Charge
 from pbxbill.rating.tariff import Rate
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import reading, transaction
@@ -54,12 +56,13 @@ def quote(application: Application, account_code: str, number: str, duration_us:
         # Money commands that are never executed: they name the accounts whose wallets are to be read.
         readers = [TopUp(new_id(), member, "", 0, now_us) for member in chain_ids]
         state = load(driver, readers, catalogue, now_us)
+        load_counted(driver, state, [Counted(account.id, now_us)], [])
         driver.rollback()
     finally:
         driver.close()
     if account.id not in state.accounts:
         raise InputRefused(f"account {account_code} has no wallet")
-    state.endpoints = {("sip", account_code): [("", account.id)]}
+    state.endpoints = {("sip", account_code): [KnownEndpoint("", account.id)]}
     request = Authorize(
         session_id=new_id(),
         switch="",
@@ -73,6 +76,8 @@ def quote(application: Application, account_code: str, number: str, duration_us:
     chain = rated_chain(request, state)
     if isinstance(chain, Refusal):
         raise InputRefused(chain.detail)
+    if not chain.levels:
+        raise InputRefused(f"{number} is an emergency number: calls to it are free and always pass")
     longest_s = min(level.tariff.max_call_s for level in chain.levels)
     levels = tuple(
         QuotedLevel(
@@ -80,9 +85,9 @@ def quote(application: Application, account_code: str, number: str, duration_us:
             tariff=level.tariff.name,
             unit=level.tariff.unit,
             rate=level.rate,
-            charge=charge(level.rate, level.tariff, duration_us),
-            available=level.wallet.available,
-            lasts_us=affordable(level.rate, level.tariff, max(0, level.wallet.available), longest_s),
+            charge=level.charge(duration_us, now_us),
+            available=level.funds(),
+            lasts_us=level.lasts_us(level.funds(), longest_s, (now_us,)),
         )
         for level in chain.levels
     )

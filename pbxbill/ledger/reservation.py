@@ -52,7 +52,7 @@ TRANSITIONS: dict[tuple[ReservationState, Verb], ReservationState] = {
 
 
 class ReservationLevel(NamedTuple):
-    """One level of the account chain: 0 is the caller's account, then its reseller, and so on."""
+    """What one wallet of one level has earmarked: level 0 is the caller's account, then its reseller ..."""
 
     level: int
     account_id: int
@@ -60,7 +60,22 @@ class ReservationLevel(NamedTuple):
     issuer_id: int
     tariff_version_id: int
     rate_id: int
+    """Where the tariff is a mark-up, the rate that it is made from."""
     reserved: int
+    """In the wallet's unit."""
+    line: int = 0
+    """Wallets of a level, in the order in which a charge takes from them."""
+    exchange_id: int | None = None
+    """The exchange rate between the tariff's unit and the wallet's; None: they are the same."""
+
+
+class Hold(NamedTuple):
+    """Pieces, or an amount, that a call holds of a counter, and what it took in the end."""
+
+    level: int
+    counter_id: int
+    reserved: int
+    used: int = 0
 
 
 class Reservation(NamedTuple):
@@ -87,7 +102,15 @@ class Reservation(NamedTuple):
     renew_before_s: int
     max_call_s: int
     failure_policy: str
+    endpoint_id: int | None
+    """That named the account."""
+    gateway: str
+    """By which the paid leg was sent out; empty: not known."""
+    shadow: str | None
+    """None: it is enforced. Else what enforcement would have done; empty: nothing else."""
     levels: tuple[ReservationLevel, ...]
+    """By level, then by line."""
+    holds: tuple[Hold, ...] = ()
 
     @property
     def deadline_us(self) -> int | None:

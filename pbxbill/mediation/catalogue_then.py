@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 
 from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.offers import Offers
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
 from pbxbill.rating.tariff import Rate, Tariff
@@ -35,6 +36,11 @@ class CatalogueThen:
     def units(self) -> Mapping[str, Unit]:
         """By code."""
         return self.loaded.units
+
+    @property
+    def offers(self) -> Offers:
+        """As they stand now."""
+        return self.loaded.offers
 
     def current_tariff(self, tariff_id: int) -> Tariff | None:
         """The newest version that there was at at_us; of a tariff that is younger, its first one."""

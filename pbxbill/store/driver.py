@@ -1,7 +1,7 @@
 """Raw statements for the charging path: a whole batch reads and writes each table with one statement.
 
 One Driver is one connection, used by one thread. Statements are written once, with {any_text},
-{any_int} and {lock:alias}, which each database has its own words for. "FROM {each_of}table WHERE column
+{any_int}, {one_int} (the only number of a list) and {lock:alias}, which each database has its own words for. "FROM {each_of}table WHERE column
 {is_each_text}" finds the same rows as {any_text} does; SQLite then looks up each value of the list as
 it comes, in half the time, and returns a row twice for a value that is listed twice.
 """
@@ -127,6 +127,7 @@ class SqliteDriver:
         words = {
             "{any_text}": in_list,
             "{any_int}": in_list,
+            "{one_int}": "(SELECT value FROM json_each(?))",
             "{each_of}": "json_each(?) AS each_of CROSS JOIN ",
             "{is_each_text}": "= each_of.value",
         }
@@ -213,6 +214,7 @@ class PostgresDriver:
         words = {
             "{any_text}": any_text,
             "{any_int}": "= ANY(%s::bigint[])",
+            "{one_int}": "(%s::bigint[])[1]",
             "{each_of}": "",
             "{is_each_text}": any_text,
         }

@@ -6,7 +6,7 @@ import pytest
 
 from pbxbill.charging.events import Announcement, DenialReason, Denied, Granted, Settle, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL
-from pbxbill.charging.state import ChargedAccount
+from pbxbill.charging.state import KnownEndpoint, ChargedAccount
 from pbxbill.ledger.reservation import ReservationState
 from pbxbill.rating.tariff import TaxMode
 from tests.small_operator import INBOUND, RETAIL, WHOLESALE, SmallOperator, eur, minutes, seconds
@@ -159,8 +159,8 @@ def test_the_surest_identification_counts(operator: SmallOperator, retail: int) 
     by_code = operator.account("by-code", tariff=retail, funds="1")
     by_address = operator.account("by-address", tariff=retail, funds="1")
     by_number = operator.account("by-number", tariff=retail, funds="1")
-    operator.state.endpoints["ip", "10.0.0.1"] = [("", by_address.id)]
-    operator.state.endpoints["caller_id", "4989"] = [("", by_number.id)]
+    operator.state.endpoints["ip", "10.0.0.1"] = [KnownEndpoint("", by_address.id)]
+    operator.state.endpoints["caller_id", "4989"] = [KnownEndpoint("", by_number.id)]
     request = replace(operator.request("by-code", GERMANY), source_ip="10.0.0.1", caller_id="4989")
     for account, asked in (
         (by_code, request),
@@ -174,7 +174,7 @@ def test_the_surest_identification_counts(operator: SmallOperator, retail: int) 
 
 def test_a_phone_with_an_account_code_cannot_choose_who_pays(operator: SmallOperator, retail: int) -> None:
     victim = operator.account("victim", tariff=retail, funds="1")
-    operator.state.endpoints["caller_id", "4989"] = [("", victim.id)]
+    operator.state.endpoints["caller_id", "4989"] = [KnownEndpoint("", victim.id)]
     outcome = operator.do(replace(operator.request("mistyped", GERMANY), caller_id="4989"))
     assert isinstance(outcome, Denied)
     assert outcome.reason is DenialReason.USER_UNKNOWN
@@ -183,7 +183,7 @@ def test_a_phone_with_an_account_code_cannot_choose_who_pays(operator: SmallOper
 def test_one_address_serves_accounts_by_their_technical_prefix(operator: SmallOperator, retail: int) -> None:
     plain = operator.account("plain", tariff=retail, funds="1")
     prefixed = operator.account("prefixed", tariff=retail, funds="1")
-    operator.state.endpoints["ip", "10.0.0.1"] = [("777", prefixed.id), ("", plain.id)]
+    operator.state.endpoints["ip", "10.0.0.1"] = [KnownEndpoint("777", prefixed.id), KnownEndpoint("", plain.id)]
     called = {}
     for number in ("77700493012", "00493012"):
         request = replace(operator.request("", number), source_ip="10.0.0.1")

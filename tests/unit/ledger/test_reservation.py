@@ -65,6 +65,9 @@ def test_the_deadline_counts_from_the_answer(answered_us: int | None, deadline_u
         renew_before_s=15,
         max_call_s=14_400,
         failure_policy="closed",
+        endpoint_id=None,
+        gateway="",
+        shadow=None,
         levels=(),
     )
     assert reservation.deadline_us == deadline_us

@@ -1,0 +1,287 @@
+"""Takes from every level of an ended call what it owes: charges, journal entries, counters, carrier cost.
+
+What can be taken is bounded by what the call had reserved and what is free; the rest is recorded as
+uncollected, never overspent. Only what has been used already and nobody could refuse goes below the floor.
+"""
+
+from typing import NamedTuple
+
+from pbxbill.charging.cdr import CallCharge, CarrierCost
+from pbxbill.charging.events import FailurePolicy
+from pbxbill.charging.levels import Levels, step_allotment, step_counters, step_reached
+from pbxbill.charging.pricing import Rated
+from pbxbill.charging.state import (
+    ChargingState,
+    CostRecorded,
+    CounterMoved,
+    Effect,
+    EntryPosted,
+    Wallet,
+    WalletMoved,
+)
+from pbxbill.clock import SECOND_US
+from pbxbill.ids import new_id
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.ledger.journal import JournalEntry, Posting
+from pbxbill.ledger.reservation import Hold
+from pbxbill.money import Rounding, round_ratio
+from pbxbill.rating.exchange import Source, allocate, to_wallet
+from pbxbill.rating.margin import call_cost
+from pbxbill.rating.rater import Charge, charge
+from pbxbill.rating.tariff import CycleStepKind, Rate
+
+
+class Usage(NamedTuple):
+    """An ended call as it is charged."""
+
+    session_id: str
+    billed_us: int
+    answered_us: int
+    ended_us: int
+    requested_us: int
+    failure_policy: str
+    in_full: bool = False
+    """Taken whatever the funds are: it was used, and nobody enforced a limit."""
+
+
+class Collected(NamedTuple):
+    """What was taken, and what it changes."""
+
+    charges: tuple[CallCharge, ...]
+    holds: tuple[Hold, ...]
+    effects: list[Effect]
+
+
+def collect(usage: Usage, levels: Levels, held: tuple[Hold, ...], state: ChargingState) -> Collected:
+    """Take from every level what it owes, as far as its funds go, and release what it had reserved."""
+    charges: list[CallCharge] = []
+    effects: list[Effect] = []
+    used: list[Hold] = []
+    for number, (rated, lines) in enumerate(levels):
+        level = lines[0].level if lines else number
+        reserved = [line.reserved for line in lines] or [0]
+        if rated.terms is None:
+            owed = rated.charge(usage.billed_us, usage.answered_us)
+            funds = reserved[0] + _beyond(rated.wallet, rated, usage)
+            taken = owed.total if usage.in_full else min(owed.total, funds)
+            left = owed.total - taken
+            share = _taken(usage, level, 0, rated, rated.wallet, None, taken, reserved[0], owed, left, state)
+            charges.append(share.charge)
+            effects += share.effects
+            continue
+        priced, owed, moved = _by_volume(usage, level, rated, state)
+        effects += moved
+        own_charges, own_effects = _from_wallets(usage, level, priced, owed, reserved, state)
+        charges += own_charges
+        effects += own_effects
+        used += _used(level, priced, owed)
+    holds = _settled_holds(held, used)
+    effects += [CounterMoved(x.counter_id, x.used, -x.reserved) for x in holds if x.used or x.reserved]
+    return Collected(tuple(charges), tuple([hold._replace(reserved=0) for hold in holds]), effects)
+
+
+def _beyond(wallet: Wallet, rated: Rated, usage: Usage) -> int:
+    """What may be taken from a wallet beside what the call had reserved of it."""
+    funds = max(0, wallet.available)
+    if usage.failure_policy == FailurePolicy.OPEN:
+        funds += max(0, rated.account.offline_allowance - wallet.overdraft)
+    return funds
+
+
+class _Share(NamedTuple):
+    charge: CallCharge
+    effects: list[Effect]
+
+
+def _from_wallets(
+    usage: Usage, level: int, rated: Rated, owed: Charge, reserved: list[int], state: ChargingState
+) -> tuple[list[CallCharge], list[Effect]]:
+    assert rated.terms is not None
+    wallets = rated.terms.wallets
+    reserved = reserved if len(reserved) == len(wallets) else [0] * len(wallets)
+    sources = [
+        Source(paying.unit, held + _beyond(paying.wallet, rated, usage), paying.exchange)
+        for paying, held in zip(wallets, reserved, strict=True)
+    ]
+    amounts, uncollected = allocate(owed.total, rated.tariff.unit, sources)
+    taken = [share.amount for share in amounts]
+    if usage.in_full and uncollected:
+        last = wallets[-1]
+        more = amounts[-1].worth + uncollected
+        taken[-1] = to_wallet(more, last.exchange, rated.tariff.unit, last.unit)
+        uncollected = 0
+    charges: list[CallCharge] = []
+    effects: list[Effect] = []
+    for line, (paying, amount, held) in enumerate(zip(wallets, taken, reserved, strict=True)):
+        left = uncollected if line + 1 == len(wallets) else 0
+        exchange_id = None if paying.exchange is None else paying.exchange.id
+        share = _taken(usage, level, line, rated, paying.wallet, exchange_id, amount, held, owed, left, state)
+        charges.append(share.charge)
+        effects += share.effects
+    return charges, effects
+
+
+def _taken(  # noqa: PLR0913, PLR0917 what a line of a charge is made of
+    usage: Usage,
+    level: int,
+    line: int,
+    rated: Rated,
+    wallet: Wallet,
+    exchange_id: int | None,
+    taken: int,
+    reserved: int,
+    owed: Charge,
+    uncollected: int,
+    state: ChargingState,
+) -> _Share:
+    tax = owed.tax
+    if taken != owed.total:
+        tax = round_ratio(taken * owed.tax, owed.total, Rounding.HALF_UP) if owed.total else 0
+    effects: list[Effect] = []
+    entry = None
+    if taken:
+        key = f"settle:{usage.session_id}:{level}" + (f":{line}" if line else "")
+        entry = usage_entry(key, rated, wallet, taken, tax, usage.ended_us, state)
+        effects.append(EntryPosted(entry))
+    tell = wallet.starved and reserved > taken
+    overdraw = usage.in_full or usage.failure_policy == FailurePolicy.OPEN
+    effects.append(WalletMoved(wallet.id, -taken, -reserved, 0, False if tell else None, tell, overdraw))
+    charge_ = CallCharge(
+        level,
+        rated.account.id,
+        wallet.id,
+        rated.tariff.version_id,
+        rated.rate.id,
+        owed.billable_s,
+        taken,
+        tax,
+        uncollected,
+        None if entry is None else entry.id,
+        line,
+        exchange_id,
+    )
+    return _Share(charge_, effects)
+
+
+def usage_entry(  # noqa: PLR0913, PLR0917 what an entry is made of
+    key: str,
+    rated: Rated,
+    wallet: Wallet,
+    taken: int,
+    tax: int,
+    at_us: int,
+    state: ChargingState,
+    kind: str = "usage",
+) -> JournalEntry:
+    """What a charge posts: from the wallet to the issuer's revenue and tax. Negative: given back."""
+    book = state.catalogue.ledger_account
+    issuer_id = rated.account.issuer_id
+    postings = [
+        Posting(wallet.ledger_account_id, taken),
+        Posting(book(issuer_id, LedgerCode.REVENUE_USAGE, wallet.unit), tax - taken),
+    ]
+    if tax:
+        postings.append(Posting(book(issuer_id, LedgerCode.TAX_PAYABLE, wallet.unit), -tax))
+    return JournalEntry(new_id(), key, kind, wallet.unit, at_us, tuple(postings))
+
+
+def _used(level: int, rated: Rated, owed: Charge) -> list[Hold]:
+    """Pieces and amounts that the call took of each counter."""
+    assert rated.terms is not None
+    used = [
+        Hold(level, allotment.counter_id, 0, pieces)
+        for allotment, pieces in zip(rated.allotments, owed.taken, strict=True)
+    ]
+    return used + [
+        Hold(level, cap.counter_id, 0, owed.total) for cap in rated.terms.caps if cap.counter_id is not None
+    ]
+
+
+def _settled_holds(held: tuple[Hold, ...], used: list[Hold]) -> tuple[Hold, ...]:
+    """What the call held, with what it took; of a bundle that served several levels each piece once."""
+    reserved = {(hold.level, hold.counter_id): hold.reserved for hold in held}
+    found: list[Hold] = []
+    largest: dict[int, int] = {}
+    for level, counter_id, _, taken in used:
+        before = largest.get(counter_id, 0)
+        largest[counter_id] = max(before, taken)
+        own = reserved.pop((level, counter_id), 0)
+        if own or taken:
+            found.append(Hold(level, counter_id, own, max(0, taken - before)))
+    found += [Hold(level, counter_id, left) for (level, counter_id), left in reserved.items() if left]
+    return tuple(found)
+
+
+def _by_volume(
+    usage: Usage, level: int, rated: Rated, state: ChargingState
+) -> tuple[Rated, Charge, list[Effect]]:
+    """A level priced by the step that the cycle's sum reaches with this call, and what follows from that.
+
+    Where a step begins within the cycle, what was used before it is priced anew: the difference is posted
+    with the call that reached it.
+    """
+    owed = rated.charge(usage.billed_us, usage.answered_us)
+    steps = rated.tariff.cycle_steps
+    if steps is None or steps.kind is not CycleStepKind.VOLUME or rated.terms is None:
+        return rated, owed, []
+    counters = step_counters(rated.account.id, rated.tariff, usage.requested_us, state)
+    number = next((n for n, x in enumerate(counters) if x.id == _last_counter(rated)), None)
+    if number is None:
+        return rated, owed, []
+    before = sum(counter.used for counter in counters)
+    reached = step_reached(steps, before + owed.taken[-1])
+    last = step_allotment(steps, reached, counters[reached])
+    terms = rated.terms
+    rated = rated._replace(terms=type(terms)(terms.wallets, (*terms.allotments[:-1], last), terms.caps))
+    effects: list[Effect] = []
+    difference = 0
+    for counter, step in zip(counters, steps.steps, strict=True):
+        price = steps.steps[reached].price_per_min - step.price_per_min
+        if counter.used and counter.id != last.counter_id:
+            again = Rate(0, "", "", abs(price))
+            amount = charge(again, rated.tariff, counter.used * SECOND_US).total
+            difference += amount if price > 0 else -amount
+            effects.append(CounterMoved(last.counter_id, used=counter.used))
+            effects.append(CounterMoved(counter.id, used=-counter.used))
+    if difference:
+        effects += _difference(usage, level, rated, difference, state)
+    return rated, rated.charge(usage.billed_us, usage.answered_us), effects
+
+
+def _last_counter(rated: Rated) -> int | None:
+    return rated.allotments[-1].counter_id if rated.allotments else None
+
+
+def _difference(
+    usage: Usage, level: int, rated: Rated, difference: int, state: ChargingState
+) -> list[Effect]:
+    assert rated.terms is not None
+    wallet, unit, exchange = rated.terms.wallets[0]
+    amount = to_wallet(abs(difference), exchange, rated.tariff.unit, unit)
+    owed = amount if difference > 0 else -amount
+    ppm = rated.tariff.tax_ppm
+    tax = round_ratio(amount * ppm, 1_000_000 + ppm, Rounding.HALF_UP) if ppm else 0
+    key = f"volume:{usage.session_id}:{level}"
+    signed_tax = tax if owed > 0 else -tax
+    entry = usage_entry(key, rated, wallet, owed, signed_tax, usage.ended_us, state, "volume")
+    return [
+        EntryPosted(entry),
+        WalletMoved(wallet.id, posted=-owed, tell=True, starved=False, overdraw=True),
+    ]
+
+
+def carrier_cost(
+    session_id: str, gateway: str, called: str, answered_us: int, ended_us: int, state: ChargingState
+) -> list[Effect]:
+    """What the carrier that the call went out by asks for it; nothing where nobody knows the carrier."""
+    carrier = state.catalogue.offers.carriers.get(gateway) if gateway else None
+    tariff = None if carrier is None else state.catalogue.current_tariff(carrier.tariff_id)
+    if carrier is None or tariff is None:
+        return []
+    rate = state.catalogue.find_rate(tariff.deck_id, called, answered_us)
+    terms = (session_id, gateway, carrier.id, tariff.version_id)
+    if rate is None:
+        return [CostRecorded(CarrierCost(*terms, None, tariff.unit.code, 0, 0))]
+    asked = call_cost(rate, tariff, max(0, ended_us - answered_us), answered_us)
+    cost = CarrierCost(*terms, rate.id, tariff.unit.code, asked.billable_s, asked.cost)
+    return [CostRecorded(cost)]

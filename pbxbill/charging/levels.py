@@ -1,0 +1,207 @@
+"""The levels of a call with everything that their prices follow from, for a new call and for an open one."""
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+
+from pbxbill.charging.counters import STEPS_OF_A_TARIFF, Counter, CounterKind
+from pbxbill.charging.limits import CounterKey, LimitKind, limits_that_apply, spend_caps
+from pbxbill.charging.pricing import Cap, LevelTerms, PayingWallet, Rated, with_mark_ups
+from pbxbill.charging.state import ChargedAccount, ChargingState
+from pbxbill.ledger.reservation import Reservation, ReservationLevel
+from pbxbill.rating.allotment import UNLIMITED, Allotment
+from pbxbill.rating.bundle import CALL_MEASURES, Measure, allotment, usable, window_of
+from pbxbill.rating.cycles import cycle_of
+from pbxbill.rating.destination_map import matches
+from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Tariff
+
+Levels = list[tuple[Rated, tuple[ReservationLevel, ...]]]
+NOTHING_HELD: Mapping[int, int] = {}
+
+
+def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
+    """Each level of an open call with the lines that it reserves from its wallets."""
+    grouped = [tuple(lines) for _, lines in groupby(reservation.levels, key=lambda line: line.level)]
+    catalogue = state.catalogue
+    priced = [
+        (catalogue.tariff(lines[0].tariff_version_id), catalogue.rate(lines[0].rate_id)) for lines in grouped
+    ]
+    rates = [rate for _, rate in priced]
+    if any(tariff.mark_up is not None for tariff, _ in priced):
+        rates = with_mark_ups(priced)
+    held: dict[int, int] = {}
+    for hold in reservation.holds:
+        held[hold.counter_id] = held.get(hold.counter_id, 0) + hold.reserved
+    found: Levels = []
+    for lines, (tariff, _), rate in zip(grouped, priced, rates, strict=True):
+        first = lines[0]
+        account, wallet = state.accounts[first.account_id], state.wallets[first.wallet_id]
+        terms = None
+        if len(lines) > 1 or first.exchange_id is not None or reservation.holds or catalogue.offers.counted:
+            wallets = tuple(_paying(line, state) for line in lines)
+            call = CountedCall(
+                reservation.called, reservation.requested_us, reservation.endpoint_id, measures_of(tariff)
+            )
+            terms = level_terms(account, tariff, wallets, call, held, state)
+        found.append((Rated(account, wallet, tariff, rate, terms), lines))
+    return found
+
+
+def measures_of(tariff: Tariff) -> frozenset[Measure]:
+    """What bundles must count to pay by a tariff."""
+    return CALL_MEASURES if tariff.measure == Measure.SECONDS else frozenset({Measure(tariff.measure)})
+
+
+class CountedCall:
+    """What decides which bundles, cycle steps and limits a call counts in."""
+
+    __slots__ = ("at_us", "called", "endpoint_id", "measures")
+
+    def __init__(
+        self,
+        called: str,
+        at_us: int,
+        endpoint_id: int | None,
+        measures: frozenset[Measure],
+    ) -> None:
+        self.called = called
+        self.at_us = at_us
+        self.endpoint_id = endpoint_id
+        self.measures = measures
+
+    def leads_to(self, wanted: tuple[str, ...], state: ChargingState) -> bool:
+        """Whether the number called is one of these destinations or classes."""
+        return matches(wanted, self.called, state.catalogue.offers.destinations.classify(self.called))
+
+
+def level_terms(
+    account: ChargedAccount,
+    tariff: Tariff,
+    wallets: tuple[PayingWallet, ...],
+    call: CountedCall,
+    held: Mapping[int, int],
+    state: ChargingState,
+) -> LevelTerms | None:
+    """What a level has beside one wallet in its tariff's unit; None where that is all."""
+    allotments: tuple[Allotment, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    if state.catalogue.offers.counted:
+        bundles = _bundle_allotments(account, call, held, state)
+        steps = _step_allotments(account, tariff, call, held, state)
+        allotments = (*bundles, *steps)
+        caps = tuple(_caps(account, tariff, call, held, state))
+    if len(wallets) == 1 and wallets[0].exchange is None and not allotments and not caps:
+        return None
+    return LevelTerms(wallets, allotments, caps)
+
+
+def _bundle_allotments(
+    account: ChargedAccount, call: CountedCall, held: Mapping[int, int], state: ChargingState
+) -> list[Allotment]:
+    of_chain = [bundle for member in account.chain for bundle in state.bundles.get(member, ())]
+    if not of_chain:
+        return []
+    found = []
+    for bundle in usable(
+        of_chain, account.id, call.at_us, lambda wanted: call.leads_to(wanted, state), call.measures
+    ):
+        window = window_of(bundle, call.at_us)
+        counter = state.counters[CounterKey(CounterKind.BUNDLE, bundle.account_id, bundle.id, *window)]
+        found.append(allotment(bundle, counter.id, counter.free + held.get(counter.id, 0)))
+    return found
+
+
+def _step_allotments(
+    account: ChargedAccount, tariff: Tariff, call: CountedCall, held: Mapping[int, int], state: ChargingState
+) -> list[Allotment]:
+    steps = tariff.cycle_steps
+    if steps is None or (steps.destinations and not call.leads_to(steps.destinations, state)):
+        return []
+    counters = step_counters(account.id, tariff, call.at_us, state)
+    if not counters:
+        return []
+    if steps.kind is CycleStepKind.VOLUME:
+        number = dearest_from(steps, step_reached(steps, sum(counter.used for counter in counters)))
+        return [step_allotment(steps, number, counters[number])]
+    found = []
+    for number, (step, counter) in enumerate(zip(steps.steps, counters, strict=True)):
+        own = held.get(counter.id, 0)
+        available = UNLIMITED
+        if number + 1 < len(steps.steps):
+            width = steps.steps[number + 1].from_s - step.from_s
+            later = any(held.get(other.id, 0) for other in counters[number + 1 :])
+            # Pieces that others have given back are not taken by a call that is priced beyond them already:
+            # what it has reserved must go on paying for what it was granted.
+            free = 0 if later else max(0, width - counter.used - counter.reserved)
+            available = own + free
+        found.append(Allotment(counter.id, available, price_per_min=step.price_per_min))
+    return found
+
+
+def step_counters(account_id: int, tariff: Tariff, at_us: int, state: ChargingState) -> list[Counter]:
+    """The counters of a tariff's cycle steps; none if the tariff has become another since."""
+    assert tariff.cycle_steps is not None
+    window = cycle_of(tariff.cycle_steps.cycle, tariff.cycle_steps.zone, at_us)
+    first = tariff.tariff_id * STEPS_OF_A_TARIFF
+    keys = [
+        CounterKey(CounterKind.STEPS, account_id, first + number, *window)
+        for number in range(len(tariff.cycle_steps.steps))
+    ]
+    return [state.counters[key] for key in keys] if all(key in state.counters for key in keys) else []
+
+
+def step_allotment(steps: CycleSteps, number: int, counter: Counter) -> Allotment:
+    """All of a call at the price of one step."""
+    return Allotment(counter.id, UNLIMITED, price_per_min=steps.steps[number].price_per_min)
+
+
+def step_reached(steps: CycleSteps, used: int) -> int:
+    """The number of the step that a sum of pieces has reached."""
+    return max(number for number, step in enumerate(steps.steps) if used >= step.from_s)
+
+
+def dearest_from(steps: CycleSteps, number: int) -> int:
+    """The dearest step that a volume may still come to: its price is reserved."""
+    return max(range(number, len(steps.steps)), key=lambda at: steps.steps[at].price_per_min)
+
+
+def _caps(
+    account: ChargedAccount, tariff: Tariff, call: CountedCall, held: Mapping[int, int], state: ChargingState
+) -> Iterable[Cap]:
+    applying = [
+        limit
+        for limit in limits_that_apply(state.limits.get(account.id, ()), (account.id,), call.endpoint_id)
+        if limit.unit == tariff.unit.code  # of an amount in another unit nobody knows the worth
+    ]
+    for limit in applying:
+        if limit.kind == LimitKind.CALL_COST:
+            yield Cap(limit.value)
+    for cap in spend_caps(applying, call.at_us, state.counters):
+        counter = state.counters[cap.key]
+        yield Cap(cap.left + held.get(counter.id, 0), counter.id)
+
+
+def _paying(line: ReservationLevel, state: ChargingState) -> PayingWallet:
+    wallet = state.wallets[line.wallet_id]
+    exchange = None if line.exchange_id is None else state.catalogue.offers.exchange.rate(line.exchange_id)
+    return PayingWallet(wallet, state.catalogue.units[wallet.unit], exchange)
+
+
+def paying_wallets(
+    account: ChargedAccount, tariff: Tariff, at_us: int, state: ChargingState
+) -> tuple[PayingWallet, ...] | str:
+    """The wallets of an account that pay by a tariff, in their order; or why there is none."""
+    order = [tariff.unit.code] if account.wallet_order is None else account.wallet_order.split(",")
+    found = []
+    for unit in order:
+        wallet = state.wallet(account.id, unit)
+        exchange = None
+        if wallet is None:
+            continue
+        if unit != tariff.unit.code:
+            exchange = state.catalogue.offers.exchange.find(tariff.unit.code, unit, at_us)
+            if exchange is None:
+                continue
+        found.append(PayingWallet(wallet, state.catalogue.units[unit], exchange))
+    if found:
+        return tuple(found)
+    return f"account {account.code} has no wallet that pays in {tariff.unit.code}"

@@ -1,0 +1,206 @@
+"""What a level of a call owes and can pay: its rate, its bundles and cycle steps, its wallets, its caps.
+
+Most levels have one wallet in their tariff's unit and nothing else; then Rated.terms is None, and what
+they owe is one call of the rater. The others carry LevelTerms.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pbxbill.charging.state import ChargedAccount, Wallet
+from pbxbill.ledger.reservation import Hold, ReservationLevel
+from pbxbill.money import Unit
+from pbxbill.rating.allotment import Allotment
+from pbxbill.rating.exchange import ExchangeRate, Source, allocate, total_worth
+from pbxbill.rating.mark_up import marked_up
+from pbxbill.rating.rater import Charge, affordable, charge, charge_total, increment_end
+from pbxbill.rating.tariff import Rate, Tariff
+
+RINGING_US = 300_000_000
+"""Before the answer nobody knows in which band it will be: that of any moment this far ahead may come."""
+
+
+class PayingWallet(NamedTuple):
+    """One wallet that a level takes from."""
+
+    wallet: Wallet
+    unit: Unit
+    exchange: ExchangeRate | None = None
+    """Between the tariff's unit and the wallet's; None: they are the same."""
+
+
+class Cap(NamedTuple):
+    """Most that the level may spend on this call, in the tariff's unit."""
+
+    most: int
+    counter_id: int | None = None
+    """The counter of a spending limit, on which the call holds what it reserves; None: only a bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelTerms:
+    """What only some levels have."""
+
+    wallets: tuple[PayingWallet, ...]
+    """In the order in which a charge takes from them."""
+    allotments: tuple[Allotment, ...] = ()
+    caps: tuple[Cap, ...] = ()
+
+
+class Rated(NamedTuple):
+    """One level of an account chain with the terms that a call is charged by."""
+
+    account: ChargedAccount
+    wallet: Wallet
+    """The first that pays."""
+    tariff: Tariff
+    rate: Rate
+    terms: LevelTerms | None = None
+
+    def funds(self, held: Sequence[ReservationLevel] = ()) -> int:
+        """What the call may cost at most, with what it has reserved already, in the tariff's unit."""
+        if self.terms is None:
+            return max(0, self.wallet.available) + (held[0].reserved if held else 0)
+        worth = total_worth(self.tariff.unit, self._sources(held))
+        return max(0, min([worth, *(cap.most for cap in self.terms.caps)]))
+
+    def is_capped(self) -> bool:
+        """Whether a limit leaves the call less than its wallets do."""
+        return self.terms is not None and any(
+            cap.most < total_worth(self.tariff.unit, self._sources(())) for cap in self.terms.caps
+        )
+
+    def funds_without(self, wallet_id: int, leaving: int, held: Sequence[ReservationLevel]) -> int:
+        """The same if a wallet gives all that is free in it to others, and so much of what is reserved."""
+        if self.terms is None:
+            return max(0, held[0].reserved - leaving)
+        sources = [
+            source._replace(funds=line.reserved - leaving) if line.wallet_id == wallet_id else source
+            for source, line in zip(self._sources(held), held, strict=True)
+        ]
+        worth = total_worth(self.tariff.unit, sources)
+        return max(0, min([worth, *(cap.most for cap in self.terms.caps)]))
+
+    def lasts_us(self, funds: int, limit_s: int, starts_us: Sequence[int]) -> int:
+        """How long the call can last on funds, whichever of these moments it is answered at."""
+        if self.rate.terms is None and self.terms is None:
+            return affordable(self.rate, self.tariff, funds, limit_s)
+        return min(
+            [
+                affordable(self.rate, self.tariff, funds, limit_s, start_us, self.allotments)
+                for start_us in starts_us
+            ]
+        )
+
+    def costs(self, duration_us: int, starts_us: Sequence[int]) -> int:
+        """The most that this much call time costs, whichever of these moments it is answered at."""
+        if self.rate.terms is None and self.terms is None:
+            return charge_total(self.rate, self.tariff, duration_us)
+        return max([self.charge(duration_us, start_us).total for start_us in starts_us])
+
+    def charge(self, duration_us: int, start_us: int) -> Charge:
+        """What it costs, answered at start_us."""
+        return charge(self.rate, self.tariff, duration_us, start_us, self.allotments)
+
+    def increment_end(self, duration_us: int, start_us: int) -> int:
+        """The end of the increment that a duration falls in."""
+        if self.rate.terms is None and self.terms is None:
+            return increment_end(self.rate, duration_us)
+        return increment_end(self.rate, duration_us, self.tariff, start_us, self.allotments)
+
+    @property
+    def allotments(self) -> tuple[Allotment, ...]:
+        """Of bundles and cycle steps."""
+        return () if self.terms is None else self.terms.allotments
+
+    def reserve(
+        self, level: int, duration_us: int, starts_us: Sequence[int], held: Sequence[ReservationLevel] = ()
+    ) -> tuple[list[ReservationLevel], list[Hold]]:
+        """What the wallets and counters of this level earmark for so much call time."""
+        if self.terms is None:
+            return [self._line(level, 0, self.wallet, None, self.costs(duration_us, starts_us))], []
+        charges = [self.charge(duration_us, start_us) for start_us in starts_us]
+        total = max([x.total for x in charges])
+        shares = allocate(total, self.tariff.unit, self._sources(held)).taken
+        lines = [
+            self._line(level, number, paying.wallet, paying.exchange, share.amount)
+            for number, (paying, share) in enumerate(zip(self.terms.wallets, shares, strict=True))
+        ]
+        pieces = [max(taken) for taken in zip(*(x.taken for x in charges), strict=True)]
+        holds = [
+            Hold(level, allotment.counter_id, taken)
+            for allotment, taken in zip(self.allotments, pieces, strict=True)
+        ]
+        holds += [Hold(level, cap.counter_id, total) for cap in self.terms.caps if cap.counter_id is not None]
+        return lines, holds
+
+    def _sources(self, held: Sequence[ReservationLevel]) -> list[Source]:
+        assert self.terms is not None
+        reserved = {line.wallet_id: line.reserved for line in held}
+        return [
+            Source(unit, max(0, wallet.available) + reserved.get(wallet.id, 0), exchange)
+            for wallet, unit, exchange in self.terms.wallets
+        ]
+
+    def _line(
+        self, level: int, line: int, wallet: Wallet, exchange: ExchangeRate | None, reserved: int
+    ) -> ReservationLevel:
+        return ReservationLevel(
+            level,
+            self.account.id,
+            wallet.id,
+            self.account.issuer_id,
+            self.tariff.version_id,
+            self.rate.id,
+            reserved,
+            line,
+            None if exchange is None else exchange.id,
+        )
+
+
+def reserve_levels(
+    levels: Sequence[tuple[Rated, Sequence[ReservationLevel]]], duration_us: int, starts_us: Sequence[int]
+) -> tuple[tuple[ReservationLevel, ...], tuple[Hold, ...]]:
+    """What so much call time earmarks at every level; with the lines that each holds already."""
+    lines: list[ReservationLevel] = []
+    holds: list[Hold] = []
+    for number, (rated, held) in enumerate(levels):
+        level = held[0].level if held else number
+        own_lines, own_holds = rated.reserve(level, duration_us, starts_us, held)
+        lines += own_lines
+        holds += own_holds
+    return tuple(lines), _counted_once(holds)
+
+
+def _counted_once(holds: list[Hold]) -> tuple[Hold, ...]:
+    """A bundle that serves several levels of a call is one bundle: a minute of the call is one of it."""
+    found: list[Hold] = []
+    largest: dict[int, int] = {}
+    for level, counter_id, reserved, used in holds:
+        before = largest.get(counter_id, 0)
+        found.append(Hold(level, counter_id, max(0, reserved - before), used))
+        largest[counter_id] = max(before, reserved)
+    return tuple(found)
+
+
+def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:
+    """Moments at which a call that is asked for now may be answered, as far as they differ in price."""
+    found = {at_us}
+    for rated in levels:
+        if rated.rate.terms is not None and rated.tariff.calendar is not None:
+            found.update(moment for moment, _ in rated.tariff.calendar.edges(at_us, at_us + RINGING_US))
+    return tuple(sorted(found))
+
+
+def with_mark_ups(rates: Sequence[tuple[Tariff, Rate]]) -> list[Rate]:
+    """The rates of a chain's levels, the caller's first, each made from the one above if it is a mark-up."""
+    made: list[Rate] = []
+    above: Rate | None = None
+    for tariff, rate in reversed(rates):
+        own = rate
+        if tariff.mark_up is not None:
+            own = marked_up(rate if above is None else above, tariff.mark_up)
+        made.append(own)
+        above = own
+    return made[::-1]

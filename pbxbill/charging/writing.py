@@ -1,0 +1,157 @@
+"""Writes what a batch of commands caused: each table with one statement.
+
+Rows hold plain text: a database's library takes several times as long for a member of an enumeration.
+"""
+
+from pbxbill.charging.batch import CDR_COLUMNS, RESERVATION_COLUMNS
+from pbxbill.charging.cdr import CallCharge, CarrierCost
+from pbxbill.charging.counting import write_counters
+from pbxbill.charging.state import ChargingState, Wallet
+from pbxbill.ledger.reservation import ReservationLevel
+from pbxbill.store import catalogue_models as models_of_offers
+from pbxbill.store import models
+from pbxbill.store.alerts import NewAlert, write_alerts
+from pbxbill.store.driver import Driver, Row
+from pbxbill.store.limits import SUSPENDED, suspend_endpoints, write_held_countries
+
+WALLET_SUMS: tuple[str, ...] = ("posted", "reserved", "credit_limit", "overdraft", "starved")
+WALLET_NEWS = (*WALLET_SUMS, "news", "told_us")
+NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
+
+
+def write(driver: Driver, state: ChargingState, now_us: int) -> None:
+    """Write what the batch's effects changed: each table with one statement."""
+    _write_reservations(driver, state, now_us)
+    _write_journal(driver, state)
+    _write_cdrs(driver, state, now_us)
+    if state.changed_counters:
+        write_counters(driver, state)
+    _write_holds(driver, state)
+    if state.new_costs:
+        table = models_of_offers.CallCostRow.__table__
+        driver.insert(table, CarrierCost._fields, state.new_costs)  # type: ignore[arg-type]
+    if state.changed_wallets:
+        wallets = [state.wallets[wallet_id] for wallet_id in sorted(state.changed_wallets)]
+        if state.told:
+            # News is found by its age: it must be the newest, even if this machine's clock was set back.
+            ((newest_us,),) = driver.select(NEWEST_NEWS)
+            for wallet_id in state.told:
+                state.wallets[wallet_id].told_us = max(now_us, newest_us + 1)
+        # Without news the index by its age is left alone.
+        columns, row = (WALLET_NEWS, _news_row) if state.told else (WALLET_SUMS, _sums_row)
+        table = models.WalletRow.__table__
+        driver.update(table, ("id",), columns, [row(w) for w in wallets])  # type: ignore[arg-type]
+
+
+def _sums_row(w: Wallet) -> Row:
+    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.id)
+
+
+def _news_row(w: Wallet) -> Row:
+    return (w.posted, w.reserved, w.credit_limit, w.overdraft, w.starved, w.news, w.told_us, w.id)
+
+
+def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> None:
+    if state.opened:
+        driver.insert(
+            models.ReservationRow.__table__,  # type: ignore[arg-type]
+            (*RESERVATION_COLUMNS, "created_us"),
+            [(*r[:9], str(r.state), *r[10:-2], now_us) for r in state.opened.values()],
+        )
+        rows = [(r.session_id, *level) for r in state.opened.values() for level in r.levels]
+        if rows:
+            table = models.ReservationLevelRow.__table__
+            driver.insert(table, ("session_id", *ReservationLevel._fields), rows)  # type: ignore[arg-type]
+    if state.changed:
+        driver.update(
+            models.ReservationRow.__table__,  # type: ignore[arg-type]
+            ("session_id",),
+            ("state", "answered_us", "paid_leg", "granted_us", "final", "gateway"),
+            [
+                (str(r.state), r.answered_us, r.paid_leg, r.granted_us, r.final, r.gateway, r.session_id)
+                for r in state.changed.values()
+            ],
+        )
+        levels = [
+            (level.reserved, session_id, level.level, level.line)
+            for session_id in state.relevelled & state.changed.keys()
+            for level in state.changed[session_id].levels
+        ]
+        if levels:
+            table = models.ReservationLevelRow.__table__
+            driver.update(table, ("session_id", "level", "line"), ("reserved",), levels)  # type: ignore[arg-type]
+    if state.steps:
+        columns = ("session_id", "verb", "at_us", "granted_us", "reserved")
+        driver.insert(models.ReservationStepRow.__table__, columns, state.steps)  # type: ignore[arg-type]
+
+
+def _write_journal(driver: Driver, state: ChargingState) -> None:
+    if not state.new_entries:
+        return
+    driver.insert(
+        models.JournalEntryRow.__table__,  # type: ignore[arg-type]
+        ("id", "idempotency_key", "kind", "unit", "at_us", "memo", "reverses_id"),
+        [
+            (e.id, e.idempotency_key, e.kind, e.unit, e.at_us, e.memo, e.reverses_id)
+            for e in state.new_entries
+        ],
+    )
+    driver.insert(
+        models.PostingRow.__table__,  # type: ignore[arg-type]
+        ("entry_id", "line", "ledger_account_id", "amount"),
+        [
+            (entry.id, line, *posting)
+            for entry in state.new_entries
+            for line, posting in enumerate(entry.postings)
+        ],
+    )
+
+
+def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
+    if not state.new_cdrs:
+        return
+    driver.insert(
+        models.CdrRow.__table__,  # type: ignore[arg-type]
+        (*CDR_COLUMNS, "created_us"),
+        [(*cdr[:-4], str(cdr.evidence), cdr.shadow, now_us) for cdr in state.new_cdrs],
+    )
+    rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]
+    if rows:
+        table = models.CallChargeRow.__table__
+        driver.insert(table, ("session_id", *CallCharge._fields), rows)  # type: ignore[arg-type]
+
+
+def _write_holds(driver: Driver, state: ChargingState) -> None:
+    held = {
+        (session_id, hold.level, hold.counter_id): hold
+        for sessions in (state.opened, state.changed)
+        for session_id, reservation in sessions.items()
+        for hold in reservation.holds
+    }
+    for cdr in state.new_cdrs:
+        held.update({(cdr.session_id, hold.level, hold.counter_id): hold for hold in cdr.holds})
+    if not held:
+        return
+    table = models_of_offers.ReservationHoldRow.__table__
+    new = [(*key, hold.reserved, hold.used) for key, hold in held.items() if key not in state.written_holds]
+    old = [(hold.reserved, hold.used, *key) for key, hold in held.items() if key in state.written_holds]
+    columns = ("session_id", "level", "counter_id")
+    if new:
+        driver.insert(table, (*columns, "reserved", "used"), new)  # type: ignore[arg-type]
+    if old:
+        driver.update(table, columns, ("reserved", "used"), old)  # type: ignore[arg-type]
+
+
+def write_struck(driver: Driver, state: ChargingState, now_us: int) -> list[NewAlert]:
+    """Write what limits that were hit cause; alerts that are new, to be announced after the commit."""
+    hits = [struck.hit for struck in state.struck]
+    write_held_countries(driver, [hit.held_country for hit in hits if hit.held_country], now_us)
+    suspended = {hit.suspends_endpoint_id for hit in hits if hit.suspends_endpoint_id}
+    suspend_endpoints(driver, suspended)
+    for endpoints in state.endpoints.values():
+        endpoints[:] = [x._replace(status=SUSPENDED) if x.id in suspended else x for x in endpoints]
+    alerts = []
+    for hit, account_id, at_us in state.struck:
+        account = state.accounts[account_id].code
+        alerts.append(NewAlert(at_us, hit.reason, account_id, f"account {account}", hit.detail))
+    return write_alerts(driver, alerts)
