@@ -121,7 +121,7 @@ class CsvTable:
             if len(raw) > MAX_LINE_BYTES:
                 yield self._too_long(raw)
                 continue
-            if raw.isspace() or not raw.strip(b";,\t| \r\n\x00"):
+            if raw.isspace() or not raw.strip(b";,\t| \r\n"):
                 continue
             if not raw.endswith((b"\n", b"\r")):
                 self.unended = self._line

@@ -120,5 +120,6 @@ def check_bands(where: str, row: BandCalendarRow | None, use: BandUse) -> None:
         if gap is not None:
             raise InputRefused(
                 f"{where}: in calendar {row.name!r} no band of {', '.join(sorted(bands))} holds on {gap}, "
-                "and some rates have no price outside of these bands; add rows for that time, or rows without a band"
+                "and some rates have no price outside of these bands; add rows for that time, or rows "
+                "without a band"
             )

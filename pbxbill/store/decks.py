@@ -30,7 +30,7 @@ __all__ = [
     "version_in_force",
 ]
 
-ROWS_PER_STATEMENT = 500
+ROWS_PER_STATEMENT = 2_000
 PAUSE_S = 0.01
 """Between two transactions of an import: SQLite hands its one write lock to whoever asks first, and an
 importer that asks again at once would keep calls waiting."""
@@ -148,19 +148,19 @@ def import_deck_version(
     stamp_us = clock.now_us()
     _discard_abandoned(database, stamp_us)
     with transaction(database) as session:
-        version = _open_version(session, new, stamp_us)
+        version_id = _open_version(session, new, stamp_us).id
     content = _Content()
     try:
         for chunk in _chunks(rates):
-            rows = [_columns(rate, version.id) for rate in content.noted(chunk)]
+            rows = [_columns(rate, version_id) for rate in content.noted(chunk)]
             with transaction(database) as session:
-                stamp_us = _stamped(session, version.id, stamp_us, clock.now_us())
+                stamp_us = _stamped(session, version_id, stamp_us, clock.now_us())
                 session.execute(insert(RateRow), rows)
             progress(len(rows))
             threading.Event().wait(PAUSE_S)
         with transaction(database) as session:
-            stamp_us = _stamped(session, version.id, stamp_us, clock.now_us())
-            version = session.get_one(DeckVersionRow, version.id)
+            stamp_us = _stamped(session, version_id, stamp_us, clock.now_us())
+            version = session.get_one(DeckVersionRow, version_id)
             if new.follows not in (None, newest_number(session, version.deck_id)):
                 raise InputRefused(
                     f"deck {new.deck!r} got another version meanwhile; look at the changes against that one"
@@ -172,7 +172,7 @@ def import_deck_version(
             bump_catalogue(session)
     except BaseException:
         # Also where the database itself failed: if it is still away, the next import clears up.
-        _discard(database, version.id)
+        _discard(database, version_id)
         raise
     return version
 

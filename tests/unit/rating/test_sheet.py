@@ -9,15 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pbxbill.errors import InputRefused
-from pbxbill.rating import sheet as sheet_module
+from pbxbill.rating import sheet_table
 from pbxbill.rating.deck import CompiledDeck
-from pbxbill.rating.sheet import (
-    MAX_LINE_BYTES,
-    RateSheet,
-    RefusedRow,
-    SheetRate,
-    write_refused,
-)
+from pbxbill.rating.sheet import RateSheet, RefusedRow, SheetRate, write_refused
+from pbxbill.rating.sheet_fold import fold
+from pbxbill.rating.sheet_table import MAX_LINE_BYTES
 from pbxbill.rating.tariff import Rate
 
 HEADER = "prefix,destination,price_per_min"
@@ -35,6 +31,12 @@ def read(text: str | bytes) -> list[SheetRate | RefusedRow]:
 
 def read_row(line: str, header: str = FULL_HEADER) -> SheetRate | RefusedRow:
     (row,) = read(f"{header}\n{line}\n")
+    return row
+
+
+def taken(line: str, header: str = FULL_HEADER) -> SheetRate:
+    row = read_row(line, header)
+    assert isinstance(row, SheetRate), row
     return row
 
 
@@ -115,7 +117,10 @@ def test_the_default_route_is_written_as_a_star() -> None:
     [
         (",Germany,1,,,,,,,", "prefix: is empty; write * for the default route"),
         ("49x,Germany,1,,,,,,,", "prefix: '49x' is not made of up to 15 digits"),
-        ("4.9E+11,Germany,1,,,,,,,", "prefix: '4.9E+11' is not made of up to 15 digits"),
+        (
+            "4.9E+11,Germany,1,,,,,,,",
+            "prefix: '4.9E+11' lost its digits in a spreadsheet; enter it anew in a column of text",
+        ),
         ("1234567890123456,Germany,1,,,,,,,", "prefix: '1234567890123456' is not made of up to 15 digits"),
         ("٤٩,Germany,1,,,,,,,", "prefix: '٤٩' is not made of up to 15 digits"),
         ("0049,Germany,1,,,,,,,", "prefix: '0049' begins with 00; write the country code alone"),
@@ -146,7 +151,10 @@ def test_the_default_route_is_written_as_a_star() -> None:
         ("49,Germany,1,,,,,-1,,", "free_seconds: '-1' is not a whole number of seconds up to 86400"),
         (
             "49,Germany,1,,,,,,01.02.2026,",
-            "effective_from: '01.02.2026' is no date; write it like 2026-01-31 or 2026-01-31T08:00:00Z",
+            (
+                "effective_from: '01.02.2026' is no date; write it like 2026-01-31 or 2026-01-31T08:00:00Z, "
+                "or say the order of day and month by --date-format, e.g. %d.%m.%Y or %m/%d/%Y"
+            ),
         ),
         ("49,Germany,1,,,,,,2026-02-01,2026-02-01", "effective_to is not after effective_from"),
         ("49,Germany,1,,,,,,2026-02-02,2026-02-01", "effective_to is not after effective_from"),
@@ -166,16 +174,35 @@ def test_a_row_that_cannot_be_used_says_why(line: str, reason: str) -> None:
     assert refusal(line) == reason
 
 
-def test_a_decimal_comma_is_named() -> None:
-    assert refusal("49;Germany;0,01", HEADER.replace(",", ";")) == (
-        "price_per_min: '0,01' is not a number; write it like 12.50"
+def test_a_decimal_comma_is_understood_where_it_can_only_be_one() -> None:
+    header = HEADER.replace(",", ";")
+    assert taken("49;Germany;0,01", header).price_per_min == 10**10
+    assert taken("49;Germany;1.234,5", header).price_per_min == 1_234_500_000_000_000
+    assert refusal("49;Germany;1,234", header) == (
+        "price_per_min: '1,234' may be 1.234 or 1234; say which mark is the decimal one by --decimal , or "
+        "--decimal ."
     )
 
 
-def test_a_line_that_is_not_utf8_is_named_and_the_others_are_read() -> None:
-    first, second, third = read(f"{HEADER}\n1,USA,1\n41,Z\xfcrich,1\n44,UK,1\n".encode("latin-1"))
+def test_a_sheet_with_two_decimal_marks_is_refused_as_a_whole() -> None:
+    with pytest.raises(
+        InputRefused, match=r"with a comma \('0,05'\) and with a point \('0.06'\); say which one"
+    ):
+        read("prefix;destination;price_per_min\n49;Germany;0,05\n44;UK;0.06\n")
+
+
+def test_an_encoding_is_guessed_for_a_whole_file_and_never_for_a_line() -> None:
+    sheet = RateSheet(io.BytesIO(f"{HEADER}\n1,USA,1\n41,Z\xfcrich,1\n".encode("latin-1")))
+    assert [getattr(row, "destination", None) for row in sheet.rows()] == ["USA", "Zürich"]
+    assert "windows-1252 (guessed: it is not UTF-8)" in sheet.described
+    raw = f"{HEADER}\n1,Côte,1\n".encode() + b"41,Z\xfcrich,1\n44,UK,1\n"
+    first, second, third = read(raw)
     assert isinstance(first, SheetRate)
-    assert second == RefusedRow(3, "byte 0xfc is not UTF-8; save the file as UTF-8", ("41", "Zürich", "1"))
+    assert second == RefusedRow(
+        3,
+        "byte 0xfc is not UTF-8; save the file as UTF-8 or say its encoding (--encoding windows-1252)",
+        ("41", "Zürich", "1"),
+    )
     assert isinstance(third, SheetRate)
     assert third.line == 4
 
@@ -214,9 +241,10 @@ def test_an_open_quote_spoils_one_line_only() -> None:
 )
 def test_periods_of_one_prefix_do_not_overlap(first: str, second: str, reason: str | None) -> None:
     header = HEADER + ",effective_from,effective_to"
-    one, two = read(f"{header}\n49,Germany,1,{first}\n+49,Germany,2,{second}\n")
-    assert isinstance(one, SheetRate)
-    assert (two.reason if isinstance(two, RefusedRow) else None) == reason
+    rows = read(f"{header}\n49,Germany,1,{first}\n+49,Germany,2,{second}\n")
+    ((rates, refused),) = fold(row for row in rows if isinstance(row, SheetRate))
+    assert [why for _, why in refused] == ([reason] if reason else [])
+    assert len(rates) == 2 - len(refused)
 
 
 def test_a_refused_row_does_not_block_its_prefix() -> None:
@@ -227,14 +255,14 @@ def test_a_refused_row_does_not_block_its_prefix() -> None:
 
 def test_the_periods_of_one_prefix_have_a_limit() -> None:
     years = "".join(f"49,Germany,1,{year}-01-01,{year + 1}-01-01\n" for year in range(2000, 2101))
-    *taken, last = read(f"{HEADER},effective_from,effective_to\n{years}")
-    assert all(isinstance(row, SheetRate) for row in taken)
-    assert isinstance(last, RefusedRow)
-    assert last.reason == "prefix 49 has more than 100 effective periods"
+    rows = read(f"{HEADER},effective_from,effective_to\n{years}")
+    ((rates, refused),) = fold(row for row in rows if isinstance(row, SheetRate))
+    assert len(rates) == 100
+    assert refused == [(102, "prefix 49 has more than 100 effective periods")]
 
 
 def test_the_lines_of_a_sheet_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet_module, "MAX_ROWS", 2)
+    monkeypatch.setattr(sheet_table, "MAX_ROWS", 2)
     with pytest.raises(InputRefused, match="has more than 2 lines; split it"):
         read(f"{HEADER}\n1,USA,1\n44,UK,1\n")
 
@@ -243,18 +271,23 @@ def test_the_lines_of_a_sheet_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> N
     "header, message",
     [
         (b"", "the rate sheet is empty"),
-        (b"\n49,Germany,1\n", "begins with a blank line"),
-        (b"prefix,price_per_min\n", "line 1: column 'destination' is missing; known columns: prefix, dest"),
+        (b"\n\n  \n", "the rate sheet is empty"),
+        (b"prefix,price_per_min\n", "line 1: column 'destination' is missing; a profile"),
+        (b"Prefix,Name,Comment\n", "line 1: column 'price_per_min' is missing"),
         (
-            b"prefix,destination,price_per_min,colour\n",
-            "line 1: unknown column 'colour'; known columns: prefix",
+            b"prefix,destination,price_per_min,Prefix\n",
+            "line 1: the columns 'prefix' and 'Prefix' may both be prefix; say by a profile",
         ),
-        (b"prefix,destination,price_per_min,Prefix\n", "line 1: column 'prefix' appears twice"),
-        (b"49,Germany,0.01\n", "line 1: unknown column '49'; known columns: prefix"),
+        (b"Code,Destination,Rate,Price\n", "the columns 'Rate' and 'Price' may both be price_per_min"),
+        (b"Code,Area Codes,Destination,Rate\n", "contradict each other; say by a profile"),
+        (
+            b"49,Germany,0.01\n",
+            "no header was found in the first 50 rows; line 1: column 'prefix' is missing",
+        ),
         ("prefix,destination,price_per_min\n".encode("utf-16"), "line 1 is not UTF-8"),
-        (b"PK\x03\x04\x14\x00\x06\x00", "line 1: unknown column"),
-        (b'prefix,"destination\n', "the quotes of line 1 are broken"),
-        (b"x" * 100_000, "line is longer than 4096 bytes; is this a CSV file"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "the XLSX file cannot be read: it is cut, damaged or none"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel file"),
+        (b"x" * 100_000, "line 1: the line is longer than 65536 bytes"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused(header: bytes, message: str) -> None:
@@ -304,7 +337,12 @@ lines = st.lists(cells, max_size=5).map(",".join).map(str.encode) | st.binary(ma
 def test_nothing_is_lost(rows: list[bytes]) -> None:
     raw = b"\n".join([HEADER.encode(), *rows])
     read_rows = read(raw)
-    assert [row.line for row in read_rows] == [at for at, row in enumerate(rows, 2) if row.strip()]
+    # A row of nothing but delimiters is what a spreadsheet makes of an empty one.
+    written = [at for at, row in enumerate(rows, 2) if row.strip() and row.strip(b";,\t| \r\n")]
+    read_lines = [row.line for row in read_rows]
+    assert set(read_lines) <= set(written)
+    for missing in set(written) - set(read_lines):  # part of a quoted cell that began before it
+        assert any(b'"' in row for row in rows[: missing - 2])
     # Nor in the file of refused rows: read again uncorrected, each is refused again.
     refused = [row for row in read_rows if isinstance(row, RefusedRow)]
     again = read(refused_file(raw).encode())
@@ -321,10 +359,10 @@ def test_nothing_is_lost(rows: list[bytes]) -> None:
 def test_the_demo_deck_loads_without_refusals() -> None:
     with DEMO_RATES.open("rb") as stream:
         rows = list(RateSheet(stream).rows())
-    taken = [row for row in rows if isinstance(row, SheetRate)]
-    assert rows == taken
-    assert len(taken) >= 250
-    deck = CompiledDeck(1, (row.rate(row.line) for row in taken))
+    accepted = [row for row in rows if isinstance(row, SheetRate)]
+    assert rows == accepted
+    assert len(accepted) >= 250
+    deck = CompiledDeck(1, (row.rate(row.line) for row in accepted))
     names = {
         "12125550100": "United States, New York",
         "18005550100": "United States, toll-free",
@@ -338,8 +376,8 @@ def test_the_demo_deck_loads_without_refusals() -> None:
 
 def test_the_demo_deck_shows_every_term() -> None:
     with DEMO_RATES.open("rb") as stream:
-        taken = [row for row in RateSheet(stream).rows() if isinstance(row, SheetRate)]
-    increments = {(row.initial_increment_s, row.following_increment_s) for row in taken}
+        accepted = [row for row in RateSheet(stream).rows() if isinstance(row, SheetRate)]
+    increments = {(row.initial_increment_s, row.following_increment_s) for row in accepted}
     assert increments >= {(60, 60), (30, 6), (1, 1)}
     for term in ("connection_fee", "minimum_charge", "free_s"):
-        assert any(getattr(row, term) for row in taken), term
+        assert any(getattr(row, term) for row in accepted), term
