@@ -1,6 +1,7 @@
 """A daemon, a switch or an engine that fails in the middle of real calls on a real Asterisk."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -114,6 +115,23 @@ def test_a_killed_switch_leaves_calls_that_are_settled_once(site: Site, make_eng
         running.wait_connected()
         place(Call("1555", caller="alice", hold_ms=300), site.asterisk.sip_port)
         assert len(engine.wait_for(Settle, 2)) == 2
+
+
+def test_switch_and_daemon_killed_together_leave_calls_that_end_with_the_switch(
+    site: Site, make_engine: Make
+) -> None:
+    engine = make_engine({"acme": Funds(100 * SECOND_US)})
+    with running_daemon(site.settings(), engine), SippCaller(TALK, site.asterisk.sip_port) as caller:
+        engine.wait_for(Answer)
+        site.asterisk.kill()
+        killed_us = time.time_ns() // 1000
+        caller.kill()
+    site.asterisk.start()
+    started_us = time.time_ns() // 1000
+    with running_daemon(site.settings(), engine) as running:
+        bound_us = running.reconciler.last_seen[0]
+    assert bound_us is not None
+    assert killed_us - SECOND_US <= bound_us <= started_us, "Asterisk says it to the second"
 
 
 def test_a_frozen_switch_is_noticed_and_calls_are_armed_again(site: Site, make_engine: Make) -> None:
