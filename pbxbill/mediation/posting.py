@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psycopg
 import structlog
 
-from pbxbill.charging.batch import load, write
+from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.cdr import RatedCdr, record_of
 from pbxbill.charging.chain import identify
@@ -20,9 +20,11 @@ from pbxbill.charging.events import Authorize, DenialReason, Denied, Evidence, S
 from pbxbill.charging.memory import Memory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import CdrWritten, ChargingState, Effect
+from pbxbill.charging.writing import write
 from pbxbill.clock import Clock
-from pbxbill.errors import check
+from pbxbill.errors import InputRefused, check
 from pbxbill.mediation.catalogue_then import CatalogueThen
+from pbxbill.mediation.meters import PeriodPosted, Reading, ReadingKnown, UnknownMeter, take_reading
 from pbxbill.mediation.record import Kind, Reason, Unusable, UsageRecord
 from pbxbill.mediation.splitting import Columns
 from pbxbill.rating.destination import to_e164
@@ -73,18 +75,24 @@ class Quarantined(NamedTuple):
     state: str
 
 
+class Charged(NamedTuple):
+    """What one level was charged for one item."""
+
+    account_id: int
+    unit: str
+    total: int
+    uncollected: int
+
+
 class Posted(NamedTuple):
     """What a batch did, item by item."""
 
     fates: list[Fate]
     unusable: dict[int, Unusable]
     """By position in the batch."""
-    records: list[RatedCdr]
-    """Those that were written."""
+    charges: list[Charged]
     known: dict[str, Quarantined]
     """Rows that the quarantine has of the batch's items already, by key."""
-    units: dict[int, str]
-    """Of the wallets that were charged."""
 
 
 AlsoWrite = Callable[[Driver, Posted], None]
@@ -156,6 +164,9 @@ class Poster:
         driver = self._driver = self._driver or self._connect()
         now_us = self._clock.now_us()
         self._catalogue.refresh(driver, now_us)
+        kinds = {item.record.kind for item in items if isinstance(item.record, UsageRecord)}
+        if kinds == {Kind.READING}:  # a mapping's records are all of one kind
+            return self._readings(driver, items, also, now_us, dry_run=dry_run)
         memory, self._memory = self._memory, Memory()
         driver.begin()
         memory = memory.as_of_now(driver)
@@ -174,6 +185,46 @@ class Poster:
             driver.commit()
             self._memory = memory
         return posted
+
+    def _readings(
+        self, driver: Driver, items: Sequence[Item], also: AlsoWrite, now_us: int, *, dry_run: bool
+    ) -> Posted:
+        driver.begin()
+        posted = _post_readings(driver, self._catalogue.loaded, items, now_us)
+        also(driver, posted)
+        (driver.rollback if dry_run else driver.commit)()
+        return posted
+
+
+def _post_readings(driver: Driver, catalogue: LoadedCatalogue, items: Sequence[Item], now_us: int) -> Posted:
+    """Each reading by itself, in the order of the file: those of one meter follow each other."""
+    fates: list[Fate] = []
+    unusable: dict[int, Unusable] = {}
+    charges: list[Charged] = []
+    rows = driver.select(QUARANTINED, [item.key for item in items])
+    known = {key: Quarantined(row_id, held) for key, row_id, held in rows}
+    for position, item in enumerate(items):
+        found = item.record
+        if item.key in known and known[item.key].state != "open":
+            fates.append(Fate.DUPLICATE)
+            continue
+        if isinstance(found, UsageRecord):
+            try:
+                taken = take_reading(
+                    driver, catalogue, Reading(found.called, found.quantity, found.started_us), now_us
+                )
+            except UnknownMeter as refused:
+                found = Unusable(Reason.METER_UNKNOWN, f"{refused}; add it, then retry"[:280], "meter")
+            except InputRefused as refused:
+                found = Unusable(Reason.READING_REFUSED, str(refused)[:280], "quantity")
+            else:
+                fates.append(Fate.DUPLICATE if isinstance(taken, ReadingKnown) else Fate.RATED)
+                if isinstance(taken, PeriodPosted) and taken.entry_id is not None:
+                    charges.append(Charged(taken.account_id, taken.unit, taken.total, 0))
+                continue
+        fates.append(Fate.DUPLICATE if item.key in known else Fate.QUARANTINED)
+        unusable[position] = found
+    return Posted(fates, unusable, charges, known)
 
 
 class _Batch:
@@ -236,8 +287,13 @@ class _Batch:
             # It is in quarantine already, and still cannot be rated: nothing new.
             fates.append(Fate.DUPLICATE if item.key in self._known else Fate.QUARANTINED)
             unusable[position] = found
-        units = {wallet_id: wallet.unit for wallet_id, wallet in self._state.wallets.items()}
-        return Posted(fates, unusable, self._state.new_cdrs, self._known, units)
+        wallets = self._state.wallets
+        charges = [
+            Charged(charge.account_id, wallets[charge.wallet_id].unit, charge.total, charge.uncollected)
+            for record in self._state.new_cdrs
+            for charge in record.charges
+        ]
+        return Posted(fates, unusable, charges, self._known)
 
     def _is_known(self, item: Item) -> bool:
         if item.key in self._charged:
@@ -253,8 +309,6 @@ class _Batch:
     def _post(self, record: UsageRecord, command: SettleOffline, item: Item) -> Fate | Unusable:
         self._catalogue.at_us = record.started_us
         where = f"imported from {item.source[-120:]} line {item.line}"
-        if record.kind is Kind.READING:
-            return Unusable(Reason.NOT_CHARGEABLE, "a reading belongs to a meter; import it with its mapping")
         if record.answered_us is None:
             self._state.apply([CdrWritten(self._unanswered(record, command, where))])
             return Fate.UNANSWERED

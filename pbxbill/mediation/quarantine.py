@@ -24,7 +24,7 @@ UNREADABLE = frozenset({Reason.COLUMNS, Reason.NOT_JSON, Reason.CUT})
 
 def quarantined(
     *, state: str = "open", reason: str | None = None, run_id: int | None = None, ids: Sequence[int] = ()
-) -> Select[tuple[QuarantinedRow]]:
+) -> Select[QuarantinedRow]:
     """Records in quarantine, the oldest first."""
     query = select(QuarantinedRow).order_by(QuarantinedRow.id)
     if state != "all":
@@ -56,7 +56,7 @@ def edit(database: Engine, id: int, columns: Columns, now_us: int) -> Columns:
         return found
 
 
-def drop(database: Engine, query: Select[tuple[QuarantinedRow]], now_us: int) -> int:
+def drop(database: Engine, query: Select[QuarantinedRow], now_us: int) -> int:
     """Give records up for good: the same ones from another file are not taken either."""
     with transaction(database) as session:
         ids = list(session.scalars(query.with_only_columns(QuarantinedRow.id)))
@@ -88,7 +88,7 @@ class Retry:
         self._clock = clock
         self._ambiguous = ambiguous
 
-    def run(self, query: Select[tuple[QuarantinedRow]]) -> Tally:
+    def run(self, query: Select[QuarantinedRow]) -> Tally:
         """Post what can be rated now; the rest stays with its newest reason."""
         tally = Tally()
         last_id = 0

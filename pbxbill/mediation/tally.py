@@ -49,13 +49,11 @@ class Tally:
         self.unanswered += fates.count(Fate.UNANSWERED)
         self.duplicates += fates.count(Fate.DUPLICATE)
         self.quarantined += fates.count(Fate.QUARANTINED)
-        for record in posted.records:
-            for charge in record.charges:
-                key = TallyKey("money", str(charge.account_id), posted.units[charge.wallet_id])
-                sums = self.sums.setdefault(key, Sums())
-                sums.records += 1
-                sums.total += charge.total
-                sums.uncollected += charge.uncollected
+        for account_id, unit, total, uncollected in posted.charges:
+            sums = self.sums.setdefault(TallyKey("money", str(account_id), unit), Sums())
+            sums.records += 1
+            sums.total += total
+            sums.uncollected += uncollected
         for position, unusable in posted.unusable.items():
             if fates[position] is Fate.QUARANTINED:
                 key = TallyKey("reason", unusable.reason, "")

@@ -120,8 +120,8 @@ class MeterReadingRow(Base):
     at_us: Mapped[int]
     value: Mapped[int]
     """In millionths of the measure."""
-    starts: Mapped[bool]
-    """Nothing is charged up to it: the first reading, or that of a meter put in another's place."""
+    restarts_at: Mapped[int | None]
+    """What the meter that was put in this one's place began with."""
     consumed: Mapped[int]
     total: Mapped[int]
     tax: Mapped[int]

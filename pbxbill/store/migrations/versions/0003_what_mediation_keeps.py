@@ -108,7 +108,7 @@ def upgrade() -> None:
         sa.Column("meter_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at_us", sa.BigInteger(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
-        sa.Column("starts", sa.Boolean(), nullable=False),
+        sa.Column("restarts_at", sa.BigInteger(), nullable=True),
         sa.Column("consumed", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.BigInteger(), nullable=False),
         sa.Column("tax", sa.BigInteger(), nullable=False),

@@ -1,0 +1,127 @@
+"""Meter tariffs as people write them, in TOML, and as they are kept."""
+
+import tomllib
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import InputRefused
+from pbxbill.money import Rounding, Unit, compile_price, parse_decimal
+from pbxbill.rating.consumption import READING_SCALE, Component, ComponentKind, MeterTariff, Range
+from pbxbill.rating.tariff import PPM, TaxMode
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.mediation_models import MeterTariffRow
+
+
+def _number(value: Any) -> Decimal:
+    # A float of TOML is a binary fraction already: numbers with a point are written as texts.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError('write it in quotes, like "0.15"')  # noqa: TRY004 what pydantic turns into a sentence
+    try:
+        return parse_decimal(str(value))
+    except InputRefused as refused:
+        raise ValueError(str(refused)) from None
+
+
+Number = Annotated[Decimal, BeforeValidator(_number)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _RangeForm(_Part):
+    start: Number = Field(alias="from")
+    price: Number
+
+
+class _ComponentForm(_Part):
+    name: str = Field(min_length=1, max_length=60)
+    kind: ComponentKind
+    price: Number = Decimal(0)
+    ranges: tuple[_RangeForm, ...] = ()
+    minimum: Number = Decimal(0)
+
+
+class _TariffForm(_Part):
+    unit: str
+    component: tuple[_ComponentForm, ...]
+    minimum: Number = Decimal(0)
+    tax_mode: TaxMode = TaxMode.NONE
+    tax: Number = Decimal(0)
+    rounding: Rounding = Rounding.HALF_UP
+    rounding_step: int = Field(1, ge=1, le=10**9)
+
+
+def parse_quantity(text: str) -> int:
+    """A reading as people write it, with READING_SCALE digits kept."""
+    value = parse_decimal(text).scaleb(READING_SCALE)
+    if value != int(value) or not 0 <= value <= 10**18:
+        raise InputRefused(f"{text[:40]!r} is no reading: 0 or more, with up to six digits after the point")
+    return int(value)
+
+
+def _form(name: str, text: str) -> _TariffForm:
+    try:
+        return _TariffForm.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputRefused(f"meter tariff {name}: {error}") from None
+    except ValidationError as error:
+        lines = [
+            f"meter tariff {name}: {'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+            for found in error.errors()[:10]
+        ]
+        raise InputRefused("\n".join(lines)) from None
+
+
+def parse_meter_tariff(name: str, text: str, unit: Unit) -> MeterTariff:
+    """The tariff that a TOML text describes."""
+    form = _form(name, text)
+    ppm = form.tax * (PPM // 100)
+    if ppm != int(ppm):
+        raise InputRefused(f"meter tariff {name}: a tax rate has up to four digits after the point")
+    components = tuple(
+        Component(
+            x.name,
+            x.kind,
+            compile_price(x.price),
+            tuple(Range(parse_quantity(str(r.start)), compile_price(r.price)) for r in x.ranges),
+            compile_price(x.minimum),
+        )
+        for x in form.component
+    )
+    return MeterTariff(
+        name,
+        unit,
+        components,
+        compile_price(form.minimum),
+        form.tax_mode,
+        int(ppm),
+        form.rounding,
+        form.rounding_step,
+    )
+
+
+def add_meter_tariff(
+    session: Session, name: str, text: str, effective_from_us: int, now_us: int
+) -> MeterTariffRow:
+    """Write the next version of a meter tariff."""
+    if not name or len(name) > 64 or not name.isprintable():
+        raise InputRefused(f"meter tariff {name[:40]!r}: use 1 to 64 printable characters")
+    unit = unit_of(session, _form(name, text).unit)
+    parse_meter_tariff(name, text, unit)
+    newest = session.scalar(select(func.max(MeterTariffRow.number)).where(MeterTariffRow.name == name))
+    row = MeterTariffRow(
+        name=name,
+        number=(newest or 0) + 1,
+        unit=unit.code,
+        terms=text,
+        effective_from_us=effective_from_us,
+        created_us=now_us,
+    )
+    session.add(row)
+    session.flush()
+    return row
