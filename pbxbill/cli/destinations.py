@@ -63,9 +63,10 @@ def import_file(context: Context, file: Path, add: bool, as_json: bool) -> None:
                 accepted.append(line)
     aside = _keep_aside(file, sheet, refused)
     _tell_refused(refused[:REFUSED_SHOWN] if not as_json else [])
-    with context.application() as application, transaction(application.database) as session:
-        changed = import_destinations(session, accepted, keep_others=add)
-        dangling = dangling_destinations(session)
+    with context.application() as application:
+        changed = import_destinations(application.database, accepted, keep_others=add)
+        with transaction(reading(application.database)) as session:
+            dangling = dangling_destinations(session)
     if as_json:
         rows = [{"line": row.line, "reason": row.reason} for row in refused]
         more = {"refused": rows, "refused_file": str(aside) if aside else None, "dangling": dangling}

@@ -1,9 +1,11 @@
 """Writes and reads destinations with their prefixes, and dialling rules; engines load both."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Engine, delete, exists, func, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
@@ -19,9 +21,14 @@ from pbxbill.store.catalogue_models import (
     DiallingRuleRow,
     LimitRow,
 )
+from pbxbill.store.engine import transaction
 from pbxbill.store.models import AccountRow
 
 ROWS_PER_STATEMENT = 500
+MOST_TOGETHER = 10_000
+"""Prefixes that one transaction writes, in some tenths of a second."""
+PAUSE_S = 0.01
+"""Between two of them: SQLite hands its write lock to whoever asks first."""
 DESTINATION_ROWS = (
     "SELECT p.prefix, d.name, d.kind FROM destination_prefixes p "
     "JOIN destinations d ON d.id = p.destination_id"
@@ -44,11 +51,12 @@ class DestinationsChanged(NamedTuple):
 
 
 def import_destinations(
-    session: Session, lines: Iterable[DestinationLine], *, keep_others: bool = False
+    database: Engine, lines: Iterable[DestinationLine], *, keep_others: bool = False
 ) -> DestinationsChanged:
     """Make these destinations all that there are; keep_others: leave those that the lines do not name.
 
-    Only what differs is written.
+    Only what differs is written, up to MOST_TOGETHER prefixes in one transaction. More take several, so that
+    calls are charged meanwhile: SQLite has one write lock. Each of these leaves a map that works.
     """
     kinds: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -57,6 +65,44 @@ def import_destinations(
         owners.update(dict.fromkeys(line.prefixes, line.name))
     if not owners:
         raise InputRefused("the file holds no usable row; nothing was changed")
+    try:
+        with transaction(database) as session:
+            ids = _written_names(session, kinds)
+            changes = _differences(session, kinds, owners, ids, keep_others=keep_others)
+            few = len(changes.gone) + len(changes.moved) + len(changes.added) <= MOST_TOGETHER
+            if few:
+                _write(session, changes, owners, ids)
+                _remove_empty(session)
+        if not few:
+            for part in changes.parts():
+                time.sleep(PAUSE_S)
+                with transaction(database) as session:
+                    _write(session, part, owners, ids)
+            with transaction(database) as session:
+                _remove_empty(session)
+    except IntegrityError as error:
+        raise InputRefused("destinations were imported by somebody else meanwhile; import again") from error
+    counts = (len(changes.added), len(changes.moved), len(changes.gone))
+    return DestinationsChanged(len(kinds), len(owners), *counts)
+
+
+class _Changes(NamedTuple):
+    """Prefixes to be written."""
+
+    gone: Sequence[str]
+    moved: Sequence[str]
+    added: Sequence[str]
+
+    def parts(self) -> Iterator["_Changes"]:
+        for chunk in _chunks(self.moved, MOST_TOGETHER):
+            yield _Changes((), chunk, ())
+        for chunk in _chunks(self.added, MOST_TOGETHER):
+            yield _Changes((), (), chunk)
+        for chunk in _chunks(self.gone, MOST_TOGETHER):
+            yield _Changes(chunk, (), ())
+
+
+def _written_names(session: Session, kinds: Mapping[str, str]) -> dict[str, int]:
     rows = {row.name: row for row in session.scalars(select(DestinationRow))}
     for name, kind in kinds.items():
         if name in rows:
@@ -65,7 +111,18 @@ def import_destinations(
             rows[name] = DestinationRow(name=name, kind=kind)
             session.add(rows[name])
     session.flush()
-    names = {row.id: name for name, row in rows.items()}
+    return {name: row.id for name, row in rows.items()}
+
+
+def _differences(
+    session: Session,
+    kinds: Mapping[str, str],
+    owners: Mapping[str, str],
+    ids: Mapping[str, int],
+    *,
+    keep_others: bool,
+) -> _Changes:
+    names = {id: name for name, id in ids.items()}
     pairs = session.execute(select(DestinationPrefixRow.prefix, DestinationPrefixRow.destination_id))
     before = {prefix: names[owner_id] for prefix, owner_id in pairs}
     gone = [
@@ -74,21 +131,26 @@ def import_destinations(
         if prefix not in owners and (owner in kinds or not keep_others)
     ]
     moved = [prefix for prefix, owner in owners.items() if before.get(prefix, owner) != owner]
-    added = [prefix for prefix in owners if prefix not in before]
-    for chunk in _chunks([*gone, *moved]):
+    return _Changes(gone, moved, [prefix for prefix in owners if prefix not in before])
+
+
+def _write(session: Session, changes: _Changes, owners: Mapping[str, str], ids: Mapping[str, int]) -> None:
+    for chunk in _chunks([*changes.gone, *changes.moved], ROWS_PER_STATEMENT):
         session.execute(delete(DestinationPrefixRow).where(DestinationPrefixRow.prefix.in_(chunk)))
-    for chunk in _chunks([*moved, *added]):
-        made = [{"prefix": prefix, "destination_id": rows[owners[prefix]].id} for prefix in chunk]
+    for chunk in _chunks([*changes.moved, *changes.added], ROWS_PER_STATEMENT):
+        made = [{"prefix": prefix, "destination_id": ids[owners[prefix]]} for prefix in chunk]
         session.execute(insert(DestinationPrefixRow), made)
-    used = select(DestinationPrefixRow.destination_id).distinct()
-    session.execute(delete(DestinationRow).where(DestinationRow.id.not_in(used)))
     bump_catalogue(session)
-    return DestinationsChanged(len(kinds), len(owners), len(added), len(moved), len(gone))
 
 
-def _chunks(prefixes: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(prefixes), ROWS_PER_STATEMENT):
-        yield prefixes[start : start + ROWS_PER_STATEMENT]
+def _remove_empty(session: Session) -> None:
+    empty = ~exists().where(DestinationPrefixRow.destination_id == DestinationRow.id)
+    session.execute(delete(DestinationRow).where(empty))
+
+
+def _chunks(prefixes: Sequence[str], length: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(prefixes), length):
+        yield prefixes[start : start + length]
 
 
 def load_destination_map(session: Session) -> DestinationMap:

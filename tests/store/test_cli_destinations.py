@@ -11,6 +11,7 @@ from click.testing import Result
 from pbxbill.clock import SECOND_US
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.destination_map import DestinationMap
+from pbxbill.store import destinations as store_destinations
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.destinations import DESTINATION_ROWS, dialling_rule_of, load_dialling_rules
 from pbxbill.store.driver import connect
@@ -58,6 +59,20 @@ def test_destinations_come_from_a_file_and_follow_it(operator: None, ok: Run, tm
     said = ok("destinations", "import", "destinations.csv")
     assert "0 new, 1 moved from another destination, 1 removed" in said
     assert shown(ok, "destinations", "show", "+4940123456")["destination"] == "Germany"
+
+
+def test_a_long_list_is_written_in_parts_to_the_same_end(
+    operator: None, ok: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_destinations, "MOST_TOGETHER", 2)
+    assert "4 destinations with 6 prefixes: 6 new" in ok("destinations", "import", "destinations.csv")
+    (tmp_path / "other.csv").write_text(
+        "name;class;prefixes\nHamburg;local;4930 4940\nGermany;mobile;4915 4916\nSwiss;international;41\n"
+    )
+    said = ok("destinations", "import", "other.csv")
+    assert "3 destinations with 5 prefixes: 2 new, 3 moved from another destination, 3 removed" in said
+    listed = {row["name"]: (row["class"], row["prefixes"]) for row in shown(ok, "destinations", "list")}
+    assert listed == {"Hamburg": ("local", 2), "Germany": ("mobile", 2), "Swiss": ("international", 1)}
 
 
 def test_what_cannot_be_used_is_kept_aside(
