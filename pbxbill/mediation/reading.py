@@ -52,21 +52,22 @@ def lines_of(file: BinaryIO, end: int, number: int) -> Iterator[Line]:
     """The lines from an offset on, which is where line number of them ended; empty ones are none."""
     rest = b""
     while chunk := file.read(CHUNK_BYTES):
-        parts = chunk.split(b"\n")
-        parts[0] = rest + parts[0]
-        rest = parts.pop()
-        for raw in parts:
-            number += 1
-            end += len(raw) + 1
-            too_long = len(raw) > MAX_LINE_BYTES
-            if raw and not raw.isspace():
-                yield Line(raw[:RAW_KEPT] if too_long else raw, number, end, too_long)
-        if len(rest) > MAX_LINE_BYTES:
+        *whole, rest = (rest + chunk).split(b"\n")
+        while True:
+            for raw in whole:
+                number += 1
+                end += len(raw) + 1
+                too_long = len(raw) > MAX_LINE_BYTES
+                if raw and not raw.isspace():
+                    yield Line(raw[:RAW_KEPT] if too_long else raw, number, end, too_long)
+            if len(rest) <= MAX_LINE_BYTES:
+                break
             # Its beginning is enough to show; the rest is counted and forgotten.
             kept = rest[:RAW_KEPT]
-            skipped, rest, end = _behind(file, end + len(rest))
+            has_end, behind, end = _behind(file, end + len(rest))
             number += 1
-            yield Line(kept, number, end, too_long=True, unfinished=not skipped)
+            yield Line(kept, number, end, too_long=True, unfinished=not has_end)
+            *whole, rest = behind.split(b"\n")
     if rest and not rest.isspace():
         yield Line(rest, number + 1, end + len(rest), unfinished=True)
 
