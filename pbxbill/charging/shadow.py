@@ -1,13 +1,13 @@
 """Shadow mode: calls go on, nothing is said, nothing is timed, and what would have been done is written down.
 
 A record's `shadow` holds None for a call that was steered, "" for one in shadow that would have gone no
-otherwise, else the words that would_deny() or would_cut() make; read_words() takes them apart again.
+otherwise, else words of the engine's that read_words() takes apart.
 """
 
 import re
 from dataclasses import dataclass
 
-from pbxbill.charging.events import Announcement, Authorize, DenialReason, Denied, FailurePolicy, Granted
+from pbxbill.charging.events import Announcement, Authorize, Denied, FailurePolicy, Granted
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit
 
@@ -15,9 +15,8 @@ _NO_UNIT = Unit("NONE", scale=0, digits=0)
 _SILENCE = Announcement(denial=False)
 
 
-LONGEST_WORDS = 200
-_DENIED = re.compile(r"denied: (?P<reason>[a-z_]+)(?:: .*)?", re.DOTALL)
-_CUT = re.compile(r"cut: after (?P<whole>\d{1,9})\.(?P<part>\d{6}) s(?:: .*)?", re.DOTALL)
+_DENIED = re.compile(r"would have been denied: (?P<reason>[a-z_]+)(?::.*)?", re.DOTALL)
+_CUT = re.compile(r"would have been cut after (?P<after_s>[0-9]{1,9}) s(?::.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +38,12 @@ class WouldNot:
     """Nothing else would have happened."""
 
 
-def would_deny(reason: DenialReason, detail: str = "") -> str:
-    """The words for a denial."""
-    return f"denied: {reason.value}{f': {detail}' if detail else ''}"[:LONGEST_WORDS]
-
-
-def would_cut(after_us: int, detail: str = "") -> str:
-    """The words for an end after some time."""
-    whole, part = divmod(max(after_us, 0), SECOND_US)
-    return f"cut: after {whole}.{part:06d} s{f': {detail}' if detail else ''}"[:LONGEST_WORDS]
-
-
 def read_words(words: str) -> WouldDeny | WouldCut | WouldNot:
     """What a record's words say; words of others say nothing."""
     if (denied := _DENIED.fullmatch(words)) is not None:
         return WouldDeny(denied["reason"])
     if (cut := _CUT.fullmatch(words)) is not None:
-        return WouldCut(int(cut["whole"]) * SECOND_US + int(cut["part"]))
+        return WouldCut(int(cut["after_s"]) * SECOND_US)
     return WouldNot()
 
 

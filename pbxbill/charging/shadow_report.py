@@ -18,7 +18,7 @@ class RecordedCall:
     ended_us: int
     hangup_cause: int
     denied: bool
-    """It was turned away: a switch's log may hold nothing of it."""
+    """Nobody could be charged for it: turned away, or let pass in shadow. It is not compared."""
     shadow: str | None
 
     @property
@@ -65,9 +65,10 @@ def compare(
     alike, different, only_here = 0, [], []
     for call in calls:
         record = records.get(call.session_id)
+        if call.denied:
+            continue
         if record is None:
-            if not call.denied:
-                only_here.append(call)
+            only_here.append(call)
             continue
         talked_us = 0 if record.answered_us is None else record.ended_us - record.answered_us
         apart_us = talked_us - call.talked_us

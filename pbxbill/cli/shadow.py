@@ -158,7 +158,7 @@ def _calls(session: Session, switch: str, since_us: int, until_us: int) -> Itera
             row.answered_us,
             row.ended_us,
             row.hangup_cause,
-            row.denial is not None and row.shadow is None,
+            row.denial is not None,
             row.shadow,
         )
 

@@ -1,4 +1,4 @@
-"""A daemon says that it works only while its loop and its engine do; tried with such sockets as systemd has."""
+"""A daemon says that it works only while its loop and engine do; tried with such sockets as systemd has."""
 
 import os
 import socket

@@ -1,10 +1,14 @@
 """The whole way on real parts: SIPp, Asterisk, the daemon, the charging engine and its database."""
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from lab.sipp import Call, Calling, SippCaller, place
@@ -13,6 +17,7 @@ from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.app import Application, Charging, open_application, open_charging
 from pbxbill.charging.events import TopUp
 from pbxbill.charging.verify import verify
+from pbxbill.cli import cli
 from pbxbill.store.driver import Row
 from tests.database_operator import DatabaseOperator, open_database_operator
 from tests.switch.ami.conftest import Site
@@ -20,6 +25,7 @@ from tests.switch.ami.harness import in_thread, wait_until
 
 SECOND_PRICE = 12_000
 """0.60 per minute and 20 % tax, in millionths of a euro."""
+ANSWERED = "SELECT answered_us FROM reservations WHERE state = 'answered'"
 TALK = Call("4930123", caller="ann", calling=Calling.WAIT)
 
 
@@ -32,11 +38,11 @@ class Office:
     operator: DatabaseOperator
 
     @contextmanager
-    def working(self) -> Iterator[Charging]:
+    def working(self, **changes: object) -> Iterator[Charging]:
         registry = CollectorRegistry()
         with open_charging(self.application, listen=True) as charging:
             daemon = AsteriskDaemon(
-                self.site.settings(),
+                self.site.settings(**changes),
                 charging.engine,
                 charging.news,
                 charging.reconciler,
@@ -163,3 +169,65 @@ def test_a_killed_switch_costs_what_can_be_known(office: Office) -> None:
         office.site.asterisk.start()
         [(_, evidence, _)] = office.wait_settled(1)
     assert evidence == "estimate"
+
+
+def test_a_switch_and_a_daemon_that_die_together_cost_up_to_the_switchs_start(office: Office) -> None:
+    with office.working() as charging, SippCaller(TALK, office.site.asterisk.sip_port) as caller:
+        office.top_up(charging, "funds", 100 * SECOND_PRICE)
+        caller.kill()
+    with office.working(), SippCaller(TALK, office.site.asterisk.sip_port) as caller:
+        wait_until(lambda: any(seen.answered_us for seen in caller.calls()), 30, "the answer")
+        wait_until(
+            lambda: office.select("SELECT answered_us FROM reservations WHERE state = 'answered'"), 30, "it"
+        )
+        office.site.asterisk.kill()
+        caller.kill()
+    office.site.asterisk.start()
+    started_us = office.application.clock.now_us()
+    [(answered_us,)] = office.select(ANSWERED)
+    time.sleep(6)  # Asterisk is up again, and nobody looks
+    with office.working():
+        [(duration_us, evidence, _)] = office.wait_settled(1)
+    assert evidence == "estimate"
+    assert duration_us <= started_us - answered_us
+
+
+def test_shadow_mode_charges_what_it_does_not_cut_and_reports_it(office: Office, tmp_path: Path) -> None:
+    with office.working(shadow=True) as charging:
+        office.top_up(charging, "funds", 5 * SECOND_PRICE)
+        result = place(Call("4930123", caller="ann", hold_ms=12_000), office.site.asterisk.sip_port)
+        office.wait_settled(1)
+        unpaid = place(Call("4930123", caller="ann", hold_ms=1_000), office.site.asterisk.sip_port)
+        unrated = place(Call("77777", caller="ann", hold_ms=500), office.site.asterisk.sip_port)
+        stranger = place(Call("4930123", caller="bob", hold_ms=500), office.site.asterisk.sip_port)
+        office.wait_settled(2)
+    assert [r.successful for r in (result, unpaid, unrated, stranger)] == [1, 1, 1, 1]
+    assert result.calls[0].ended_here
+    said = [row[0] for row in office.select("SELECT shadow FROM cdrs ORDER BY started_us")]
+    assert said[0] == "would have been cut after 5 s"
+    assert said[1].startswith("would have been denied: credit_limit_reached")
+    assert said[2].startswith("would have been denied: rating_failed")
+    assert said[3].startswith("would have been denied: user_unknown")
+    config = tmp_path / "pbxbill.toml"
+    config.write_text(
+        f'[database]\nurl = "{office.application.database_url}"\n[[switch]]\ntype = "asterisk"\n'
+        f'name = "pbx1"\ncdr_file = "{office.site.asterisk.cdr_log}"\nshadow = true\n'
+    )
+    told = CliRunner().invoke(cli, ["--config", str(config), "shadow", "report", "--json"])
+    [report] = json.loads(told.stdout)
+    assert told.exit_code == 0, told.output
+    assert (report["calls"], report["in_shadow"], report["alike"]) == (4, 4, 2)
+    assert report["different"] == report["only_here"] == report["only_there"] == []
+    assert report["would_deny"] == {"credit_limit_reached": 1, "rating_failed": 1, "user_unknown": 1}
+    [cut] = report["would_cut"]
+    assert (cut["account"], cut["after_s"]) == ("alice", "5.000")
+    assert cut["uncollected"].endswith(" EUR")
+    [money] = [row for row in report["money"] if row["account"] == "alice"]
+    assert money["calls"] == 2
+    read = CliRunner().invoke(cli, ["--config", str(config), "shadow", "report", "--switch", "pbx1"])
+    assert read.exit_code == 0, read.output
+    assert "user_unknown" in read.stdout
+    office.site.asterisk.cdr_log.write_text("")
+    told = CliRunner().invoke(cli, ["--config", str(config), "shadow", "report", "--json"])
+    assert told.exit_code == 1
+    assert len(json.loads(told.stdout)[0]["only_here"]) == 2
