@@ -229,7 +229,8 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
     if isinstance(chain, Refusal):
         return deny(request, chain._replace(detail=f"passed unauthorized: {chain.detail}"), state)
     account, called, levels, _, emergency = chain
-    if command.unasked and account.failure_policy is FailurePolicy.CLOSED and not emergency:
+    believed = emergency or request.shadow or account.shadow
+    if command.unasked and account.failure_policy is FailurePolicy.CLOSED and not believed:
         detail = "said to have passed unasked, which its failure policy does not allow"
         refusal = Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail)
         return deny(request, refusal, state)
