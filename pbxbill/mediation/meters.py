@@ -8,10 +8,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pbxbill.charging.batch import load, write
+from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import Moved, PostCharge
 from pbxbill.charging.session import decide
+from pbxbill.charging.writing import write
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.meter_tariffs import parse_meter_tariff
 from pbxbill.mediation.parsing import FUTURE_US
