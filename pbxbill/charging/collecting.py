@@ -23,7 +23,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import Hold
+from pbxbill.ledger.reservation import Hold, ReservationLevel
 from pbxbill.money import Rounding, round_ratio
 from pbxbill.rating.exchange import Source, allocate, to_wallet
 from pbxbill.rating.margin import call_cost
@@ -59,22 +59,22 @@ def collect(usage: Usage, levels: Levels, held: tuple[Hold, ...], state: Chargin
     used: list[Hold] = []
     for number, (rated, lines) in enumerate(levels):
         level = lines[0].level if lines else number
-        reserved = [line.reserved for line in lines] or [0]
         if rated.terms is None:
             owed = rated.charge(usage.billed_us, usage.answered_us)
-            funds = reserved[0] + _beyond(rated.wallet, rated, usage)
-            taken = owed.total if usage.in_full else min(owed.total, funds)
-            left = owed.total - taken
-            share = _taken(usage, level, 0, rated, rated.wallet, None, taken, reserved[0], owed, left, state)
-            charges.append(share.charge)
-            effects += share.effects
+            reserved = lines[0].reserved if lines else 0
+            taken = owed.total
+            if not usage.in_full:
+                taken = min(taken, reserved + _beyond(rated.wallet, rated, usage))
+            share = _Share(level, 0, rated.wallet, None, taken, reserved, owed.total - taken)
+            charges.append(_take(usage, rated, owed, share, effects, state))
             continue
         priced, owed, moved = _by_volume(usage, level, rated, state)
         effects += moved
-        own_charges, own_effects = _from_wallets(usage, level, priced, owed, reserved, state)
-        charges += own_charges
-        effects += own_effects
+        shares = _shares(usage, level, priced, owed, lines)
+        charges += [_take(usage, priced, owed, share, effects, state) for share in shares]
         used += _used(level, priced, owed)
+    if not used and not held:
+        return Collected(tuple(charges), (), effects)
     holds = _settled_holds(held, used)
     effects += [CounterMoved(x.counter_id, x.used, -x.reserved) for x in holds if x.used or x.reserved]
     return Collected(tuple(charges), tuple([hold._replace(reserved=0) for hold in holds]), effects)
@@ -89,16 +89,24 @@ def _beyond(wallet: Wallet, rated: Rated, usage: Usage) -> int:
 
 
 class _Share(NamedTuple):
-    charge: CallCharge
-    effects: list[Effect]
+    """What one wallet of a level gives."""
+
+    level: int
+    line: int
+    wallet: Wallet
+    exchange_id: int | None
+    taken: int
+    reserved: int
+    uncollected: int
+    """In the tariff's unit, on the level's last line."""
 
 
-def _from_wallets(
-    usage: Usage, level: int, rated: Rated, owed: Charge, reserved: list[int], state: ChargingState
-) -> tuple[list[CallCharge], list[Effect]]:
+def _shares(
+    usage: Usage, level: int, rated: Rated, owed: Charge, lines: tuple[ReservationLevel, ...]
+) -> list[_Share]:
     assert rated.terms is not None
     wallets = rated.terms.wallets
-    reserved = reserved if len(reserved) == len(wallets) else [0] * len(wallets)
+    reserved = [line.reserved for line in lines] if lines else [0] * len(wallets)
     sources = [
         Source(paying.unit, held + _beyond(paying.wallet, rated, usage), paying.exchange)
         for paying, held in zip(wallets, reserved, strict=True)
@@ -110,43 +118,31 @@ def _from_wallets(
         more = amounts[-1].worth + uncollected
         taken[-1] = to_wallet(more, last.exchange, rated.tariff.unit, last.unit)
         uncollected = 0
-    charges: list[CallCharge] = []
-    effects: list[Effect] = []
+    shares = []
     for line, (paying, amount, held) in enumerate(zip(wallets, taken, reserved, strict=True)):
         left = uncollected if line + 1 == len(wallets) else 0
         exchange_id = None if paying.exchange is None else paying.exchange.id
-        share = _taken(usage, level, line, rated, paying.wallet, exchange_id, amount, held, owed, left, state)
-        charges.append(share.charge)
-        effects += share.effects
-    return charges, effects
+        shares.append(_Share(level, line, paying.wallet, exchange_id, amount, held, left))
+    return shares
 
 
-def _taken(  # noqa: PLR0913, PLR0917 what a line of a charge is made of
-    usage: Usage,
-    level: int,
-    line: int,
-    rated: Rated,
-    wallet: Wallet,
-    exchange_id: int | None,
-    taken: int,
-    reserved: int,
-    owed: Charge,
-    uncollected: int,
-    state: ChargingState,
-) -> _Share:
+def _take(
+    usage: Usage, rated: Rated, owed: Charge, share: _Share, effects: list[Effect], state: ChargingState
+) -> CallCharge:
+    level, line, wallet, exchange_id, taken, reserved, uncollected = share
     tax = owed.tax
     if taken != owed.total:
         tax = round_ratio(taken * owed.tax, owed.total, Rounding.HALF_UP) if owed.total else 0
-    effects: list[Effect] = []
-    entry = None
+    entry_id = None
     if taken:
-        key = f"settle:{usage.session_id}:{level}" + (f":{line}" if line else "")
+        key = f"settle:{usage.session_id}:{level}:{line}" if line else f"settle:{usage.session_id}:{level}"
         entry = usage_entry(key, rated, wallet, taken, tax, usage.ended_us, state)
         effects.append(EntryPosted(entry))
+        entry_id = entry.id
     tell = wallet.starved and reserved > taken
     overdraw = usage.in_full or usage.failure_policy == FailurePolicy.OPEN
     effects.append(WalletMoved(wallet.id, -taken, -reserved, 0, False if tell else None, tell, overdraw))
-    charge_ = CallCharge(
+    return CallCharge(
         level,
         rated.account.id,
         wallet.id,
@@ -156,11 +152,10 @@ def _taken(  # noqa: PLR0913, PLR0917 what a line of a charge is made of
         taken,
         tax,
         uncollected,
-        None if entry is None else entry.id,
+        entry_id,
         line,
         exchange_id,
     )
-    return _Share(charge_, effects)
 
 
 def usage_entry(  # noqa: PLR0913, PLR0917 what an entry is made of

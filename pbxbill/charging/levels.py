@@ -20,23 +20,28 @@ NOTHING_HELD: Mapping[int, int] = {}
 
 def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
     """Each level of an open call with the lines that it reserves from its wallets."""
-    grouped = [tuple(lines) for _, lines in groupby(reservation.levels, key=lambda line: line.level)]
     catalogue = state.catalogue
+    counted = bool(reservation.holds) or catalogue.offers.counted
+    own = reservation.levels
+    if own and len(own) != own[-1].level + 1:
+        grouped = [tuple(lines) for _, lines in groupby(own, key=lambda line: line.level)]
+    else:
+        grouped = [(line,) for line in own]  # as a rule a level has one wallet
     priced = [
         (catalogue.tariff(lines[0].tariff_version_id), catalogue.rate(lines[0].rate_id)) for lines in grouped
     ]
-    rates = [rate for _, rate in priced]
-    if any(tariff.mark_up is not None for tariff, _ in priced):
+    if any(tariff.mark_up for tariff, _ in priced):
         rates = with_mark_ups(priced)
+        priced = [(tariff, rate) for (tariff, _), rate in zip(priced, rates, strict=True)]
     held: dict[int, int] = {}
     for hold in reservation.holds:
         held[hold.counter_id] = held.get(hold.counter_id, 0) + hold.reserved
     found: Levels = []
-    for lines, (tariff, _), rate in zip(grouped, priced, rates, strict=True):
+    for lines, (tariff, rate) in zip(grouped, priced, strict=True):
         first = lines[0]
         account, wallet = state.accounts[first.account_id], state.wallets[first.wallet_id]
         terms = None
-        if len(lines) > 1 or first.exchange_id is not None or reservation.holds or catalogue.offers.counted:
+        if counted or len(lines) > 1 or first.exchange_id is not None:
             wallets = tuple(_paying(line, state) for line in lines)
             call = CountedCall(
                 reservation.called, reservation.requested_us, reservation.endpoint_id, measures_of(tariff)

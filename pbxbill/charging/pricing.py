@@ -117,14 +117,13 @@ class Rated(NamedTuple):
     def reserve(
         self, level: int, duration_us: int, starts_us: Sequence[int], held: Sequence[ReservationLevel] = ()
     ) -> tuple[list[ReservationLevel], list[Hold]]:
-        """What the wallets and counters of this level earmark for so much call time."""
-        if self.terms is None:
-            return [self._line(level, 0, self.wallet, None, self.costs(duration_us, starts_us))], []
+        """What the wallets and counters of a level with terms earmark for so much call time."""
+        assert self.terms is not None
         charges = [self.charge(duration_us, start_us) for start_us in starts_us]
         total = max([x.total for x in charges])
         shares = allocate(total, self.tariff.unit, self._sources(held)).taken
         lines = [
-            self._line(level, number, paying.wallet, paying.exchange, share.amount)
+            self.line(level, number, paying.wallet, paying.exchange, share.amount)
             for number, (paying, share) in enumerate(zip(self.terms.wallets, shares, strict=True))
         ]
         pieces = [max(taken) for taken in zip(*(x.taken for x in charges), strict=True)]
@@ -143,9 +142,10 @@ class Rated(NamedTuple):
             for wallet, unit, exchange in self.terms.wallets
         ]
 
-    def _line(
+    def line(
         self, level: int, line: int, wallet: Wallet, exchange: ExchangeRate | None, reserved: int
     ) -> ReservationLevel:
+        """What one wallet of the level earmarks."""
         return ReservationLevel(
             level,
             self.account.id,
@@ -167,10 +167,14 @@ def reserve_levels(
     holds: list[Hold] = []
     for number, (rated, held) in enumerate(levels):
         level = held[0].level if held else number
-        own_lines, own_holds = rated.reserve(level, duration_us, starts_us, held)
-        lines += own_lines
-        holds += own_holds
-    return tuple(lines), _counted_once(holds)
+        if rated.terms is None:
+            reserved = rated.costs(duration_us, starts_us)
+            lines.append(rated.line(level, 0, rated.wallet, None, reserved))
+        else:
+            own_lines, own_holds = rated.reserve(level, duration_us, starts_us, held)
+            lines += own_lines
+            holds += own_holds
+    return tuple(lines), _counted_once(holds) if holds else ()
 
 
 def _counted_once(holds: list[Hold]) -> tuple[Hold, ...]:
@@ -186,9 +190,12 @@ def _counted_once(holds: list[Hold]) -> tuple[Hold, ...]:
 
 def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:
     """Moments at which a call that is asked for now may be answered, as far as they differ in price."""
+    banded = [x for x in levels if x.rate.terms is not None and x.tariff.calendar is not None]
+    if not banded:
+        return (at_us,)
     found = {at_us}
-    for rated in levels:
-        if rated.rate.terms is not None and rated.tariff.calendar is not None:
+    for rated in banded:
+        if rated.tariff.calendar is not None:
             found.update(moment for moment, _ in rated.tariff.calendar.edges(at_us, at_us + RINGING_US))
     return tuple(sorted(found))
 

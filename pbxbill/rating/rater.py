@@ -20,13 +20,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pbxbill.clock import SECOND_US
-from pbxbill.money import PRICE_SCALE, Rounding, ceil_div, round_ratio, round_ratio_limit
+from pbxbill.money import Rounding, ceil_div, round_ratio, round_ratio_limit
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.stretch import Run, Walk
 from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
-
-_POWERS = tuple(10**digits for digits in range(25))
-_PRICE_FACTOR = 10**PRICE_SCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def affordable(
     """
     if limit_s <= 0:
         return 0
-    factor, denominator = _gross_ratio(tariff)
+    factor, denominator = tariff.gross_ratio
     numerator = round_ratio_limit(funds, denominator, tariff.rounding, tariff.rounding_step)
     budget = numerator // factor  # as _exact() counts
     if rate.terms is not None or allotments:
@@ -321,17 +318,8 @@ class _Budget:
 
 
 def _rounded(exact: int, tariff: Tariff) -> int:
-    factor, denominator = _gross_ratio(tariff)
+    factor, denominator = tariff.gross_ratio
     return round_ratio(exact * factor, denominator, tariff.rounding, tariff.rounding_step)
-
-
-def _gross_ratio(tariff: Tariff) -> tuple[int, int]:
-    # What exact prices are multiplied and divided by to become the unit's smallest steps with tax.
-    factor = _POWERS[tariff.unit.scale]
-    denominator = tariff.per * _PRICE_FACTOR
-    if tariff.tax_mode is TaxMode.EXCLUSIVE:
-        return factor * (PPM + tariff.tax_ppm), denominator * PPM
-    return factor, denominator
 
 
 def _tax_part(total: int, tariff: Tariff) -> int:

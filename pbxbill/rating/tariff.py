@@ -1,10 +1,10 @@
 """Tariff terms and rates: the frozen facts from which every charge follows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from pbxbill.money import Rounding, Unit
+from pbxbill.money import PRICE_SCALE, Rounding, Unit
 from pbxbill.rating.bands import BandCalendar
 
 PPM = 1_000_000
@@ -153,3 +153,11 @@ class Tariff:
     cycle_steps: CycleSteps | None = None
     tariff_id: int = 0
     """Whose version this is; its cycle steps count by it."""
+    gross_ratio: tuple[int, int] = field(init=False, repr=False, compare=False)
+    """What exact prices are multiplied and divided by to become the unit's smallest steps, with tax."""
+
+    def __post_init__(self) -> None:
+        factor, denominator = 10**self.unit.scale, self.per * 10**PRICE_SCALE
+        if self.tax_mode is TaxMode.EXCLUSIVE:
+            factor, denominator = factor * (PPM + self.tax_ppm), denominator * PPM
+        object.__setattr__(self, "gross_ratio", (factor, denominator))
