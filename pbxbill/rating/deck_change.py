@@ -96,6 +96,17 @@ class _Passed:
         if rates:
             self.stack.append((prefix, rates))
 
+    def edges(self, from_us: int, to_us: int | None) -> list[int]:
+        """The moments within (from, to) when some of these rates begin or end, in their order."""
+        found = {
+            edge_us
+            for _, rates in self.stack
+            for rate in rates
+            for edge_us in (rate.effective_from_us, rate.effective_to_us)
+            if edge_us is not None and from_us < edge_us and (to_us is None or edge_us < to_us)
+        }
+        return sorted(found)
+
     def at(self, moment_us: int) -> Rate | None:
         """The rate in force at a moment for numbers of the prefix last moved to."""
         for _, rates in reversed(self.stack):
@@ -172,79 +183,75 @@ def _renewed(
     plan: Plan, news: list[Rate], olds: list[Rate], old: _Passed, findings: list[Finding]
 ) -> tuple[Change, Rate | None, list[Rate]]:
     """A prefix that the sheet names."""
-    kept: list[Rate] = []
-    comparisons: list[int] = []
     shown: Rate | None = None
-    notice_us = plan.notice_until_us
+    dearer = cheaper = short = False
+    notice_us = plan.effective_us if plan.notice_until_us is None else plan.notice_until_us
     for rate in news:
         begins_us = max(plan.effective_us, rate.effective_from_us or plan.effective_us)
-        before = old.at(begins_us)
-        shown = shown or before
-        dearer, cheaper = (False, False) if before is None else compared(before, rate)
-        comparisons.append(2 if dearer else 1 if cheaper else 0)
-        if dearer and notice_us is not None and begins_us < notice_us:
-            if not plan.delay:
-                _note(findings, Finding.SHORT_NOTICE)
-            else:
-                _note(findings, Finding.DELAYED)
-                if rate.effective_to_us is not None and rate.effective_to_us <= notice_us:
-                    continue
-                kept.append(rate._replace(effective_from_us=notice_us))
-                continue
-        kept.append(rate)
-    delayed = Finding.DELAYED in findings
-    if olds or delayed:
-        until_then = _until_then(plan, news[0].prefix, kept, old, delayed=delayed)
-        if until_then and not delayed:
-            findings.append(Finding.CARRIED)
-        kept += until_then
-    kept.sort(key=_begins)
+        for moment_us in (begins_us, *old.edges(begins_us, rate.effective_to_us)):
+            before = old.at(moment_us)
+            if before is not None:
+                shown = shown or before
+                up, down = compared(before, rate)
+                dearer, cheaper = dearer or up, cheaper or down
+                short = short or (up and moment_us < notice_us)
+    if short and plan.delay:
+        findings.append(Finding.DELAYED)
+        kept = _delayed(plan.effective_us, notice_us, news, old)
+    else:
+        carried = _carried(plan.effective_us, news, olds)
+        kept = carried + news
+        findings += [Finding.SHORT_NOTICE] * short + [Finding.CARRIED] * bool(carried)
     if not olds:
-        if 2 in comparisons:
-            findings.append(Finding.DEARER_BY_PREFIX)
+        findings += [Finding.DEARER_BY_PREFIX] * dearer
         return Change.NEW, shown, kept
     if shown is not None and shown.destination != news[0].destination:
         findings.append(Finding.RENAMED)
-    worst = max(comparisons)
-    change = Change.RAISED if worst == 2 else Change.LOWERED if worst == 1 else Change.UNCHANGED
+    change = Change.RAISED if dearer else Change.LOWERED if cheaper else Change.UNCHANGED
     return change, shown or olds[0], kept
 
 
-def _until_then(plan: Plan, prefix: str, kept: Sequence[Rate], old: _Passed, *, delayed: bool) -> list[Rate]:
-    """The old prices for the time before the first new row, and, delayed, for gaps before its notice ends."""
-    starts = [max(plan.effective_us, _begins(rate)) for rate in kept]
-    until_us = plan.notice_until_us if delayed else min(starts, default=plan.effective_us)
-    if until_us is None or until_us <= plan.effective_us:
-        return []
-    filled: list[Rate] = []
-    at_us = plan.effective_us
-    for rate in sorted(kept, key=_begins):
-        filled += _old_between(plan.effective_us, old, at_us, min(_begins(rate), until_us), prefix)
-        at_us = max(at_us, until_us if rate.effective_to_us is None else rate.effective_to_us)
-    return filled + _old_between(plan.effective_us, old, at_us, until_us, prefix)
+def _carried(effective_us: int, news: Sequence[Rate], olds: Sequence[Rate]) -> list[Rate]:
+    """The prefix's old rates for the time before its first new row begins."""
+    until_us = min(_begins(rate) for rate in news)
+    return [
+        rate._replace(effective_to_us=min(until_us, rate.effective_to_us or until_us))
+        for rate in olds
+        if until_us > effective_us and _begins(rate) < until_us
+    ]
 
 
-def _old_between(effective_us: int, old: _Passed, from_us: int, until_us: int, prefix: str) -> list[Rate]:
-    # The rates that numbers of this prefix have in the old deck within [from, until), cut to it.
-    found: list[Rate] = []
-    while from_us < until_us:
-        edges = [
-            edge
-            for _, rates in old.stack
-            for rate in rates
-            for edge in (rate.effective_from_us, rate.effective_to_us)
-            if edge is not None and from_us < edge < until_us
-        ]
-        to_us = min(edges, default=until_us)
-        rate = old.at(from_us)
-        if rate is not None:
-            if found and found[-1].id == rate.id and found[-1].effective_to_us == from_us:
-                found[-1] = found[-1]._replace(effective_to_us=to_us)
+def _delayed(effective_us: int, notice_us: int, news: Sequence[Rate], old: _Passed) -> list[Rate]:
+    """Until the notice is over the old price wherever the new one is dearer, then the new ones."""
+    edges = set(old.edges(effective_us, notice_us))
+    for rate in news:
+        for edge_us in (rate.effective_from_us, rate.effective_to_us):
+            if edge_us is not None and effective_us < edge_us < notice_us:
+                edges.add(edge_us)
+    kept: list[Rate] = []
+    starts = [effective_us, *sorted(edges)]
+    for from_us, to_us in zip(starts, [*starts[1:], notice_us], strict=True):
+        before, after = old.at(from_us), in_force(news, from_us)
+        if before is not None and (after is None or compared(before, after)[0]):
+            after = before._replace(prefix=news[0].prefix)
+        if after is None:
+            continue
+        if kept and kept[-1].effective_to_us == from_us and _same(kept[-1], after):
+            kept[-1] = kept[-1]._replace(effective_to_us=to_us)
+        else:
+            begins_us = after.effective_from_us if from_us == effective_us else from_us
+            kept.append(after._replace(effective_from_us=begins_us, effective_to_us=to_us))
+    for rate in news:
+        if rate.effective_to_us is None or rate.effective_to_us > notice_us:
+            if kept and kept[-1].effective_to_us == notice_us and _same(kept[-1], rate):
+                kept[-1] = kept[-1]._replace(effective_to_us=rate.effective_to_us)
             else:
-                begins_us = rate.effective_from_us if from_us == effective_us else from_us
-                found.append(rate._replace(prefix=prefix, effective_from_us=begins_us, effective_to_us=to_us))
-        from_us = to_us
-    return found
+                kept.append(rate._replace(effective_from_us=max(notice_us, _begins(rate))))
+    return kept
+
+
+def _same(one: Rate, other: Rate) -> bool:
+    return one[1:9] == other[1:9] and one.terms == other.terms
 
 
 def _ended(
@@ -252,15 +259,20 @@ def _ended(
 ) -> tuple[Change, Rate, list[Rate]]:
     """A prefix of the old deck that the sheet does not name."""
     before = in_force(olds, plan.effective_us) or olds[0]
-    fallback = new.at(plan.effective_us)
-    if fallback is None:
+    if new.at(plan.effective_us) is None:
         findings.append(Finding.GAP)
-        return Change.ENDED, before, []
-    if not compared(before, fallback)[0]:
+    own_edges = _Passed([(before.prefix, olds)]).edges(plan.effective_us, None)
+    dearer_from_us = None
+    for moment_us in sorted({plan.effective_us, *own_edges, *new.edges(plan.effective_us, None)}):
+        own, fallback = in_force(olds, moment_us), new.at(moment_us)
+        if own is not None and fallback is not None and compared(own, fallback)[0]:
+            dearer_from_us = moment_us
+            break
+    if dearer_from_us is None:
         return Change.ENDED, before, []
     findings.append(Finding.DEARER_BY_PREFIX)
     notice_us = plan.notice_until_us
-    if notice_us is None or notice_us <= plan.effective_us:
+    if notice_us is None or notice_us <= dearer_from_us:
         return Change.ENDED, before, []
     if not plan.delay:
         findings.append(Finding.SHORT_NOTICE)
@@ -368,8 +380,3 @@ def _dearest(rate: Rate) -> int:
 
 def _begins(rate: Rate) -> int:
     return -(2**62) if rate.effective_from_us is None else rate.effective_from_us
-
-
-def _note(findings: list[Finding], finding: Finding) -> None:
-    if finding not in findings:
-        findings.append(finding)
