@@ -248,6 +248,7 @@ def _as_json(one: SwitchReport) -> dict[str, Any]:
                 "dialled": call.dialled,
                 "after_s": seconds(after_us, 3),
                 "talked_s": seconds(call.talked_us, 3),
+                "beyond_s": seconds(max(0, call.talked_us - after_us), 3),
                 "uncollected": one.uncollected.get(call.session_id),
             }
             for call, after_us in one.cuts
@@ -276,11 +277,12 @@ def _print(one: SwitchReport, most: int) -> None:
                 call.dialled,
                 seconds(after_us, 3),
                 seconds(call.talked_us, 3),
+                seconds(max(0, call.talked_us - after_us), 3),
                 one.uncollected.get(call.session_id, ""),
             )
             for call, after_us in one.cuts[:most]
         ]
-        titles = ("Call", "Account", "Dialled", ">After (s)", ">Talked (s)", ">Uncollected")
+        titles = ("Call", "Account", "Dialled", ">After (s)", ">Talked (s)", ">Beyond (s)", ">Uncollected")
         print_table("Would have been cut", titles, rows)
     if one.money:
         print_table("Charged", ("Account", "Unit", ">Calls", ">Charged", ">Uncollected"), one.money)
