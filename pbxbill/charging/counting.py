@@ -34,7 +34,8 @@ LAST_WINDOW = (
     "ORDER BY window_from_us DESC LIMIT 1"
 )
 LIVE_OF_ACCOUNT = (
-    "SELECT u.id, COUNT(*) FROM accounts u JOIN accounts a ON a.path LIKE u.path || '%' "
+    # One percent sign would be a placeholder to PostgreSQL's library; two match the same.
+    "SELECT u.id, COUNT(*) FROM accounts u JOIN accounts a ON a.path LIKE u.path || '%%' "
     "JOIN reservations r ON r.account_id = a.id AND r.state IN ('reserved', 'answered') "
     "WHERE u.id {any_int} GROUP BY u.id"
 )
