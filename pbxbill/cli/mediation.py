@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pbxbill.mediation.reading import STANDARD_INPUT
 from pbxbill.mediation.report import report_of, report_of_row
 from pbxbill.mediation.runs import Run
 from pbxbill.mediation.sources import FileSource, FolderSource, StreamSource
+from pbxbill.metrics import metrics_server
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.mediation_models import MediationRunRow
 
@@ -57,6 +58,7 @@ WATCH_S = 2
     type=click.IntRange(0, 3600),
     help="A folder's file is finished when nobody has written to it for so long.",
 )
+@click.option("--metrics-port", type=click.IntRange(1, 65_535), help="With --watch: serve metrics there.")
 @click.option("--dry-run", is_flag=True, help="Post nothing; say what would come of it.")
 @json_option
 @pass_context
@@ -75,7 +77,9 @@ def mediate(context: Context, /, source: str, *, as_json: bool, **options: Any) 
         try:
             with _stopped_by_signals(importer.stopping):
                 if options["watch"]:
-                    _watch(application, importer, source, mapping, options["settle_s"])
+                    port = options["metrics_port"]
+                    with metrics_server(context.settings.metrics.host, port) if port else nullcontext():
+                        _watch(application, importer, source, mapping, options["settle_s"])
                     return
                 made = _source(application, source, mapping, options["settle_s"])
                 run = _run(importer, made, dry_run=options["dry_run"])

@@ -6,13 +6,22 @@ from sqlalchemy import Engine
 
 from pbxbill.clock import Clock
 from pbxbill.mediation.runs import Run
-from pbxbill.store.catalogue_models import AlertRow
+from pbxbill.mediation.tally import COUNTS, Tally
+from pbxbill.store.alerts import raise_alert
 from pbxbill.store.engine import transaction
 
 _log = structlog.get_logger()
 
 RECORDS = Counter("pbxbill_mediation_records", "Records that mediation dealt with", ["fate"])
 QUARANTINED = Counter("pbxbill_mediation_quarantined", "Records that could not be rated", ["reason"])
+
+
+def count(batch: Tally) -> None:
+    """Count a batch that is durable."""
+    for name in COUNTS[1:]:
+        RECORDS.labels(name).inc(getattr(batch, name))
+    for reason, records in batch.reasons().items():
+        QUARANTINED.labels(reason).inc(records)
 
 
 def tell(database: Engine, run: Run, state: str, clock: Clock) -> None:
@@ -27,8 +36,5 @@ def tell(database: Engine, run: Run, state: str, clock: Clock) -> None:
         f"run {run.id} could not rate {tally.quarantined} records: {counted}; see pbxbill quarantine list"
     )
     with transaction(database) as session:
-        row = AlertRow(
-            at_us=clock.now_us(), kind="quarantine", subject=run.source[-200:], detail=detail[:500]
-        )
-        session.add(row)
+        raise_alert(session, "quarantine", run.source[-200:], detail[:500], at_us=clock.now_us())
     _log.warning("mediation_quarantined", run=run.id, source=run.source, reasons=counted)

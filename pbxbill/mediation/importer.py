@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from pbxbill.clock import Clock
 from pbxbill.errors import PbxbillError, StoreUnavailable
-from pbxbill.mediation.alarm import tell
+from pbxbill.mediation.alarm import count, tell
 from pbxbill.mediation.mapping import Mapping
 from pbxbill.mediation.parsing import Filtered, RecordParser
 from pbxbill.mediation.posting import Item, Posted, Poster
@@ -102,6 +102,7 @@ class Importer:
             self._read(run, source, on_progress, dry_run=True)
             return run
         run = start_run(self._database, source.name, self._mapping, self._switch, self._clock, follow=follow)
+        read_before = run.tally.read
         try:
             self._read(run, source, on_progress, dry_run=False)
         except StoreUnavailable:
@@ -112,7 +113,8 @@ class Importer:
             raise
         state = "stopped" if self.stopping.is_set() else "done"
         end_run(self._database, run, state, "; ".join(source.rejected), self._clock)
-        tell(self._database, run, state, self._clock)
+        if not follow or run.tally.read != read_before:
+            tell(self._database, run, state, self._clock)
         return run
 
     def _read(self, run: Run, source: Source, on_progress: Callable[[Run], None], *, dry_run: bool) -> None:
@@ -223,6 +225,8 @@ class Importer:
                     return
                 continue
             run.tally.add(batch)
+            if not dry_run:
+                count(batch)
             run.checkpoint = checkpoint
             return
 

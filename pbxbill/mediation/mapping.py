@@ -102,6 +102,8 @@ class Fields(_Part):
     """Of an event: how many; of a reading: what the meter shows."""
     measure: From | None = None
     """messages, bytes or items."""
+    service: From | None = None
+    """Whose tariff of the account rates an event; its measure, if left out."""
     meter: From | None = None
 
     def sources(self) -> dict[str, Source]:

@@ -122,6 +122,7 @@ class RecordParser:
             ended_us,
             0 if answered_us is None else ended_us - answered_us,
             "us",
+            "",
             self._call_ids(columns),
             self._text("session_id", columns),
             self._text("gateway", columns),
@@ -229,6 +230,7 @@ class RecordParser:
         if at_us > self._clock.now_us() + FUTURE_US:
             raise _Refused(Reason.FUTURE, "at: lies in the future; correct the time or its zone", "at")
         reading = self.mapping.kind is Kind.READING
+        measure = "" if reading else self._measure(columns)
         return UsageRecord(
             key,
             self.mapping.kind,
@@ -240,7 +242,8 @@ class RecordParser:
             at_us,
             at_us,
             self._quantity(columns, millionths=reading),
-            "" if reading else self._measure(columns),
+            measure,
+            self._text("service", columns)[:32] or measure,
             self._call_ids(columns),
             self._text("session_id", columns),
             self._text("gateway", columns),

@@ -15,7 +15,7 @@ import structlog
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.cdr import RatedCdr, record_of
-from pbxbill.charging.chain import identify
+from pbxbill.charging.chain import dialling_rule, identify
 from pbxbill.charging.events import Authorize, DenialReason, Denied, Evidence, SettleOffline
 from pbxbill.charging.memory import Memory
 from pbxbill.charging.session import decide
@@ -114,7 +114,7 @@ def settlement(record: UsageRecord, switch: str) -> SettleOffline:
         account.source_ip,
         account.caller_id,
         account.did,
-        service="" if record.kind is Kind.CALL else record.measure,
+        service=record.service,
     )
     return SettleOffline(
         request,
@@ -325,10 +325,11 @@ class _Batch:
     def _unanswered(self, record: UsageRecord, command: SettleOffline, where: str) -> RatedCdr:
         request = command.request
         identified = identify(request, self._state)
-        account_id, dialled = (
-            (None, request.dialled) if identified is None else (identified[0].id, identified[1])
-        )
-        return record_of(request, account_id, to_e164(dialled) or "")._replace(
+        account_id, called = None, to_e164(request.dialled)
+        if identified is not None:
+            account_id = identified[0].id
+            called = to_e164(identified[1], dialling_rule(identified[0], self._state))
+        return record_of(request, account_id, called or "")._replace(
             ended_us=record.ended_us,
             hangup_cause=record.hangup_cause,
             evidence=Evidence.IMPORT,

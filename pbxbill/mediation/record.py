@@ -89,6 +89,8 @@ class UsageRecord(NamedTuple):
     quantity: int
     """Pieces of the measure; of a call its microseconds since the answer."""
     measure: str
+    service: str
+    """Of an event: which of the account's tariffs rates it."""
     call_ids: tuple[str, ...]
     """The switch's own; a call that a daemon charged under one of them is not charged again."""
     session_id: str
