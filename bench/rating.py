@@ -11,6 +11,7 @@ import time
 from random import Random
 from statistics import median
 
+from bench import rating_bulk
 from bench.figures import Figures, progress, run
 from bench.site import made_up_prefixes
 from pbxbill.clock import SECOND_US
@@ -109,14 +110,10 @@ def measure_live(figures: Figures, quick: bool) -> None:
         figures.at_least(f"live.{name}.ratio_to_1k", ratio, GOAL)
 
 
-def measure_bulk(figures: Figures, quick: bool) -> None:
-    """Rating whole files of calls, beside a bare join of the same data: bench/rating_bulk.py."""
-
-
 def measure(figures: Figures, quick: bool) -> None:
     """Both parts."""
     measure_live(figures, quick)
-    measure_bulk(figures, quick)
+    rating_bulk.measure(figures, quick=quick)
 
 
 if __name__ == "__main__":
