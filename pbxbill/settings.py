@@ -114,7 +114,9 @@ class FreeSwitchSection(Section):
         "Folder of mod_json_cdr's files or of cdr_csv's Master.csv; empty: nothing to reconcile with",
     )
     shadow: bool = _like(
-        _FREESWITCH, "shadow", "Everything is charged and recorded, and nobody is denied or cut; docs/shadow-mode.md"
+        _FREESWITCH,
+        "shadow",
+        "Everything is charged and recorded, nobody is denied or cut; docs/shadow-mode.md",
     )
     connect_timeout_s: Seconds = _like(_FREESWITCH, "connect_timeout_s", "Longest wait for a connection")
     command_timeout_s: Seconds = _like(_FREESWITCH, "command_timeout_s", "Longest wait for a reply")
@@ -174,7 +176,9 @@ class AsteriskSection(Section):
         _ASTERISK, "ping_timeout_s", "A ping without an answer for so long closes the connection"
     )
     shadow: bool = _like(
-        _ASTERISK, "shadow", "Everything is charged and recorded, and nobody is denied or cut; docs/shadow-mode.md"
+        _ASTERISK,
+        "shadow",
+        "Everything is charged and recorded, nobody is denied or cut; docs/shadow-mode.md",
     )
     connect_timeout_s: Seconds = _like(_ASTERISK, "connect_timeout_s", "Longest wait for a connection")
     reconnect_first_s: Seconds = _like(_ASTERISK, "reconnect_first_s", "First wait before connecting again")

@@ -31,10 +31,10 @@ from pbxbill.ami.wire import AmiMessage
 from pbxbill.charging.control import LiveCall, Phase
 from pbxbill.charging.events import Direction
 from pbxbill.charging.hangup import HangupCause
-from pbxbill.charging.pulse import Pulse
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, SwitchError
+from pbxbill.liveness import Liveness
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class AsteriskDaemon:
         metrics: AsteriskMetrics,
     ) -> None:
         self._settings = settings
-        self.pulse: Pulse | None = None
+        self.liveness: Liveness | None = None
         """Beats in the loop, while that turns; set it before run()."""
         self._engine = engine
         self._news = news
@@ -136,8 +136,8 @@ class AsteriskDaemon:
             asyncio.create_task(self._sweep_always()),
             asyncio.create_task(self._read_cdrs_always()),
         ]
-        if self.pulse is not None:
-            work.append(asyncio.create_task(self._beat(self.pulse)))
+        if self.liveness is not None:
+            work.append(asyncio.create_task(self._beat(self.liveness)))
         stop = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({link, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,11 +152,11 @@ class AsteriskDaemon:
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("asterisk_daemon_stopped", calls_left=len(self._book))
 
-    async def _beat(self, pulse: Pulse) -> None:
+    async def _beat(self, liveness: Liveness) -> None:
         while True:
             linked = "" if self._link.up else "not "
-            pulse.beat(f"{linked}connected to the switch, {len(self._book)} calls")
-            await asyncio.sleep(pulse.interval_s)
+            liveness.beat(f"{linked}connected to the switch, {len(self._book)} calls")
+            await asyncio.sleep(liveness.interval_s)
 
     # --- what comes in ------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ import structlog
 from prometheus_client import REGISTRY
 
 from pbxbill.app import Application, Charging, open_charging, steering
-from pbxbill.charging.pulse import Pulse
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.errors import AlreadyRunning, ConfigurationError
+from pbxbill.liveness import Liveness
 from pbxbill.logs import configure_logs
 from pbxbill.metrics import EngineCollector, metrics_server
 from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
@@ -43,7 +43,7 @@ supervised_option = click.option("--supervised", is_flag=True, hidden=True, help
 class Daemon(Protocol):
     """What both adapters offer."""
 
-    pulse: Pulse | None
+    liveness: Liveness | None
 
     def run(self) -> None:
         """Serve until stop()."""
@@ -187,7 +187,7 @@ def serve(
         collector = EngineCollector(charging.engine)
         REGISTRY.register(collector)
         daemon = build(application, charging)
-        daemon.pulse = pulse_of(application, charging, notifier)
+        daemon.liveness = liveness_of(application, charging, notifier)
         gc.collect()
         gc.freeze()  # decks and code stay for the life of the process: no pause to look through them
         if supervised:
@@ -201,7 +201,7 @@ def serve(
     _log.info("daemon_stopped")
 
 
-def pulse_of(application: Application, charging: Charging, notifier: Notifier) -> Pulse | None:
+def liveness_of(application: Application, charging: Charging, notifier: Notifier) -> Liveness | None:
     """What says that the daemon works; None where nobody listens."""
     if not notifier.heard:
         return None
@@ -209,7 +209,7 @@ def pulse_of(application: Application, charging: Charging, notifier: Notifier) -
     def tell(first: bool, status: str) -> None:
         notifier.send(*((READY,) if first else ()), ALIVE, f"STATUS={status}")
 
-    return Pulse(charging.engine, application.clock, tell, notifier.interval_s)
+    return Liveness(charging.engine, application.clock, tell, notifier.interval_s)
 
 
 @contextmanager

@@ -282,8 +282,8 @@ def _print(one: SwitchReport, most: int) -> None:
             )
             for call, after_us in one.cuts[:most]
         ]
-        titles = ("Call", "Account", "Dialled", ">After (s)", ">Talked (s)", ">Beyond (s)", ">Uncollected")
-        print_table("Would have been cut", titles, rows)
+        heads = ("Call", "Account", "Dialled", ">After (s)", ">Talked (s)", ">Beyond (s)", ">Uncollected")
+        print_table("Would have been cut", heads, rows)
     if one.money:
         print_table("Charged", ("Account", "Unit", ">Calls", ">Charged", ">Uncollected"), one.money)
 

@@ -13,7 +13,6 @@ import structlog
 from gevent.event import Event as Flag
 
 from pbxbill.charging.control import LiveCall, Phase, SetDeadline
-from pbxbill.charging.pulse import Pulse
 from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
@@ -32,6 +31,7 @@ from pbxbill.esl.ports import Engine, News, Reconciler
 from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.esl.snapshot import Found, live_channels, look
 from pbxbill.esl.wire import Event
+from pbxbill.liveness import Liveness
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class FreeSwitchDaemon:
         metrics: EslMetrics,
     ) -> None:
         self._settings = settings
-        self.pulse: Pulse | None = None
+        self.liveness: Liveness | None = None
         """Beats in the loop, while that turns; set it before run()."""
         self._engine = engine
         self._news = news
@@ -101,8 +101,8 @@ class FreeSwitchDaemon:
         self.listening.set()
         workers = [gevent.spawn(self._conductor.run), gevent.spawn(self._stay_linked)]
         log.info("esl.started", switch=self._settings.name, port=desk.port)
-        if self.pulse is not None:
-            workers.append(gevent.spawn(self._beat, self.pulse))
+        if self.liveness is not None:
+            workers.append(gevent.spawn(self._beat, self.liveness))
         if self._stopping:
             self._stop.set()
         try:
@@ -119,11 +119,11 @@ class FreeSwitchDaemon:
         if self._mailbox is not None:
             self._mailbox.post(self._stop.set)
 
-    def _beat(self, pulse: Pulse) -> None:
+    def _beat(self, liveness: Liveness) -> None:
         while True:
             linked = "" if self._conductor.commands is not None else "not "
-            pulse.beat(f"{linked}connected to the switch, {len(self._book)} calls")
-            gevent.sleep(pulse.interval_s)
+            liveness.beat(f"{linked}connected to the switch, {len(self._book)} calls")
+            gevent.sleep(liveness.interval_s)
 
     # --- the link -------------------------------------------------------------------------------
 

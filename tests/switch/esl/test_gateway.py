@@ -27,7 +27,7 @@ def charged(recorded: bytes, name: str) -> list[LegAnswered | LegEnded]:
             continue
         ours = f"variable_pbxbill_session: {SESSION}\nvariable_pbxbill_caller: somebody-else\n".encode()
         headers = Headers(body.rstrip(b"\n") + b"\n" + ours + b"\n")
-        event = parse_event(type("Event", (), {"name": name, "headers": headers})())  # type: ignore[arg-type]
+        event = parse_event(type("Event", (), {"name": name, "headers": headers})())
         assert isinstance(event, LegAnswered | LegEnded)
         found.append(event)
     return found

@@ -15,12 +15,12 @@ from lab.process import wait_until
 from pbxbill.ami.daemon import AsteriskDaemon
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
-from pbxbill.charging.events import Outcome, UnknownSession
-from pbxbill.charging.pulse import Pulse
+from pbxbill.charging.events import Authorize, Denied, Granted, Outcome, UnknownSession
 from pbxbill.clock import SystemClock
 from pbxbill.errors import EngineBusy, StoreUnavailable
 from pbxbill.esl.daemon import FreeSwitchDaemon
 from pbxbill.esl.settings import FreeSwitchSettings
+from pbxbill.liveness import Liveness
 from pbxbill.notice import Notifier
 from pbxbill.supervisor import DaemonProcess, Supervisor
 from tests.switch.ami.harness import LocalNews
@@ -44,6 +44,9 @@ class Engine:
         elif self.answer is not None:
             future.set_result(self.answer)
         return future
+
+    def authorize_offline(self, request: Authorize) -> Granted | Denied:
+        raise AssertionError(request)
 
 
 class Reconciler:
@@ -80,11 +83,11 @@ def silent(listener: socket.socket) -> bool:
     return False
 
 
-def pulse_for(engine: Engine, notifier: Notifier) -> Pulse:
+def liveness_for(engine: Engine, notifier: Notifier) -> Liveness:
     def tell(first: bool, status: str) -> None:
         notifier.send("READY=1" if first else "WATCHDOG=1", f"STATUS={status}")
 
-    return Pulse(engine, SystemClock(), tell, notifier.interval_s)
+    return Liveness(engine, SystemClock(), tell, notifier.interval_s)
 
 
 @pytest.fixture(params=["gevent", "asyncio"])
@@ -104,7 +107,7 @@ def daemon(request: pytest.FixtureRequest, listener: socket.socket) -> Iterator[
         ami = AsteriskSettings("pbx1", port=free_port(), agi_port=free_port())
         registry = AsteriskMetrics(CollectorRegistry())
         daemon = AsteriskDaemon(ami, engine, LocalNews(), Reconciler(), clock, registry)
-    daemon.pulse = pulse_for(engine, notifier_for(listener))
+    daemon.liveness = liveness_for(engine, notifier_for(listener))
     thread = threading.Thread(target=daemon.run)
     thread.start()
     yield engine, daemon
@@ -140,7 +143,7 @@ def test_a_loop_that_stands_still_means_silence(daemon: tuple[Engine, Any], list
         released.wait(20)
         return submit(*args)
 
-    engine.submit = stand_still  # type: ignore[method-assign]
+    engine.submit = stand_still  # type: ignore[assignment,method-assign]
     try:
         assert silent(listener)
     finally:
@@ -150,19 +153,19 @@ def test_a_loop_that_stands_still_means_silence(daemon: tuple[Engine, Any], list
 @pytest.mark.parametrize("fault", [StoreUnavailable("away"), ValueError("a fault of its own")])
 def test_a_database_that_is_away_is_an_answer(listener: socket.socket, fault: Exception) -> None:
     engine = Engine()
-    pulse = pulse_for(engine, notifier_for(listener))
+    liveness = liveness_for(engine, notifier_for(listener))
     engine.answer = fault
-    pulse.beat("")
-    pulse.beat("")
+    liveness.beat("")
+    liveness.beat("")
     assert listener.recv(4096).startswith(b"READY=1")
 
 
 def test_a_full_queue_says_nothing_of_who_works_on_it(listener: socket.socket) -> None:
     engine = Engine()
-    pulse = pulse_for(engine, notifier_for(listener))
+    liveness = liveness_for(engine, notifier_for(listener))
     engine.answer = EngineBusy("50000 commands are waiting")
     for _ in range(5):
-        pulse.beat("")
+        liveness.beat("")
     assert silent(listener)
     assert engine.asked == 5
 

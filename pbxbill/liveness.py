@@ -31,7 +31,7 @@ class Engine(Protocol):
         ...
 
 
-class Pulse:
+class Liveness:
     """beat() is called from the loop, tell() with what is to be sent on."""
 
     def __init__(
