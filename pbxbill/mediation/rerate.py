@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from pbxbill.charging.batch import load, write
+from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import TopUp
 from pbxbill.charging.rerating import tax_taken
 from pbxbill.charging.state import ChargingState, EntryPosted, Wallet, WalletMoved
+from pbxbill.charging.writing import write
 from pbxbill.clock import Clock
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id

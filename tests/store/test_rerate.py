@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from pbxbill.charging.batch import write
 from pbxbill.charging.events import Adjust, Answer, Settle, TopUp
+from pbxbill.charging.writing import write
 from pbxbill.cli.output import moment
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.rerate import Definition, Rerating
