@@ -1,6 +1,5 @@
 """calendars: which hours, days and holidays belong to which time band."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,9 @@ import click
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.rating.bands import BandRule
-from pbxbill.rating.calendar_terms import DAYS, calendar_from_toml
+from pbxbill.rating.calendar_text import WEEKDAYS, calendar_from_toml
 from pbxbill.store.calendars import (
     calendar_by_name,
     calendar_of,
@@ -41,7 +39,7 @@ def set_(context: Context, name: str, file: Path) -> None:
         raise InputRefused(f"{file} cannot be read: {error}") from None
     now_us = context.clock.now_us()
     try:
-        calendar = calendar_from_toml(name, text, datetime.fromtimestamp(now_us // SECOND_US, UTC).year)
+        calendar = calendar_from_toml(text, name=name)
     except InputRefused as refusal:
         raise InputRefused(f"{file}: {refusal}") from None
     with context.application() as application, transaction(application.database) as session:
@@ -116,7 +114,7 @@ def show(context: Context, name: str, as_json: bool) -> None:
 def _rule(rule: BandRule) -> dict[str, Any]:
     return {
         "band": rule.band,
-        "days": " ".join(DAYS[day] for day in sorted(rule.weekdays)),
+        "days": " ".join(WEEKDAYS[day] for day in sorted(rule.weekdays)),
         "from": _time(rule.from_s),
         "to": _time(rule.to_s),
         "dates": " ".join(rule.dates),

@@ -36,19 +36,25 @@ MAX_YEARS = 60
 _CALENDAR_KEYS = {"name", "zone", "holidays", "extra_holidays", "band"}
 _BAND_KEYS = {"name", "weekdays", "hours", "dates", "holidays", "priority"}
 _HOLIDAY_KEYS = {"country", "subdivision", "years"}
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""As they are written, from Monday on."""
 _HOURS = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?\s*-\s*(\d\d):(\d\d)(?::(\d\d))?")
 _YEARS = re.compile(r"(\d{4})(?:-(\d{4}))?")
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def calendar_from_toml(text: str, id: int = 0) -> BandCalendar:
-    """A calendar that a person wrote, checked; InputRefused says what to change."""
+def calendar_from_toml(text: str, id: int = 0, name: str | None = None) -> BandCalendar:
+    """A calendar that a person wrote, checked; InputRefused says what to change.
+
+    Where a name is given the text need not hold one; another one in it is refused.
+    """
     try:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputRefused(f"the calendar is not TOML: {error}") from None
     _refuse_unknown(facts, _CALENDAR_KEYS, "the calendar")
+    if name is not None and facts.setdefault("name", name) != name:
+        raise InputRefused(f"the calendar calls itself {str(facts['name'])[:64]!r}, not {name!r}")
     for key in ("name", "zone"):
         if not isinstance(facts.get(key), str) or not facts[key]:
             raise InputRefused(f'the calendar lacks its {key}; write {key} = "..."')
@@ -148,10 +154,10 @@ def _rules(band: dict[str, Any], number: int) -> Iterable[BandRule]:
 def _weekdays(value: Any, where: str) -> Iterable[int]:
     for entry in _listed(value, where):
         first, _, last = (part.strip().lower()[:3] for part in entry.partition("-"))
-        if first not in _WEEKDAYS or (last or first) not in _WEEKDAYS:
+        if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
             raise InputRefused(f"{where}: {entry[:40]!r} is no weekday; write Mon, Tue or Mon-Fri")
-        begin = _WEEKDAYS.index(first)
-        length = (_WEEKDAYS.index(last or first) - begin) % 7
+        begin = WEEKDAYS.index(first)
+        length = (WEEKDAYS.index(last or first) - begin) % 7
         yield from ((begin + day) % 7 for day in range(length + 1))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from pbxbill.errors import InputRefused
 from pbxbill.rating.band_checks import checked, first_gap
 from pbxbill.rating.bands import BandCalendar
-from pbxbill.rating.calendar_terms import calendar_from_json, calendar_to_json
+from pbxbill.rating.calendar_text import calendar_from_json, calendar_to_json
 from pbxbill.rating.tariff import RateTerms
 from pbxbill.store.accounts import bump_catalogue
 from pbxbill.store.catalogue_models import BandCalendarRow
@@ -55,7 +55,7 @@ def calendars(session: Session) -> Sequence[BandCalendarRow]:
 
 def calendar_of(row: BandCalendarRow) -> BandCalendar:
     """The calendar that a row keeps."""
-    return calendar_from_json(row.id, row.name, row.definition)
+    return calendar_from_json(row.definition, row.id)
 
 
 def tariffs_of_older_versions(session: Session, row: BandCalendarRow) -> list[str]:

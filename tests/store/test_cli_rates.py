@@ -34,9 +34,8 @@ CALENDAR = """\
 zone = "Europe/Berlin"
 [[band]]
 name = "day"
-days = "mon-fri"
-from = "08:00"
-to = "18:00"
+weekdays = "Mon-Fri"
+hours = "08:00-18:00"
 priority = 1
 """
 ALWAYS = CALENDAR + '[[band]]\nname = "night"\n'
@@ -257,7 +256,7 @@ def test_bands_need_a_calendar_that_knows_them(
     assert "tariff 'retail' has no calendar, and the rates have bands (day, night)" in refusal(*import_banded)
     ok("tariffs", "set", "retail", "--calendar", "office")
     assert "calendar 'office' has no band 'night'; it has day" in refusal(*import_banded)
-    saved(tmp_path, ALWAYS.replace('name = "night"\n', 'name = "night"\ndays = "mon-sat"\n'), "calendar.toml")
+    saved(tmp_path, ALWAYS.replace('name = "night"\n', 'name = "night"\nweekdays = "Mon-Sat"\n'), "calendar.toml")
     assert "these tariffs go on with its version before" in ok(
         "calendars", "set", "office", "--file", "calendar.toml"
     )
