@@ -360,6 +360,8 @@ def _write(
 @contextmanager
 def _opened(wanted: Wanted) -> Iterator[BinaryIO]:
     """The file; reading it moves a progress bar."""
+    if not wanted.as_json and not console().is_terminal:
+        click.echo(f"reading {wanted.file.name}, {wanted.file.stat().st_size} bytes", err=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console(), transient=True, disable=_is_quiet(wanted)) as progress:
         # Through BufferedReader in large pieces, so that the bar costs nothing per line.
