@@ -1,0 +1,53 @@
+"""The worked examples of docs/mediation.md: what they say is what comes out."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import Result
+
+from pbxbill.mediation.mapping import load_mapping
+from pbxbill.mediation.record import Reason
+from tests.store.billed_accounts import open_accounts
+from tests.store.mediated_calls import MasterLine, top_up, write_master
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "mediation.md").read_text()
+BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_calls(database_url: str, pbxbill: Callable[..., Result], tmp_path: Path) -> None:
+    open_accounts(database_url)
+    rows = re.findall(r"^\| (\d) \| (\d+)[^|]* \| (\w+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 5
+    lines = [
+        MasterLine(int(n), account, answered_s=5 if int(s) else None, ended_s=5 + int(s))
+        for n, s, account, _ in rows
+    ]
+    file = write_master(tmp_path / "Master.csv", *lines)
+    result = pbxbill("mediate", file, "--format", "asterisk-csv", "--zone", "UTC", "--json")
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    counted = [f"{name} {report[name]}" for name in ("read", "rated", "unanswered", "quarantined")]
+    money = [f"{x['account']} {x['total']}" for x in report["money"]]
+    assert f"The report: {', '.join(counted)}; {', '.join(money)}." in PAGE
+    assert report["reasons"] == {"account_unknown": 1}
+
+
+def test_the_meter(database_url: str, ok: Callable[..., str], tmp_path: Path) -> None:
+    top_up(open_accounts(database_url), "bob", "100")
+    (tmp_path / "power.toml").write_text(BLOCKS[1])
+    told = ""
+    for line in re.findall(r"^pbxbill ((?:meters|readings) .*)$", PAGE, re.MULTILINE):
+        told = ok(*line.replace("power.toml", str(tmp_path / "power.toml")).split())
+    assert "120 kWh cost 38.08 EUR" in told
+    assert "with 19 % tax 38.08" in PAGE
+
+
+def test_the_mapping_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(BLOCKS[0])
+    assert load_mapping(str(path)).name == "acme"
+
+
+def test_every_reason_is_explained() -> None:
+    assert [reason for reason in Reason if f"`{reason}`" not in PAGE] == []
