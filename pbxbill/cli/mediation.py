@@ -21,6 +21,7 @@ from pbxbill.logs import configure_logs
 from pbxbill.mediation.importer import Importer, Source
 from pbxbill.mediation.mapping import FORMATS, Mapping, built_in_formats, load_mapping
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
+from pbxbill.mediation.posting import UNNAMED_SWITCH
 from pbxbill.mediation.reading import STANDARD_INPUT
 from pbxbill.mediation.report import report_of, report_of_row
 from pbxbill.mediation.runs import Run
@@ -43,7 +44,11 @@ WATCH_S = 2
     metavar="FORMAT",
     help=f"{', '.join(built_in_formats())}, or a mapping file (TOML).",
 )
-@click.option("--switch", default="import", show_default=True, help="Name of the switch that wrote it.")
+@click.option(
+    "--switch",
+    default=UNNAMED_SWITCH,
+    help="Name of the switch that wrote it; without it, a call that any daemon charged is not charged again.",
+)
 @click.option("--zone", help="Time zone of local times, e.g. Europe/Berlin.")
 @click.option(
     "--ambiguous",

@@ -32,19 +32,18 @@ from pbxbill.store.driver import Driver
 
 _log = structlog.get_logger()
 
+UNNAMED_SWITCH = "import"
+"""Of records whose switch nobody named."""
+
 LOST_RACES = 3
 """How often another process may have posted one of a batch's records between our reading and our writing."""
 
 CHARGED = "SELECT session_id FROM cdrs WHERE session_id {any_text}"
 RESERVED = "SELECT session_id FROM reservations WHERE session_id {any_text}"
 OPEN_CALLS = (
-    "SELECT call_id FROM reservations WHERE state IN ('reserved', 'answered') "
-    "AND switch {any_text} AND call_id {any_text}"
+    "SELECT call_id, switch FROM reservations WHERE state IN ('reserved', 'answered') AND call_id {any_text}"
 )
-OWN_CALLS = (
-    "SELECT call_id FROM cdrs WHERE evidence <> 'import' AND call_id {any_text} AND switch {any_text} "
-    "AND evidence <> 'import'"
-)
+OWN_CALLS = "SELECT call_id, switch FROM cdrs WHERE evidence <> 'import' AND call_id {any_text}"
 QUARANTINED = "SELECT record_key, id, state FROM quarantined_records WHERE record_key {any_text}"
 
 
@@ -264,8 +263,9 @@ class _Batch:
         if not call_ids:
             return set()
         # Open ones first: a call that is settled between the two statements is found by one of them.
-        still_open = {row[0] for row in driver.select(OPEN_CALLS, [switch], call_ids)}
-        return still_open | {row[0] for row in driver.select(OWN_CALLS, call_ids, [switch])}
+        rows = [*driver.select(OPEN_CALLS, call_ids), *driver.select(OWN_CALLS, call_ids)]
+        # Where nobody said which switch wrote the file, rather no charge than two for one call.
+        return {call_id for call_id, its_switch in rows if switch in (UNNAMED_SWITCH, its_switch)}
 
     def run(self, commands: dict[str, SettleOffline]) -> Posted:
         """Decide every item in order."""

@@ -88,8 +88,9 @@ def test_unanswered_calls_are_recorded_and_cost_nothing(
     assert accounts.problems() == []
 
 
+@pytest.mark.parametrize("named", [(), ("--switch", "pbx"), ("--switch", "another")])
 def test_a_call_that_a_daemon_charged_is_not_charged_again(
-    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path, named: tuple[str, ...]
 ) -> None:
     from pbxbill.charging.events import Settle
 
@@ -102,7 +103,10 @@ def test_a_call_that_a_daemon_charged_is_not_charged_again(
                 engine.execute(Settle(request.session_id, request.at_us, request.at_us + 60_000_000, 16))
     balance = accounts.wallet("bob")
     file = write_master(tmp_path / "Master.csv", live, ended, MasterLine(3))
-    report = reported(pbxbill("mediate", file, *MASTER, "--switch", "pbx", "--json"))
+    report = reported(pbxbill("mediate", file, *MASTER, *named, "--json"))
+    if "another" in named:  # its calls may have the same ids
+        assert counts(report) == {"read": 3, "rated": 3}
+        return
     assert counts(report) == {"read": 3, "rated": 1, "duplicates": 2}
     assert accounts.wallet("bob")[0] == balance[0] - eur("0.12")
 
