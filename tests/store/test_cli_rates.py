@@ -63,7 +63,7 @@ def prices(ok: Run, *words: object) -> dict[str, str]:
 
 
 def previewed(ok: Run, path: Path, *words: object) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
+    found: dict[str, dict[str, Any]] = json.loads(
         ok("rates", "import", path, "--deck", "d", "--preview", "--json", *words)
     )
     return found["preview"]
@@ -256,7 +256,11 @@ def test_bands_need_a_calendar_that_knows_them(
     assert "tariff 'retail' has no calendar, and the rates have bands (day, night)" in refusal(*import_banded)
     ok("tariffs", "set", "retail", "--calendar", "office")
     assert "calendar 'office' has no band 'night'; it has day" in refusal(*import_banded)
-    saved(tmp_path, ALWAYS.replace('name = "night"\n', 'name = "night"\nweekdays = "Mon-Sat"\n'), "calendar.toml")
+    saved(
+        tmp_path,
+        ALWAYS.replace('name = "night"\n', 'name = "night"\nweekdays = "Mon-Sat"\n'),
+        "calendar.toml",
+    )
     assert "these tariffs go on with its version before" in ok(
         "calendars", "set", "office", "--file", "calendar.toml"
     )

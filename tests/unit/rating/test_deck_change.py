@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ NOTICE = 2_000
 PLAN = Plan(NOW)
 
 
-def rate(prefix: str, price: int, begins: int | None = None, ends: int | None = None, **more: object) -> Rate:
+def rate(prefix: str, price: int, begins: int | None = None, ends: int | None = None, **more: Any) -> Rate:
     return Rate(1, prefix, "x", price, effective_from_us=begins, effective_to_us=ends)._replace(**more)
 
 

@@ -20,7 +20,7 @@ HEADER = ["Dial Code", "Destination", "Rate", "Increments", "Effective Date"]
 
 def book(*sheets: tuple[str, list[list[Any]]]) -> bytes:
     made = Workbook()
-    made.remove(made.active)
+    made.remove(made.worksheets[0])
     for title, rows in sheets:
         sheet = made.create_sheet(title)
         for row in rows:
