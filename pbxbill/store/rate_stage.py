@@ -26,7 +26,7 @@ from pbxbill.store.models import RateRow
 _T = TypeVar("_T")
 
 CHUNK = 5_000
-CACHE_KIB = 32_768
+CACHE_KIB = 16_384
 RATES_READ = 10_000
 """Rows of a deck that the database hands over at a time."""
 
