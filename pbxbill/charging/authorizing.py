@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from pbxbill.charging.cdr import record_of
-from pbxbill.charging.chain import FREE, Chain, Refusal, dialling_rule, loss_making, rated_chain
+from pbxbill.charging.chain import FREE, Chain, Refusal, loss_making, rated_chain
 from pbxbill.charging.events import (
     POLICIES,
     Announcement,
@@ -16,7 +16,7 @@ from pbxbill.charging.events import (
     Outcome,
 )
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL
-from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.levels import dialling_rule, rated_levels
 from pbxbill.charging.limits import (
     CounterSet,
     LimitFacts,
@@ -213,7 +213,7 @@ def _reserve(
     return outcome, [
         ReservationOpened(reservation),
         *[WalletMoved(level.wallet_id, 0, level.reserved, 0, starved) for level in reservation.levels],
-        *[CounterMoved(hold.counter_id, 0, hold.reserved) for hold in reservation.holds],
+        *[CounterMoved(count.counter_id, 0, count.reserved) for count in reservation.counts],
     ]
 
 

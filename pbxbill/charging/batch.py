@@ -34,7 +34,7 @@ from pbxbill.charging.memory import Memory
 from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint, Wallet
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import OPEN_STATES, STATES, Hold, Reservation, ReservationLevel
+from pbxbill.ledger.reservation import OPEN_STATES, STATES, Reservation, ReservationLevel, ReservedCount
 from pbxbill.store.driver import Driver, Row
 
 ENDPOINTS = (
@@ -81,8 +81,8 @@ LEVELS = (
     f"SELECT session_id, {', '.join(ReservationLevel._fields)} FROM reservation_levels "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id, level, line"
 )
-HOLDS = (
-    f"SELECT session_id, {', '.join(Hold._fields)} FROM reservation_holds "  # noqa: S608 names are ours
+COUNTS = (
+    f"SELECT session_id, {', '.join(ReservedCount._fields)} FROM reserved_counts "  # noqa: S608 names are ours
     "WHERE session_id {any_text} ORDER BY session_id, level, counter_id"
 )
 CDR_COLUMNS = RatedCdr._fields[:-2]
@@ -273,8 +273,8 @@ def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState)
     found = read_reservations(driver, session_ids, counted=counted)
     state.reservations = {reservation.session_id: reservation for reservation in found}
     for reservation in found if counted else ():
-        state.written_holds.update(
-            (reservation.session_id, hold.level, hold.counter_id) for hold in reservation.holds
+        state.written_counts.update(
+            (reservation.session_id, count.level, count.counter_id) for count in reservation.counts
         )
     charges: dict[str, list[CallCharge]] = {}
     # While a reservation is open there is no CDR of it.
@@ -297,19 +297,21 @@ def read_reservations(
     """Reservations with their levels, locked; counted: with what they hold of counters."""
     rows = driver.select(RESERVATIONS, session_ids)
     levels: dict[str, list[ReservationLevel]] = {}
-    holds: dict[str, list[Hold]] = {}
+    counts: dict[str, list[ReservedCount]] = {}
     if rows:
         found = [row[0] for row in rows]
         for session_id, *values in driver.select(LEVELS, found):
             levels.setdefault(session_id, []).append(ReservationLevel(*values))
-        for session_id, *values in driver.select(HOLDS, found) if counted else ():
-            holds.setdefault(session_id, []).append(Hold(*values))
-    return [_reservation(row, tuple(levels.get(row[0], ())), tuple(holds.get(row[0], ()))) for row in rows]
+        for session_id, *values in driver.select(COUNTS, found) if counted else ():
+            counts.setdefault(session_id, []).append(ReservedCount(*values))
+    return [_reservation(row, tuple(levels.get(row[0], ())), tuple(counts.get(row[0], ()))) for row in rows]
 
 
-def _reservation(row: Row, levels: tuple[ReservationLevel, ...], holds: tuple[Hold, ...]) -> Reservation:
+def _reservation(
+    row: Row, levels: tuple[ReservationLevel, ...], counts: tuple[ReservedCount, ...]
+) -> Reservation:
     state, final = STATES[row[9]], bool(row[14])
-    return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels, holds))
+    return Reservation(*(*row[:9], state, *row[10:14], final, *row[15:], levels, counts))
 
 
 def _with_unread_wallets(state: ChargingState) -> set[str]:

@@ -129,9 +129,9 @@ _NOTHING = Rule(
     ),
 )
 
-_OPEN_HOLDS = (
+_OPEN_COUNTS = (
     "LEFT JOIN (SELECT h.counter_id, SUM(h.used) AS used, SUM(CASE WHEN r.state IN ('reserved', 'answered') "
-    "THEN h.reserved ELSE 0 END) AS reserved FROM reservation_holds h "
+    "THEN h.reserved ELSE 0 END) AS reserved FROM reserved_counts h "
     "LEFT JOIN reservations r ON r.session_id = h.session_id GROUP BY h.counter_id) s "
     "ON s.counter_id = k.id"
 )
@@ -142,17 +142,17 @@ _COUNTERS = Rule(
     (
         Search(
             "SELECT k.id, k.kind, k.reserved, CAST(COALESCE(s.reserved, 0) AS BIGINT) FROM counters k "  # noqa: S608 names are ours
-            f"{_OPEN_HOLDS} WHERE k.reserved <> COALESCE(s.reserved, 0)",
+            f"{_OPEN_COUNTS} WHERE k.reserved <> COALESCE(s.reserved, 0)",
             "counter {0} ({1}) has {2} reserved, its open calls {3}",
         ),
         Search(
             "SELECT k.id, k.kind, k.used, CAST(COALESCE(s.used, 0) AS BIGINT) FROM counters k "  # noqa: S608 names are ours
-            f"{_OPEN_HOLDS} WHERE k.kind IN ('bundle', 'spend') AND k.used <> COALESCE(s.used, 0)",
+            f"{_OPEN_COUNTS} WHERE k.kind IN ('bundle', 'spend') AND k.used <> COALESCE(s.used, 0)",
             "counter {0} ({1}) says {2} is used, its calls took {3}",
         ),
         Search(
             "SELECT k.account_id, k.ref_id / 128, k.window_from_us, CAST(SUM(k.used) AS BIGINT), "  # noqa: S608 names are ours
-            f"CAST(SUM(COALESCE(s.used, 0)) AS BIGINT) FROM counters k {_OPEN_HOLDS} WHERE k.kind = 'steps' "
+            f"CAST(SUM(COALESCE(s.used, 0)) AS BIGINT) FROM counters k {_OPEN_COUNTS} WHERE k.kind = 'steps' "
             "GROUP BY k.account_id, k.ref_id / 128, k.window_from_us HAVING SUM(k.used) <> "
             "SUM(COALESCE(s.used, 0))",
             "account {0} used {3} in the cycle of tariff {1} from {2}, its calls took {4}",
@@ -163,7 +163,7 @@ _COUNTERS = Rule(
             "counter {0} allows {1}, used are {2} and reserved {3}",
         ),
         Search(
-            "SELECT h.session_id, h.counter_id, h.reserved FROM reservation_holds h "
+            "SELECT h.session_id, h.counter_id, h.reserved FROM reserved_counts h "
             "LEFT JOIN reservations r ON r.session_id = h.session_id WHERE h.reserved <> 0 "
             "AND (r.state IS NULL OR r.state NOT IN ('reserved', 'answered'))",
             "call {0} is over and still holds {2} of counter {1}",
@@ -237,7 +237,7 @@ _REFERENCES = (
     ("call_charges", "entry_id", "journal_entries", "id"),
     ("call_charges", "exchange_id", "exchange_rates", "id"),
     ("reservation_levels", "exchange_id", "exchange_rates", "id"),
-    ("reservation_holds", "counter_id", "counters", "id"),
+    ("reserved_counts", "counter_id", "counters", "id"),
     ("call_corrections", "session_id", "cdrs", "session_id"),
     ("call_corrections", "rate_id", "rates", "id"),
     ("call_corrections", "tariff_version_id", "tariff_versions", "id"),

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pbxbill.charging.events import Authorize, DenialReason, Evidence
-from pbxbill.ledger.reservation import Hold
+from pbxbill.ledger.reservation import ReservedCount
 
 
 class CallCharge(NamedTuple):
@@ -48,7 +48,7 @@ class RatedCdr(NamedTuple):
     shadow: str | None = None
     """As in the reservation."""
     charges: tuple[CallCharge, ...] = ()
-    holds: tuple[Hold, ...] = ()
+    counts: tuple[ReservedCount, ...] = ()
     """What it took of counters, where no reservation says it."""
 
 

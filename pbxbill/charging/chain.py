@@ -4,11 +4,18 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pbxbill.charging.events import Authorize, DenialReason, Direction
-from pbxbill.charging.levels import NOTHING_HELD, CountedCall, level_terms, measures_of, paying_wallets
+from pbxbill.charging.levels import (
+    NOTHING_HELD,
+    CountedCall,
+    dialling_rule,
+    level_terms,
+    measures_of,
+    paying_wallets,
+)
 from pbxbill.charging.pricing import LevelTerms, PayingWallet, Rated
 from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint
 from pbxbill.money import Unit
-from pbxbill.rating.destination import DiallingRule, is_emergency, to_e164
+from pbxbill.rating.destination import is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import charge
 from pbxbill.rating.tariff import Rate, Tariff
@@ -69,17 +76,17 @@ def identify(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, 
             account = state.accounts.get(endpoint.account_id)
             if account is not None and command.dialled.startswith(endpoint.tech_prefix):
                 return account, command.dialled.removeprefix(endpoint.tech_prefix), endpoint
-    return None
+    return _in_need(command, state)
 
 
-def dialling_rule(account: ChargedAccount, state: ChargingState) -> DiallingRule | None:
-    """How an account dials: its own rule, or that of the nearest account above it that has one."""
-    rules = state.catalogue.offers.dialling_rules
-    if rules:
-        for account_id in account.chain:
-            member = state.accounts.get(account_id)
-            if member is not None and member.dialling_rule_id is not None:
-                return rules.get(member.dialling_rule_id)
+def _in_need(command: Authorize, state: ChargingState) -> tuple[ChargedAccount, str, KnownEndpoint] | None:
+    """Whoever calls for help need not know the technical prefix."""
+    if command.direction is Direction.OUTBOUND and len(command.dialled) <= LONGEST_EMERGENCY_NUMBER:
+        for key in endpoint_keys(command):
+            for endpoint in state.endpoints.get(key, ()):
+                account = state.accounts.get(endpoint.account_id)
+                if account is not None and is_emergency(command.dialled, dialling_rule(account, state)):
+                    return account, command.dialled, endpoint
     return None
 
 
@@ -94,7 +101,7 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
         called = to_e164(command.did)
     else:
         if len(dialled) <= LONGEST_EMERGENCY_NUMBER and not command.service and is_emergency(dialled, rule):
-            digits = "".join([digit for digit in dialled if digit.isdigit()])
+            digits = to_e164(dialled, rule) or "".join([digit for digit in dialled if digit.isdigit()])
             return Chain(account, digits, [], endpoint, emergency=True)
         called = NO_NUMBER if command.service and not dialled else to_e164(dialled, rule)
     if called is None:
@@ -175,7 +182,8 @@ def _with_terms(
 ) -> Rated:
     account, wallet, tariff, rate, terms = rated
     paying = (PayingWallet(wallet, tariff.unit),) if terms is None else terms.wallets
-    call = CountedCall(called, command.at_us, endpoint.id, measures_of(tariff))
+    rule = dialling_rule(state.accounts[endpoint.account_id], state)
+    call = CountedCall(called, rule, command.at_us, endpoint.id, measures_of(tariff))
     return Rated(
         account, wallet, tariff, rate, level_terms(account, tariff, paying, call, NOTHING_HELD, state)
     )

@@ -23,7 +23,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.ledger.reservation import Hold, ReservationLevel
+from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Rounding, round_ratio
 from pbxbill.rating.exchange import Source, allocate, to_wallet
 from pbxbill.rating.margin import call_cost
@@ -48,15 +48,15 @@ class Collected(NamedTuple):
     """What was taken, and what it changes."""
 
     charges: tuple[CallCharge, ...]
-    holds: tuple[Hold, ...]
+    counts: tuple[ReservedCount, ...]
     effects: list[Effect]
 
 
-def collect(usage: Usage, levels: Levels, held: tuple[Hold, ...], state: ChargingState) -> Collected:
+def collect(usage: Usage, levels: Levels, held: tuple[ReservedCount, ...], state: ChargingState) -> Collected:
     """Take from every level what it owes, as far as its funds go, and release what it had reserved."""
     charges: list[CallCharge] = []
     effects: list[Effect] = []
-    used: list[Hold] = []
+    used: list[ReservedCount] = []
     for number, (rated, lines) in enumerate(levels):
         level = lines[0].level if lines else number
         if rated.terms is None:
@@ -75,9 +75,9 @@ def collect(usage: Usage, levels: Levels, held: tuple[Hold, ...], state: Chargin
         used += _used(level, priced, owed)
     if not used and not held:
         return Collected(tuple(charges), (), effects)
-    holds = _settled_holds(held, used)
-    effects += [CounterMoved(x.counter_id, x.used, -x.reserved) for x in holds if x.used or x.reserved]
-    return Collected(tuple(charges), tuple([hold._replace(reserved=0) for hold in holds]), effects)
+    counts = _settled_counts(held, used)
+    effects += [CounterMoved(x.counter_id, x.used, -x.reserved) for x in counts if x.used or x.reserved]
+    return Collected(tuple(charges), tuple([count._replace(reserved=0) for count in counts]), effects)
 
 
 def _beyond(wallet: Wallet, rated: Rated, usage: Usage) -> int:
@@ -180,30 +180,34 @@ def usage_entry(  # noqa: PLR0913, PLR0917 what an entry is made of
     return JournalEntry(new_id(), key, kind, wallet.unit, at_us, tuple(postings))
 
 
-def _used(level: int, rated: Rated, owed: Charge) -> list[Hold]:
+def _used(level: int, rated: Rated, owed: Charge) -> list[ReservedCount]:
     """Pieces and amounts that the call took of each counter."""
     assert rated.terms is not None
     used = [
-        Hold(level, allotment.counter_id, 0, pieces)
+        ReservedCount(level, allotment.counter_id, 0, pieces)
         for allotment, pieces in zip(rated.allotments, owed.taken, strict=True)
     ]
     return used + [
-        Hold(level, cap.counter_id, 0, owed.total) for cap in rated.terms.caps if cap.counter_id is not None
+        ReservedCount(level, cap.counter_id, 0, owed.total)
+        for cap in rated.terms.caps
+        if cap.counter_id is not None
     ]
 
 
-def _settled_holds(held: tuple[Hold, ...], used: list[Hold]) -> tuple[Hold, ...]:
+def _settled_counts(held: tuple[ReservedCount, ...], used: list[ReservedCount]) -> tuple[ReservedCount, ...]:
     """What the call held, with what it took; of a bundle that served several levels each piece once."""
-    reserved = {(hold.level, hold.counter_id): hold.reserved for hold in held}
-    found: list[Hold] = []
+    reserved = {(count.level, count.counter_id): count.reserved for count in held}
+    found: list[ReservedCount] = []
     largest: dict[int, int] = {}
     for level, counter_id, _, taken in used:
         before = largest.get(counter_id, 0)
         largest[counter_id] = max(before, taken)
         own = reserved.pop((level, counter_id), 0)
         if own or taken:
-            found.append(Hold(level, counter_id, own, max(0, taken - before)))
-    found += [Hold(level, counter_id, left) for (level, counter_id), left in reserved.items() if left]
+            found.append(ReservedCount(level, counter_id, own, max(0, taken - before)))
+    found += [
+        ReservedCount(level, counter_id, left) for (level, counter_id), left in reserved.items() if left
+    ]
     return tuple(found)
 
 

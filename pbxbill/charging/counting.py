@@ -24,7 +24,7 @@ ACCOUNT_BUNDLES = (
 COUNTER_COLUMNS = tuple(Counter.__slots__)
 COUNTERS = (
     f"SELECT {', '.join(COUNTER_COLUMNS)} FROM counters c "  # noqa: S608 names are ours
-    "WHERE id IN (SELECT counter_id FROM reservation_holds WHERE session_id {any_text}) "
+    "WHERE id IN (SELECT counter_id FROM reserved_counts WHERE session_id {any_text}) "
     "OR (account_id {any_int} AND window_from_us <= {one_int} AND window_to_us > {one_int}) "
     "ORDER BY id {lock:c}"
 )

@@ -6,12 +6,22 @@ journal entries) and reckons the charge again in front of the reader. statement.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from pbxbill.charging.arithmetic import Line, arithmetic, price_text
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.counters import CounterKind
+from pbxbill.charging.rerating import RATE_FIELDS, Rates
+from pbxbill.charging.rerating_levels import level_rate
+from pbxbill.charging.taken import TakenPieces
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.ids import is_id
-from pbxbill.money import PRICE_SCALE, Rounding, Unit, format_amount, round_ratio, to_decimal
-from pbxbill.rating.rater import billable_seconds, charge
-from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
+from pbxbill.money import Unit, format_amount, to_decimal
+from pbxbill.rating.exchange import EXCHANGE_SCALE, ExchangeRate
+from pbxbill.rating.margin import Margin, margin
+from pbxbill.rating.mark_up import marked_up
+from pbxbill.rating.tariff import MarkUp, Rate, Tariff
 from pbxbill.store.driver import Driver, Row
 
 MAX_CALLS = 20
@@ -44,6 +54,8 @@ class CallFacts:
     denial: str
     detail: str
     evidence: str
+    shadow: str | None = None
+    """None: enforced. Else what enforcement would have done; empty: nothing else."""
 
     @property
     def duration_us(self) -> int:
@@ -69,19 +81,43 @@ class DeckOrigin:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One step of the arithmetic."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class PostingLine:
     """One leg of the level's journal entry."""
 
     ledger_account: str
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalletShare:
+    """What one wallet gave for a level, or has reserved."""
+
+    unit: Unit
+    total: int | None
+    """What was taken, with tax; None: the call is not charged yet."""
+    tax: int
+    uncollected: int
+    """In the tariff's unit."""
+    reserved: int
+    exchange: ExchangeRate | None
+    entry_id: str
+    postings: tuple[PostingLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a re-rating changed of a level afterwards."""
+
+    run_id: int
+    at_us: int
+    unit: Unit
+    old_total: int
+    new_total: int
+    tax_delta: int
+    uncollected_delta: int
+    rate_id: int
+    tariff: str
+    entry_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +127,51 @@ class LevelExplanation:
     level: int
     account: str
     rate: Rate
+    """With mark-ups."""
+    marked_up: tuple[Line, ...]
+    """From the topmost level's price to this one's."""
     origin: DeckOrigin
     tariff: Tariff
     tariff_number: int
     arithmetic: tuple[Line, ...]
-    total: int | None
-    """What was taken, with tax; None: the call is not charged yet."""
-    tax: int
-    uncollected: int
-    reserved: int
-    """Earmarked while the call lives."""
-    entry_id: str
-    postings: tuple[PostingLine, ...]
+    shares: tuple[WalletShare, ...]
+    limits: tuple[str, ...]
+    """Spending limits that it counts in."""
+    priced_anew: tuple[WalletShare, ...]
+    """What earlier calls of the cycle cost more or less, since this one reached another step."""
+    corrections: tuple[Correction, ...]
+
+    @property
+    def total(self) -> int | None:
+        """What the first wallet gave; None: the call is not charged yet."""
+        return self.shares[0].total
+
+    @property
+    def tax(self) -> int:
+        """The tax in it."""
+        return self.shares[0].tax
+
+    @property
+    def postings(self) -> tuple[PostingLine, ...]:
+        """Of the first wallet's entry."""
+        return self.shares[0].postings
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the carrier asks for the call, without tax."""
+
+    carrier: str
+    gateway: str
+    tariff: str
+    unit: Unit
+    rate_id: int | None
+    prefix: str
+    price_per_min: int
+    billable_s: int
+    cost: int
+    margin: Margin | None
+    """Of the topmost level's charge, in its unit; None: the two units cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,41 +191,38 @@ class Explanation:
     call: CallFacts
     levels: tuple[LevelExplanation, ...]
     history: tuple[HistoryStep, ...]
+    cost: Cost | None = None
 
 
 _CALL_COLUMNS = "switch, call_id, direction, caller, dialled, called, destination"
 _RECORDS = (
     f"SELECT c.session_id, {', '.join('c.' + name for name in _CALL_COLUMNS.split(', '))}, a.code, "  # noqa: S608
     "c.started_us, c.answered_us, c.ended_us, c.billed_us, c.granted_us, c.hangup_cause, c.denial, "
-    "c.detail, c.evidence, r.state FROM cdrs c LEFT JOIN accounts a ON a.id = c.account_id "
+    "c.detail, c.evidence, r.state, c.shadow FROM cdrs c LEFT JOIN accounts a ON a.id = c.account_id "
     "LEFT JOIN reservations r ON r.session_id = c.session_id WHERE c.{by} {any_text} ORDER BY c.session_id"
 )
 _OPEN = (
     f"SELECT r.session_id, {', '.join('r.' + name for name in _CALL_COLUMNS.split(', '))}, a.code, "  # noqa: S608
-    "r.requested_us, r.answered_us, NULL, 0, r.granted_us, 0, NULL, '', '', r.state FROM reservations r "
-    "LEFT JOIN accounts a ON a.id = r.account_id "
+    "r.requested_us, r.answered_us, NULL, 0, r.granted_us, 0, NULL, '', '', r.state, r.shadow "
+    "FROM reservations r LEFT JOIN accounts a ON a.id = r.account_id "
     "WHERE r.state IN ('reserved', 'answered') AND r.{by} {any_text} ORDER BY r.session_id"
 )
 _PRICED = (
-    "a.code, r.id, r.prefix, r.destination, r.price_per_min, r.connection_fee, r.minimum_charge, "
-    "r.initial_increment_s, r.following_increment_s, r.free_s, r.effective_from_us, r.effective_to_us, "
-    "k.name, d.number, d.source, d.effective_from_us, "
-    "t.id, n.name, t.deck_id, u.code, u.scale, u.digits, t.tax_mode, t.tax_ppm, t.rounding, "
-    "t.rounding_step, t.slice_s, t.renew_before_s, t.max_call_s, t.number"
+    "a.code, x.tariff_version_id, t.number, w.unit, x.exchange_id, "
+    f"k.name, d.number, d.source, d.effective_from_us, {RATE_FIELDS}"
 )
 _PRICE_JOINS = (
-    "JOIN accounts a ON a.id = x.account_id JOIN rates r ON r.id = x.rate_id "
-    "JOIN deck_versions d ON d.id = r.deck_version_id JOIN rate_decks k ON k.id = d.deck_id "
-    "JOIN tariff_versions t ON t.id = x.tariff_version_id JOIN tariffs n ON n.id = t.tariff_id "
-    "JOIN units u ON u.code = t.unit"
+    "JOIN accounts a ON a.id = x.account_id JOIN wallets w ON w.id = x.wallet_id "
+    "JOIN rates r ON r.id = x.rate_id JOIN deck_versions d ON d.id = r.deck_version_id "
+    "JOIN rate_decks k ON k.id = d.deck_id JOIN tariff_versions t ON t.id = x.tariff_version_id"
 )
 _CHARGES = (
-    f"SELECT x.level, x.total, x.tax, x.uncollected, x.entry_id, {_PRICED} "  # noqa: S608 names are ours
-    f"FROM call_charges x {_PRICE_JOINS} WHERE x.session_id {{any_text}} ORDER BY x.level"
+    f"SELECT x.level, x.total, x.tax, x.uncollected, 0, x.entry_id, {_PRICED} "  # noqa: S608 names are ours
+    f"FROM call_charges x {_PRICE_JOINS} WHERE x.session_id {{any_text}} ORDER BY x.level, x.line"
 )
 _LEVELS = (
-    f"SELECT x.level, NULL, 0, 0, NULL, {_PRICED}, x.reserved "  # noqa: S608 names are ours
-    f"FROM reservation_levels x {_PRICE_JOINS} WHERE x.session_id {{any_text}} ORDER BY x.level"
+    f"SELECT x.level, NULL, 0, 0, x.reserved, NULL, {_PRICED} "  # noqa: S608 names are ours
+    f"FROM reservation_levels x {_PRICE_JOINS} WHERE x.session_id {{any_text}} ORDER BY x.level, x.line"
 )
 _STEPS = (
     "SELECT verb, at_us, granted_us, reserved FROM reservation_steps WHERE session_id {any_text} ORDER BY id"
@@ -166,6 +232,20 @@ _POSTINGS = (
     "JOIN ledger_accounts l ON l.id = p.ledger_account_id JOIN accounts i ON i.id = l.issuer_id "
     "LEFT JOIN accounts h ON h.id = l.holder_id WHERE p.entry_id {any_text} ORDER BY p.entry_id, p.line"
 )
+_VOLUME = "SELECT idempotency_key, id, unit FROM journal_entries WHERE idempotency_key {any_text}"
+_CORRECTIONS = (
+    "SELECT y.level, y.run_id, y.at_us, w.unit, y.old_total, y.new_total, y.tax_delta, y.uncollected_delta, "
+    "y.rate_id, n.name, y.entry_id FROM call_corrections y JOIN wallets w ON w.id = y.wallet_id "
+    "JOIN tariff_versions t ON t.id = y.tariff_version_id JOIN tariffs n ON n.id = t.tariff_id "
+    "WHERE y.session_id {any_text} ORDER BY y.run_id, y.level, y.line"
+)
+_COST = (
+    "SELECT c.name, k.gateway, n.name, k.unit, k.rate_id, r.prefix, r.price_per_min, k.billable_s, k.cost "
+    "FROM call_costs k JOIN carriers c ON c.id = k.carrier_id "
+    "JOIN tariff_versions t ON t.id = k.tariff_version_id JOIN tariffs n ON n.id = t.tariff_id "
+    "LEFT JOIN rates r ON r.id = k.rate_id WHERE k.session_id {any_text}"
+)
+_LIMITS = "SELECT id, value, unit, window FROM limits WHERE id {any_int}"
 
 
 def explain(driver: Driver, call: str) -> list[Explanation]:
@@ -178,7 +258,8 @@ def explain(driver: Driver, call: str) -> list[Explanation]:
             facts = _facts(driver, "call_id", call)
         if not facts:
             raise InputRefused(f"no call {call[:128]!r}; use the session of a CDR, or the switch's call id")
-        return [_explained(driver, one) for one in facts[:MAX_CALLS]]
+        reader = _Reader(driver)
+        return [reader.explained(one) for one in facts[:MAX_CALLS]]
     finally:
         driver.rollback()
 
@@ -190,7 +271,19 @@ def _facts(driver: Driver, by: str, value: str) -> list[CallFacts]:
 
 def _recorded(row: Row) -> CallFacts:
     session_id, switch, call_id, direction, caller, dialled, called, destination, code, *times = row
-    started_us, answered_us, ended_us, billed_us, granted_us, cause, denial, detail, evidence, state = times
+    (
+        started_us,
+        answered_us,
+        ended_us,
+        billed_us,
+        granted_us,
+        cause,
+        denial,
+        detail,
+        evidence,
+        state,
+        shadow,
+    ) = times
     return CallFacts(
         session_id=session_id,
         switch=switch,
@@ -211,118 +304,181 @@ def _recorded(row: Row) -> CallFacts:
         denial=denial or "",
         detail=detail,
         evidence=evidence,
+        shadow=shadow,
     )
 
 
-def _explained(driver: Driver, call: CallFacts) -> Explanation:
-    rows = driver.select(_CHARGES, [call.session_id])
-    if call.ended_us is None:
-        rows = driver.select(_LEVELS, [call.session_id])
-    postings: dict[str, list[PostingLine]] = {}
-    entry_ids = [row[4] for row in rows if row[4]]
-    for entry_id, issuer, code, holder, amount in driver.select(_POSTINGS, entry_ids) if entry_ids else ():
-        name = f"{issuer}:{code}" + (f":{holder}" if holder else "")
-        postings.setdefault(entry_id, []).append(PostingLine(name, amount))
-    levels = tuple(_level(row, call, tuple(postings.get(row[4], ()))) for row in rows)
-    steps = tuple(HistoryStep(*row) for row in driver.select(_STEPS, [call.session_id]))
-    return Explanation(call, levels, steps)
+class _Charged(NamedTuple):
+    """One line of a charge or reservation as it was read."""
+
+    level: int
+    share: WalletShare
+    account: str
+    tariff: Tariff
+    tariff_number: int
+    origin: DeckOrigin
+    rate: Rate
 
 
-def _level(row: Row, call: CallFacts, postings: tuple[PostingLine, ...]) -> LevelExplanation:
-    level, total, tax, uncollected, entry_id, account, *columns = row
-    rate = Rate(*columns[:11])
-    deck, deck_number, source, effective_from_us = columns[11:15]
-    version_id, name, deck_id, unit, scale, digits, tax_mode, tax_ppm, rounding, step = columns[15:25]
-    slice_s, renew_before_s, max_call_s, tariff_number, *reserved = columns[25:]
-    tariff = Tariff(
-        version_id,
-        name,
-        deck_id,
-        Unit(unit, scale, digits),
-        TaxMode(tax_mode),
-        tax_ppm,
-        Rounding(rounding),
-        step,
-        slice_s,
-        renew_before_s,
-        max_call_s,
-    )
-    charged_us = call.granted_us if call.ended_us is None else call.billed_us
-    return LevelExplanation(
-        level=level,
-        account=account,
-        rate=rate,
-        origin=DeckOrigin(deck, deck_number, source, effective_from_us),
-        tariff=tariff,
-        tariff_number=tariff_number,
-        arithmetic=tuple(arithmetic(rate, tariff, charged_us)),
-        total=total,
-        tax=tax,
-        uncollected=uncollected,
-        reserved=reserved[0] if reserved else 0,
-        entry_id=entry_id or "",
-        postings=postings,
-    )
+class _Reader:
+    """Reads what explanations are made of, within one snapshot."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._catalogue = LoadedCatalogue(lambda: driver, serving=False)
+        self._catalogue.refresh(driver, 0)
+        self._rates = Rates()
+
+    def explained(self, call: CallFacts) -> Explanation:
+        """One call."""
+        select, session = self._driver.select, [call.session_id]
+        rows = select(_LEVELS if call.ended_us is None else _CHARGES, session)
+        postings = self._postings([row[5] for row in rows if row[5]])
+        levels: dict[int, list[_Charged]] = {}
+        for row in rows:
+            levels.setdefault(row[0], []).append(self._charged(row, postings))
+        taken = TakenPieces(self._driver, self._catalogue.offers.bundles, session)
+        corrections: dict[int, list[Correction]] = {}
+        for level, run_id, at_us, unit, *values, entry_id in select(_CORRECTIONS, session):
+            correction = Correction(run_id, at_us, self._catalogue.units[unit], *values, entry_id or "")
+            corrections.setdefault(level, []).append(correction)
+        explained = tuple(
+            self._level(call, levels, level, taken, tuple(corrections.get(level, ())))
+            for level in sorted(levels)
+        )
+        steps = tuple(HistoryStep(*row) for row in select(_STEPS, session))
+        return Explanation(call, explained, steps, self._cost(call, explained))
+
+    def _charged(self, row: Row, postings: dict[str, tuple[PostingLine, ...]]) -> _Charged:
+        level, total, tax, uncollected, reserved, entry_id, account, version_id, number, unit = row[:10]
+        exchange_id, deck, deck_number, source, effective_from_us = row[10:15]
+        exchange = None if exchange_id is None else self._catalogue.offers.exchange.rate(exchange_id)
+        share = WalletShare(
+            self._catalogue.units[unit],
+            total,
+            tax,
+            uncollected,
+            reserved,
+            exchange,
+            entry_id or "",
+            postings.get(entry_id, ()),
+        )
+        origin = DeckOrigin(deck, deck_number, source, effective_from_us)
+        tariff = self._catalogue.tariff(version_id)
+        return _Charged(level, share, account, tariff, number, origin, self._rates.of(row[15:]))
+
+    def _postings(self, entry_ids: list[str]) -> dict[str, tuple[PostingLine, ...]]:
+        found: dict[str, tuple[PostingLine, ...]] = {}
+        for entry_id, issuer, code, holder, amount in (
+            self._driver.select(_POSTINGS, entry_ids) if entry_ids else ()
+        ):
+            name = f"{issuer}:{code}" + (f":{holder}" if holder else "")
+            found[entry_id] = (*found.get(entry_id, ()), PostingLine(name, amount))
+        return found
+
+    def _level(
+        self,
+        call: CallFacts,
+        levels: dict[int, list[_Charged]],
+        level: int,
+        taken: TakenPieces,
+        corrections: tuple[Correction, ...],
+    ) -> LevelExplanation:
+        first = levels[level][0]
+        rate, tariff = level_rate(levels, level), first.tariff
+        live = call.ended_us is None
+        charged_us = call.granted_us if live else call.billed_us
+        pieces = taken.pieces(
+            call.session_id,
+            level,
+            tariff,
+            live=live,
+            within_free=charged_us <= rate.free_s * SECOND_US,
+        )
+        start_us = call.started_us if call.answered_us is None else call.answered_us
+        return LevelExplanation(
+            level=level,
+            account=first.account,
+            rate=rate,
+            marked_up=tuple(_marked_up(first.rate, levels, level)),
+            origin=first.origin,
+            tariff=tariff,
+            tariff_number=first.tariff_number,
+            arithmetic=tuple(arithmetic(rate, tariff, charged_us, start_us, pieces)),
+            shares=tuple(charged.share for charged in levels[level]),
+            limits=tuple(self._limits(taken, call.session_id, level, tariff, live)),
+            priced_anew=self._priced_anew(call.session_id, level, tariff),
+            corrections=corrections,
+        )
+
+    def _limits(
+        self, taken: TakenPieces, session_id: str, level: int, tariff: Tariff, live: bool
+    ) -> Iterator[str]:
+        spent = [x for x in taken.of(session_id, level) if x.counter.kind == CounterKind.SPEND]
+        ids = [x.counter.ref_id for x in spent]
+        limits = {id: rest for id, *rest in self._driver.select(_LIMITS, ids)} if ids else {}
+        for held in spent:
+            own = held.reserved if live else held.used
+            amount = f"{format_amount(own, tariff.unit)} {tariff.unit.code}"
+            if held.counter.ref_id in limits:
+                value, unit, window = limits[held.counter.ref_id]
+                most = format_amount(value, self._catalogue.units[unit])
+                used = format_amount(held.counter.used + held.counter.reserved, self._catalogue.units[unit])
+                yield f"{amount} of the {most} {unit} that may be spent per {window}; {used} are spent by now"
+            else:
+                yield f"{amount} of a spending limit that is no more"
+
+    def _priced_anew(self, session_id: str, level: int, tariff: Tariff) -> tuple[WalletShare, ...]:
+        if tariff.cycle_steps is None:
+            return ()
+        rows = self._driver.select(_VOLUME, [f"volume:{session_id}:{level}"])
+        postings = self._postings([id for _, id, _ in rows])
+        found = []
+        for _, id, unit in rows:
+            total = next((x.amount for x in postings[id] if ":wallet:" in x.ledger_account), 0)
+            units = self._catalogue.units
+            found.append(WalletShare(units[unit], total, 0, 0, 0, None, id, postings[id]))
+        return tuple(found)
+
+    def _cost(self, call: CallFacts, levels: tuple[LevelExplanation, ...]) -> Cost | None:
+        rows = self._driver.select(_COST, [call.session_id])
+        if not rows:
+            return None
+        carrier, gateway, tariff, unit_code, rate_id, prefix, price, billable_s, cost = rows[0]
+        unit = self._catalogue.units[unit_code]
+        left = None
+        if levels and rate_id is not None and len(levels[-1].shares) == 1:
+            (share,) = levels[-1].shares
+            at_us = call.answered_us or call.started_us
+            exchange = None
+            if share.unit != unit:
+                exchange = self._catalogue.offers.exchange.find(unit.code, share.unit.code, at_us)
+            if share.unit == unit or exchange is not None:
+                net = (share.total or 0) - share.tax
+                net += sum(x.new_total - x.old_total - x.tax_delta for x in levels[-1].corrections)
+                left = margin(net, share.unit, cost, unit, exchange)
+        return Cost(carrier, gateway, tariff, unit, rate_id, prefix or "", price or 0, billable_s, cost, left)
 
 
-def arithmetic(rate: Rate, tariff: Tariff, duration_us: int) -> Iterator[Line]:
-    """How a duration becomes a charge, in the order in which rater.charge() reckons."""
-    unit = tariff.unit
-    yield Line("charged time", seconds_text(duration_us))
-    if duration_us <= 0:
-        yield Line("total", f"0 {unit.code}: a call of no duration costs nothing")
+def _marked_up(rate: Rate, levels: dict[int, list[_Charged]], level: int) -> Iterator[Line]:
+    chain: list[tuple[str, MarkUp]] = []
+    while level in levels and (mark_up := levels[level][0].tariff.mark_up) is not None:
+        chain.append((levels[level][0].account, mark_up))
+        level += 1
+    if not chain:
         return
-    yield from _increments(rate, duration_us)
-    billable_s = billable_seconds(rate, duration_us)
-    sixtieths = rate.connection_fee * 60 + rate.price_per_min * billable_s
-    if rate.connection_fee:
-        yield Line("connection fee", price_text(rate.connection_fee))
-    if billable_s:
-        price = price_text(rate.price_per_min)
-        yield Line("price", f"{billable_s} s / 60 x {price} per minute = {_sixtieths_text(sixtieths, rate)}")
-        if rate.minimum_charge * 60 > sixtieths:
-            sixtieths = rate.minimum_charge * 60
-            yield Line("minimum charge", price_text(rate.minimum_charge))
-    owed = charge(rate, tariff, duration_us)
-    if tariff.tax_mode is TaxMode.EXCLUSIVE:
-        percent = to_decimal(tariff.tax_ppm, 4).normalize()
-        yield Line("tax", f"{percent:f} % is added")
-    steps = "" if tariff.rounding_step == 1 else f" of {tariff.rounding_step}"
-    how = f"rounded {tariff.rounding.value.replace('_', ' ')} to {unit.scale} digits{steps}"
-    yield Line("total", f"{format_amount(owed.total, unit)} {unit.code}, {how}")
-    if tariff.tax_mode is not TaxMode.NONE and tariff.tax_ppm:
-        rate_text = f"{tariff.tax_ppm} / {PPM + tariff.tax_ppm}"
-        contained = format_amount(owed.tax, unit)
-        yield Line("of which tax", f"{contained} {unit.code}: total x {rate_text}, rounded half up")
+    yield Line("price above", f"{price_text(rate.price_per_min)} per minute")
+    for account, mark_up in reversed(chain):
+        rate = marked_up(rate, mark_up)
+        parts = [f"{to_decimal(mark_up.ppm, 4).normalize():+f} %"] if mark_up.ppm else []
+        if mark_up.absolute:
+            parts.append(f"{'+' if mark_up.absolute > 0 else ''}{price_text(mark_up.absolute)}")
+        if mark_up.rounding_step > 1:
+            parts.append(f"rounded up to {price_text(mark_up.rounding_step)}")
+        yield Line("mark-up", f"{', '.join(parts) or 'none'}: {price_text(rate.price_per_min)} for {account}")
 
 
-def _increments(rate: Rate, duration_us: int) -> Iterator[Line]:
-    billable_s = billable_seconds(rate, duration_us)
-    if rate.free_s:
-        yield Line("free seconds", f"{rate.free_s} s")
-    if not billable_s:
-        yield Line("billable", "0 s: the call ended within the free seconds")
-        return
-    following = (billable_s - rate.initial_increment_s) // rate.following_increment_s
-    parts = f"{rate.initial_increment_s} s initial increment"
-    if following:
-        parts += f" + {following} x {rate.following_increment_s} s following"
-    yield Line("billable", f"{parts} = {billable_s} s")
-
-
-def seconds_text(duration_us: int) -> str:
-    """A duration to the microsecond, e.g. "61.5 s"."""
-    return f"{to_decimal(duration_us, 6).normalize():f} s"
-
-
-def price_text(price: int) -> str:
-    """A compiled price as it was written."""
-    return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
-
-
-def _sixtieths_text(sixtieths: int, rate: Rate) -> str:
-    exact, rest = divmod(sixtieths, 60)
-    with_fee = " with the fee" if rate.connection_fee else ""
-    if not rest:
-        return price_text(exact) + with_fee
-    return f"about {price_text(round_ratio(sixtieths, 60, Rounding.HALF_UP))}{with_fee}"
+def exchange_text(exchange: ExchangeRate) -> str:
+    """An exchange rate as it was entered."""
+    rate = to_decimal(exchange.rate, EXCHANGE_SCALE).normalize()
+    return f"1 {exchange.from_unit} = {rate:f} {exchange.to_unit}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import NamedTuple
 
 from pbxbill.charging.counters import STEPS_OF_A_TARIFF, Counter, CounterKind
 from pbxbill.charging.limits import CounterKey, LimitKind, limits_that_apply, spend_caps
@@ -11,6 +12,7 @@ from pbxbill.ledger.reservation import Reservation, ReservationLevel
 from pbxbill.rating.allotment import UNLIMITED, Allotment
 from pbxbill.rating.bundle import CALL_MEASURES, Measure, allotment, usable, window_of
 from pbxbill.rating.cycles import cycle_of
+from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.destination_map import matches
 from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Tariff
 
@@ -21,7 +23,7 @@ NOTHING_HELD: Mapping[int, int] = {}
 def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
     """Each level of an open call with the lines that it reserves from its wallets."""
     catalogue = state.catalogue
-    counted = bool(reservation.holds) or catalogue.offers.counted
+    counted = bool(reservation.counts) or catalogue.offers.counted
     own = reservation.levels
     if own and len(own) != own[-1].level + 1:
         grouped = [tuple(lines) for _, lines in groupby(own, key=lambda line: line.level)]
@@ -34,8 +36,8 @@ def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
         rates = with_mark_ups(priced)
         priced = [(tariff, rate) for (tariff, _), rate in zip(priced, rates, strict=True)]
     held: dict[int, int] = {}
-    for hold in reservation.holds:
-        held[hold.counter_id] = held.get(hold.counter_id, 0) + hold.reserved
+    for count in reservation.counts:
+        held[count.counter_id] = held.get(count.counter_id, 0) + count.reserved
     found: Levels = []
     for lines, (tariff, rate) in zip(grouped, priced, strict=True):
         first = lines[0]
@@ -43,9 +45,10 @@ def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
         terms = None
         if counted or len(lines) > 1 or first.exchange_id is not None:
             wallets = tuple(_paying(line, state) for line in lines)
-            call = CountedCall(
-                reservation.called, reservation.requested_us, reservation.endpoint_id, measures_of(tariff)
-            )
+            caller = state.accounts.get(reservation.account_id)
+            rule = None if caller is None else dialling_rule(caller, state)
+            facts = (reservation.called, rule, reservation.requested_us, reservation.endpoint_id)
+            call = CountedCall(*facts, measures_of(tariff))
             terms = level_terms(account, tariff, wallets, call, held, state)
         found.append((Rated(account, wallet, tariff, rate, terms), lines))
     return found
@@ -56,26 +59,31 @@ def measures_of(tariff: Tariff) -> frozenset[Measure]:
     return CALL_MEASURES if tariff.measure == Measure.SECONDS else frozenset({Measure(tariff.measure)})
 
 
-class CountedCall:
+class CountedCall(NamedTuple):
     """What decides which bundles, cycle steps and limits a call counts in."""
 
-    __slots__ = ("at_us", "called", "endpoint_id", "measures")
-
-    def __init__(
-        self,
-        called: str,
-        at_us: int,
-        endpoint_id: int | None,
-        measures: frozenset[Measure],
-    ) -> None:
-        self.called = called
-        self.at_us = at_us
-        self.endpoint_id = endpoint_id
-        self.measures = measures
+    called: str
+    rule: DiallingRule | None
+    """Of the calling account: it says which country is its own."""
+    at_us: int
+    endpoint_id: int | None
+    measures: frozenset[Measure]
 
     def leads_to(self, wanted: tuple[str, ...], state: ChargingState) -> bool:
         """Whether the number called is one of these destinations or classes."""
-        return matches(wanted, self.called, state.catalogue.offers.destinations.classify(self.called))
+        destination = state.catalogue.offers.destinations.classify(self.called, self.rule)
+        return matches(wanted, self.called, destination)
+
+
+def dialling_rule(account: ChargedAccount, state: ChargingState) -> DiallingRule | None:
+    """How an account dials: its own rule, or that of the nearest account above it that has one."""
+    rules = state.catalogue.offers.dialling_rules
+    if rules:
+        for account_id in account.chain:
+            member = state.accounts.get(account_id)
+            if member is not None and member.dialling_rule_id is not None:
+                return rules.get(member.dialling_rule_id)
+    return None
 
 
 def level_terms(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pbxbill.charging.state import ChargedAccount, Wallet
-from pbxbill.ledger.reservation import Hold, ReservationLevel
+from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Unit
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.exchange import ExchangeRate, Source, allocate, total_worth
@@ -116,7 +116,7 @@ class Rated(NamedTuple):
 
     def reserve(
         self, level: int, duration_us: int, starts_us: Sequence[int], held: Sequence[ReservationLevel] = ()
-    ) -> tuple[list[ReservationLevel], list[Hold]]:
+    ) -> tuple[list[ReservationLevel], list[ReservedCount]]:
         """What the wallets and counters of a level with terms earmark for so much call time."""
         assert self.terms is not None
         charges = [self.charge(duration_us, start_us) for start_us in starts_us]
@@ -127,12 +127,16 @@ class Rated(NamedTuple):
             for number, (paying, share) in enumerate(zip(self.terms.wallets, shares, strict=True))
         ]
         pieces = [max(taken) for taken in zip(*(x.taken for x in charges), strict=True)]
-        holds = [
-            Hold(level, allotment.counter_id, taken)
+        counts = [
+            ReservedCount(level, allotment.counter_id, taken)
             for allotment, taken in zip(self.allotments, pieces, strict=True)
         ]
-        holds += [Hold(level, cap.counter_id, total) for cap in self.terms.caps if cap.counter_id is not None]
-        return lines, holds
+        counts += [
+            ReservedCount(level, cap.counter_id, total)
+            for cap in self.terms.caps
+            if cap.counter_id is not None
+        ]
+        return lines, counts
 
     def _sources(self, held: Sequence[ReservationLevel]) -> list[Source]:
         assert self.terms is not None
@@ -161,29 +165,29 @@ class Rated(NamedTuple):
 
 def reserve_levels(
     levels: Sequence[tuple[Rated, Sequence[ReservationLevel]]], duration_us: int, starts_us: Sequence[int]
-) -> tuple[tuple[ReservationLevel, ...], tuple[Hold, ...]]:
+) -> tuple[tuple[ReservationLevel, ...], tuple[ReservedCount, ...]]:
     """What so much call time earmarks at every level; with the lines that each holds already."""
     lines: list[ReservationLevel] = []
-    holds: list[Hold] = []
+    counts: list[ReservedCount] = []
     for number, (rated, held) in enumerate(levels):
         level = held[0].level if held else number
         if rated.terms is None:
             reserved = rated.costs(duration_us, starts_us)
             lines.append(rated.line(level, 0, rated.wallet, None, reserved))
         else:
-            own_lines, own_holds = rated.reserve(level, duration_us, starts_us, held)
+            own_lines, own_counts = rated.reserve(level, duration_us, starts_us, held)
             lines += own_lines
-            holds += own_holds
-    return tuple(lines), _counted_once(holds) if holds else ()
+            counts += own_counts
+    return tuple(lines), _counted_once(counts) if counts else ()
 
 
-def _counted_once(holds: list[Hold]) -> tuple[Hold, ...]:
+def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
     """A bundle that serves several levels of a call is one bundle: a minute of the call is one of it."""
-    found: list[Hold] = []
+    found: list[ReservedCount] = []
     largest: dict[int, int] = {}
-    for level, counter_id, reserved, used in holds:
+    for level, counter_id, reserved, used in counts:
         before = largest.get(counter_id, 0)
-        found.append(Hold(level, counter_id, max(0, reserved - before), used))
+        found.append(ReservedCount(level, counter_id, max(0, reserved - before), used))
         largest[counter_id] = max(before, reserved)
     return tuple(found)
 

@@ -4,7 +4,7 @@ from pbxbill.charging.levels import Levels, rated_levels
 from pbxbill.charging.pricing import reserve_levels, starts_us
 from pbxbill.charging.state import ChargingState, CounterMoved, WalletMoved
 from pbxbill.clock import SECOND_US
-from pbxbill.ledger.reservation import Hold, Reservation
+from pbxbill.ledger.reservation import Reservation, ReservedCount
 
 
 def regrant(
@@ -12,19 +12,19 @@ def regrant(
 ) -> tuple[Reservation, list[WalletMoved], list[CounterMoved]]:
     """A reservation with another granted time, and what that moves in its wallets and counters."""
     levels = rated_levels(reservation, state)
-    lines, holds = reserve_levels(levels, granted_us, answers_us(reservation, levels))
+    lines, counts = reserve_levels(levels, granted_us, answers_us(reservation, levels))
     moves = [
         WalletMoved(line.wallet_id, reserved=line.reserved - before.reserved)
         for line, before in zip(lines, reservation.levels, strict=True)
         if line.reserved != before.reserved
     ]
-    changed = reservation._replace(granted_us=granted_us, final=final, levels=lines, holds=holds)
-    return changed, moves, moved_holds(reservation.holds, holds)
+    changed = reservation._replace(granted_us=granted_us, final=final, levels=lines, counts=counts)
+    return changed, moves, moved_counts(reservation.counts, counts)
 
 
-def moved_holds(before: tuple[Hold, ...], after: tuple[Hold, ...]) -> list[CounterMoved]:
+def moved_counts(before: tuple[ReservedCount, ...], after: tuple[ReservedCount, ...]) -> list[CounterMoved]:
     """What counters gain or lose between what a call held of them and what it holds now."""
-    held = {(hold.level, hold.counter_id): hold.reserved for hold in before}
+    held = {(count.level, count.counter_id): count.reserved for count in before}
     moves = []
     for level, counter_id, reserved, _ in after:
         change = reserved - held.pop((level, counter_id), 0)

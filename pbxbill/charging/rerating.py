@@ -32,13 +32,13 @@ _SIMPLE = (
     "JOIN deck_versions d ON d.id = r.deck_version_id"
 )
 _UNHELD = (
-    "NOT EXISTS (SELECT 1 FROM reservation_holds h WHERE h.session_id = x.session_id AND h.level = x.level)"
+    "NOT EXISTS (SELECT 1 FROM reserved_counts h WHERE h.session_id = x.session_id AND h.level = x.level)"
 )
 _ONE_WALLET = (
     "NOT EXISTS (SELECT 1 FROM call_charges y WHERE y.session_id = x.session_id AND y.level = x.level "
     "AND (y.line > 0 OR y.exchange_id IS NOT NULL))"
 )
-_ANY_HELD = "SELECT 1 FROM reservation_holds LIMIT 1"
+_ANY_HELD = "SELECT 1 FROM reserved_counts LIMIT 1"
 _ANY_LINES = "SELECT 1 FROM call_charges WHERE line > 0 OR exchange_id IS NOT NULL LIMIT 1"
 _DURATIONS = (
     "SELECT c.session_id, c.answered_us, c.ended_us, c.billed_us, c.granted_us, c.direction, c.evidence, "

@@ -6,7 +6,7 @@ the level below. A call is given the pieces that it took, so that nothing else t
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.counters import CounterKind
@@ -25,7 +25,7 @@ PAGE_CALLS = 2000
 
 _MARK_UPS = "SELECT id FROM tariff_versions WHERE mark_up IS NOT NULL"
 _WITH_MORE = (
-    "SELECT s.id FROM (SELECT session_id AS id FROM reservation_holds UNION SELECT session_id FROM "
+    "SELECT s.id FROM (SELECT session_id AS id FROM reserved_counts UNION SELECT session_id FROM "
     "call_charges WHERE line > 0 OR exchange_id IS NOT NULL OR tariff_version_id {any_int}) s "
     "JOIN cdrs c ON c.session_id = s.id WHERE s.id > '{last}' AND c.answered_us IS NOT NULL "
     "ORDER BY s.id LIMIT {limit}"
@@ -130,7 +130,21 @@ class _Reader:
         ]
 
 
-def level_rate(levels: Mapping[int, Sequence[Line]], level: int) -> Rate:
+class Priced(Protocol):
+    """What a level's prices are made of."""
+
+    @property
+    def tariff(self) -> Tariff:
+        """Its terms."""
+        ...
+
+    @property
+    def rate(self) -> Rate:
+        """The rate that its record names."""
+        ...
+
+
+def level_rate(levels: Mapping[int, Sequence[Priced]], level: int) -> Rate:
     """A level's rate: its own, or what mark-ups make of the one that it names, which is the topmost's."""
     rate = levels[level][0].rate
     mark_ups: list[MarkUp] = []

@@ -26,7 +26,7 @@ from pbxbill.charging.events import (
 from pbxbill.charging.levels import rated_levels
 from pbxbill.charging.limits import count_short_call, limits_that_apply
 from pbxbill.charging.pricing import Rated
-from pbxbill.charging.regrant import moved_holds
+from pbxbill.charging.regrant import moved_counts
 from pbxbill.charging.state import (
     CdrWritten,
     ChargingState,
@@ -105,12 +105,12 @@ def settle(command: Settle, state: ChargingState) -> Decision:
         reservation.failure_policy,
         watched,
     )
-    charges, holds, effects = collect(usage, rated_levels(reservation, state), reservation.holds, state)
+    charges, counts, effects = collect(usage, rated_levels(reservation, state), reservation.counts, state)
     closed = reservation._replace(
         state=target,
         answered_us=answered_us,
         levels=tuple([level._replace(reserved=0) for level in reservation.levels]),
-        holds=holds,
+        counts=counts,
     )
     late = "" if ended_us >= answered_us else "the switch says it ended before its answer"
     record = _record(closed, command, answered_us, billed_us, charges, late)
@@ -137,7 +137,10 @@ def _short_call(
         endpoint_id=reservation.endpoint_id,
         counters=state.counters,
     )
-    struck = [LimitStruck(hit, reservation.account_id, ended_us) for hit in counted.hits]
+    hits = counted.hits
+    if reservation.shadow is not None:  # nothing is enforced
+        hits = tuple(hit._replace(suspends_endpoint_id=None) for hit in hits)
+    struck = [LimitStruck(hit, reservation.account_id, ended_us) for hit in hits]
     return [*counted.changes, *struck]
 
 
@@ -191,9 +194,9 @@ def void(command: Void, state: ChargingState) -> Decision:
         starved = False if tell else None
         effects.append(WalletMoved(level.wallet_id, reserved=-level.reserved, starved=starved, tell=tell))
     released = tuple(level._replace(reserved=0) for level in reservation.levels)
-    free = tuple(hold._replace(reserved=0) for hold in reservation.holds)
-    effects += moved_holds(reservation.holds, free)
-    closed = reservation._replace(state=target, answered_us=None, levels=released, holds=free)
+    free = tuple(count._replace(reserved=0) for count in reservation.counts)
+    effects += moved_counts(reservation.counts, free)
+    closed = reservation._replace(state=target, answered_us=None, levels=released, counts=free)
     record = _record(closed, command, None, 0, (), "")
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
     return Voided(command.session_id), effects
@@ -235,7 +238,7 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
         refusal = Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, detail)
         return deny(request, refusal, state)
     usage = _offline_usage(command, levels)
-    charges, holds, effects = collect(usage, [(rated, ()) for rated in levels], (), state)
+    charges, counts, effects = collect(usage, [(rated, ()) for rated in levels], (), state)
     destination = levels[0].rate.destination if levels else "Emergency" if emergency else "DID"
     record = record_of(request, account.id, called)._replace(
         destination=destination,
@@ -246,7 +249,7 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
         detail=_offline_detail(command),
         evidence=command.evidence,
         charges=charges,
-        holds=holds,
+        counts=counts,
     )
     if request.service:
         record = record._replace(direction="usage")

@@ -218,7 +218,7 @@ class ChargingState:
     live_of_endpoint: dict[int, int] = field(default_factory=dict)
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     counters_by_id: dict[int, Counter] = field(default_factory=dict)
-    written_holds: set[tuple[str, int, int]] = field(default_factory=set)
+    written_counts: set[tuple[str, int, int]] = field(default_factory=set)
     """(session, level, counter) that have a row."""
 
     changed_counters: set[int] = field(default_factory=set)

@@ -17,7 +17,7 @@ from pbxbill.store.driver import Driver
 
 _HELD = (
     "SELECT h.session_id, h.level, h.reserved, h.used, k.id, k.kind, k.account_id, k.ref_id, "
-    "k.window_from_us, k.window_to_us, k.allowed, k.used, k.reserved FROM reservation_holds h "
+    "k.window_from_us, k.window_to_us, k.allowed, k.used, k.reserved FROM reserved_counts h "
     "JOIN counters k ON k.id = h.counter_id WHERE h.session_id {any_text} "
     "ORDER BY h.session_id, h.level, k.id"
 )

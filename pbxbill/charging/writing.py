@@ -26,7 +26,7 @@ def write(driver: Driver, state: ChargingState, now_us: int) -> None:
     _write_cdrs(driver, state, now_us)
     if state.changed_counters:
         write_counters(driver, state)
-    _write_holds(driver, state)
+    _write_counts(driver, state)
     if state.new_costs:
         table = models_of_offers.CallCostRow.__table__
         driver.insert(table, CarrierCost._fields, state.new_costs)  # type: ignore[arg-type]
@@ -121,20 +121,22 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
         driver.insert(table, ("session_id", *CallCharge._fields), rows)  # type: ignore[arg-type]
 
 
-def _write_holds(driver: Driver, state: ChargingState) -> None:
+def _write_counts(driver: Driver, state: ChargingState) -> None:
     held = {
-        (session_id, hold.level, hold.counter_id): hold
+        (session_id, count.level, count.counter_id): count
         for sessions in (state.opened, state.changed)
         for session_id, reservation in sessions.items()
-        for hold in reservation.holds
+        for count in reservation.counts
     }
     for cdr in state.new_cdrs:
-        held.update({(cdr.session_id, hold.level, hold.counter_id): hold for hold in cdr.holds})
+        held.update({(cdr.session_id, count.level, count.counter_id): count for count in cdr.counts})
     if not held:
         return
-    table = models_of_offers.ReservationHoldRow.__table__
-    new = [(*key, hold.reserved, hold.used) for key, hold in held.items() if key not in state.written_holds]
-    old = [(hold.reserved, hold.used, *key) for key, hold in held.items() if key in state.written_holds]
+    table = models_of_offers.ReservedCountRow.__table__
+    new = [
+        (*key, count.reserved, count.used) for key, count in held.items() if key not in state.written_counts
+    ]
+    old = [(count.reserved, count.used, *key) for key, count in held.items() if key in state.written_counts]
     columns = ("session_id", "level", "counter_id")
     if new:
         driver.insert(table, (*columns, "reserved", "used"), new)  # type: ignore[arg-type]

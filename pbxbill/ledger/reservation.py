@@ -69,7 +69,7 @@ class ReservationLevel(NamedTuple):
     """The exchange rate between the tariff's unit and the wallet's; None: they are the same."""
 
 
-class Hold(NamedTuple):
+class ReservedCount(NamedTuple):
     """Pieces, or an amount, that a call holds of a counter, and what it took in the end."""
 
     level: int
@@ -110,7 +110,7 @@ class Reservation(NamedTuple):
     """None: it is enforced. Else what enforcement would have done; empty: nothing else."""
     levels: tuple[ReservationLevel, ...]
     """By level, then by line."""
-    holds: tuple[Hold, ...] = ()
+    counts: tuple[ReservedCount, ...] = ()
 
     @property
     def deadline_us(self) -> int | None:

@@ -24,7 +24,7 @@ _CORRECTIONS = (
     "uncollected_delta FROM call_corrections WHERE session_id {any_text} ORDER BY run_id"
 )
 _HELD = (
-    "SELECT h.session_id, h.level FROM reservation_holds h JOIN counters k ON k.id = h.counter_id "
+    "SELECT h.session_id, h.level FROM reserved_counts h JOIN counters k ON k.id = h.counter_id "
     "WHERE h.session_id {any_text} AND h.used > 0 AND k.kind IN ('bundle', 'steps')"
 )
 _COSTS = "SELECT session_id, unit, cost FROM call_costs WHERE rate_id IS NOT NULL AND session_id {any_text}"

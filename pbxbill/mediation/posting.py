@@ -15,8 +15,9 @@ import structlog
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.cdr import RatedCdr, record_of
-from pbxbill.charging.chain import dialling_rule, identify
+from pbxbill.charging.chain import identify
 from pbxbill.charging.events import Authorize, DenialReason, Denied, Evidence, SettleOffline
+from pbxbill.charging.levels import dialling_rule
 from pbxbill.charging.memory import Memory
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import CdrWritten, ChargingState, Effect
@@ -166,11 +167,11 @@ class Poster:
         kinds = {item.record.kind for item in items if isinstance(item.record, UsageRecord)}
         if kinds == {Kind.READING}:  # a mapping's records are all of one kind
             return self._readings(driver, items, also, now_us, dry_run=dry_run)
+        usable = [item.record for item in items if isinstance(item.record, UsageRecord)]
+        commands = {record.key: settlement(record, self._switch) for record in usable}
         memory, self._memory = self._memory, Memory()
         driver.begin()
         memory = memory.as_of_now(driver)
-        usable = [item.record for item in items if isinstance(item.record, UsageRecord)]
-        commands = {record.key: settlement(record, self._switch) for record in usable}
         loaded = self._catalogue.loaded
         state = load(driver, list(commands.values()), loaded, now_us, memory)
         state.catalogue = self._catalogue

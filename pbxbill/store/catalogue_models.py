@@ -203,16 +203,16 @@ class CounterRow(Base):
     __table_args__ = (UniqueConstraint("kind", "ref_id", "account_id", "window_from_us"),)
 
 
-class ReservationHoldRow(Base):
+class ReservedCountRow(Base):
     """What a call holds, then took, of a counter."""
 
-    __tablename__ = "reservation_holds"
+    __tablename__ = "reserved_counts"
     session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     level: Mapped[int] = mapped_column(primary_key=True)
     counter_id: Mapped[int] = mapped_column(primary_key=True)
     reserved: Mapped[int]
     used: Mapped[int]
-    __table_args__ = (Index("ix_reservation_holds_counter_id", "counter_id"),)
+    __table_args__ = (Index("ix_reserved_counts_counter_id", "counter_id"),)
 
 
 class CallCostRow(Base):

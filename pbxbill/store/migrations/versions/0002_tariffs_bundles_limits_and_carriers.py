@@ -113,16 +113,16 @@ def _add_tables() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_dialling_rules_name")),
     )
     op.create_table(
-        "reservation_holds",
+        "reserved_counts",
         sa.Column("session_id", sa.String(length=32), nullable=False),
         sa.Column("level", sa.BigInteger(), nullable=False),
         sa.Column("counter_id", sa.BigInteger(), nullable=False),
         sa.Column("reserved", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("session_id", "level", "counter_id", name=op.f("pk_reservation_holds")),
+        sa.PrimaryKeyConstraint("session_id", "level", "counter_id", name=op.f("pk_reserved_counts")),
     )
-    with op.batch_alter_table("reservation_holds", schema=None) as batch_op:
-        batch_op.create_index("ix_reservation_holds_counter_id", ["counter_id"], unique=False)
+    with op.batch_alter_table("reserved_counts", schema=None) as batch_op:
+        batch_op.create_index("ix_reserved_counts_counter_id", ["counter_id"], unique=False)
 
     op.create_table(
         "carriers",

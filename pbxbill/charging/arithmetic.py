@@ -1,0 +1,207 @@
+"""How a duration becomes a charge, line by line, in the order in which the rater reckons."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pbxbill.charging.taken import Piece, step_number
+from pbxbill.clock import SECOND_US
+from pbxbill.money import PRICE_SCALE, Rounding, ceil_div, format_amount, round_ratio, to_decimal
+from pbxbill.rating.rater import Charge, Stretch, billable_seconds, charge, stretches
+from pbxbill.rating.stretch import Walk
+from pbxbill.rating.tariff import PPM, BandPrice, Rate, Tariff, TaxMode
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step of the arithmetic."""
+
+    label: str
+    value: str
+
+
+def arithmetic(
+    rate: Rate, tariff: Tariff, duration_us: int, start_us: int = 0, pieces: Sequence[Piece] = ()
+) -> Iterator[Line]:
+    """What a call of this duration costs that was answered at start_us, and why."""
+    unit = tariff.unit
+    yield Line("charged time", duration_text(duration_us, tariff))
+    if duration_us <= 0:
+        yield Line("total", f"0 {unit.code}: a call of no duration costs nothing")
+        return
+    allotments = [piece.allotment for piece in pieces]
+    owed = charge(rate, tariff, duration_us, start_us, allotments)
+    if rate.terms is None and not pieces:
+        yield from _plain(rate, tariff, duration_us)
+    else:
+        yield from _stretched(rate, tariff, duration_us, start_us, pieces)
+    yield from _total(tariff, owed)
+
+
+def _total(tariff: Tariff, owed: Charge) -> Iterator[Line]:
+    unit = tariff.unit
+    if tariff.tax_mode is TaxMode.EXCLUSIVE:
+        percent = to_decimal(tariff.tax_ppm, 4).normalize()
+        yield Line("tax", f"{percent:f} % is added")
+    steps = "" if tariff.rounding_step == 1 else f" of {tariff.rounding_step}"
+    how = f"rounded {tariff.rounding.value.replace('_', ' ')} to {unit.scale} digits{steps}"
+    yield Line("total", f"{format_amount(owed.total, unit)} {unit.code}, {how}")
+    if tariff.tax_mode is not TaxMode.NONE and tariff.tax_ppm:
+        rate_text = f"{tariff.tax_ppm} / {PPM + tariff.tax_ppm}"
+        contained = format_amount(owed.tax, unit)
+        yield Line("of which tax", f"{contained} {unit.code}: total x {rate_text}, rounded half up")
+
+
+def _plain(rate: Rate, tariff: Tariff, duration_us: int) -> Iterator[Line]:
+    billable_s = billable_seconds(rate, duration_us)
+    if rate.free_s:
+        yield Line(f"free {_word(tariff)}", f"{rate.free_s} {_short(tariff)}")
+    if not billable_s:
+        yield Line("billable", f"0 {_short(tariff)}: the call ended within the free {_word(tariff)}")
+    else:
+        following = (billable_s - rate.initial_increment_s) // rate.following_increment_s
+        yield Line(
+            "billable", _increments(rate.initial_increment_s, following, rate.following_increment_s, tariff)
+        )
+    exact = rate.connection_fee * tariff.per + rate.price_per_min * billable_s
+    if rate.connection_fee:
+        yield Line("connection fee", price_text(rate.connection_fee))
+    if billable_s:
+        with_fee = " with the fee" if rate.connection_fee else ""
+        yield Line(
+            "price", f"{_priced(billable_s, rate.price_per_min, tariff)} = {_exact(exact, tariff)}{with_fee}"
+        )
+        if rate.minimum_charge * tariff.per > exact:
+            yield Line("minimum charge", price_text(rate.minimum_charge))
+
+
+def _stretched(
+    rate: Rate, tariff: Tariff, duration_us: int, start_us: int, pieces: Sequence[Piece]
+) -> Iterator[Line]:
+    allotments = [piece.allotment for piece in pieces]
+    found = stretches(rate, tariff, duration_us, start_us, allotments)
+    for stretch in found:
+        yield Line(_when(stretch, start_us, tariff), _stretch(stretch, tariff, pieces))
+    walk = Walk(rate, tariff.calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
+    paid = [stretch for stretch in found if stretch.increments and stretch.price_per_min is not None]
+    exact = sum(stretch.price for stretch in paid)
+    # Within the free seconds nothing is taken, and yet who would have paid decides on the fee.
+    first = next(iter(walk.runs()), None)
+    included = first is not None and first.price_per_min is None and not paid
+    with_fee = not included or any(piece.allotment.fee_owed for piece in pieces)
+    fee = walk.start.connection_fee
+    if fee and with_fee:
+        exact += fee * tariff.per
+        yield Line("connection fee", price_text(fee) + _of_band(walk.start, rate))
+    elif fee:
+        yield Line("connection fee", "none: a bundle pays the whole call")
+    yield Line("together", _exact(exact, tariff))
+    yield from _bounds(rate, walk.start, tariff, exact, bool(paid))
+
+
+def _bounds(rate: Rate, start: BandPrice, tariff: Tariff, exact: int, paid: bool) -> Iterator[Line]:
+    if paid and start.minimum_charge * tariff.per > exact:
+        exact = start.minimum_charge * tariff.per
+        yield Line("minimum charge", price_text(start.minimum_charge))
+    maximum = None if rate.terms is None else rate.terms.maximum_charge
+    if maximum is not None and maximum * tariff.per < exact:
+        yield Line("maximum charge", f"{price_text(maximum)}: a call costs no more than this before tax")
+
+
+def _of_band(start: BandPrice, rate: Rate) -> str:
+    return "" if start.connection_fee == rate.connection_fee else ", of the band in which the call began"
+
+
+def _when(stretch: Stretch, start_us: int, tariff: Tariff) -> str:
+    if tariff.calendar is None:
+        from_s, to_s = ((at_us - start_us) // SECOND_US for at_us in (stretch.from_us, stretch.to_us))
+        return f"{_clock(from_s)} to {_clock(to_s)}"
+    zone = ZoneInfo(tariff.calendar.zone)
+    begins, ends = (
+        (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone)
+        for at_us in (stretch.from_us, stretch.to_us)
+    )
+    return f"{begins:%H:%M:%S} to {ends:%H:%M:%S}"
+
+
+def _stretch(stretch: Stretch, tariff: Tariff, pieces: Sequence[Piece]) -> str:
+    if not stretch.increments:
+        return f"free {_word(tariff)}"
+    billable = f"{stretch.billable_s} {_short(tariff)}"
+    piece = None if stretch.allotment is None else pieces[stretch.allotment]
+    if piece is not None and piece.bundle is not None:
+        taken = "1 call" if piece.allotment.whole_call else billable
+        return f"{taken} from bundle {piece.bundle.name}, {_left(piece)}"
+    assert stretch.price_per_min is not None
+    parts = [
+        f"{_priced(stretch.billable_s, stretch.price_per_min, tariff)} = {_exact(stretch.price, tariff)}"
+    ]
+    if stretch.band is not None:
+        parts.append(f"band {stretch.band}")
+    if piece is not None and tariff.cycle_steps is not None:
+        number = step_number(piece.counter, tariff)
+        begins = tariff.cycle_steps.steps[number].from_s
+        parts.append(
+            f"step {number + 1} of the {tariff.cycle_steps.cycle}, from {begins} {_short(tariff)} on"
+        )
+    return ", ".join(parts)
+
+
+def _left(piece: Piece) -> str:
+    counter = piece.counter
+    until = (_EPOCH + timedelta(microseconds=counter.window_to_us)).strftime("%Y-%m-%d")
+    left = counter.allowed - counter.used - counter.reserved
+    return f"of which {left} of {counter.allowed} are left now, until {until}"
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _increments(initial: int, following: int, each: int, tariff: Tariff) -> str:
+    short = _short(tariff)
+    parts = f"{initial} {short} initial increment"
+    if following:
+        parts += f" + {following} x {each} {short} following"
+    return f"{parts} = {initial + following * each} {short}"
+
+
+def _priced(billable: int, price: int, tariff: Tariff) -> str:
+    per = "minute" if tariff.measure == "seconds" and tariff.per == 60 else f"{tariff.per} {_word(tariff)}"
+    return f"{billable} {_short(tariff)} / {tariff.per} x {price_text(price)} per {per}"
+
+
+def _word(tariff: Tariff) -> str:
+    return tariff.measure
+
+
+def _short(tariff: Tariff) -> str:
+    return "s" if tariff.measure == "seconds" else tariff.measure
+
+
+def duration_text(duration_us: int, tariff: Tariff) -> str:
+    """Charged time, or charged pieces of a service."""
+    if tariff.measure == "seconds":
+        return seconds_text(duration_us)
+    return f"{duration_us // SECOND_US} {tariff.measure}"
+
+
+def seconds_text(duration_us: int) -> str:
+    """A duration to the microsecond, e.g. "61.5 s"."""
+    return f"{to_decimal(duration_us, 6).normalize():f} s"
+
+
+def price_text(price: int) -> str:
+    """A compiled price as it was written."""
+    return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
+
+
+def _exact(exact: int, tariff: Tariff) -> str:
+    # What prices times pieces come to, in whole units of money where that is exact.
+    whole, rest = divmod(exact, tariff.per)
+    if not rest:
+        return price_text(whole)
+    return f"about {price_text(round_ratio(exact, tariff.per, Rounding.HALF_UP))}"
