@@ -6,6 +6,8 @@ forwarded leg (set by the inbound question before). Who pays never comes from wh
 code is the endpoint's own.
 """
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -160,6 +162,8 @@ class Authorizer:
         """Asterisk's clock, as far as it is known."""
         self.on_granted: Callable[[TrackedCall, Question], None] = lambda _call, _question: None
         self.on_undelivered: Callable[[TrackedCall], None] = lambda _call: None
+        self.on_late: Callable[[], None] = lambda: None
+        """A call entered the book whose events may have come before."""
 
     async def answer(self, session: AgiSession) -> None:
         """One request, from question to verdict."""
@@ -175,7 +179,7 @@ class Authorizer:
             self._metrics.requests.labels("refused").inc()
             log.warning("agi_question_refused", reason=str(refused))
             return
-        outcome = await self._decide(question.request)
+        outcome = await self._decide(question)
         if isinstance(outcome, Granted | Denied):
             outcome = for_the_switch(outcome, question.request)
         match outcome:
@@ -187,7 +191,8 @@ class Authorizer:
                 raise SwitchError(f"the engine answered an authorization with {type(outcome).__name__}")
         self._metrics.request_seconds.observe((self._clock.monotonic_us() - began_us) / 1_000_000)
 
-    async def _decide(self, request: Authorize) -> Outcome:
+    async def _decide(self, question: Question) -> Outcome:
+        request = question.request
         timeout_s = self._settings.authorize_timeout_s
         future: Future[Outcome] | None = None
         try:
@@ -196,9 +201,28 @@ class Authorizer:
         except (StoreUnavailable, EngineBusy, TimeoutError) as failure:
             log.warning("authorize_offline", session=request.session_id, reason=str(failure) or "time-out")
         outcome = self._engine.authorize_offline(request)
-        if future is not None and isinstance(outcome, Denied):
+        if future is not None and request.shadow:
+            loop = asyncio.get_running_loop()
+            future.add_done_callback(lambda late: self._tell_late(late, question, loop))
+        elif future is not None and isinstance(outcome, Denied):
             future.add_done_callback(lambda late: self._release_late(late, request))
         return outcome
+
+    def _tell_late(
+        self, late: "Future[Outcome]", question: Question, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Called in the engine's thread: the call passed, and what pays for it came after it."""
+        granted = None if late.cancelled() or late.exception() is not None else late.result()
+        if not isinstance(granted, Granted):
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has ended: the next start finds the reservation
+            loop.call_soon_threadsafe(self._take_late, granted, question)
+
+    def _take_late(self, granted: Granted, question: Question) -> None:
+        if self._book.unknown(granted.session_id):
+            log.warning("late_grant_taken", session=granted.session_id)
+            self._book.add(granted._replace(shadow=True), question.request, question.channel)
+            self.on_late()
 
     def _release_late(self, late: "Future[Outcome]", request: Authorize) -> None:
         """A grant that came after the caller was turned away holds money for nobody."""

@@ -94,6 +94,7 @@ class AsteriskDaemon:
         self._authorizer.switch_now_us = self._link.switch_now_us
         self._authorizer.on_granted = self._on_granted
         self._authorizer.on_undelivered = self._on_undelivered
+        self._authorizer.on_late = self._look_soon
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._sweep_now = asyncio.Event()

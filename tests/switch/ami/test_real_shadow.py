@@ -9,7 +9,7 @@ import pytest
 from lab.asterisk import PrivateAsterisk
 from lab.sipp import Answering, Call, Calling, SippCaller, SippServer, place
 from lab.site import Did, Gateway, Phone
-from pbxbill.charging.events import Announcement, Answer, Authorize, Extend, Settle
+from pbxbill.charging.events import Announcement, Answer, Authorize, Extend, Settle, Void
 from pbxbill.clock import SECOND_US
 from tests.switch.ami.conftest import Site
 from tests.switch.ami.harness import Funds, RunningDaemon, SimpleEngine, running_daemon, wait_until
@@ -114,6 +114,17 @@ def test_a_call_passes_whatever_is_said_of_it(site: Site, make_engine: Make, why
     assert record.answered_us is not None
     assert (record.account_code, record.shadow, record.gateway) == ("nobody", True, "my-trunk")
     assert record.ended_us - record.answered_us == pytest.approx(600_000, abs=300_000)
+
+
+def test_a_decision_that_comes_too_late_still_charges_the_call(site: Site, make_engine: Make) -> None:
+    engine = make_engine({"acme": Funds(SECOND_US)})
+    engine.slow_s = 1.0
+    with running_daemon(site.settings(shadow=True, authorize_timeout_s=0.3), engine):
+        result = place(Call("1555", caller="alice", hold_ms=4_000), site.asterisk.sip_port)
+        [settled] = engine.wait_for(Settle)
+    assert result.calls[0].ended_here
+    assert talked_us(settled) == pytest.approx(4 * SECOND_US, abs=300_000)
+    assert not engine.of(Void)
 
 
 def test_a_timer_from_before_the_shadow_is_taken_away(site: Site, make_engine: Make) -> None:
