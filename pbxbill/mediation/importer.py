@@ -31,7 +31,8 @@ from pbxbill.store.driver import Driver
 
 _log = structlog.get_logger()
 
-BATCH_LINES = 500
+BATCH_LINES = 250
+"""Few enough that live calls, which SQLite lets write only between two batches, hardly wait."""
 SAMPLE = 20
 """If none of so many first lines can be read, and all for one reason, the mapping is another file's."""
 PATIENCE_S = 60
