@@ -158,7 +158,7 @@ def _changed(
     old.add(prefix, olds)
     findings: list[Finding] = []
     if news:
-        change, before, kept = _renewed(plan, news, olds, old, findings)
+        change, before, kept = _renewed(plan, news, olds, (old, new), findings)
     elif olds and plan.amend:
         change, before, kept = Change.UNCHANGED, olds[0], olds
     elif olds:
@@ -180,21 +180,23 @@ def _changed(
 
 
 def _renewed(
-    plan: Plan, news: list[Rate], olds: list[Rate], old: _Passed, findings: list[Finding]
+    plan: Plan, news: list[Rate], olds: list[Rate], around: tuple[_Passed, _Passed], findings: list[Finding]
 ) -> tuple[Change, Rate | None, list[Rate]]:
     """A prefix that the sheet names."""
+    old, new = around
     shown: Rate | None = None
     dearer = cheaper = short = False
     notice_us = plan.effective_us if plan.notice_until_us is None else plan.notice_until_us
-    for rate in news:
-        begins_us = max(plan.effective_us, rate.effective_from_us or plan.effective_us)
-        for moment_us in (begins_us, *old.edges(begins_us, rate.effective_to_us)):
-            before = old.at(moment_us)
-            if before is not None:
-                shown = shown or before
-                up, down = compared(before, rate)
-                dearer, cheaper = dearer or up, cheaper or down
-                short = short or (up and moment_us < notice_us)
+    first_us = min(_begins(rate) for rate in news)
+    for moment_us in _moments(plan.effective_us, news, old, new):
+        before, after = old.at(moment_us), in_force(news, moment_us)
+        if after is None and not (olds and moment_us < first_us):
+            after = new.at(moment_us)  # a row that ends leaves its numbers to a shorter prefix
+        if before is not None and after is not None:
+            shown = shown or before
+            up, down = compared(before, after)
+            dearer, cheaper = dearer or up, cheaper or (down and after.prefix == news[0].prefix)
+            short = short or (up and moment_us < notice_us)
     if short and plan.delay:
         findings.append(Finding.DELAYED)
         kept = _delayed(plan.effective_us, notice_us, news, old)
@@ -209,6 +211,12 @@ def _renewed(
         findings.append(Finding.RENAMED)
     change = Change.RAISED if dearer else Change.LOWERED if cheaper else Change.UNCHANGED
     return change, shown or olds[0], kept
+
+
+def _moments(effective_us: int, news: Sequence[Rate], old: _Passed, new: _Passed) -> list[int]:
+    """When the version begins, and every later moment when a price of these numbers may change."""
+    own = _Passed([(news[0].prefix, news)]).edges(effective_us, None)
+    return sorted({effective_us, *own, *old.edges(effective_us, None), *new.edges(effective_us, None)})
 
 
 def _carried(effective_us: int, news: Sequence[Rate], olds: Sequence[Rate]) -> list[Rate]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxbill.rating.deck import CompiledDeck
@@ -103,6 +103,7 @@ def price_in(rates: Sequence[Rate], number: str, at_us: int) -> int | None:
     return None if found is None else found.price_per_min
 
 
+@settings(max_examples=500)
 @given(decks, decks, st.booleans())
 def test_no_number_becomes_dearer_before_the_notice_is_over(
     old: list[Rate], new: list[Rate], amend: bool
