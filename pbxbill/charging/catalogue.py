@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import structlog
 
-from pbxbill.charging.offers import Offers, load_offers
+from pbxbill.charging.offers import Offers
+from pbxbill.charging.offers_reading import load_offers
 from pbxbill.errors import InvariantBroken, PbxbillError
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Rounding, Unit
