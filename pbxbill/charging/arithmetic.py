@@ -62,10 +62,7 @@ def _plain(rate: Rate, tariff: Tariff, duration_us: int) -> Iterator[Line]:
     if not billable_s:
         yield Line("billable", f"0 {_short(tariff)}: the call ended within the free {_word(tariff)}")
     else:
-        following = (billable_s - rate.initial_increment_s) // rate.following_increment_s
-        yield Line(
-            "billable", _increments(rate.initial_increment_s, following, rate.following_increment_s, tariff)
-        )
+        yield Line("billable", _increments(rate, billable_s, tariff))
     exact = rate.connection_fee * tariff.per + rate.price_per_min * billable_s
     if rate.connection_fee:
         yield Line("connection fee", price_text(rate.connection_fee))
@@ -161,12 +158,13 @@ def _clock(seconds: int) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def _increments(initial: int, following: int, each: int, tariff: Tariff) -> str:
+def _increments(rate: Rate, billable: int, tariff: Tariff) -> str:
     short = _short(tariff)
-    parts = f"{initial} {short} initial increment"
+    parts = f"{rate.initial_increment_s} {short} initial increment"
+    following = (billable - rate.initial_increment_s) // rate.following_increment_s
     if following:
-        parts += f" + {following} x {each} {short} following"
-    return f"{parts} = {initial + following * each} {short}"
+        parts += f" + {following} x {rate.following_increment_s} {short} following"
+    return f"{parts} = {billable} {short}"
 
 
 def _priced(billable: int, price: int, tariff: Tariff) -> str:

@@ -6,7 +6,7 @@ import click
 from sqlalchemy import select
 
 from pbxbill.charging.explain import explain
-from pbxbill.charging.statement import statement
+from pbxbill.charging.statement import Audience, statement
 from pbxbill.charging.verify import verify as verify_all
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, visible
@@ -53,9 +53,17 @@ def verify(context: Context, as_json: bool) -> None:
 
 @click.command("explain")
 @click.argument("call")
+@click.option(
+    "--for",
+    "audience",
+    type=click.Choice([audience.value for audience in Audience]),
+    default=Audience.OPERATOR.value,
+    show_default=True,
+    help="Who reads it: an operator sees all of it, a customer its own charge.",
+)
 @pass_context
-def explain_call(context: Context, call: str) -> None:
-    """Explain a charge: rate and version, increments, tax, levels, reservations, ledger entries.
+def explain_call(context: Context, call: str, audience: str) -> None:
+    """Explain a charge: rate, bands, bundles, tax, wallets, levels, ledger entries, carrier, corrections.
 
     CALL is a session id, as `pbxbill cdrs --json` shows it, or the switch's own id of the call.
     """
@@ -65,7 +73,8 @@ def explain_call(context: Context, call: str) -> None:
             explanations = explain(driver, call)
         finally:
             driver.close()
-    click.echo(visible("\n\n".join(statement(explanation) for explanation in explanations)))
+    text = "\n\n".join(statement(explanation, Audience(audience)) for explanation in explanations)
+    click.echo(visible(text))
 
 
 @click.command()

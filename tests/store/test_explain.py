@@ -2,8 +2,10 @@
 
 import pytest
 
+from pbxbill.charging.arithmetic import Line
 from pbxbill.charging.events import Adjust, Answer, Extend, Settle, SettleOffline, TopUp, Void
-from pbxbill.charging.explain import Explanation, Line, explain
+from pbxbill.charging.explain import explain
+from pbxbill.charging.explanation import Explanation
 from pbxbill.charging.statement import statement
 from pbxbill.clock import ManualClock, SystemClock
 from pbxbill.errors import InputRefused
