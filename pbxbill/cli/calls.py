@@ -7,13 +7,13 @@ from rich.live import Live
 from rich.table import Table
 
 from pbxbill.app import Application
+from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.live_calls import OpenCall, open_calls
 from pbxbill.cli.output import console, json_option, minutes, print_json, seconds, table
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import StoreUnavailable
 from pbxbill.money import format_amount
-from pbxbill.store.engine import reading, transaction
 
 COLUMNS = (
     "Account",
@@ -39,34 +39,34 @@ COLUMNS = (
 def calls(context: Context, once: bool, code: str | None, interval_s: int, as_json: bool) -> None:
     """Show live calls, until Ctrl-C."""
     with context.application() as application:
+        catalogue = LoadedCatalogue(application.connect, serving=False)
         if as_json:
-            print_json([_content(call) for call in _read(application, code)])
+            print_json([_content(call) for call in _read(application, catalogue, code)])
             return
         screen = console()
         if once or not screen.is_terminal:
-            screen.print(calls_table(_read(application, code)))
+            screen.print(calls_table(_read(application, catalogue, code)))
             return
-        _watch(application, code, interval_s)
+        _watch(application, catalogue, code, interval_s)
 
 
-def _watch(application: Application, code: str | None, interval_s: int) -> None:
+def _watch(application: Application, catalogue: LoadedCatalogue, code: str | None, interval_s: int) -> None:
     stop = threading.Event()
     with Live(
-        calls_table(_read(application, code)), console=console(), auto_refresh=False, screen=True
+        calls_table(_read(application, catalogue, code)), console=console(), auto_refresh=False, screen=True
     ) as live:
         try:
             while not stop.wait(interval_s):
                 try:
-                    live.update(calls_table(_read(application, code)), refresh=True)
+                    live.update(calls_table(_read(application, catalogue, code)), refresh=True)
                 except StoreUnavailable as error:
                     live.update(f"{error}; trying again", refresh=True)
         except KeyboardInterrupt:
             pass  # how the reader leaves
 
 
-def _read(application: Application, code: str | None) -> list[OpenCall]:
-    with transaction(reading(application.database)) as session:
-        found = open_calls(session, application.clock.now_us())
+def _read(application: Application, catalogue: LoadedCatalogue, code: str | None) -> list[OpenCall]:
+    found = open_calls(application, catalogue)
     return [call for call in found if code in (None, call.account)]
 
 

@@ -1,26 +1,23 @@
 """What is being talked about money now: open reservations with their cost so far and the funds left."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from pbxbill.app import Application
+from pbxbill.charging.batch import load
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.events import Extend
+from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.state import ChargingState
+from pbxbill.ledger.reservation import Reservation
+from pbxbill.money import Unit
+from pbxbill.store.driver import Driver, Row
 
-from pbxbill.money import Rounding, Unit
-from pbxbill.rating.rater import charge
-from pbxbill.rating.tariff import Rate, Tariff, TaxMode
-from pbxbill.store.models import (
-    AccountRow,
-    RateRow,
-    ReservationLevelRow,
-    ReservationRow,
-    TariffVersionRow,
-    UnitRow,
-    WalletRow,
-)
-
-OPEN = ("reserved", "answered")
+OPEN = "SELECT session_id FROM reservations WHERE state IN ('reserved', 'answered')"
+CODES = "SELECT id, code FROM accounts WHERE id {any_int}"
+LOCK = re.compile(r" \{lock:\w+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class OpenCall:
     destination: str
     state: str
     unit: Unit | None
-    """None: nobody pays, a call to a DID that is free."""
+    """None: nobody pays, a call to a DID that is free, or to an emergency number."""
     elapsed_us: int
     granted_us: int
     final: bool
@@ -46,89 +43,91 @@ class OpenCall:
     """What the account could still spend, its live calls counted up to now."""
 
 
-def open_calls(session: Session, now_us: int) -> list[OpenCall]:
-    """All calls in set-up or up, oldest first."""
-    reservations = session.execute(
-        select(ReservationRow, AccountRow.code)
-        .join(AccountRow, AccountRow.id == ReservationRow.account_id)
-        .where(ReservationRow.state.in_(OPEN))
-        .order_by(ReservationRow.requested_us, ReservationRow.session_id)
-    ).all()
-    elapsed = {
-        row.session_id: 0 if row.answered_us is None else max(0, now_us - row.answered_us)
-        for row, _ in reservations
-    }
-    units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
-    levels = session.execute(
-        select(ReservationLevelRow, WalletRow, TariffVersionRow, RateRow)
-        .join(ReservationRow, ReservationRow.session_id == ReservationLevelRow.session_id)
-        .join(WalletRow, WalletRow.id == ReservationLevelRow.wallet_id)
-        .join(TariffVersionRow, TariffVersionRow.id == ReservationLevelRow.tariff_version_id)
-        .join(RateRow, RateRow.id == ReservationLevelRow.rate_id)
-        .where(ReservationRow.state.in_(OPEN))
-    ).all()
-    costs, own, left = _costs(levels, elapsed, units)
-    return [
-        OpenCall(
-            session_id=row.session_id,
-            switch=row.switch,
-            call_id=row.call_id,
-            account=code,
-            direction=row.direction,
-            caller=row.caller,
-            called=row.called,
-            destination=row.destination,
-            state=row.state,
-            unit=units[own[row.session_id].unit] if row.session_id in own else None,
-            elapsed_us=elapsed[row.session_id],
-            granted_us=row.granted_us,
-            final=row.final,
-            cost=costs.get(row.session_id, 0),
-            funds_left=left[own[row.session_id].id] if row.session_id in own else 0,
-        )
-        for row, code in reservations
-    ]
+class _Watching:
+    """A driver that takes no locks: who looks on keeps nobody waiting."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
+        return self._driver.select(LOCK.sub("", statement), *lists)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+
+def open_calls(application: Application, catalogue: LoadedCatalogue) -> list[OpenCall]:
+    """All calls in set-up or up, oldest first; the catalogue is kept from one time to the next."""
+    now_us = application.clock.now_us()
+    driver = application.connect()
+    try:
+        catalogue.refresh(driver, now_us)
+        driver.begin_snapshot()
+        session_ids = [row[0] for row in driver.select(OPEN)]
+        # Questions that are never decided: they name the sessions that are to be read.
+        questions = [Extend(session_id, 0, now_us) for session_id in session_ids]
+        state = load(_Watching(driver), questions, catalogue, now_us)
+        reservations = sorted(state.reservations.values(), key=lambda x: (x.requested_us, x.session_id))
+        codes: dict[int, str] = dict(driver.select(CODES, sorted({x.account_id for x in reservations})))
+        driver.rollback()
+    finally:
+        driver.close()
+    costs, left = _costs(reservations, state, now_us)
+    return [_shown(x, codes[x.account_id], costs, left, state, now_us) for x in reservations]
 
 
 def _costs(
-    levels: Iterable[Any], elapsed: dict[str, int], units: dict[str, Unit]
-) -> tuple[dict[str, int], dict[str, WalletRow], dict[int, int]]:
-    """Per session the caller's cost and wallet, per wallet what is left when all costs are taken off."""
+    reservations: Sequence[Reservation], state: ChargingState, now_us: int
+) -> tuple[dict[str, int], dict[tuple[int, str], int]]:
+    """Per session the cost of its lowest level, per account and unit what is left once all are taken."""
     costs: dict[str, int] = {}
-    own: dict[str, WalletRow] = {}
-    left: dict[int, int] = {}
-    for level, wallet, version, rate in levels:
-        session_id = level.session_id
-        cost = charge(_rate(rate), _tariff(version, units[version.unit]), elapsed[session_id]).total
-        left.setdefault(wallet.id, wallet.posted + wallet.credit_limit)
-        left[wallet.id] -= cost
-        if level.level == 0:
-            costs[session_id], own[session_id] = cost, wallet
-    return costs, own, left
+    left: dict[tuple[int, str], int] = {}
+    for reservation in reservations:
+        elapsed_us = _elapsed_us(reservation, now_us)
+        for number, (rated, lines) in enumerate(rated_levels(reservation, state)):
+            start_us = reservation.answered_us or reservation.requested_us
+            cost = rated.charge(elapsed_us, start_us).total
+            key = (rated.account.id, rated.tariff.unit.code)
+            left.setdefault(key, rated.funds())
+            reserved = rated.funds(lines) - rated.funds()
+            left[key] += reserved - cost
+            if number == 0:
+                costs[reservation.session_id] = cost
+    return costs, left
 
 
-def _rate(row: RateRow) -> Rate:
-    return Rate(
-        id=row.id,
-        prefix=row.prefix,
-        destination=row.destination,
-        price_per_min=row.price_per_min,
-        connection_fee=row.connection_fee,
-        minimum_charge=row.minimum_charge,
-        initial_increment_s=row.initial_increment_s,
-        following_increment_s=row.following_increment_s,
-        free_s=row.free_s,
-    )
+def _elapsed_us(reservation: Reservation, now_us: int) -> int:
+    return 0 if reservation.answered_us is None else max(0, now_us - reservation.answered_us)
 
 
-def _tariff(row: TariffVersionRow, unit: Unit) -> Tariff:
-    return Tariff(
-        version_id=row.id,
-        name="",
-        deck_id=row.deck_id,
+def _shown(
+    reservation: Reservation,
+    account: str,
+    costs: dict[str, int],
+    left: dict[tuple[int, str], int],
+    state: ChargingState,
+    now_us: int,
+) -> OpenCall:
+    unit = None
+    funds_left = 0
+    if reservation.levels:
+        first = reservation.levels[0]
+        unit = state.catalogue.tariff(first.tariff_version_id).unit
+        funds_left = left[first.account_id, unit.code]
+    return OpenCall(
+        session_id=reservation.session_id,
+        switch=reservation.switch,
+        call_id=reservation.call_id,
+        account=account,
+        direction=reservation.direction,
+        caller=reservation.caller,
+        called=reservation.called,
+        destination=reservation.destination,
+        state=reservation.state,
         unit=unit,
-        tax_mode=TaxMode(row.tax_mode),
-        tax_ppm=row.tax_ppm,
-        rounding=Rounding(row.rounding),
-        rounding_step=row.rounding_step,
+        elapsed_us=_elapsed_us(reservation, now_us),
+        granted_us=reservation.granted_us,
+        final=reservation.final,
+        cost=costs.get(reservation.session_id, 0),
+        funds_left=funds_left,
     )
