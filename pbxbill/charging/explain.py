@@ -88,7 +88,7 @@ _COST = (
     "JOIN tariff_versions t ON t.id = k.tariff_version_id JOIN tariffs n ON n.id = t.tariff_id "
     "LEFT JOIN rates r ON r.id = k.rate_id WHERE k.session_id {any_text}"
 )
-_LIMITS = "SELECT id, value, unit, window FROM limits WHERE id {any_int}"
+_LIMITS = 'SELECT id, value, unit, "window" FROM limits WHERE id {any_int}'
 
 
 def explain(driver: Driver, call: str) -> list[Explanation]:

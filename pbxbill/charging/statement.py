@@ -122,7 +122,8 @@ def _level(level: LevelExplanation, audience: Audience) -> Iterator[str]:
         yield f"Charge by tariff {tariff.name}, prices {_tax(level)}"
         yield f"  rate         {_rate(level)}"
     for line in level.arithmetic:
-        yield f"    {line.label:15}{line.value}"
+        # The moments of a stretch are longer than any word.
+        yield f"    {line.label:15}{'  ' if len(line.label) > 14 else ''}{line.value}"
     for share in level.shares:
         yield from _share(share, unit, audience)
     for text in level.limits:

@@ -12,9 +12,10 @@ from pbxbill.charging.writing import write
 from pbxbill.cli.output import moment
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.rerate import Definition, Rerating
-from pbxbill.store.decks import NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.decks import add_deck_version
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, MINUTE_US, BilledAccounts, open_accounts, rate
 
