@@ -6,6 +6,7 @@ gets at most its offline allowance, over all its calls.
 
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -25,9 +26,10 @@ from pbxbill.charging.events import (
 from pbxbill.charging.state import ChargedAccount
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import StoreUnavailable
-from pbxbill.rating.destination import to_e164
+from pbxbill.rating.destination import DiallingRule, is_emergency, to_e164
+from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import affordable, charge
-from pbxbill.rating.tariff import Rate, Tariff
+from pbxbill.rating.tariff import MarkUp, Rate, Tariff
 from pbxbill.store.driver import Driver
 
 REFRESH_S = 10
@@ -43,9 +45,17 @@ OPEN_ENDPOINTS = (
     "FROM endpoints e JOIN accounts a ON a.id = e.account_id "
     "WHERE a.failure_policy = 'open' AND a.status = 'active'"
 )
-CLOSED_RESELLERS = (
-    "SELECT id FROM accounts WHERE kind = 'reseller' AND (failure_policy <> 'open' OR status <> 'active')"
+RESELLERS = (
+    "SELECT id, failure_policy = 'open' AND status = 'active', tariff_id, dialling_rule_id FROM accounts "
+    "WHERE kind = 'reseller'"
 )
+
+
+class _Above(NamedTuple):
+    """What is needed of a reseller to rate and dial for those below it."""
+
+    tariff_id: int | None
+    dialling_rule_id: int | None
 
 
 class OfflineDirectory:
@@ -56,6 +66,7 @@ class OfflineDirectory:
         self._connect = connect
         self._lock = threading.Lock()
         self._endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
+        self._above: dict[int, _Above] = {}
         self._spent: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="offline-directory", daemon=True)
@@ -73,7 +84,9 @@ class OfflineDirectory:
 
     def refresh(self, driver: Driver) -> None:
         """Copy anew what may have changed."""
-        closed = {row[0] for row in driver.select(CLOSED_RESELLERS)}
+        resellers = driver.select(RESELLERS)
+        closed = {row[0] for row in resellers if not row[1]}
+        self._above = {row[0]: _Above(*row[2:]) for row in resellers}
         endpoints: dict[tuple[str, str], list[tuple[str, ChargedAccount]]] = {}
         for kind, value, tech_prefix, account_id, *columns in driver.select(OPEN_ENDPOINTS):
             if closed.isdisjoint(chain_of(columns[2])):
@@ -106,7 +119,10 @@ class OfflineDirectory:
             return _denied(request, Announcement(), "no endpoint with failure policy open matches")
         account, dialled = found
         inbound = request.direction is Direction.INBOUND
-        called = to_e164(request.did if inbound else dialled)
+        rule = self._dialling_rule(account)
+        called = to_e164(request.did if inbound else dialled, rule)
+        if not inbound and is_emergency(dialled, rule):
+            return _granted(request, account, called or dialled, FREE, FREE.max_call_s * SECOND_US)
         tariff_id = account.inbound_tariff_id if inbound else account.tariff_id
         tariff = self._catalogue.current_tariff(tariff_id) if tariff_id is not None else None
         announcement = denial_announcement(account, tariff)
@@ -115,42 +131,48 @@ class OfflineDirectory:
         longest_us = FREE.max_call_s * SECOND_US
         if tariff is not None:
             try:
-                rate = self._catalogue.find_rate(tariff.deck_id, called, request.at_us)
+                rate = self._rate(account, tariff, called, request.at_us)
             except StoreUnavailable:
                 return _denied(request, announcement, "the deck in force then is not in memory")
             if rate is None:
                 return _denied(request, announcement, f"no rate for {called}")
-            longest_us = self._take(account, tariff, rate)
+            longest_us = self._take(account, tariff, rate, request.at_us)
             if longest_us <= 0:
                 return _denied(request, announcement, "the offline allowance is used up")
-        terms = tariff or FREE
-        return Granted(
-            session_id=request.session_id,
-            account_id=account.id,
-            account_code=account.code,
-            destination="",
-            called=called,
-            unit=terms.unit,
-            available=0,
-            affordable_us=longest_us,
-            granted_us=longest_us,
-            final=True,
-            slice_us=terms.slice_s * SECOND_US,
-            renew_before_us=terms.renew_before_s * SECOND_US,
-            max_call_us=longest_us,
-            announcement=Announcement(language=account.language),
-            failure_policy=FailurePolicy.OPEN,
-            wallet_ids=(),
-            offline=True,
-        )
+        return _granted(request, account, called, tariff or FREE, longest_us)
 
-    def _take(self, account: ChargedAccount, tariff: Tariff, rate: Rate) -> int:
+    def _dialling_rule(self, account: ChargedAccount) -> DiallingRule | None:
+        rule_id = account.dialling_rule_id
+        for reseller_id in account.chain[1:]:
+            if rule_id is None and reseller_id in self._above:
+                rule_id = self._above[reseller_id].dialling_rule_id
+        return None if rule_id is None else self._catalogue.offers.dialling_rules.get(rule_id)
+
+    def _rate(self, account: ChargedAccount, tariff: Tariff, called: str, at_us: int) -> Rate | None:
+        """The rate of an account, made from those above it where its tariff is a mark-up."""
+        mark_ups: list[MarkUp] = []
+        above = iter(account.chain[1:])
+        while tariff.mark_up is not None:
+            mark_ups.append(tariff.mark_up)
+            reseller = self._above.get(next(above, 0))
+            if reseller is None or reseller.tariff_id is None:
+                return None
+            found = self._catalogue.current_tariff(reseller.tariff_id)
+            if found is None:
+                return None
+            tariff = found
+        rate = self._catalogue.find_rate(tariff.deck_id, called, at_us)
+        for mark_up in reversed(mark_ups):
+            rate = None if rate is None else marked_up(rate, mark_up)
+        return rate
+
+    def _take(self, account: ChargedAccount, tariff: Tariff, rate: Rate, at_us: int) -> int:
         # How long what is left of the allowance lasts; all of that is taken.
         with self._lock:
             spent = self._spent.get(account.id, 0)
             left = max(0, account.offline_allowance - spent)
-            longest_us = affordable(rate, tariff, left, min(tariff.max_call_s, LONGEST_CALL_S))
-            self._spent[account.id] = spent + charge(rate, tariff, longest_us).total
+            longest_us = affordable(rate, tariff, left, min(tariff.max_call_s, LONGEST_CALL_S), at_us)
+            self._spent[account.id] = spent + charge(rate, tariff, longest_us, at_us).total
         return longest_us
 
     def _find(self, request: Authorize) -> tuple[ChargedAccount, str] | None:
@@ -159,6 +181,30 @@ class OfflineDirectory:
                 if request.dialled.startswith(tech_prefix):
                     return account, request.dialled.removeprefix(tech_prefix)
         return None
+
+
+def _granted(
+    request: Authorize, account: ChargedAccount, called: str, terms: Tariff, longest_us: int
+) -> Granted:
+    return Granted(
+        session_id=request.session_id,
+        account_id=account.id,
+        account_code=account.code,
+        destination="",
+        called=called,
+        unit=terms.unit,
+        available=0,
+        affordable_us=longest_us,
+        granted_us=longest_us,
+        final=True,
+        slice_us=terms.slice_s * SECOND_US,
+        renew_before_us=terms.renew_before_s * SECOND_US,
+        max_call_us=longest_us,
+        announcement=Announcement(language=account.language),
+        failure_policy=FailurePolicy.OPEN,
+        wallet_ids=(),
+        offline=True,
+    )
 
 
 def _denied(request: Authorize, announcement: Announcement, detail: str) -> Denied:

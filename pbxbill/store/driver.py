@@ -1,9 +1,9 @@
 """Raw statements for the charging path: a whole batch reads and writes each table with one statement.
 
 One Driver is one connection, used by one thread. Statements are written once, with {any_text},
-{any_int}, {one_int} (the only number of a list) and {lock:alias}, which each database has its own words for. "FROM {each_of}table WHERE column
-{is_each_text}" finds the same rows as {any_text} does; SQLite then looks up each value of the list as
-it comes, in half the time, and returns a row twice for a value that is listed twice.
+{any_int}, {one_int} (the only number of a list) and {lock:alias}, which each database has its own words for.
+"FROM {each_of}table WHERE column {is_each_text}" finds the same rows as {any_text} does; SQLite then looks
+up each value of the list as it comes, in half the time, and returns a row twice for one that is listed twice.
 """
 
 import json

@@ -9,7 +9,8 @@ from sqlalchemy import update
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import Authorize, DenialReason, Denied, Granted
 from pbxbill.charging.offline import OfflineDirectory
-from pbxbill.store.accounts import NewAccount, add_endpoint, open_account
+from pbxbill.rating.tariff import MarkUp
+from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, tariff_by_name
 from pbxbill.store.decks import NewTariff, add_tariff_version
 from pbxbill.store.driver import Driver, connect
 from pbxbill.store.engine import open_engine, transaction
@@ -58,7 +59,7 @@ def copied(accounts: BilledAccounts, driver: Driver) -> OfflineDirectory:
     return directory
 
 
-def change(accounts: BilledAccounts, code: str, **columns: str) -> None:
+def change(accounts: BilledAccounts, code: str, **columns: object) -> None:
     database = open_engine(accounts.url)
     with transaction(database) as session:
         session.execute(update(AccountRow).where(AccountRow.code == code).values(columns))
@@ -131,3 +132,22 @@ def test_what_cannot_be_rated_or_names_nobody_does_not_pass(accounts: BilledAcco
     directory = copied(accounts, driver)
     for request in (accounts.request("dave", "999"), accounts.request("dave", "x"), accounts.request("bob")):
         assert granted_us(directory.authorize(request)) == 0
+
+
+def test_a_mark_up_is_reckoned_from_the_prices_above(accounts: BilledAccounts, driver: Driver) -> None:
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        new = NewTariff("half-more", None, unit="EUR", mark_up=MarkUp(ppm=500_000), max_call_s=14_400)
+        add_tariff_version(session, new, 0)
+        tariff_id = tariff_by_name(session, "half-more").id
+        session.execute(update(AccountRow).where(AccountRow.code == "erna").values(tariff_id=tariff_id))
+    database.dispose()
+    # Germany is 0.12 a minute for the reseller, so 0.18 below it: 0.30 last 100 seconds.
+    assert granted_us(copied(accounts, driver).authorize(accounts.request("erna"))) == seconds(100)
+
+
+def test_help_can_be_called_without_an_allowance(accounts: BilledAccounts, driver: Driver) -> None:
+    change(accounts, "erna", offline_allowance=0)
+    directory = copied(accounts, driver)
+    assert granted_us(directory.authorize(accounts.request("erna"))) == 0
+    assert granted_us(directory.authorize(accounts.request("erna", "112"))) == seconds(14_400)

@@ -6,7 +6,7 @@ import pytest
 
 from pbxbill.charging.events import Announcement, DenialReason, Denied, Granted, Settle, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL
-from pbxbill.charging.state import KnownEndpoint, ChargedAccount
+from pbxbill.charging.state import ChargedAccount, KnownEndpoint
 from pbxbill.ledger.reservation import ReservationState
 from pbxbill.rating.tariff import TaxMode
 from tests.small_operator import INBOUND, RETAIL, WHOLESALE, SmallOperator, eur, minutes, seconds
@@ -183,7 +183,10 @@ def test_a_phone_with_an_account_code_cannot_choose_who_pays(operator: SmallOper
 def test_one_address_serves_accounts_by_their_technical_prefix(operator: SmallOperator, retail: int) -> None:
     plain = operator.account("plain", tariff=retail, funds="1")
     prefixed = operator.account("prefixed", tariff=retail, funds="1")
-    operator.state.endpoints["ip", "10.0.0.1"] = [KnownEndpoint("777", prefixed.id), KnownEndpoint("", plain.id)]
+    operator.state.endpoints["ip", "10.0.0.1"] = [
+        KnownEndpoint("777", prefixed.id),
+        KnownEndpoint("", plain.id),
+    ]
     called = {}
     for number in ("77700493012", "00493012"):
         request = replace(operator.request("", number), source_ip="10.0.0.1")
