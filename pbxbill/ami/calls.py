@@ -18,12 +18,11 @@ from pbxbill.ami.events import (
     LegGone,
     LegSeen,
     LegUp,
-    gateway_of,
-    is_local,
 )
 from pbxbill.ami.timers import ArmTimer, TimerBoard
 from pbxbill.charging.control import Action, LiveCall, Phase, SetDeadline
 from pbxbill.charging.events import Authorize, Direction, Granted
+from pbxbill.charging.gateway import gateway_of, is_local
 from pbxbill.charging.hangup import HangupCause
 
 REMEMBERED = 20_000

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from pbxbill.ami.events import gateway_of
 from pbxbill.ami.wire import timestamp_us
 from pbxbill.charging.events import Direction
+from pbxbill.charging.gateway import gateway_of
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.clock import SECOND_US

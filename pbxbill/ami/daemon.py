@@ -20,7 +20,7 @@ from pbxbill.ami.authorize import Authorizer, Question
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.cdr_log import CdrLog
 from pbxbill.ami.engine_port import Engine, News, Reconciler
-from pbxbill.ami.events import SwitchStopping, gateway_of, parse_event
+from pbxbill.ami.events import SwitchStopping, parse_event
 from pbxbill.ami.fastagi import AgiServer
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
@@ -30,6 +30,7 @@ from pbxbill.ami.switch_link import SwitchLink
 from pbxbill.ami.wire import AmiMessage
 from pbxbill.charging.control import LiveCall, Phase
 from pbxbill.charging.events import Direction
+from pbxbill.charging.gateway import gateway_of
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock

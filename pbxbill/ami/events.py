@@ -6,7 +6,6 @@ whole events: one counts only by the session in its variables, which nobody can 
 says nothing. What looks as if somebody had written into it is only a reason to ask the switch.
 """
 
-import re
 from dataclasses import dataclass
 
 from pbxbill.ami.wire import AmiMessage, timestamp_us
@@ -189,19 +188,3 @@ def _moment(message: AmiMessage) -> int:
     if at_us is None:
         raise InputRefused(f"{message.event} without a time: set timestampevents=yes in manager.conf")
     return at_us
-
-
-_NAME = re.compile(r"[A-Za-z0-9]+/(?P<name>[^/]+?)(?:-[^-/]*)?(?:/.*)?", re.DOTALL)
-MAX_GATEWAY = 64
-
-
-def gateway_of(channel: str) -> str:
-    """The endpoint or trunk in a channel's name, e.g. gw of PJSIP/gw-0000001; "" of half a Local channel."""
-    match = None if is_local(channel) else _NAME.fullmatch(channel)
-    name = match["name"] if match is not None else ""
-    return "".join(character for character in name if character.isprintable())[:MAX_GATEWAY]
-
-
-def is_local(channel: str) -> bool:
-    """Whether a channel is half of a Local channel, which is never paid for itself."""
-    return channel.startswith("Local/")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from pbxbill.ami.events import is_local
 from pbxbill.ami.manager import AmiConnection
 from pbxbill.ami.wire import AmiMessage, timestamp_us
+from pbxbill.charging.gateway import is_local
 from pbxbill.charging.reconcile import LiveChannel
 from pbxbill.errors import SwitchError
 from pbxbill.ids import is_id

@@ -6,7 +6,7 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.store.accounts import account_by_code, tariff_by_name
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.services import SERVICES, list_services, remove_service, set_service
+from pbxbill.store.services import list_services, remove_service, set_service
 
 
 @click.group()
@@ -16,11 +16,11 @@ def services() -> None:
 
 @services.command("set")
 @click.argument("account")
-@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("service")
 @click.argument("tariff")
 @pass_context
 def set_(context: Context, account: str, service: str, tariff: str) -> None:
-    """Let TARIFF rate a SERVICE of ACCOUNT."""
+    """Let TARIFF rate a SERVICE of ACCOUNT: messages, bytes, items, or what its records call it."""
     with context.application() as application, transaction(application.database) as session:
         row = account_by_code(session, account)
         set_service(session, row, service, tariff_by_name(session, tariff))
@@ -29,7 +29,7 @@ def set_(context: Context, account: str, service: str, tariff: str) -> None:
 
 @services.command()
 @click.argument("account")
-@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("service")
 @pass_context
 def remove(context: Context, account: str, service: str) -> None:
     """Take a SERVICE away from ACCOUNT."""

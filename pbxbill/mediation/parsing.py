@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from pbxbill.charging.events import Direction
+from pbxbill.charging.gateway import gateway_of
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.mapping import Mapping, Source
@@ -38,6 +39,11 @@ class _Refused(Exception):
     def __init__(self, reason: Reason, detail: str, field: str) -> None:
         super().__init__(detail)
         self.unusable = Unusable(reason, detail[:280], field)
+
+
+def _gateway(text: str) -> str:
+    # Asterisk names the whole channel, others the gateway alone.
+    return gateway_of(text) if "/" in text else text
 
 
 def _text_of(source: Source) -> Read:
@@ -125,7 +131,7 @@ class RecordParser:
             "",
             self._call_ids(columns),
             self._text("session_id", columns),
-            self._text("gateway", columns),
+            _gateway(self._text("gateway", columns)),
             self._cause(columns),
         )
 
@@ -246,7 +252,7 @@ class RecordParser:
             self._text("service", columns)[:32] or measure,
             self._call_ids(columns),
             self._text("session_id", columns),
-            self._text("gateway", columns),
+            _gateway(self._text("gateway", columns)),
             0,
         )
 

@@ -10,17 +10,17 @@ from pbxbill.store.deck_lookup import deck_by_name
 from pbxbill.store.models import AccountRow, TariffRow
 from pbxbill.store.tariffs import newest_terms
 
-SERVICES = ("messages", "bytes", "items")
-"""A service is named by what it is measured in."""
+MEASURES = ("messages", "bytes", "items")
+"""A service is named by what it is measured in, unless its records name it otherwise."""
 
 
 def set_service(session: Session, account: AccountRow, service: str, tariff: TariffRow) -> None:
     """Let a tariff rate a service of an account; the accounts above need one of their own to be charged."""
-    if service not in SERVICES:
-        raise InputRefused(f"service {service[:40]!r}: use one of {', '.join(SERVICES)}")
+    if not 1 <= len(service) <= 32 or not service.isprintable():
+        raise InputRefused("the name of a service has 1 to 32 characters")
     deck = newest_terms(session, tariff.name).deck
     measure = deck_by_name(session, deck).measure if deck else None
-    if measure not in {None, service}:
+    if measure == "seconds" or (service in MEASURES and measure not in {None, service}):
         raise InputRefused(f"tariff {tariff.name} has prices for {measure}, not for {service}")
     row = session.get(ServiceTariffRow, (account.id, service))
     if row is None:

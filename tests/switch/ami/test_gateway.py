@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pbxbill.ami.cdr_log import parse_rows
-from pbxbill.ami.events import DialAnswered, DialFailed, LegUp, gateway_of
+from pbxbill.ami.events import DialAnswered, DialFailed, LegUp
 from pbxbill.ami.wire import Framer, parse_message
 from pbxbill.charging.events import Answer, Authorize, Settle
+from pbxbill.charging.gateway import gateway_of
 from pbxbill.errors import InputRefused
 from tests.switch.ami.harness import Funds, SimpleEngine
 from tests.switch.ami.small_asterisk import small_site
