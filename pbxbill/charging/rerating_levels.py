@@ -166,7 +166,8 @@ def check_level_prices(driver: Driver, catalogue: LoadedCatalogue) -> Iterator[s
             for level, lines in levels.items():
                 if _is_simple(lines) and not taken.of(session_id, level):
                     continue  # checked with the many
-                problem = _charged_wrongly(reader, taken, lines, level_rate(levels, level))
+                rate = level_rate(levels, level)
+                problem = _charged_wrongly(reader, taken, lines, rate) or _limited_wrongly(taken, lines, rate)
                 yield None if problem is None else f"level {level} of call {session_id}: {problem}"
 
 
@@ -190,11 +191,18 @@ def _charged_wrongly(reader: _Reader, taken: TakenPieces, lines: Sequence[Line],
     for piece, count in zip(pieces, owed.taken, strict=True):
         if not _counted_below(piece, count) and count != piece.allotment.available:
             return f"takes {count} of counter {piece.counter.id}, recorded are {piece.allotment.available}"
+    if not first.called.startswith(rate.prefix) or not rate.effective_at(first.started_us):
+        return f"rate {rate.id} is none for {first.called} when the call began"
+    return None
+
+
+def _limited_wrongly(taken: TakenPieces, lines: Sequence[Line], rate: Rate) -> str | None:
+    """Spending limits count what a call cost when it ended; corrections leave them alone."""
+    first = lines[0]
+    owed, _ = owed_again(taken, first, rate)
     for held in taken.of(first.session_id, first.level):
         if held.counter.kind == CounterKind.SPEND and held.used != owed.total:
             return f"costs {owed.total}, the limit's counter {held.counter.id} was told {held.used}"
-    if not first.called.startswith(rate.prefix) or not rate.effective_at(first.started_us):
-        return f"rate {rate.id} is none for {first.called} when the call began"
     return None
 
 

@@ -12,12 +12,15 @@ from typing import NamedTuple
 import polars as pl
 
 from pbxbill.charging.catalogue import RATE_COLUMNS, LoadedCatalogue
+from pbxbill.charging.rerating_levels import level_rate
+from pbxbill.charging.taken import TakenPieces
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.bulk import BulkTariff, FlatDeck
 from pbxbill.mediation.past_calls import PastCall, PastLine, PastPage
 from pbxbill.rating.deck import CompiledDeck
 from pbxbill.rating.mark_up import marked_up
-from pbxbill.rating.rater import Charge
+from pbxbill.rating.rater import Charge, charge
 from pbxbill.rating.tariff import MarkUp, Rate, Tariff
 from pbxbill.store.driver import Driver
 
@@ -36,7 +39,8 @@ _SCHEMA = {
 
 _PLACED = ("place", "rate_id", "billable_s", "total", "tax")
 
-_Level = tuple[PastCall, int, list[PastLine]]
+_Level = tuple[PastCall, int, list[PastLine], int]
+"""A call's level with its lines, and what was owed for it."""
 
 _Terms = tuple[tuple[int, int], tuple[MarkUp, ...], int]
 """A tariff's version and deck, the mark-ups on the way up, and the deck that they are made on."""
@@ -64,6 +68,13 @@ class Instead:
         return tariff
 
 
+class Recorded(NamedTuple):
+    """What a level was charged by."""
+
+    tariff: Tariff
+    rate: Rate
+
+
 class PricedLevel(NamedTuple):
     """One level of a past call, as it was charged and as it should be."""
 
@@ -75,6 +86,8 @@ class PricedLevel(NamedTuple):
     rate_id: int | None
     owed: Charge | None
     """None: it cannot be said."""
+    owed_before: int
+    """What was owed until now: taken or not, corrections included."""
     why: str = ""
     """Why not."""
 
@@ -83,15 +96,9 @@ class PricedLevel(NamedTuple):
         """Who is charged."""
         return self.lines[0].account_id
 
-    @property
-    def owed_before(self) -> int:
-        """What was owed until now: taken or not, corrections included."""
-        return sum(line.total + line.uncollected for line in self.lines)
-
 
 NO_RATE = "no rate"
-HELD = "paid from a bundle or in cycle steps"
-SEVERAL = "paid from several wallets, or one of another unit"
+CYCLE_STEPS = "another tariff's cycle steps would have counted it"
 OTHER_UNIT = "the tariff is in another unit"
 NOT_ABOVE = "its tariff marks up another, and no level above it was charged"
 
@@ -114,6 +121,12 @@ class Pricer:
     def price(self, page: PastPage, only: Callable[[int, int], bool] | None = None) -> Iterator[PricedLevel]:
         """Every charged level of a page's calls; only: those for whose level and account it is true."""
         waiting: dict[_Terms, list[_Level]] = {}
+        taken = TakenPieces(
+            self._driver, self._catalogue.offers.bundles, sorted({session_id for session_id, _ in page.held})
+        )
+        several = [x for x in page.levels.values() if any(_is_several(lines) for lines in x.values())]
+        rate_ids = {lines[0].rate_id for levels in several for lines in levels.values()}
+        self._catalogue.ensure(self._driver, rate_ids)
         for call in page.calls:
             levels = page.levels.get(call.session_id, {})
             for level, lines in levels.items():
@@ -121,13 +134,15 @@ class Pricer:
                     continue
                 old = self._catalogue.tariff(lines[0].tariff_version_id)
                 tariff = self._tariff(level, lines)
-                held = (call.session_id, level) in page.held
-                why = self._refusal(held, lines, old, tariff)
+                before = self._owed_before(call, levels, level, taken)
+                why = self._refusal(old, tariff)
                 terms = None if why else self._terms(levels, level)
                 if terms is None:
-                    yield PricedLevel(call, level, lines, tariff, None, None, why or NOT_ABOVE)
+                    yield PricedLevel(call, level, lines, tariff, None, None, before, why or NOT_ABOVE)
+                elif (call.session_id, level) in page.held:
+                    yield self._with_pieces(terms, (call, level, lines, before), taken)
                 else:
-                    waiting.setdefault(terms, []).append((call, level, lines))
+                    waiting.setdefault(terms, []).append((call, level, lines, before))
         for terms, waited in waiting.items():
             yield from self._rated(terms, waited)
 
@@ -154,29 +169,58 @@ class Pricer:
         return found
 
     @staticmethod
-    def _refusal(held: bool, lines: list[PastLine], old: Tariff, tariff: Tariff) -> str:
-        if held:
-            return HELD
-        if len(lines) > 1 or lines[0].exchange_id is not None:
-            return SEVERAL
+    def _refusal(old: Tariff, tariff: Tariff) -> str:
         if tariff.unit.code != old.unit.code:
             return OTHER_UNIT
+        if tariff.cycle_steps is not None and tariff.tariff_id != old.tariff_id:
+            return CYCLE_STEPS
         return ""
+
+    def _owed_before(
+        self, call: PastCall, levels: dict[int, list[PastLine]], level: int, taken: TakenPieces
+    ) -> int:
+        lines = levels[level]
+        if not _is_several(lines):
+            return lines[0].total + lines[0].uncollected
+        # Wallets of other units may have given a little more than they paid: the rate says what was owed.
+        named = {
+            number: [Recorded(self._catalogue.tariff(x.tariff_version_id), self._catalogue.rate(x.rate_id))]
+            for number, (x, *_) in levels.items()
+        }
+        rate, tariff = level_rate(named, level), named[level][0].tariff
+        return self._charged(call, level, rate, tariff, taken).total
+
+    @staticmethod
+    def _charged(call: PastCall, level: int, rate: Rate, tariff: Tariff, taken: TakenPieces) -> Charge:
+        """What it costs with the pieces that it took: what bundles paid stays paid by them."""
+        free = call.billed_us <= rate.free_s * SECOND_US
+        pieces = taken.pieces(call.session_id, level, tariff, within_free=free)
+        allotments = [piece.allotment for piece in pieces]
+        return charge(rate, tariff, call.billed_us, call.answered_us, allotments)
+
+    def _with_pieces(self, terms: _Terms, waiting: _Level, taken: TakenPieces) -> PricedLevel:
+        plan = self._plan(terms)
+        call, level, lines, before = waiting
+        rate = plan.rate_of(call.called, call.started_us)
+        if rate is None:
+            return PricedLevel(call, level, lines, plan.tariff, None, None, before, NO_RATE)
+        owed = self._charged(call, level, rate, plan.tariff, taken)
+        return PricedLevel(call, level, lines, plan.tariff, rate.id, owed, before)
 
     def _rated(self, terms: _Terms, levels: list[_Level]) -> Iterator[PricedLevel]:
         plan = self._plan(terms)
         rows = [
             (call.called, call.started_us, call.answered_us, call.billed_us, place)
-            for place, (call, _, _) in enumerate(levels)
+            for place, (call, *_) in enumerate(levels)
         ]
         rated = plan.charged(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
         for place, rate_id, billable_s, total, tax in rated.select(_PLACED).iter_rows():
-            call, level, lines = levels[place]
+            call, level, lines, before = levels[place]
             if rate_id is None:
-                yield PricedLevel(call, level, lines, plan.tariff, None, None, NO_RATE)
+                yield PricedLevel(call, level, lines, plan.tariff, None, None, before, NO_RATE)
             else:
                 owed = Charge(total, tax, billable_s)
-                yield PricedLevel(call, level, lines, plan.tariff, rate_id, owed)
+                yield PricedLevel(call, level, lines, plan.tariff, rate_id, owed, before)
 
     def _plan(self, terms: _Terms) -> BulkTariff:
         plan = self._plans.get(terms)
@@ -208,6 +252,10 @@ class Pricer:
     def _compiled(self, version_id: int) -> FlatDeck:
         statement = f"SELECT {RATE_COLUMNS} FROM rates WHERE deck_version_id {{any_int}}"  # noqa: S608 ours
         return FlatDeck(CompiledDeck.from_rows(version_id, self._driver.stream(statement, [version_id])))
+
+
+def _is_several(lines: list[PastLine]) -> bool:
+    return len(lines) > 1 or lines[0].exchange_id is not None
 
 
 def instead_of(

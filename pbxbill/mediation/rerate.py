@@ -17,7 +17,6 @@ from typing import NamedTuple
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.events import TopUp
-from pbxbill.charging.rerating import tax_taken
 from pbxbill.charging.state import ChargingState, EntryPosted, Wallet, WalletMoved
 from pbxbill.charging.writing import write
 from pbxbill.clock import Clock
@@ -25,7 +24,8 @@ from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
-from pbxbill.mediation.past_calls import PastLine, count, pages, read_levels
+from pbxbill.mediation.correcting import LineChange, corrected, differs
+from pbxbill.mediation.past_calls import count, pages, read_levels
 from pbxbill.mediation.pricing import NO_RATE, PricedLevel, Pricer, instead_of
 from pbxbill.store import rerating_models as models
 from pbxbill.store.driver import Driver
@@ -176,7 +176,7 @@ class Rerating:
             total = calls + count(driver, position_us, self._definition.to_us, account_ids)
             for page in pages(driver, position_us, self._definition.to_us, account_ids):
                 calls += len(page.calls)
-                for batch in _batches(filter(_differs, pricer.price(page))):
+                for batch in _batches(filter(differs, pricer.price(page))):
                     self._correct(driver, run_id, batch)
                 self._reached(driver, run_id, page.done_us, calls)
                 progress(calls, total)
@@ -249,15 +249,19 @@ class Rerating:
     ) -> list[tuple[object, ...]]:
         fresh = read_levels(driver, sorted({level.call.session_id for level in batch}))
         invoiced = self._invoiced(driver, [(x.call.session_id, x.level) for x in batch])
-        levels = [x._replace(lines=fresh[x.call.session_id][x.level]) for x in batch]
         # What is given back is there for what is taken.
-        levels.sort(key=_increase)
+        levels = sorted(batch, key=_increase)
         funds = {wallet.id: wallet.available for wallet in state.wallets.values()}
-        changes = []
+        changes: list[LineChange] = []
         for level in levels:
-            change = _change(level, funds)
-            if change is not None:
-                funds[change.wallet_id] -= change.delta
+            lines = fresh[level.call.session_id][level.level]
+            now = level
+            if lines != level.lines:  # another run corrected it a moment ago
+                if len(lines) > 1 or lines[0].exchange_id is not None:
+                    continue  # found when this run is repeated
+                now = level._replace(lines=lines, owed_before=lines[0].total + lines[0].uncollected)
+            for change in corrected(now, state.catalogue, funds):
+                funds[change.line.wallet_id] -= change.delta
                 changes.append(change)
         entries = _entries(changes, state, run_id, now_us)
         return [
@@ -267,7 +271,7 @@ class Rerating:
                 change.level.level,
                 change.line.line,
                 change.level.account_id,
-                change.wallet_id,
+                change.line.wallet_id,
                 change.level.tariff.version_id,
                 change.level.rate_id,
                 change.billable_s,
@@ -276,7 +280,7 @@ class Rerating:
                 change.tax,
                 change.uncollected,
                 (change.level.call.session_id, change.level.level) in invoiced,
-                entries.get(change.wallet_id) if change.delta or change.tax else None,
+                entries.get(change.line.wallet_id) if change.delta or change.tax else None,
                 now_us,
             )
             for change in changes
@@ -295,26 +299,6 @@ class Rerating:
         driver.commit()
 
 
-class _Change(NamedTuple):
-    """What one line of a call's charge changes by."""
-
-    level: PricedLevel
-    line: PastLine
-    wallet_id: int
-    billable_s: int
-    delta: int
-    """Taken from the wallet; below zero: given back."""
-    tax: int
-    uncollected: int
-
-
-def _differs(level: PricedLevel) -> bool:
-    if level.owed is None:
-        return False
-    (line,) = level.lines
-    return level.owed_before != level.owed.total or line.tax != tax_taken(level.owed, line.total)
-
-
 def _batches(levels: Iterable[PricedLevel]) -> Iterator[list[PricedLevel]]:
     """All levels of a call in the same batch: all of them are corrected, or none."""
     by_call: dict[str, list[PricedLevel]] = {}
@@ -329,33 +313,13 @@ def _increase(level: PricedLevel) -> int:
     return 0 if level.owed is None else level.owed.total - level.owed_before
 
 
-def _change(level: PricedLevel, funds: dict[int, int]) -> _Change | None:
-    """From what was taken and is owed now to what should be, as far as the wallet's funds go."""
-    owed, (line,) = level.owed, level.lines
-    if owed is None or not _differs(level):
-        return None
-    increase = owed.total - level.owed_before
-    taken = min(line.total, owed.total)
-    if increase > 0:
-        taken = line.total + min(increase, max(0, funds[line.wallet_id]))
-    return _Change(
-        level=level,
-        line=line,
-        wallet_id=line.wallet_id,
-        billable_s=owed.billable_s,
-        delta=taken - line.total,
-        tax=tax_taken(owed, taken) - line.tax,
-        uncollected=owed.total - taken - line.uncollected,
-    )
-
-
-def _entries(changes: Sequence[_Change], state: ChargingState, run_id: int, now_us: int) -> dict[int, str]:
+def _entries(changes: Sequence[LineChange], state: ChargingState, run_id: int, now_us: int) -> dict[int, str]:
     """Post one entry for each wallet; their ids by wallet."""
     sums: dict[int, tuple[int, int, int]] = {}
     for change in changes:
-        delta, tax, calls = sums.get(change.wallet_id, (0, 0, 0))
+        delta, tax, calls = sums.get(change.line.wallet_id, (0, 0, 0))
         if change.delta or change.tax:  # else only less, or more, is left uncollected
-            sums[change.wallet_id] = (delta + change.delta, tax + change.tax, calls + 1)
+            sums[change.line.wallet_id] = (delta + change.delta, tax + change.tax, calls + 1)
     entries = {}
     for wallet_id, (delta, tax, calls) in sums.items():
         wallet = state.wallets[wallet_id]

@@ -67,6 +67,14 @@ def add_deck(session, name: str, *rates: NewRate) -> None:
     )
 
 
+def change_deck(url: str, name: str, *rates: NewRate) -> None:
+    """A version that should have been in force since ever."""
+    database = open_engine(url)
+    with transaction(database) as session:
+        add_deck(session, name, *rates)
+    database.dispose()
+
+
 def open_every_term(url: str) -> BilledAccounts:
     """Everybody has money."""
     database = open_engine(url)

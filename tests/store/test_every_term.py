@@ -7,10 +7,12 @@ import pytest
 
 from pbxbill.charging.explain import explain
 from pbxbill.charging.statement import Audience, statement
+from pbxbill.mediation.rerate import Definition, Rerating
+from pbxbill.store.decks import NewRate
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine
 from tests.store.billed_accounts import CLOCK, BilledAccounts
-from tests.store.every_term import alive, open_every_term, talk
+from tests.store.every_term import alive, change_deck, open_every_term, price, talk, wholesale
 
 TODAY = datetime.fromtimestamp(CLOCK.now_us() // 1_000_000, ZoneInfo("Europe/Berlin"))
 EVENING_US = int(TODAY.replace(hour=17, minute=59, second=0).timestamp()) * 1_000_000
@@ -75,6 +77,49 @@ def test_cycle_steps_are_explained(accounts: BilledAccounts) -> None:
     assert "step 2 of the month, from 100 s on" in graduated
     assert "given back: this call reached another step" in volume
     assert accounts.problems() == []
+
+
+@pytest.mark.parametrize("day, evening", [("0.03", "0.02"), ("0.12", "0.10"), ("5", "0.03")])
+def test_re_rating_keeps_what_bundles_paid_and_every_promise(
+    accounts: BilledAccounts, day: str, evening: str
+) -> None:
+    with accounts.engine() as engine:
+        sessions = [talk(accounts, engine, "alice", seconds, EVENING_US) for seconds in (30, 80, 200, 400)]
+    wallets = "SELECT id, posted FROM wallets ORDER BY id"
+    before = accounts.select(wallets)
+    bundle = accounts.select("SELECT used FROM counters WHERE kind = 'bundle'")
+    change_deck(accounts.url, "wholesale", wholesale(day, evening))
+    rerate(accounts)
+    after = accounts.select(wallets)
+    assert after != before
+    assert accounts.select("SELECT used FROM counters WHERE kind = 'bundle'") == bundle
+    assert accounts.problems() == []
+    rerate(accounts)
+    assert accounts.select(wallets) == after
+    text = told(accounts, sessions[-1])
+    assert "corrected" in text
+    assert "run 1" in text
+    assert "run 1" not in told(accounts, sessions[-1], Audience.CUSTOMER)
+    change_deck(accounts.url, "wholesale", wholesale())
+    rerate(accounts)
+    assert accounts.select(wallets) == before
+    assert accounts.problems() == []
+
+
+def test_re_rating_in_cycle_steps(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        for code in ("dave", "vera"):
+            for seconds in (3, 70, 80, 200):
+                talk(accounts, engine, code, seconds, EVENING_US)
+    change_deck(accounts.url, "flat", NewRate("49", "Germany", price("0.5"), price("0.02")))
+    rerate(accounts)
+    assert accounts.problems() == []
+    # Its steps say what a minute costs; the deck says the fee, and that no second is free any more.
+    assert accounts.select("SELECT COUNT(*) FROM call_corrections") == [(8,)]
+
+
+def rerate(accounts: BilledAccounts) -> None:
+    Rerating(lambda: connect(accounts.url), CLOCK, Definition(0, 2**60)).apply(lambda calls, of: None)
 
 
 DAMAGE = {
