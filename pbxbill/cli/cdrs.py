@@ -1,6 +1,7 @@
 """cdrs: call records with what was charged for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -9,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table, seconds
-from pbxbill.money import Unit, format_amount
+from pbxbill.clock import SECOND_US
+from pbxbill.money import Unit, format_amount, to_decimal
 from pbxbill.store.accounts import account_by_code
+from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, UnitRow, WalletRow
 
@@ -35,6 +38,12 @@ CSV_COLUMNS = (
     "tax",
     "uncollected",
     "unit",
+    "quantity",
+    "gateway",
+    "carrier",
+    "cost",
+    "cost_unit",
+    "margin",
     "hangup_cause",
     "denial",
     "detail",
@@ -93,8 +102,15 @@ def cdrs(context: Context, /, most: int, *, as_json: bool, as_csv: bool, **filte
 def _records(session: Session, filters: dict[str, Any], most: int) -> list[dict[str, Any]]:
     query = _query(session, filters).order_by(CdrRow.started_us.desc(), CdrRow.session_id.desc()).limit(most)
     rows: Any = session.execute(query).all()
-    charges = _charges(session, [row.session_id for row, _ in rows])
-    return [_record(row, account, charges.get(row.session_id, [])) for row, account in rows]
+    session_ids = [row.session_id for row, _ in rows]
+    units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
+    charges = _charges(session, session_ids, units)
+    costs = _costs(session, session_ids)
+    return [
+        _record(row, account, charges.get(row.session_id, []))
+        | _margin(charges.get(row.session_id, []), costs.get(row.session_id), units)
+        for row, account in rows
+    ]
 
 
 def _query(session: Session, filters: dict[str, Any]) -> Any:
@@ -122,8 +138,9 @@ def _query(session: Session, filters: dict[str, Any]) -> Any:
     return query
 
 
-def _charges(session: Session, session_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
+def _charges(
+    session: Session, session_ids: Sequence[str], units: Mapping[str, Unit]
+) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for start in range(0, len(session_ids), PER_STATEMENT):
         rows = session.execute(
@@ -131,12 +148,13 @@ def _charges(session: Session, session_ids: Sequence[str]) -> dict[str, list[dic
             .join(AccountRow, AccountRow.id == CallChargeRow.account_id)
             .join(WalletRow, WalletRow.id == CallChargeRow.wallet_id)
             .where(CallChargeRow.session_id.in_(session_ids[start : start + PER_STATEMENT]))
-            .order_by(CallChargeRow.session_id, CallChargeRow.level)
+            .order_by(CallChargeRow.session_id, CallChargeRow.level, CallChargeRow.line)
         )
         for row, account, unit in rows:
             found.setdefault(row.session_id, []).append(
                 {
                     "level": row.level,
+                    "line": row.line,
                     "account": account,
                     "billable_s": row.billable_s,
                     "total": format_amount(row.total, units[unit]),
@@ -149,8 +167,51 @@ def _charges(session: Session, session_ids: Sequence[str]) -> dict[str, list[dic
     return found
 
 
+def _costs(session: Session, session_ids: Sequence[str]) -> dict[str, tuple[CallCostRow, str]]:
+    found: dict[str, tuple[CallCostRow, str]] = {}
+    for start in range(0, len(session_ids), PER_STATEMENT):
+        rows = session.execute(
+            select(CallCostRow, CarrierRow.name)
+            .join(CarrierRow, CarrierRow.id == CallCostRow.carrier_id)
+            .where(CallCostRow.session_id.in_(session_ids[start : start + PER_STATEMENT]))
+        )
+        found.update((row.session_id, (row, carrier)) for row, carrier in rows)
+    return found
+
+
+def _margin(
+    charges: list[dict[str, Any]], costed: tuple[CallCostRow, str] | None, units: Mapping[str, Unit]
+) -> dict[str, Any]:
+    """What the carrier asks, and what it leaves of the topmost charge where both are in one unit."""
+    if costed is None:
+        return dict.fromkeys(("gateway", "carrier", "cost", "cost_unit", "margin"))
+    row, carrier = costed
+    known = row.rate_id is not None
+    unit = units[row.unit]
+    top = max((charge["level"] for charge in charges), default=0)
+    paid = [charge for charge in charges if charge["level"] == top]
+    margin = None
+    if known and all(charge["unit"] == row.unit for charge in paid):
+        net = sum((Decimal(charge["total"]) - Decimal(charge["tax"]) for charge in paid), Decimal(0))
+        margin = str(net - to_decimal(row.cost, unit.scale))
+    return {
+        "gateway": row.gateway,
+        "carrier": carrier,
+        "cost": format_amount(row.cost, unit) if known else None,
+        "cost_unit": row.unit,
+        "margin": margin,
+    }
+
+
+def _together(charges: list[dict[str, Any]], key: str) -> str | None:
+    """One value of a level: as a rule it has one wallet, else what each gave."""
+    return " + ".join(charge[key] for charge in charges) or None
+
+
 def _record(row: CdrRow, account: str | None, charges: list[dict[str, Any]]) -> dict[str, Any]:
-    own: dict[str, Any] = charges[0] if charges else {}
+    first = charges[0]["level"] if charges else 0
+    own = [charge for charge in charges if charge["level"] == first]
+    used = row.direction == "usage"
     result = row.denial or ("answered" if row.answered_us is not None else "unanswered")
     return {
         "session_id": row.session_id,
@@ -166,16 +227,18 @@ def _record(row: CdrRow, account: str | None, charges: list[dict[str, Any]]) -> 
         "answered": moment(row.answered_us),
         "ended": moment(row.ended_us),
         "seconds": None if row.answered_us is None else seconds(max(0, row.ended_us - row.answered_us), 3),
-        "charged_seconds": None if row.answered_us is None else seconds(row.billed_us, 3),
-        "billable_s": own.get("billable_s"),
-        "total": own.get("total"),
-        "tax": own.get("tax"),
-        "uncollected": own.get("uncollected"),
-        "unit": own.get("unit"),
+        "charged_seconds": None if row.answered_us is None or used else seconds(row.billed_us, 3),
+        "billable_s": own[0]["billable_s"] if own else None,
+        "quantity": row.billed_us // SECOND_US if used else None,
+        "total": _together(own, "total"),
+        "tax": _together(own, "tax"),
+        "uncollected": own[-1]["uncollected"] if own else None,
+        "unit": _together(own, "unit"),
         "hangup_cause": row.hangup_cause,
         "denial": row.denial,
         "detail": row.detail,
         "evidence": row.evidence,
+        "shadow": row.shadow,
         "result": f"{result}, cause {row.hangup_cause}",
         "charges": charges,
     }
