@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table, seconds
 from pbxbill.clock import SECOND_US
-from pbxbill.money import Unit, format_amount, to_decimal
+from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import reading, transaction
@@ -193,7 +193,7 @@ def _margin(
     margin = None
     if known and all(charge["unit"] == row.unit for charge in paid):
         net = sum((Decimal(charge["total"]) - Decimal(charge["tax"]) for charge in paid), Decimal(0))
-        margin = str(net - to_decimal(row.cost, unit.scale))
+        margin = format_amount(int(net.scaleb(unit.scale)) - row.cost, unit)
     return {
         "gateway": row.gateway,
         "carrier": carrier,

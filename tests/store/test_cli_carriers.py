@@ -247,3 +247,11 @@ def test_the_report_reads_as_a_table(ok: Run, calls: Calls) -> None:
     assert next(line for line in told.splitlines() if "Cheap Telecom" in line).split() == [
         *("Cheap", "Telecom", "1", "0:01:00", "0.10", "0.03", "0.07", "70.0", "0", "0.00"),
     ]
+
+
+def test_a_record_shows_what_its_carrier_leaves(ok: Run, calls: Calls) -> None:
+    calls("bob", [("bob", "EUR", 1_190_000, 190_000)], ("Cheap Telecom", "EUR", 1, 400_000))
+    calls("bob", [("bob", "EUR", 1_190_000, 190_000)], ("Dear Telecom", "USD", 1, 400_000))
+    abroad, home = json.loads(ok("cdrs", "--json"))
+    assert (home["carrier"], home["cost"], home["margin"]) == ("Cheap Telecom", "0.40", "0.60")
+    assert (abroad["cost"], abroad["cost_unit"], abroad["margin"]) == ("0.40", "USD", None)
