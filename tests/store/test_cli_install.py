@@ -243,7 +243,7 @@ def test_the_readme_can_be_followed_to_the_letter(tmp_path: Path, monkeypatch: p
             else [words]
         )
         for run in runs:
-            result = CliRunner().invoke(cli, run)
+            result = CliRunner().invoke(cli, run, input="y\n")
             assert result.exit_code == 0, (run, result.output)
         if words == ["init"]:
             with (tmp_path / "pbxbill.toml").open("a") as config:
