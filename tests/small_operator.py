@@ -1,9 +1,9 @@
 """A small operator in memory: accounts, wallets and price lists that decide() works on without a database."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
+from typing import Any
 
 from pbxbill.charging.cdr import RatedCdr
 from pbxbill.charging.events import (
@@ -16,39 +16,40 @@ from pbxbill.charging.events import (
     Outcome,
     TopUp,
 )
-from pbxbill.charging.rerating import tax_taken
+from pbxbill.charging.limits import Limit, LimitKind
+from pbxbill.charging.offers import Carrier, Offers
 from pbxbill.charging.session import decide
-from pbxbill.charging.settling import billed_duration
-from pbxbill.charging.offers import Offers
 from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint, Wallet
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.reservation import OPEN_STATES
-from pbxbill.money import Unit, compile_price, parse_amount, parse_decimal
-from pbxbill.rating.rater import charge
-from pbxbill.rating.tariff import Rate, Tariff, TaxMode
+from pbxbill.money import Unit, parse_amount, parse_decimal
+from pbxbill.rating.bands import BandCalendar
+from pbxbill.rating.bundle import AccountBundle, Bundle, Measure
+from pbxbill.rating.exchange import EXCHANGE_SCALE, ExchangeRate, ExchangeTable
+from pbxbill.rating.tariff import CycleSteps, MarkUp, Rate, Tariff, TaxMode
+from tests.counted_rows import CountedRows
+from tests.promises import Expected, broken_promises, expected_charges
+from tests.rate_tables import INBOUND, RETAIL, WHOLESALE, price, rates_of
+
+__all__ = [
+    "INBOUND",
+    "RETAIL",
+    "WHOLESALE",
+    "SmallOperator",
+    "eur",
+    "minutes",
+    "price",
+    "rates_of",
+    "seconds",
+]
 
 EUR = Unit("EUR")
+USD = Unit("USD")
+BTC = Unit("BTC", 8, 8)
+YEN = Unit("JPY", 2, 0)
 OPERATOR = 1
 MINUTE_US = 60 * SECOND_US
-
-RETAIL = """
-    49    Germany   0.12  fee 0.00  min 0.00  1/1
-    33    France    0.30  fee 0.05  min 0.00  60/60
-    1     America   0.60  fee 0.00  min 0.25  30/6
-    800   Freephone 0.00  fee 0.00  min 0.00  1/1
-    44    Britain   0.12  fee 0.00  min 0.00  1/1    free 10
-    7700  Deluxe    6.00  fee 1.00  min 0.00  60/60
-"""
-WHOLESALE = """
-    49    Germany   0.06  fee 0.00  min 0.00  1/1
-    33    France    0.15  fee 0.00  min 0.00  60/60
-    1     America   0.30  fee 0.00  min 0.00  60/60
-    800   Freephone 0.00  fee 0.00  min 0.00  1/1
-    44    Britain   0.06  fee 0.00  min 0.00  1/1
-    7700  Deluxe    3.00  fee 0.00  min 0.00  60/60
-"""
-INBOUND = "4930 Berlin 0.02 fee 0.00 min 0.00 1/1"
 
 
 def eur(text: str) -> int:
@@ -64,21 +65,6 @@ def seconds(number: int) -> int:
     return number * SECOND_US
 
 
-def rates_of(table: str, ids: Iterable[int]) -> list[Rate]:
-    """The rows of a price list as it stands above."""
-    rates = []
-    lines = [line.split() for line in table.strip().splitlines()]
-    for id, (prefix, name, price, _, fee, _, minimum, increments, *free) in zip(ids, lines, strict=False):
-        initial_s, following_s = map(int, increments.split("/"))
-        price_per_min, connection_fee, minimum_charge = (
-            compile_price(parse_decimal(text)) for text in (price, fee, minimum)
-        )
-        free_s = int(free[1]) if free else 0
-        terms = (price_per_min, connection_fee, minimum_charge, initial_s, following_s, free_s)
-        rates.append(Rate(id, prefix, name, *terms))
-    return rates
-
-
 @dataclass
 class SmallCatalogue:
     """Tariffs and rates held in dictionaries."""
@@ -91,7 +77,7 @@ class SmallCatalogue:
 
     @property
     def units(self) -> MappingProxyType[str, Unit]:
-        return MappingProxyType({"EUR": EUR})
+        return MappingProxyType({unit.code: unit for unit in (EUR, USD, BTC, YEN)})
 
     def current_tariff(self, tariff_id: int) -> Tariff | None:
         return self.tariffs.get(tariff_id)
@@ -113,12 +99,16 @@ class SmallCatalogue:
 class SmallOperator:
     """Opens accounts, carries out commands, and says afterwards whether a promise broke."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, now_us: int | None = None) -> None:
+        self.clock = ManualClock() if now_us is None else ManualClock(now_us)
         self.catalogue = SmallCatalogue()
         self.state = ChargingState(self.catalogue, steered={"s1"})
+        self.rows = CountedRows()
+        self.expected: dict[str, list[Expected]] = {}
+        """What each level of an ended call owes, reckoned at its end."""
         self._ids = count(2)
         self._serial = count(1)
+        self._exchange: list[ExchangeRate] = []
 
     # --- setting up -------------------------------------------------------------------------------
 
@@ -130,15 +120,30 @@ class SmallOperator:
         *,
         slice_s: int = 60,
         max_call_s: int = 14_400,
+        unit: Unit = EUR,
+        calendar: BandCalendar | None = None,
+        mark_up: MarkUp | None = None,
+        cycle_steps: CycleSteps | None = None,
+        refuse_loss: bool = False,
     ) -> int:
-        """A tariff with these rates; its id."""
+        """A tariff with these rates, its only version; its id. A mark-up needs none."""
         id = next(self._ids)
         rates = rates_of(table, self._ids)
         self.catalogue.decks[id] = rates
         self.catalogue.rates.update({rate.id: rate for rate in rates})
-        self.catalogue.tariffs[id] = Tariff(
-            id, f"tariff{id}", id, EUR, tax_mode, tax_ppm, slice_s=slice_s, max_call_s=max_call_s
+        tariff = Tariff(
+            id, f"tariff{id}", id, unit, tax_mode, tax_ppm, slice_s=slice_s, max_call_s=max_call_s
         )
+        self.catalogue.tariffs[id] = replace(
+            tariff,
+            calendar=calendar,
+            mark_up=mark_up,
+            cycle_steps=cycle_steps,
+            refuse_loss=refuse_loss,
+            tariff_id=id,
+        )
+        if cycle_steps is not None:
+            self._offer(any_cycle_steps=True)
         return id
 
     def account(
@@ -153,6 +158,8 @@ class SmallOperator:
         policy: FailurePolicy = FailurePolicy.CLOSED,
         allowance: str = "0",
         status: str = "active",
+        wallet_order: str | None = None,
+        shadow: bool = False,
     ) -> ChargedAccount:
         """An account whose SIP account code is its code, with a wallet."""
         id = next(self._ids)
@@ -170,38 +177,124 @@ class SmallOperator:
             announce_balance=None,
             announce_minutes=None,
             announce_warning=None,
+            wallet_order=wallet_order,
+            shadow=shadow,
         )
         self.state.accounts[id] = account
-        self.state.endpoints.setdefault(("sip", code), []).append(KnownEndpoint("", id))
+        endpoint = KnownEndpoint("", id, next(self._ids))
+        self.state.endpoints.setdefault(("sip", code), []).append(endpoint)
+        self.open_wallet(account, EUR, funds=funds, limit=limit)
+        return account
+
+    def open_wallet(
+        self, account: ChargedAccount, unit: Unit, *, funds: str = "0", limit: str = "0"
+    ) -> Wallet:
+        """One more wallet of an account."""
         wallet_id = next(self._ids)
-        self.state.wallets[wallet_id] = Wallet(
+        wallet = self.state.wallets[wallet_id] = Wallet(
             id=wallet_id,
-            account_id=id,
-            unit="EUR",
+            account_id=account.id,
+            unit=unit.code,
             ledger_account_id=10_000 + wallet_id,
             posted=0,
             reserved=0,
-            credit_limit=eur(limit),
+            credit_limit=parse_amount(limit, unit),
             overdraft=0,
             starved=False,
             news=0,
             told_us=0,
         )
-        self.state.wallet_ids[id, "EUR"] = wallet_id
-        if eur(funds):
-            self.top_up(account, funds)
-        return account
+        self.state.wallet_ids[account.id, unit.code] = wallet_id
+        if parse_amount(funds, unit):
+            self.top_up(account, funds, unit=unit)
+        return wallet
 
     def did(self, number: str, account: ChargedAccount) -> None:
         """Let a DID belong to an account."""
         self.state.endpoints[("did", number)] = [KnownEndpoint("", account.id)]
 
+    def endpoint_of(self, account: ChargedAccount) -> KnownEndpoint:
+        """The endpoint that its SIP code is."""
+        return self.state.endpoints["sip", account.code][0]
+
+    def suspend(self, account: ChargedAccount, status: str = "suspended") -> None:
+        """Let an account place no more calls."""
+        self.state.accounts[account.id] = replace(account, status=status)
+
+    def change_tariff(self, account: ChargedAccount, tariff: int) -> None:
+        """Let an account's next calls be charged by another tariff."""
+        self.state.accounts[account.id] = replace(account, tariff_id=tariff)
+
+    def exchange(self, from_unit: Unit, to_unit: Unit, rate: str, from_us: int = 0) -> None:
+        """One of from_unit is so much of to_unit from a moment on."""
+        scaled = int(parse_decimal(rate).scaleb(EXCHANGE_SCALE))
+        self._exchange.append(ExchangeRate(next(self._ids), from_unit.code, to_unit.code, scaled, from_us))
+        self._offer(exchange=ExchangeTable(self._exchange))
+
+    def bundle(self, pieces: int, measure: Measure = Measure.SECONDS, **terms: Any) -> Bundle:
+        """A bundle; terms are further fields of Bundle."""
+        id = next(self._ids)
+        bundle = Bundle(id, f"bundle{id}", measure, pieces, **terms)
+        self._offer(bundles={**self.catalogue.offers.bundles, id: bundle})
+        return bundle
+
+    def give(
+        self, account: ChargedAccount, bundle: Bundle, from_us: int | None = None, to_us: int | None = None
+    ) -> AccountBundle:
+        """Let an account have a bundle, from now on if nothing else is said."""
+        from_us = self.now_us if from_us is None else from_us
+        held = AccountBundle(next(self._ids), account.id, bundle, from_us, to_us)
+        self.state.bundles.setdefault(account.id, []).append(held)
+        self._offer(any_account_bundles=True)
+        return held
+
+    def take(self, held: AccountBundle) -> None:
+        """End an account's bundle now."""
+        own = self.state.bundles[held.account_id]
+        own[own.index(held)] = held._replace(to_us=max(self.now_us, held.from_us))
+
+    def limit(
+        self,
+        account: ChargedAccount,
+        kind: LimitKind,
+        value: int = 0,
+        *,
+        at_endpoint: bool = False,
+        **terms: Any,
+    ) -> Limit:
+        """Set a limit; terms are further fields of Limit."""
+        endpoint_id = self.endpoint_of(account).id if at_endpoint else 0
+        limit = Limit(next(self._ids), account.id, endpoint_id, str(kind), value, **terms)
+        self.state.limits.setdefault(account.id, []).append(limit)
+        if any(reservation.state in OPEN_STATES for reservation in self.state.reservations.values()):
+            self.rows.late_limits.add(limit.id)
+        self._offer(any_limits=True)
+        return limit
+
+    def unlimit(self, limit: Limit) -> None:
+        """Remove a limit."""
+        self.state.limits[limit.account_id].remove(limit)
+
+    def carrier(self, gateway: str, tariff: int) -> None:
+        """Whom a gateway leads to, and its price list."""
+        found = Carrier(next(self._ids), gateway, tariff)
+        self._offer(carriers={**self.catalogue.offers.carriers, gateway: found})
+
+    def _offer(self, **changes: Any) -> None:
+        self.catalogue.offers = replace(self.catalogue.offers, **changes)
+
     # --- doing ------------------------------------------------------------------------------------
 
     def do(self, command: Command) -> Outcome:
         """Decide a command and make its effects stand."""
+        counted = self.catalogue.offers.counted
+        if counted:
+            self.rows.load(command, self.state)
         outcome, effects = decide(command, self.state)
+        self.expected.update(expected_charges(command, effects, self.state))
         self.state.apply(effects)
+        if counted:
+            self.rows.store(effects, self.state)
         return outcome
 
     def request(self, account: ChargedAccount | str, number: str, session_id: str = "") -> Authorize:
@@ -225,9 +318,9 @@ class SmallOperator:
         assert isinstance(granted, Granted), granted
         return granted
 
-    def top_up(self, account: ChargedAccount, amount: str, key: str = "") -> Moved:
+    def top_up(self, account: ChargedAccount, amount: str, key: str = "", unit: Unit = EUR) -> Moved:
         key = key or f"top-up-{next(self._serial)}"
-        moved = self.do(TopUp(key, account.id, "EUR", eur(amount), self.now_us))
+        moved = self.do(TopUp(key, account.id, unit.code, parse_amount(amount, unit), self.now_us))
         assert isinstance(moved, Moved), moved
         return moved
 
@@ -235,8 +328,8 @@ class SmallOperator:
     def now_us(self) -> int:
         return self.clock.now_us()
 
-    def wallet(self, account: ChargedAccount) -> Wallet:
-        wallet = self.state.wallet(account.id, "EUR")
+    def wallet(self, account: ChargedAccount, unit: Unit = EUR) -> Wallet:
+        wallet = self.state.wallet(account.id, unit.code)
         assert wallet is not None
         return wallet
 
@@ -247,55 +340,4 @@ class SmallOperator:
 
     def broken_promises(self) -> list[str]:
         """What `pbxbill verify` would find, reckoned here on its own."""
-        return [*self._broken_wallets(), *self._broken_calls()]
-
-    def _broken_wallets(self) -> list[str]:
-        posted: dict[int, int] = {}
-        for entry in self.state.new_entries:
-            for posting in entry.postings:
-                posted[posting.ledger_account_id] = posted.get(posting.ledger_account_id, 0) - posting.amount
-        reserved: dict[int, int] = {}
-        for reservation in self.state.reservations.values():
-            for level in reservation.levels:
-                if reservation.state in OPEN_STATES:
-                    reserved[level.wallet_id] = reserved.get(level.wallet_id, 0) + level.reserved
-        broken = []
-        for wallet in self.state.wallets.values():
-            account = self.state.accounts[wallet.account_id]
-            if wallet.posted != posted.get(wallet.ledger_account_id, 0):
-                broken.append(f"{account.code}: the wallet is not its postings")
-            if wallet.reserved != reserved.get(wallet.id, 0):
-                broken.append(
-                    f"{account.code}: reserved {wallet.reserved}, calls {reserved.get(wallet.id, 0)}"
-                )
-            if wallet.available < -account.offline_allowance:
-                broken.append(f"{account.code}: overspent by {-wallet.available}")
-        return broken
-
-    def _broken_calls(self) -> list[str]:
-        broken = []
-        if len({cdr.session_id for cdr in self.state.new_cdrs}) != len(self.state.new_cdrs):
-            broken.append("a session has two records")
-        entries = {entry.id: entry for entry in self.state.new_entries}
-        for cdr in self.state.new_cdrs:
-            known = self.state.reservations.get(cdr.session_id)
-            if known is not None and known.state in OPEN_STATES:
-                broken.append(f"{cdr.session_id} has a record and is open")
-            if cdr.answered_us is None:
-                if cdr.charges or cdr.billed_us:
-                    broken.append(f"{cdr.session_id} was charged without an answer")
-                continue
-            if known is not None:
-                longest_us = known.max_call_s * SECOND_US
-                expected_us = billed_duration(cdr.answered_us, cdr.ended_us, known.granted_us, longest_us)
-                if cdr.billed_us != expected_us or len(known.levels) != len(cdr.charges):
-                    broken.append(f"{cdr.session_id} is charged for another time, or not at all levels")
-            for x in cdr.charges:
-                rate, tariff = self.catalogue.rate(x.rate_id), self.catalogue.tariff(x.tariff_version_id)
-                owed = charge(rate, tariff, cdr.billed_us)
-                if x.total + x.uncollected != owed.total or x.tax != tax_taken(owed, x.total):
-                    broken.append(f"{cdr.session_id} level {x.level} does not follow from its rate")
-                took = entries[x.entry_id].postings[0].amount if x.entry_id else 0
-                if took != x.total:
-                    broken.append(f"{cdr.session_id} level {x.level} took {took} for {x.total}")
-        return broken
+        return broken_promises(self.state, self.rows, self.expected)

@@ -52,7 +52,10 @@ def authorize(command: Authorize, state: ChargingState) -> Decision:
     if record is not None:
         reason = record.denial or DenialReason.SERVICE_UNAVAILABLE
         account = state.accounts.get(record.account_id or 0)
-        return _denied(command, Refusal(reason, account, record.called, record.detail), state), []
+        refusal = Refusal(reason, account, record.called, record.detail)
+        if record.shadow is not None and record.denial is not None:
+            return _let_pass(command, refusal, state)[0], []
+        return _denied(command, refusal, state), []
     chain = rated_chain(command, state)
     if isinstance(chain, Refusal):
         watched = command.shadow or (chain.account is not None and chain.account.shadow)

@@ -28,7 +28,7 @@ from pbxbill.money import Rounding, round_ratio
 from pbxbill.rating.exchange import Source, allocate, to_wallet
 from pbxbill.rating.margin import call_cost
 from pbxbill.rating.rater import Charge, charge
-from pbxbill.rating.tariff import CycleStepKind, Rate
+from pbxbill.rating.tariff import CycleStepKind, Rate, TaxMode
 
 
 class Usage(NamedTuple):
@@ -70,14 +70,23 @@ def collect(usage: Usage, levels: Levels, held: tuple[ReservedCount, ...], state
             continue
         priced, owed, moved = _by_volume(usage, level, rated, state)
         effects += moved
-        shares = _shares(usage, level, priced, owed, lines)
+        shares = _shares(usage, level, priced, owed, lines, _spent(moved))
         charges += [_take(usage, priced, owed, share, effects, state) for share in shares]
         used += _used(level, priced, owed)
     if not used and not held:
         return Collected(tuple(charges), (), effects)
     counts = _settled_counts(held, used)
     effects += [CounterMoved(x.counter_id, x.used, -x.reserved) for x in counts if x.used or x.reserved]
+    if any(x.reserved > x.used for x in counts):
+        effects += _heard(levels, effects, state)
     return Collected(tuple(charges), tuple([count._replace(reserved=0) for count in counts]), effects)
+
+
+def _heard(levels: Levels, effects: list[Effect], state: ChargingState) -> list[Effect]:
+    """News for calls that ended short: pieces are free again, even where no money is."""
+    told = {x.wallet_id for x in effects if isinstance(x, WalletMoved) and x.tell}
+    waiting = {line.wallet_id for _, lines in levels for line in lines} - told
+    return [WalletMoved(id, starved=False, tell=True) for id in sorted(waiting) if state.wallets[id].starved]
 
 
 def _beyond(wallet: Wallet, rated: Rated, usage: Usage) -> int:
@@ -101,16 +110,26 @@ class _Share(NamedTuple):
     """In the tariff's unit, on the level's last line."""
 
 
+def _spent(moved: list[Effect]) -> dict[int, int]:
+    """What effects that are not applied yet take from wallets."""
+    return {x.wallet_id: -x.posted for x in moved if isinstance(x, WalletMoved) and x.posted < 0}
+
+
 def _shares(
-    usage: Usage, level: int, rated: Rated, owed: Charge, lines: tuple[ReservationLevel, ...]
+    usage: Usage,
+    level: int,
+    rated: Rated,
+    owed: Charge,
+    lines: tuple[ReservationLevel, ...],
+    spent: dict[int, int],
 ) -> list[_Share]:
     assert rated.terms is not None
     wallets = rated.terms.wallets
     reserved = [line.reserved for line in lines] if lines else [0] * len(wallets)
-    sources = [
-        Source(paying.unit, held + _beyond(paying.wallet, rated, usage), paying.exchange)
-        for paying, held in zip(wallets, reserved, strict=True)
-    ]
+    sources = []
+    for paying, held in zip(wallets, reserved, strict=True):
+        beyond = _beyond(paying.wallet, rated, usage) - spent.get(paying.wallet.id, 0)
+        sources.append(Source(paying.unit, held + max(0, beyond), paying.exchange))
     amounts, uncollected = allocate(owed.total, rated.tariff.unit, sources)
     taken = [share.amount for share in amounts]
     if usage.in_full and uncollected:
@@ -258,7 +277,7 @@ def _difference(
     wallet, unit, exchange = rated.terms.wallets[0]
     amount = to_wallet(abs(difference), exchange, rated.tariff.unit, unit)
     owed = amount if difference > 0 else -amount
-    ppm = rated.tariff.tax_ppm
+    ppm = 0 if rated.tariff.tax_mode is TaxMode.NONE else rated.tariff.tax_ppm
     tax = round_ratio(amount * ppm, 1_000_000 + ppm, Rounding.HALF_UP) if ppm else 0
     key = f"volume:{usage.session_id}:{level}"
     signed_tax = tax if owed > 0 else -tax

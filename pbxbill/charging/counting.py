@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from typing import NamedTuple
 
-from pbxbill.charging.counters import STEPS_OF_A_TARIFF, Counter, CounterKind
+from pbxbill.charging.counters import Counter, CounterKind
+from pbxbill.charging.levels import step_keys
 from pbxbill.charging.limits import CounterKey, LimitKind, counters_of, limit_of
 from pbxbill.charging.state import ChargingState
 from pbxbill.ids import new_number
+from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.rating.bundle import AccountBundle, open_window, window_of
-from pbxbill.rating.cycles import cycle_of
 from pbxbill.store import catalogue_models as models
 from pbxbill.store.driver import Driver, Row
 from pbxbill.store.limits import read_countries, read_limits
@@ -85,6 +86,9 @@ def make_counters(state: ChargingState, calls: Iterable[Counted], last_window: L
         for key, allowed in _keys(state, call, last_window):
             if key not in state.counters:
                 state.add_counter(key, Counter(new_number(), *key, allowed, 0, 0), is_new=True)
+    for key in _frozen_steps(state):
+        if key not in state.counters:
+            state.add_counter(key, Counter(new_number(), *key, 0, 0, 0), is_new=True)
 
 
 def _load_bundles(driver: Driver, state: ChargingState, account_ids: Sequence[int]) -> None:
@@ -150,12 +154,19 @@ def _steps(state: ChargingState, account_id: int, at_us: int) -> Iterable[tuple[
     account = state.accounts[account_id]
     for tariff_id in {account.tariff_id, account.inbound_tariff_id} - {None}:
         tariff = state.catalogue.current_tariff(tariff_id or 0)
-        if tariff is None or tariff.cycle_steps is None:
-            continue
-        window = cycle_of(tariff.cycle_steps.cycle, tariff.cycle_steps.zone, at_us)
-        for number in range(len(tariff.cycle_steps.steps)):
-            ref_id = tariff.tariff_id * STEPS_OF_A_TARIFF + number
-            yield CounterKey(CounterKind.STEPS, account_id, ref_id, *window), 0
+        if tariff is not None:
+            for key in step_keys(account_id, tariff, at_us):
+                yield key, 0
+
+
+def _frozen_steps(state: ChargingState) -> Iterable[CounterKey]:
+    """Those that open calls count in by the tariffs they began with, which may be others now."""
+    if not state.catalogue.offers.any_cycle_steps:
+        return
+    for reservation in state.reservations.values():
+        for line in reservation.levels if reservation.state in OPEN_STATES else ():
+            tariff = state.catalogue.tariff(line.tariff_version_id)
+            yield from step_keys(line.account_id, tariff, reservation.requested_us)
 
 
 def write_counters(driver: Driver, state: ChargingState) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pbxbill.charging.events import Adjust, Moved, Outcome, PostCharge, Refused, SetCreditLimit, TopUp
 from pbxbill.charging.levels import rated_levels
+from pbxbill.charging.pricing import Leaving
 from pbxbill.charging.regrant import answers_us, regrant
 from pbxbill.charging.state import ChargingState, Effect, EntryPosted, ReservationChanged, Wallet, WalletMoved
 from pbxbill.clock import SECOND_US
@@ -129,32 +130,46 @@ def _free(wallet: Wallet, leaving: int, at_us: int, state: ChargingState) -> _Fr
     freed = 0
     sessions: list[str] = []
     effects: list[Effect] = []
+    taken: dict[int, int] = {}
     for reservation in state.held(wallet.id) if needed > 0 else ():
         if freed >= needed:
             break
         if reservation.switch not in state.steered:
             continue  # nobody is there to move its timer: what it holds may still be talked away
-        shorter_us = _shortest(reservation, wallet.id, needed - freed, at_us, state)
-        if shorter_us >= reservation.granted_us:
+        gone = Leaving(wallet.id, needed - freed, taken)
+        granted_us = reservation.granted_us
+        shorter_us = min(granted_us, _shortest(reservation, gone, at_us, state))
+        is_shorter = shorter_us < granted_us
+        # Where other wallets of the account can pay as well, the call may go on as long as before.
+        shrunk, moves, counters = regrant(
+            reservation, shorter_us, final=reservation.final or is_shorter, state=state, leaving=gone
+        )
+        given = -sum(move.reserved for move in moves if move.wallet_id == wallet.id)
+        if given <= 0:
             continue
-        shrunk, moves, counters = regrant(reservation, shorter_us, final=True, state=state)
-        freed -= sum(move.reserved for move in moves if move.wallet_id == wallet.id)
-        sessions.append(reservation.session_id)
+        freed += given
+        for move in moves:
+            taken[move.wallet_id] = taken.get(move.wallet_id, 0) + move.reserved
         effects += [*moves, *counters]
-        effects += [WalletMoved(x.wallet_id, tell=True) for x in shrunk.levels if x.wallet_id != wallet.id]
-        effects.append(ReservationChanged(shrunk, Verb.SHRINK, at_us))
+        if is_shorter:
+            sessions.append(reservation.session_id)
+            others = [line.wallet_id for line in shrunk.levels if line.wallet_id != wallet.id]
+            effects += [WalletMoved(wallet_id, tell=True) for wallet_id in others]
+        effects.append(ReservationChanged(shrunk, Verb.SHRINK if is_shorter else None, at_us))
     return _Freed(freed, max(0, needed - freed), tuple(sessions), effects)
 
 
-def _shortest(reservation: Reservation, wallet_id: int, needed: int, at_us: int, state: ChargingState) -> int:
+def _shortest(reservation: Reservation, leaving: Leaving, at_us: int, state: ChargingState) -> int:
     levels = rated_levels(reservation, state)
     rated, lines = next(
-        (rated, lines) for rated, lines in levels if any(line.wallet_id == wallet_id for line in lines)
+        (rated, lines)
+        for rated, lines in levels
+        if any(line.wallet_id == leaving.wallet_id for line in lines)
     )
     starts = answers_us(reservation, levels)
     used_us = 0
     if reservation.answered_us is not None:
         used_us = max(0, at_us - reservation.answered_us)
     kept_us = rated.increment_end(used_us + RETIME_MARGIN_US, starts[0])
-    funds = rated.funds_without(wallet_id, needed, lines)
+    funds = rated.funds_without(leaving, lines)
     return max(kept_us, rated.lasts_us(funds, reservation.max_call_s, starts))

@@ -151,15 +151,20 @@ def _step_allotments(
 
 
 def step_counters(account_id: int, tariff: Tariff, at_us: int, state: ChargingState) -> list[Counter]:
-    """The counters of a tariff's cycle steps; none if the tariff has become another since."""
-    assert tariff.cycle_steps is not None
-    window = cycle_of(tariff.cycle_steps.cycle, tariff.cycle_steps.zone, at_us)
-    first = tariff.tariff_id * STEPS_OF_A_TARIFF
-    keys = [
-        CounterKey(CounterKind.STEPS, account_id, first + number, *window)
-        for number in range(len(tariff.cycle_steps.steps))
-    ]
+    """The counters of a tariff's cycle steps; none where the call was not asked for by it."""
+    keys = step_keys(account_id, tariff, at_us)
     return [state.counters[key] for key in keys] if all(key in state.counters for key in keys) else []
+
+
+def step_keys(account_id: int, tariff: Tariff, at_us: int) -> list[CounterKey]:
+    """The keys of the counters of a tariff's cycle steps."""
+    steps = tariff.cycle_steps
+    if steps is None:
+        return []
+    window = cycle_of(steps.cycle, steps.zone, at_us)
+    first = tariff.tariff_id * STEPS_OF_A_TARIFF
+    numbers = range(len(steps.steps))
+    return [CounterKey(CounterKind.STEPS, account_id, first + number, *window) for number in numbers]
 
 
 def step_allotment(steps: CycleSteps, number: int, counter: Counter) -> Allotment:

@@ -4,7 +4,7 @@ Most levels have one wallet in their tariff's unit and nothing else; then Rated.
 they owe is one call of the rater. The others carry LevelTerms.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,13 +12,16 @@ from pbxbill.charging.state import ChargedAccount, Wallet
 from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Unit
 from pbxbill.rating.allotment import Allotment
-from pbxbill.rating.exchange import ExchangeRate, Source, allocate, total_worth
+from pbxbill.rating.exchange import ExchangeRate, Source, allocate, to_wallet, total_worth
 from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import Charge, affordable, charge, charge_total, increment_end
 from pbxbill.rating.tariff import Rate, Tariff
 
 RINGING_US = 300_000_000
 """Before the answer nobody knows in which band it will be: that of any moment this far ahead may come."""
+
+
+NOTHING_TAKEN: Mapping[int, int] = {}
 
 
 class PayingWallet(NamedTuple):
@@ -48,6 +51,15 @@ class LevelTerms:
     caps: tuple[Cap, ...] = ()
 
 
+class Leaving(NamedTuple):
+    """What must leave a wallet although calls have reserved it."""
+
+    wallet_id: int
+    amount: int
+    taken: Mapping[int, int] = NOTHING_TAKEN
+    """By wallet, what other calls reserve instead that had to let go of theirs before."""
+
+
 class Rated(NamedTuple):
     """One level of an account chain with the terms that a call is charged by."""
 
@@ -71,15 +83,11 @@ class Rated(NamedTuple):
             cap.most < total_worth(self.tariff.unit, self._sources(())) for cap in self.terms.caps
         )
 
-    def funds_without(self, wallet_id: int, leaving: int, held: Sequence[ReservationLevel]) -> int:
+    def funds_without(self, leaving: Leaving, held: Sequence[ReservationLevel]) -> int:
         """The same if a wallet gives all that is free in it to others, and so much of what is reserved."""
         if self.terms is None:
-            return max(0, held[0].reserved - leaving)
-        sources = [
-            source._replace(funds=line.reserved - leaving) if line.wallet_id == wallet_id else source
-            for source, line in zip(self._sources(held), held, strict=True)
-        ]
-        worth = total_worth(self.tariff.unit, sources)
+            return max(0, held[0].reserved - leaving.amount)
+        worth = total_worth(self.tariff.unit, self._sources_without(leaving, held, 0))
         return max(0, min([worth, *(cap.most for cap in self.terms.caps)]))
 
     def lasts_us(self, funds: int, limit_s: int, starts_us: Sequence[int]) -> int:
@@ -115,13 +123,19 @@ class Rated(NamedTuple):
         return () if self.terms is None else self.terms.allotments
 
     def reserve(
-        self, level: int, duration_us: int, starts_us: Sequence[int], held: Sequence[ReservationLevel] = ()
+        self,
+        level: int,
+        duration_us: int,
+        starts_us: Sequence[int],
+        held: Sequence[ReservationLevel] = (),
+        leaving: Leaving | None = None,
     ) -> tuple[list[ReservationLevel], list[ReservedCount]]:
         """What the wallets and counters of a level with terms earmark for so much call time."""
         assert self.terms is not None
         charges = [self.charge(duration_us, start_us) for start_us in starts_us]
         total = max([x.total for x in charges])
-        shares = allocate(total, self.tariff.unit, self._sources(held)).taken
+        sources = self._sources(held) if leaving is None else self._sources_without(leaving, held, total)
+        shares = allocate(total, self.tariff.unit, sources).taken
         lines = [
             self.line(level, number, paying.wallet, paying.exchange, share.amount)
             for number, (paying, share) in enumerate(zip(self.terms.wallets, shares, strict=True))
@@ -138,13 +152,34 @@ class Rated(NamedTuple):
         ]
         return lines, counts
 
-    def _sources(self, held: Sequence[ReservationLevel]) -> list[Source]:
+    def _sources(
+        self, held: Sequence[ReservationLevel], taken: Mapping[int, int] = NOTHING_TAKEN
+    ) -> list[Source]:
         assert self.terms is not None
         reserved = {line.wallet_id: line.reserved for line in held}
         return [
-            Source(unit, max(0, wallet.available) + reserved.get(wallet.id, 0), exchange)
+            Source(
+                unit,
+                max(0, wallet.available - taken.get(wallet.id, 0)) + reserved.get(wallet.id, 0),
+                exchange,
+            )
             for wallet, unit, exchange in self.terms.wallets
         ]
+
+    def _sources_without(self, leaving: Leaving, held: Sequence[ReservationLevel], owed: int) -> list[Source]:
+        # What the other wallets cannot pay of what is owed stays in the one that funds leave.
+        sources = self._sources(held, leaving.taken)
+        unit = self.tariff.unit
+        others = [
+            source for source, line in zip(sources, held, strict=True) if line.wallet_id != leaving.wallet_id
+        ]
+        missing = max(0, owed - total_worth(unit, others))
+        for number, line in enumerate(held):
+            if line.wallet_id == leaving.wallet_id:
+                source = sources[number]
+                needed = min(line.reserved, to_wallet(missing, source.rate, unit, source.unit))
+                sources[number] = source._replace(funds=max(line.reserved - leaving.amount, needed, 0))
+        return sources
 
     def line(
         self, level: int, line: int, wallet: Wallet, exchange: ExchangeRate | None, reserved: int
@@ -164,7 +199,10 @@ class Rated(NamedTuple):
 
 
 def reserve_levels(
-    levels: Sequence[tuple[Rated, Sequence[ReservationLevel]]], duration_us: int, starts_us: Sequence[int]
+    levels: Sequence[tuple[Rated, Sequence[ReservationLevel]]],
+    duration_us: int,
+    starts_us: Sequence[int],
+    leaving: Leaving | None = None,
 ) -> tuple[tuple[ReservationLevel, ...], tuple[ReservedCount, ...]]:
     """What so much call time earmarks at every level; with the lines that each holds already."""
     lines: list[ReservationLevel] = []
@@ -175,7 +213,7 @@ def reserve_levels(
             reserved = rated.costs(duration_us, starts_us)
             lines.append(rated.line(level, 0, rated.wallet, None, reserved))
         else:
-            own_lines, own_counts = rated.reserve(level, duration_us, starts_us, held)
+            own_lines, own_counts = rated.reserve(level, duration_us, starts_us, held, leaving)
             lines += own_lines
             counts += own_counts
     return tuple(lines), _counted_once(counts) if counts else ()

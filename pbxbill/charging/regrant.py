@@ -1,23 +1,32 @@
 """How long a reservation could last, and what another granted time means for each of its levels."""
 
 from pbxbill.charging.levels import Levels, rated_levels
-from pbxbill.charging.pricing import reserve_levels, starts_us
+from pbxbill.charging.pricing import Leaving, reserve_levels, starts_us
 from pbxbill.charging.state import ChargingState, CounterMoved, WalletMoved
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import Reservation, ReservedCount
 
 
 def regrant(
-    reservation: Reservation, granted_us: int, *, final: bool, state: ChargingState
+    reservation: Reservation,
+    granted_us: int,
+    *,
+    final: bool,
+    state: ChargingState,
+    leaving: Leaving | None = None,
 ) -> tuple[Reservation, list[WalletMoved], list[CounterMoved]]:
     """A reservation with another granted time, and what that moves in its wallets and counters."""
     levels = rated_levels(reservation, state)
-    lines, counts = reserve_levels(levels, granted_us, answers_us(reservation, levels))
+    lines, counts = reserve_levels(levels, granted_us, answers_us(reservation, levels), leaving)
     moves = [
         WalletMoved(line.wallet_id, reserved=line.reserved - before.reserved)
         for line, before in zip(lines, reservation.levels, strict=True)
         if line.reserved != before.reserved
     ]
+    # A counter that the call is no longer counted in keeps its row, which must say that nothing is held.
+    held = {(count.level, count.counter_id) for count in counts}
+    gone = [x._replace(reserved=0) for x in reservation.counts if (x.level, x.counter_id) not in held]
+    counts = (*counts, *gone)
     changed = reservation._replace(granted_us=granted_us, final=final, levels=lines, counts=counts)
     return changed, moves, moved_counts(reservation.counts, counts)
 

@@ -35,9 +35,11 @@ from pbxbill.charging.state import ChargedAccount
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.rating.tariff import TaxMode
+from tests.simulation.offered import Offered, a_moment
 from tests.small_operator import RETAIL, WHOLESALE, SmallOperator, eur
 
 NUMBERS = ("4930", "3361", "1212", "441", "800", "7700", "999")
+MIXED_NUMBERS = ("4930", "4930", "4930", "3361", "1212", "800", "7700", "999", "112")
 LENGTH_US = 400 * SECOND_US
 """How long calls are placed."""
 
@@ -49,6 +51,8 @@ class SwitchCall:
     request: Authorize
     timer_us: int
     """Armed at the answer by the switch itself, then moved by the daemon."""
+    watched: bool = False
+    """Nobody ends it but those who talk."""
     answered_us: int | None = None
     ended_us: int | None = None
     timer: int = 0
@@ -58,9 +62,10 @@ class SwitchCall:
 class Site:
     """One run. Whatever happens follows from the seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, mixed: bool = False) -> None:
         self.chance = Random(seed)
-        self.operator = SmallOperator()
+        self.operator = SmallOperator(a_moment(self.chance) if mixed else None)
+        self.offered = Offered(self.operator, self.chance) if mixed else None
         self.now_us = 0
         self.epoch_us = self.operator.now_us
         self.wall_step_us = 0
@@ -77,7 +82,7 @@ class Site:
         self._serial = 0
         self._last_command_us: dict[str, int] = {}
         self.trouble = self.chance.choice((0.0, 0.03, 0.15))
-        self.accounts = self._open_accounts()
+        self.accounts = self._open_accounts() if self.offered is None else self.offered.accounts()
 
     def _open_accounts(self) -> list[ChargedAccount]:
         operator, chance = self.operator, self.chance
@@ -124,6 +129,8 @@ class Site:
             self.after(chance.randrange(LENGTH_US), self.place_call)
         for _ in range(chance.randrange(12)):
             self.after(chance.randrange(LENGTH_US), self.move_money)
+        for _ in range(chance.randrange(8) if self.offered is not None else 0):
+            self.after(chance.randrange(LENGTH_US), self.change_offers)
         if self.trouble:
             for fault in (self.kill_daemon, self.lose_database, self.step_clock):
                 for _ in range(chance.randrange(3)):
@@ -200,12 +207,14 @@ class Site:
         command: Command
         match chance.randrange(4):
             case 0 | 1:
-                command = TopUp(key, account.id, "EUR", chance.randrange(1, eur("2")), wall_us)
+                unit = chance.choice(self._units(account))
+                command = TopUp(key, account.id, unit, chance.randrange(1, eur("2")), wall_us)
             case 2:
                 self.withdrawn = True
-                wallet = self.operator.wallet(account)
+                unit = chance.choice(self._units(account))
+                wallet = self.operator.state.wallets[self.operator.state.wallet_ids[account.id, unit]]
                 taken = max(0, wallet.available) + chance.randrange(1, wallet.reserved + 2)
-                command = Adjust(key, account.id, "EUR", -taken, wall_us)
+                command = Adjust(key, account.id, unit, -taken, wall_us)
             case _:
                 self.withdrawn = True
                 command = SetCreditLimit(account.id, "EUR", chance.randrange(eur("2")), wall_us)
@@ -214,12 +223,22 @@ class Site:
             if isinstance(outcome, Refused) and outcome.most and isinstance(command, Adjust):
                 self._do(replace(command, amount=-outcome.most))  # then all that can be taken
 
+    def change_offers(self) -> None:
+        """Bundles and limits come and go while calls are up."""
+        self.operator.clock.step(self.stamp(self.now_us) - self.operator.now_us)
+        if self.offered is not None:
+            self.offered.change(self.chance.choice(self.accounts))
+
+    def _units(self, account: ChargedAccount) -> list[str]:
+        return [unit for account_id, unit in self.operator.state.wallet_ids if account_id == account.id]
+
     # --- the switch -------------------------------------------------------------------------------
 
     def place_call(self) -> None:
         if not self.daemon:
             return
-        account, number = self.chance.choice(self.accounts), self.chance.choice(NUMBERS)
+        numbers = NUMBERS if self.offered is None else MIXED_NUMBERS
+        account, number = self.chance.choice(self.accounts), self.chance.choice(numbers)
         self.operator.clock.step(self.stamp(self.now_us) - self.operator.now_us)
         request = self.operator.request(account, number)
 
@@ -231,7 +250,7 @@ class Site:
 
     def bridge(self, request: Authorize, granted: Granted) -> None:
         session_id = request.session_id
-        self.calls[session_id] = SwitchCall(request, granted.granted_us)
+        self.calls[session_id] = SwitchCall(request, granted.granted_us, granted.shadow)
         self.live[session_id] = LiveCall(granted)
         ringing_us = self.chance.randrange(20 * SECOND_US)
         if self.chance.random() < 0.2:
@@ -244,7 +263,8 @@ class Site:
         if call.ended_us is not None:
             return
         call.answered_us = self.now_us
-        self.arm(session_id, call.timer_us)
+        if not call.watched:
+            self.arm(session_id, call.timer_us)
         lasts_us = int(self.chance.expovariate(1 / 150) * SECOND_US)
         self.after(lasts_us, lambda: self.end(session_id))
         self.notify(lambda: self.saw_answer(session_id))
@@ -405,6 +425,8 @@ class Site:
             if record is None:
                 broken.append(f"{session_id} has no record")
                 continue
+            if record.denial is not None and call.watched:
+                continue  # it passed, and nobody could be charged
             exact = record.evidence is not Evidence.ESTIMATE
             if exact and (call.answered_us is None) != (record.answered_us is None):
                 broken.append(f"{session_id}: the answer of record and switch differ")
