@@ -48,9 +48,12 @@ NUMBER_OF: dict[str, int] = {
 
 _NAME_OF: dict[HangupCause, str] = {
     HangupCause.UNALLOCATED_NUMBER: "UNALLOCATED_NUMBER",
+    HangupCause.NO_ROUTE_DESTINATION: "NO_ROUTE_DESTINATION",
     HangupCause.CALL_REJECTED: "CALL_REJECTED",
     HangupCause.INVALID_NUMBER_FORMAT: "INVALID_NUMBER_FORMAT",
+    HangupCause.NO_CIRCUIT: "NORMAL_CIRCUIT_CONGESTION",
     HangupCause.TEMPORARY_FAILURE: "NORMAL_TEMPORARY_FAILURE",
+    HangupCause.SWITCH_CONGESTION: "SWITCH_CONGESTION",
     HangupCause.OUTGOING_CALLS_BARRED: "OUTGOING_CALL_BARRED",
     HangupCause.BEARER_NOT_AUTHORIZED: "BEARERCAPABILITY_NOTAUTH",
 }
@@ -69,5 +72,5 @@ def cause_number(name: str, q850: str = "") -> int:
 
 
 def cause_of_denial(reason: DenialReason) -> str:
-    """What FreeSWITCH hangs up with; it answers the caller 403, 404, 480 or 503 for it."""
-    return _NAME_OF.get(CAUSE_OF_DENIAL[reason], "CALL_REJECTED")
+    """What FreeSWITCH hangs up with; it answers the caller 403, 404, 484, 503 or 603 for it."""
+    return _NAME_OF[CAUSE_OF_DENIAL[reason]]
