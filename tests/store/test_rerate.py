@@ -1,7 +1,10 @@
 """Re-rating: what a period should have cost, corrected beside what was charged, once."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,3 +238,32 @@ def test_a_period_that_is_not_over_is_refused(
     result = pbxbill("rerate", "--from", "2020-01-01", "--to", "2999-01-01")
     assert result.exit_code == 2
     assert "not over" in result.stderr
+
+
+def test_a_killed_run_goes_on(accounts: BilledAccounts, tmp_path: Path) -> None:
+    new_deck(accounts, "retail", ("49", "Germany", "0.06"), ("33", "France", "0.10"))
+    program = (
+        "import os, sys\n"
+        "from pbxbill.clock import SystemClock\n"
+        "from pbxbill.mediation import rerate\n"
+        "from pbxbill.store.driver import connect\n"
+        "rerate.CALLS_PER_TRANSACTION = 1\n"
+        "done = []\n"
+        "first = rerate.write\n"
+        "def write(*arguments):\n"
+        "    done.append(1)\n"
+        "    if len(done) == 3:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    first(*arguments)\n"
+        "rerate.write = write\n"
+        f"rerate.Rerating(lambda: connect({accounts.url!r}), SystemClock(), rerate.Definition(0, 2**60))"
+        ".apply(lambda calls, of: None)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert killed.returncode == -9
+    assert accounts.select("SELECT COUNT(DISTINCT session_id) FROM call_corrections") == [(2,)]
+    assert accounts.problems() == []
+    run(accounts).apply(told)
+    assert accounts.select("SELECT state, calls FROM rerating_runs") == [("done", 4)]
+    assert accounts.wallet("bob")[0] == eur("4.78")
+    assert accounts.problems() == []
