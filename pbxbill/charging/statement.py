@@ -18,7 +18,7 @@ class Audience(StrEnum):
 
     OPERATOR = "operator"
     """Every level, the ledger, what was reserved, what the carrier asks and what is left."""
-    CUSTOMER = "customer"
+    ACCOUNT = "customer"
     """What the account itself was charged."""
 
 
@@ -49,7 +49,7 @@ def moment_text(at_us: int | None) -> str:
 def statement(explanation: Explanation, audience: Audience = Audience.OPERATOR) -> str:
     """The explanation, a line for each fact."""
     lines = list(_call(explanation, audience))
-    if audience is Audience.CUSTOMER:
+    if audience is Audience.ACCOUNT:
         for level in explanation.levels[:1]:
             lines += _level(level, audience)
         return "\n".join(lines)
@@ -89,7 +89,7 @@ def _call(explanation: Explanation, audience: Audience) -> Iterator[str]:
     if call.uncharged_us and call.direction != "usage":
         why = "the switch's lateness with the cut, or beyond the longest call"
         yield f"  not charged  {seconds_text(call.uncharged_us)}: {why}"
-    if audience is Audience.CUSTOMER:
+    if audience is Audience.ACCOUNT:
         return
     if call.detail:
         yield f"  note         {call.detail}"
@@ -99,7 +99,7 @@ def _call(explanation: Explanation, audience: Audience) -> Iterator[str]:
 
 def _denied(reason: str, detail: str, audience: Audience) -> str:
     words = DENIALS.get(DenialReason(reason), "") if reason in set(DenialReason) else ""
-    if audience is Audience.CUSTOMER:
+    if audience is Audience.ACCOUNT:
         return words or reason
     return f"{reason}: {detail}" + (f" ({words})" if words else "")
 
@@ -194,7 +194,7 @@ def _correction(correction: Correction, tariff_unit: Unit, audience: Audience) -
         f"on {moment_text(correction.at_us)[:10]}: {_amount(abs(delta), unit)} {moved}, of which tax "
         f"{format_amount(abs(correction.tax_delta), unit)}"
     )
-    if audience is Audience.CUSTOMER:
+    if audience is Audience.ACCOUNT:
         return
     uncollected = correction.uncollected_delta
     if uncollected:

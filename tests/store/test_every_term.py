@@ -61,7 +61,7 @@ def test_a_banded_bundled_marked_up_call_is_explained(accounts: BilledAccounts) 
     ):
         assert line in text
     assert "margin" in text
-    for_customer = told(accounts, session_id, Audience.CUSTOMER)
+    for_customer = told(accounts, session_id, Audience.ACCOUNT)
     assert "100 s from bundle Hundred" in for_customer
     for hidden in ("Carrier", "margin", "wholesale", "Reservation", "entry", "Level 1"):
         assert hidden not in for_customer
@@ -99,7 +99,7 @@ def test_re_rating_keeps_what_bundles_paid_and_every_promise(
     text = told(accounts, sessions[-1])
     assert "corrected" in text
     assert "run 1" in text
-    assert "run 1" not in told(accounts, sessions[-1], Audience.CUSTOMER)
+    assert "run 1" not in told(accounts, sessions[-1], Audience.ACCOUNT)
     change_deck(accounts.url, "wholesale", wholesale())
     rerate(accounts)
     assert accounts.select(wallets) == before
