@@ -169,6 +169,8 @@ def load(
         leases = driver.select(LEASES)
         state.steered = {switch for switch, renewed_us in leases if now_us - renewed_us < STEERED_US}
     session_ids = sorted(sessions)
+    if session_ids:
+        catalogue.refresh(driver, now_us)  # another process may have granted a call by terms a moment old
     unread_ids = session_ids
     if known.version is not None and session_ids:
         # The whole database is locked: what the sessions hold says whether their wallets are here.
@@ -199,7 +201,10 @@ def _counted(requests: Iterable[Authorize], state: ChargingState) -> Iterable[Co
         if identified is not None:
             yield Counted(identified[0].id, request.at_us)
     for reservation in state.reservations.values():
-        yield Counted(reservation.account_id, reservation.requested_us)
+        account_id = reservation.account_id
+        if account_id not in state.accounts and reservation.levels:
+            account_id = reservation.levels[0].account_id  # a call to a DID for which only those above pay
+        yield Counted(account_id, reservation.requested_us)
 
 
 def _load_endpoints(driver: Driver, requests: Iterable[Authorize], known: Memory) -> set[int]:

@@ -134,11 +134,11 @@ def _free(wallet: Wallet, leaving: int, at_us: int, state: ChargingState) -> _Fr
     for reservation in state.held(wallet.id) if needed > 0 else ():
         if freed >= needed:
             break
-        if reservation.switch not in state.steered:
-            continue  # nobody is there to move its timer: what it holds may still be talked away
         gone = Leaving(wallet.id, needed - freed, taken)
         granted_us = reservation.granted_us
-        shorter_us = min(granted_us, _shortest(reservation, gone, at_us, state))
+        shorter_us = granted_us
+        if reservation.switch in state.steered:  # else nobody is there to move its timer
+            shorter_us = min(granted_us, _shortest(reservation, gone, at_us, state))
         is_shorter = shorter_us < granted_us
         # Where other wallets of the account can pay as well, the call may go on as long as before.
         shrunk, moves, counters = regrant(

@@ -36,8 +36,10 @@ class Offers:
     any_account_bundles: bool = False
     any_limits: bool = False
     any_cycle_steps: bool = False
+    any_counters: bool = False
+    """Something was counted before; live calls may hold of it still."""
 
     @property
     def counted(self) -> bool:
         """Whether anything is counted at all."""
-        return self.any_account_bundles or self.any_limits or self.any_cycle_steps
+        return self.any_account_bundles or self.any_limits or self.any_cycle_steps or self.any_counters

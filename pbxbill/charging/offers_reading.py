@@ -45,6 +45,7 @@ def load_offers(driver: Driver) -> Offers:
         bool(driver.select("SELECT 1 FROM account_bundles LIMIT 1")),
         bool(driver.select("SELECT 1 FROM limits LIMIT 1")),
         bool(driver.select("SELECT 1 FROM tariff_versions WHERE cycle_steps IS NOT NULL LIMIT 1")),
+        bool(driver.select("SELECT 1 FROM counters LIMIT 1")),
     )
 
 

@@ -201,7 +201,10 @@ def _limited_wrongly(taken: TakenPieces, lines: Sequence[Line], rate: Rate) -> s
     first = lines[0]
     owed, _ = owed_again(taken, first, rate)
     for held in taken.of(first.session_id, first.level):
-        if held.counter.kind == CounterKind.SPEND and held.used != owed.total:
+        if held.counter.kind != CounterKind.SPEND or held.used == owed.total:
+            continue
+        # A limit that was removed while the call was up counted nothing of it.
+        if held.used or held.counter.ref_id in taken.limit_ids:
             return f"costs {owed.total}, the limit's counter {held.counter.id} was told {held.used}"
     return None
 

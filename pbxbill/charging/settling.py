@@ -128,7 +128,10 @@ def settle(command: Settle, state: ChargingState) -> Decision:
 def _short_call(
     reservation: Reservation, billed_us: int, ended_us: int, state: ChargingState
 ) -> list[Effect]:
-    chain = state.accounts[reservation.account_id].chain
+    account = state.accounts.get(reservation.account_id)
+    if account is None:
+        return []  # a call that its account does not pay for
+    chain = account.chain
     limits = [limit for account_id in chain for limit in state.limits.get(account_id, ())]
     counted = count_short_call(
         limits_that_apply(limits, chain, reservation.endpoint_id),

@@ -329,8 +329,9 @@ class ChargingState:
         self.changed_counters.add(counter.id)
 
     def _count_live(self, reservation: Reservation, change: int) -> None:
-        if self.live_of_account:
-            for account_id in self.accounts[reservation.account_id].chain:
+        account = self.accounts.get(reservation.account_id) if self.live_of_account else None
+        if account is not None:
+            for account_id in account.chain:
                 if account_id in self.live_of_account:
                     self.live_of_account[account_id] += change
         if reservation.endpoint_id in self.live_of_endpoint:

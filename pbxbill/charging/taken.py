@@ -57,6 +57,7 @@ class TakenPieces:
             for held in found
             if held.counter.kind == CounterKind.BUNDLE
         }
+        self.limit_ids = {row[0] for row in driver.select("SELECT id FROM limits")}
         self._bundles = {
             id: AccountBundle(id, account_id, bundles[bundle_id], from_us, to_us)
             for id, account_id, bundle_id, from_us, to_us in (

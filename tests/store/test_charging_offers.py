@@ -1,0 +1,473 @@
+"""Bundles, steps, limits and several wallets on databases: two engines at once, restarts, changes in calls."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+
+import pytest
+from sqlalchemy.orm import Session
+
+from pbxbill.charging.engine import ChargingEngine
+from pbxbill.charging.events import (
+    Adjust,
+    Answer,
+    Authorize,
+    Command,
+    DenialReason,
+    Denied,
+    Direction,
+    Expire,
+    Extend,
+    Extended,
+    Granted,
+    Moved,
+    Settle,
+    Settled,
+    SettleOffline,
+    TopUp,
+    Void,
+)
+from pbxbill.clock import Clock, ManualClock
+from pbxbill.ids import new_id
+from pbxbill.rating.tariff import CycleStepKind
+from pbxbill.store.accounts import account_by_code, add_endpoint
+from pbxbill.store.bundles import NewBundle, add_bundle, bundle_by_name, give_bundle, take_bundle
+from pbxbill.store.driver import connect
+from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.limits import NewLimit, remove_limit, set_limit
+from tests.small_operator import eur, minutes, seconds
+from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts, open_accounts
+from tests.store.every_term import open_every_term
+
+DAY_US = 86_400_000_000
+
+
+@pytest.fixture
+def accounts(database_url: str) -> BilledAccounts:
+    """alice, below a reseller, has 50 EUR."""
+    opened = open_accounts(database_url)
+    with opened.engine() as engine:
+        engine.execute(TopUp(new_id(), opened.ids["alice"], "EUR", eur("50"), CLOCK.now_us()))
+    return opened
+
+
+@contextmanager
+def written(accounts: BilledAccounts) -> Iterator[Session]:
+    """What somebody changes by a command line, committed."""
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        yield session
+    database.dispose()
+
+
+def give(accounts: BilledAccounts, code: str, new: NewBundle, from_us: int = 0) -> None:
+    with written(accounts) as session:
+        give_bundle(session, account_by_code(session, code), add_bundle(session, new), from_us)
+
+
+def limit(accounts: BilledAccounts, code: str, new: NewLimit) -> int:
+    with written(accounts) as session:
+        return set_limit(session, account_by_code(session, code), new).id
+
+
+@contextmanager
+def two_engines(accounts: BilledAccounts, clock: Clock = CLOCK) -> Iterator[list[ChargingEngine]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(engine_of(accounts, clock)) for _ in range(2)]
+
+
+@contextmanager
+def engine_of(accounts: BilledAccounts, clock: Clock = CLOCK) -> Iterator[ChargingEngine]:
+    engine = ChargingEngine(lambda: connect(accounts.url), clock)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def at_once(
+    engines: list[ChargingEngine], work: Callable[[ChargingEngine, int], None], threads: int = 6
+) -> None:
+    """Several threads on each of several engines."""
+    faults: list[BaseException] = []
+
+    def guarded(engine: ChargingEngine, number: int) -> None:
+        try:
+            work(engine, number)
+        except BaseException as error:
+            faults.append(error)
+            raise
+
+    running = [
+        threading.Thread(target=guarded, args=(engines[number % len(engines)], number))
+        for number in range(threads)
+    ]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(60)
+    assert not faults
+
+
+def ended(engine: ChargingEngine, granted: Granted, begun_us: int, lasts_s: int) -> Settled:
+    settled = engine.execute(Settle(granted.session_id, begun_us, begun_us + seconds(lasts_s), 16))
+    assert isinstance(settled, Settled), settled
+    return settled
+
+
+def counter(accounts: BilledAccounts, kind: str) -> list[tuple[int, int, int]]:
+    """(allowed, used, reserved) by window."""
+    statement = f"SELECT allowed, used, reserved FROM counters WHERE kind = '{kind}' ORDER BY window_from_us"
+    return [tuple(row) for row in accounts.select(statement)]
+
+
+# --- at once --------------------------------------------------------------------------------------
+
+
+def test_two_engines_give_away_no_piece_of_a_bundle_twice(accounts: BilledAccounts) -> None:
+    give(accounts, "reseller", NewBundle("shared", "seconds", 200, shared=True))
+    granted: list[Granted] = []
+
+    def call(engine: ChargingEngine, number: int) -> None:
+        for _ in range(2):
+            outcome = engine.execute(accounts.request("alice"))
+            assert isinstance(outcome, Granted)
+            granted.append(outcome)
+
+    with two_engines(accounts) as engines:
+        at_once(engines, call)
+        assert counter(accounts, "bundle") == [(200, 0, 200)]
+        assert accounts.problems() == []
+
+        def finish(engine: ChargingEngine, number: int) -> None:
+            for each in granted[number::6]:
+                ended(engine, each, CLOCK.now_us(), 30)
+
+        at_once(engines, finish)
+    ((allowed, used, reserved),) = counter(accounts, "bundle")
+    assert (allowed, reserved) == (200, 0)
+    assert used <= 200
+    assert accounts.problems() == []
+
+
+def test_two_engines_exceed_no_spending_limit(accounts: BilledAccounts) -> None:
+    limit(accounts, "alice", NewLimit("spend", eur("0.50"), "EUR", "month"))
+    denied: list[DenialReason] = []
+
+    def call(engine: ChargingEngine, number: int) -> None:
+        outcome = engine.execute(accounts.request("alice"))
+        if isinstance(outcome, Denied):
+            denied.append(outcome.reason)
+            return
+        assert isinstance(outcome, Granted)
+        engine.execute(Extend(outcome.session_id, minutes(3), CLOCK.now_us()))
+
+    with two_engines(accounts) as engines:
+        at_once(engines, call, threads=8)
+    assert set(denied) == {DenialReason.SPENDING_LIMIT}
+    ((_, used, reserved),) = counter(accounts, "spend")
+    assert used == 0
+    assert eur("0.49") < reserved <= eur("0.50")
+    assert accounts.problems() == []
+
+
+def test_two_engines_let_no_call_too_many_through(accounts: BilledAccounts) -> None:
+    limit(accounts, "reseller", NewLimit("simultaneous_calls", 3))
+    granted: list[Granted] = []
+
+    def call(engine: ChargingEngine, number: int) -> None:
+        for _ in range(2):
+            outcome = engine.execute(accounts.request("alice"))
+            if isinstance(outcome, Granted):
+                granted.append(outcome)
+
+    with two_engines(accounts) as engines:
+        at_once(engines, call)
+        assert len(granted) == 3
+        engines[0].execute(Void(granted[0].session_id, CLOCK.now_us(), 17))
+        assert isinstance(engines[1].execute(accounts.request("alice")), Granted)
+        assert isinstance(engines[0].execute(accounts.request("alice")), Denied)
+    assert accounts.problems() == []
+
+
+def test_any_commands_on_two_engines_leave_everything_sound(database_url: str) -> None:
+    accounts = open_every_term(database_url)
+    give(
+        accounts, "reseller", NewBundle("shared", "seconds", 700, shared=True, priority=-1, rollover_cycles=1)
+    )
+    limit(accounts, "reseller", NewLimit("simultaneous_calls", 12))
+    limit(accounts, "dave", NewLimit("short_calls", 3, window_s=60, shorter_s=5))
+    begun_us = CLOCK.now_us()
+
+    def calls(engine: ChargingEngine, number: int) -> None:
+        chance = Random(number)
+        for _ in range(12):
+            code = chance.choice(("alice", "alice", "dave", "vera"))
+            request = accounts.request(code)
+            if isinstance(engine.execute(request), Denied):
+                continue
+            for command in _some_commands(request, chance):
+                engine.execute(command)
+
+    with two_engines(accounts) as engines:
+        at_once(engines, calls)
+        assert accounts.problems() == []
+        for (session_id,) in accounts.select("SELECT session_id FROM reservations WHERE state = 'answered'"):
+            engines[0].execute(Expire(session_id, begun_us))
+    assert accounts.problems() == []
+    assert accounts.select("SELECT COUNT(*) FROM call_charges")[0][0] > 50
+
+
+def _some_commands(request: Authorize, chance: Random) -> Iterator[Command]:
+    id, at_us = request.session_id, request.at_us
+    lasts_us = chance.randrange(200 * 1_000_000)
+    yield Answer(id, at_us, "leg", "gw")
+    for until in range(2, 2 + lasts_us // minutes(1)):
+        yield Extend(id, minutes(until), at_us)
+    match chance.randrange(6):
+        case 0:
+            yield Void(id, at_us, 17)
+        case 1:
+            yield Expire(id, at_us, at_us + lasts_us)
+        case 2:
+            pass  # it goes on
+        case _:
+            yield Settle(id, at_us, at_us + lasts_us, 16)
+    if chance.random() < 0.2:
+        passed = Authorize(new_id(), "s1", "x", Direction.OUTBOUND, GERMANY, "", at_us, request.account_code)
+        yield SettleOffline(passed, at_us, at_us + lasts_us, 16)
+
+
+# --- restarts -------------------------------------------------------------------------------------
+
+
+def test_a_call_goes_on_by_its_rows_alone(database_url: str) -> None:
+    """Each command meets an engine that has never heard of the call."""
+    accounts = open_every_term(database_url)
+    give(accounts, "reseller", NewBundle("shared", "seconds", 50, shared=True))
+    begun_us = CLOCK.now_us()
+    for code in ("alice", "dave", "vera"):
+        request = accounts.request(code)
+        id = request.session_id
+        commands: list[Command] = [
+            request,
+            Answer(id, begun_us, "leg", "gw"),
+            Extend(id, minutes(3), begun_us),
+            Settle(id, begun_us, begun_us + seconds(170), 16),
+        ]
+        outcomes = []
+        for command in commands:
+            with accounts.engine() as engine:
+                outcomes.append(engine.execute(command))
+            assert accounts.problems() == []
+        outcome = outcomes[-1]
+        assert isinstance(outcome, Settled)
+        assert outcome.uncollected == 0
+    assert sorted(counter(accounts, "bundle")) == [(50, 50, 0), (100, 100, 0)]
+    levels = accounts.select("SELECT level, line FROM call_charges ORDER BY session_id, level, line")
+    assert len(levels) == 5
+    assert accounts.select("SELECT gateway, billable_s FROM call_costs") == [("gw", 170)] * 3
+
+
+# --- changes in the middle ------------------------------------------------------------------------
+
+
+def test_a_bundle_that_is_given_in_a_call_serves_the_next(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        before = accounts.call(engine, "alice")
+        begun_us = CLOCK.now_us()
+        give(accounts, "alice", NewBundle("gift", "seconds", 600), CLOCK.now_us())
+        with accounts.engine() as other:
+            after = accounts.call(other, "alice")
+        engine.execute(Extend(before.session_id, minutes(2), begun_us))
+        assert ended(engine, before, begun_us, 120).total == eur("0.2856")
+        assert ended(engine, after, CLOCK.now_us(), 60).total == 0
+    assert counter(accounts, "bundle") == [(600, 60, 0)]
+    assert accounts.problems() == []
+
+
+def test_a_bundle_that_is_taken_in_a_call_serves_it_to_the_end(accounts: BilledAccounts) -> None:
+    give(accounts, "alice", NewBundle("gift", "seconds", 600))
+    with accounts.engine() as engine:
+        before = accounts.call(engine, "alice")
+        begun_us = CLOCK.now_us()
+        with written(accounts) as session:
+            account, bundle = account_by_code(session, "alice"), bundle_by_name(session, "gift")
+            take_bundle(session, account, bundle, CLOCK.now_us())
+        with accounts.engine() as other:
+            after = accounts.call(other, "alice")
+            other.execute(Extend(before.session_id, minutes(2), begun_us))
+            assert ended(other, after, CLOCK.now_us(), 60).total == eur("0.1428")
+        assert ended(engine, before, begun_us, 120).total == 0
+    assert accounts.problems() == []
+
+
+def test_a_limit_that_is_set_in_a_call_ends_what_it_may_still_cost(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        granted = accounts.call(engine, "alice")
+        begun_us = CLOCK.now_us()
+        limit(accounts, "alice", NewLimit("spend", eur("0.20"), "EUR", "month"))
+        with accounts.engine() as other:
+            extended = other.execute(Extend(granted.session_id, minutes(2), begun_us))
+            assert isinstance(extended, Extended)
+            assert (extended.granted_us, extended.final) == (seconds(84), True)
+            assert isinstance(other.execute(accounts.request("alice")), Denied)
+        assert ended(engine, granted, begun_us, 84).total == eur("0.19992")
+    assert counter(accounts, "spend") == [(0, eur("0.19992"), 0)]
+    assert accounts.problems() == []
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_limit_that_is_removed_in_a_call_lets_it_go_on(accounts: BilledAccounts, others: bool) -> None:
+    limit_id = limit(accounts, "alice", NewLimit("spend", eur("0.20"), "EUR", "month"))
+    if others:
+        limit(accounts, "bob", NewLimit("call_length", 1))
+    with accounts.engine() as engine:
+        granted = accounts.call(engine, "alice")
+        begun_us = CLOCK.now_us()
+        with written(accounts) as session:
+            remove_limit(session, account_by_code(session, "alice"), limit_id)
+        with accounts.engine() as other:
+            for until in (2, 3):
+                extended = other.execute(Extend(granted.session_id, minutes(until), begun_us))
+                assert isinstance(extended, Extended)
+                assert extended.granted_us == minutes(until)
+            assert ended(other, granted, begun_us, 180).total == eur("0.4284")
+    assert accounts.problems() == []
+
+
+def test_an_engine_whose_catalogue_is_a_moment_old_settles_what_another_granted(database_url: str) -> None:
+    """Its clock stands still, so that it never looks for news by itself."""
+    accounts = open_accounts(database_url)
+    with engine_of(accounts, ManualClock(CLOCK.now_us())) as old:
+        old.execute(TopUp("money", accounts.ids["alice"], "EUR", eur("5"), CLOCK.now_us()))
+        give(accounts, "alice", NewBundle("gift", "seconds", 100))
+        limit(accounts, "alice", NewLimit("spend", eur("1"), "EUR", "month"))
+        with accounts.engine() as new:
+            granted = accounts.call(new, "alice")
+            begun_us = CLOCK.now_us()
+        old.execute(Answer(granted.session_id, begun_us, "leg"))
+        old.execute(Extend(granted.session_id, minutes(2), begun_us))
+        assert ended(old, granted, begun_us, 120).total == eur("0.0476")
+    assert counter(accounts, "bundle") == [(100, 100, 0)]
+    assert accounts.problems() == []
+
+
+# --- who pays -------------------------------------------------------------------------------------
+
+
+def test_a_call_that_only_the_reseller_pays_for_counts_for_him_after_a_restart(
+    accounts: BilledAccounts,
+) -> None:
+    give(accounts, "reseller", NewBundle("inbound", "seconds", 90))
+    limit(accounts, "reseller", NewLimit("simultaneous_calls", 1))
+    limit(accounts, "alice", NewLimit("short_calls", 2, window_s=600, shorter_s=200))
+    with written(accounts) as session:
+        reseller = account_by_code(session, "reseller")
+        reseller.inbound_tariff_id = reseller.tariff_id
+        add_endpoint(session, account_by_code(session, "alice"), "did", "4930111")
+    now_us = CLOCK.now_us()
+    request = Authorize(new_id(), "s1", "in", Direction.INBOUND, "4930111", "33123", now_us, did="4930111")
+    with accounts.engine() as engine:
+        granted = engine.execute(request)
+        assert isinstance(granted, Granted)
+    with accounts.engine() as engine:
+        engine.execute(Answer(granted.session_id, now_us, "leg"))
+        engine.execute(Extend(granted.session_id, minutes(2), now_us))
+        help_ = engine.execute(accounts.request("alice", "112"))
+        assert isinstance(help_, Granted)
+    with accounts.engine() as engine:
+        futures = [
+            engine.submit(Settle(session_id, now_us, now_us + seconds(120), 16))
+            for session_id in (granted.session_id, help_.session_id)
+        ]
+        assert all(isinstance(future.result(10), Settled) for future in futures)
+        after = accounts.call(engine, "alice")
+        ended(engine, after, now_us, 10)
+    assert accounts.wallet("reseller") == (-eur("0.03") - eur("0.01"), 0, 0)
+    assert counter(accounts, "bundle") == [(90, 90, 0)]
+    assert accounts.problems() == []
+
+
+def test_what_is_withdrawn_from_one_wallet_another_reserves_instead(database_url: str) -> None:
+    accounts = open_every_term(database_url)
+    with accounts.engine() as engine:
+        engine.execute(TopUp("dollars", accounts.ids["alice"], "USD", eur("2"), CLOCK.now_us()))
+        granted = accounts.call(engine, "alice")
+        begun_us = CLOCK.now_us()
+        engine.execute(Answer(granted.session_id, begun_us, "leg"))
+        engine.execute(Extend(granted.session_id, minutes(10), begun_us))
+        assert accounts.select("SELECT reserved > 0 FROM wallets WHERE unit = 'USD'")[0][0]
+        moved = engine.execute(Adjust("back", accounts.ids["alice"], "USD", -eur("2"), CLOCK.now_us()))
+        assert isinstance(moved, Moved), moved
+        assert accounts.problems() == []
+        ended(engine, granted, begun_us, 600)
+    assert accounts.problems() == []
+
+
+# --- windows --------------------------------------------------------------------------------------
+
+
+def test_unused_pieces_roll_over_into_the_next_day_and_not_into_the_one_after(
+    accounts: BilledAccounts,
+) -> None:
+    day_us = CLOCK.now_us() // DAY_US * DAY_US
+    give(accounts, "alice", NewBundle("daily", "seconds", 100, cycle="day", rollover_cycles=1), day_us)
+    with accounts.engine() as engine:
+
+        def call(day: int, second: int) -> tuple[Granted, int]:
+            request = accounts.request("alice")
+            at_us = day_us + day * DAY_US + seconds(second)
+            moved = Authorize(request.session_id, "s1", "c", Direction.OUTBOUND, GERMANY, "", at_us, "alice")
+            granted = engine.execute(moved)
+            assert isinstance(granted, Granted)
+            return granted, at_us
+
+        early, early_us = call(0, 100)
+        ended(engine, early, early_us, 40)
+        late, late_us = call(0, 86_390)
+        over, over_us = call(1, 5)
+        assert counter(accounts, "bundle") == [(100, 40, 60), (100, 0, 60)]
+        ended(engine, late, late_us, 30)
+        ended(engine, over, over_us, 60)
+        third, third_us = call(2, 5)
+        assert counter(accounts, "bundle") == [(100, 70, 0), (100, 60, 0), (140, 0, 60)]
+        engine.execute(Extend(third.session_id, minutes(3), third_us))
+        assert ended(engine, third, third_us, 150).total == eur("0.0238")
+    assert accounts.problems() == []
+
+
+@pytest.mark.parametrize("kind", list(CycleStepKind))
+def test_a_call_ends_by_the_steps_it_began_with(database_url: str, kind: CycleStepKind) -> None:
+    accounts = open_every_term(database_url)
+    code = "dave" if kind is CycleStepKind.GRADUATED else "vera"
+    with accounts.engine() as engine:
+        begun_us = CLOCK.now_us()
+        first, second = accounts.call(engine, code, GERMANY), accounts.call(engine, code, GERMANY)
+        for granted in (first, second):
+            engine.execute(Extend(granted.session_id, minutes(2), begun_us))
+        ended(engine, first, begun_us, 125)
+        assert accounts.problems() == []
+        with written(accounts) as session:
+            account = account_by_code(session, code)
+            account.tariff_id = account_by_code(session, "reseller").tariff_id
+    with accounts.engine() as engine:
+        engine.execute(Extend(second.session_id, minutes(3), begun_us))
+        ended(engine, second, begun_us, 105)
+    # 120 and 100 billed seconds: 100 at 0.12 a minute and 120 at 0.06, or all of them at 0.06.
+    posted = "0.32" if kind is CycleStepKind.GRADUATED else "0.22"
+    assert accounts.select(f"SELECT posted FROM wallets WHERE account_id = {accounts.ids[code]}") == [
+        (-eur(posted),)
+    ]
+    assert accounts.problems() == []
+
+
+def test_france_is_none_of_germanys_bundle(accounts: BilledAccounts) -> None:
+    give(accounts, "alice", NewBundle("Germany", "seconds", 600, destinations=("49",)))
+    with accounts.engine() as engine:
+        paid, free = accounts.call(engine, "alice", FRANCE), accounts.call(engine, "alice", GERMANY)
+        assert ended(engine, paid, CLOCK.now_us(), 60).total == eur("0.4165")
+        assert ended(engine, free, CLOCK.now_us(), 60).total == 0
+    assert accounts.problems() == []
