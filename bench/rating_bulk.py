@@ -65,7 +65,7 @@ def measure(figures: Figures, *, quick: bool) -> None:
         sides[name] = (calls, BulkTariff(TARIFF, [(0, flat)]), ranges)
     progress(f"rating {count:,} calls at a time")
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in SIZES}
-    for _ in range(3 if quick else 9):
+    for _ in range(3 if quick else 5):
         for name, (calls, tariff, ranges) in sides.items():
             rounds[name].append(_one_round(calls, tariff, ranges))
     for name, found in rounds.items():
