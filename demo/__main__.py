@@ -13,8 +13,10 @@ from pathlib import Path
 from demo.performance import play
 from demo.product import Product
 from demo.promises import examine
+from demo.rated_promises import by_time_cdr
 from demo.screen import Screen, cdr_table
-from demo.script import scenes
+from demo.script import BY_TIME_AT_S, EMERGENCY, EVENING_AFTER_S, scenes
+from demo.site import INES
 from demo.stage import stage
 from lab.process import ServerFailed, wait_until
 
@@ -60,6 +62,8 @@ def perform(kind: str, seconds: int) -> int:
         product.start()
         screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
         try:
+            evening_us = (time.time_ns() // 10**9 + BY_TIME_AT_S + EVENING_AFTER_S) * 10**6
+            product.begin_evening(evening_us)
             with screen:
                 played = play(
                     scenes(seconds),
@@ -69,9 +73,8 @@ def perform(kind: str, seconds: int) -> int:
                     lambda elapsed_s: screen.show_calls(product.json("calls"), elapsed_s),
                 )
             _wait_for_settlement(product)
-            screen.console.print(cdr_table(product.json("cdrs", "--limit", "1000")))
-            screen.say(product.program("verify").stdout)
-            promises = list(examine(played, product, on))
+            _show(product, screen)
+            promises = list(examine(played, product, on, evening_us))
         finally:
             stopped = product.stop()
     for promise in promises:
@@ -81,15 +84,31 @@ def perform(kind: str, seconds: int) -> int:
         if product.config.is_relative_to(Path.cwd())
         else product.config
     )
-    screen.say(f"\nlook around: .venv/bin/pbxbill --config {config} explain | cdrs | accounts list | verify")
+    screen.say(f"\nlook around: .venv/bin/pbxbill --config {config} cdrs | explain | margin | limits list")
     if stopped != 0:
         screen.say(f"BROKEN  the daemon ended with {stopped}:\n{product.log_end()}")
     return 0 if stopped == 0 and all(promise.kept for promise in promises) else 1
 
 
+def _show(product: Product, screen: Screen) -> None:
+    """What an operator would look at when the calls are over."""
+    cdrs = product.json("cdrs", "--limit", "1000")
+    screen.console.print(cdr_table(cdrs))
+    by_time = by_time_cdr(cdrs)
+    commands: list[tuple[str, ...]] = [("explain", by_time["session_id"])] if by_time else []
+    commands += [("bundles", "show", INES.code), ("margin",), ("alerts",)]
+    for words in commands:
+        screen.say(f"$ pbxbill {' '.join(words)}")
+        screen.say(product.command(*words))
+    screen.say(product.program("verify").stdout)
+
+
 def _wait_for_settlement(product: Product) -> None:
     try:
         wait_until(lambda: product.json("calls") == [], SETTLED_WITHIN_S, "every call is settled")
+        # It passed without a question; its record is made from the switch's own.
+        help_of = ("cdrs", "--called", EMERGENCY)
+        wait_until(lambda: product.json(*help_of) != [], SETTLED_WITHIN_S, "the call for help has a record")
     except ServerFailed:
         return  # the promises say so
 

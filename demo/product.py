@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, tail
 
 COMMAND_TIMEOUT_S = 60
+USUAL_EVENING = datetime(2026, 1, 1, 18, tzinfo=site.ZONE)
 
 Switch = PrivateAsterisk | PrivateFreeSwitch
 
@@ -58,19 +60,47 @@ class Product:
     def set_up(self, seconds: int) -> None:
         """An empty database, then the sample operator."""
         self.command("init", "--operator", "Sample Telecom")
-        self.command("rates", "import", str(site.RATES), "--deck", "world", "--yes")
+        for deck, sheet in site.DECKS.items():
+            self.command("rates", "import", str(sheet), "--deck", deck, "--yes")
+        self._set_calendar(USUAL_EVENING)
         for tariff in site.TARIFFS:
-            tax = (
-                ["--tax-mode", "exclusive", "--tax", tariff.tax_percent] if tariff.tax_percent != "0" else []
-            )
-            slices = ["--slice-s", str(tariff.slice_s), "--renew-before-s", str(tariff.renew_before_s)]
-            says = [
-                f"--{'' if tariff.speaks else 'no-'}announce-{what}"
-                for what in ("balance", "minutes", "warning")
-            ]
-            self.command("tariffs", "add", tariff.name, "--deck", "world", *tax, *slices, *says)
+            self._offer(tariff)
+        self.command("carriers", "add", site.CARRIER, "--tariff", site.ATLANTIC.name)
+        for gateway in site.CARRIER_GATEWAYS:
+            self.command("gateways", "set", gateway, site.CARRIER)
+        pieces, destination = str(site.BUNDLE_S), site.BUNDLE_DESTINATION
+        self.command("bundles", "add", site.BUNDLE, "--pieces", pieces, "--destination", destination)
         for subscriber in site.SUBSCRIBERS:
             self._open(subscriber, script.funds(subscriber, seconds))
+
+    def begin_evening(self, at_us: int) -> None:
+        """A new version of the calendar, by which the evening begins then; the daemon serves already."""
+        self._set_calendar(datetime.fromtimestamp(at_us // 1_000_000, UTC))
+        for tariff in site.TARIFFS:
+            if tariff.calendar:
+                self.command("tariffs", "set", tariff.name, "--calendar", tariff.calendar)
+
+    def _set_calendar(self, evening_from: datetime) -> None:
+        file = self.directory / f"{site.CALENDAR}.toml"
+        file.write_text(site.calendar(evening_from))
+        self.command("calendars", "set", site.CALENDAR, "--file", str(file))
+
+    def _offer(self, tariff: site.Tariff) -> None:
+        words = ["--slice-s", str(tariff.slice_s), "--renew-before-s", str(tariff.renew_before_s)]
+        terms = {
+            "--deck": tariff.deck,
+            "--calendar": tariff.calendar,
+            "--unit": "" if tariff.deck else "EUR",
+            "--mark-up": tariff.mark_up_percent,
+            "--mark-up-rounding": tariff.mark_up_rounding,
+        }
+        words += [word for option, value in terms.items() if value for word in (option, value)]
+        if tariff.tax_percent != "0":
+            words += ["--tax-mode", "exclusive", "--tax", tariff.tax_percent]
+        words += [
+            f"--{'' if tariff.speaks else 'no-'}announce-{what}" for what in ("balance", "minutes", "warning")
+        ]
+        self.command("tariffs", "add", tariff.name, *words)
 
     def _open(self, subscriber: site.Subscriber, funds: str) -> None:
         words = [
@@ -91,6 +121,11 @@ class Product:
         self.command("accounts", "add", *words)
         if funds:
             self.command("topup", subscriber.code, funds, "--key", f"first-payment-{subscriber.code}")
+        if subscriber.bundle:
+            self.command("bundles", "give", subscriber.code, subscriber.bundle)
+        if subscriber.calls_at_once:
+            most = str(subscriber.calls_at_once)
+            self.command("limits", "set", subscriber.code, "simultaneous_calls", most)
 
     def start(self) -> None:
         """`pbxbill run`, until its daemon serves."""
@@ -123,6 +158,7 @@ def _configuration(switch: Switch, metrics_port: int) -> str:
             "secret": switch.ami_secret,
             "agi_port": switch.agi_port,
             "cdr_file": str(switch.cdr_log),
+            "cdr_interval_s": 2,  # what passed unasked is in the records before the demonstration ends
             "sounds_dir": str(switch.sounds),
         }
     else:

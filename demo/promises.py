@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from demo import site
 from demo.performance import Played, failed
 from demo.product import Product
-from demo.script import Outcome
+from demo.promise import Promise
+from demo.rated_promises import examine_rating
+from demo.script import EMERGENCY, Outcome
 from demo.stage import Stage
 
 CUT_WITHIN_US = 300_000
@@ -17,34 +19,26 @@ INCREMENT_COST = Decimal("0.0119")
 """A second in Morocco with tax, rounded up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """One line of the verdict."""
-
-    text: str
-    kept: bool
-    evidence: str
-
-
-def examine(played: list[Played], product: Product, stage: Stage) -> Iterator[Promise]:
-    """Compare what the callers saw with what the product says."""
+def examine(played: list[Played], product: Product, stage: Stage, evening_us: int) -> Iterator[Promise]:
+    """Compare what the callers saw with what the product says; evening_us: when the calendar's began."""
     cdrs: list[dict[str, Any]] = product.json("cdrs", "--limit", "10000")
     accounts = {account["code"]: account["wallets"][0] for account in product.json("accounts", "list")}
-    answered = [cdr for cdr in cdrs if cdr["answered"]]
 
     wrong = [f"{each.scene.title}: {each.result.log[-300:]}" for each in played if failed(each)]
     calls = sum(each.scene.call.count for each in played)
     yield Promise("every call went as the script says", not wrong, "; ".join(wrong) or f"{calls} calls")
 
     expected = _expected_charges(played)
-    charged = Counter(cdr["account"] for cdr in answered)
+    charged = Counter(cdr["account"] for cdr in cdrs if cdr["answered"] and cdr["total"] is not None)
     yield Promise(
         "each answered call is charged once, to its account", charged == expected, _counted(charged, expected)
     )
 
-    denied = sum(cdr["denial"] is not None for cdr in cdrs)
-    planned = sum(each.scene.outcome is Outcome.DENIED for each in played)
-    yield Promise("what was denied has a record and its reason", denied == planned, f"{denied} of {planned}")
+    denied = Counter(cdr["denial"] for cdr in cdrs if cdr["denial"] is not None)
+    planned = Counter(each.scene.denial for each in played if each.scene.outcome is Outcome.DENIED)
+    yield Promise(
+        "what was denied has a record and its own reason", denied == planned, ", ".join(sorted(denied))
+    )
 
     overspent = [code for code, wallet in accounts.items() if Decimal(wallet["available"]) < 0]
     yield Promise(
@@ -58,6 +52,9 @@ def examine(played: list[Played], product: Product, stage: Stage) -> Iterator[Pr
     )
 
     yield from _of_the_end_of_money(played, cdrs, accounts)
+    yield _of_help(cdrs, accounts)
+    yield from examine_rating(product, cdrs, evening_us)
+    yield _of_the_alert(product)
     proof = product.program("verify")
     yield Promise("pbxbill verify: the books balance", proof.returncode == 0, f"exit {proof.returncode}")
 
@@ -83,6 +80,20 @@ def _of_the_end_of_money(
         if each.scene.topup is not None:
             talked_s = max(_talked_us(each), default=0) // 1_000_000
             yield Promise("a top-up in the middle made a call longer", each.topped_up, f"{talked_s} s in all")
+
+
+def _of_help(cdrs: list[dict[str, Any]], accounts: dict[str, dict[str, str]]) -> Promise:
+    left = accounts[site.FAY.code]["available"]
+    costs = [cdr["total"] for cdr in cdrs if cdr["dialled"] == EMERGENCY and cdr["answered"]]
+    kept = Decimal(left) == Decimal(site.FAY.funds) and costs == [None]
+    return Promise(f"{EMERGENCY} passes without funds and is free", kept, f"{left} left, as before")
+
+
+def _of_the_alert(product: Product) -> Promise:
+    alerts = product.json("alerts", "--account", site.CHEN.code)
+    kinds = [alert["kind"] for alert in alerts]
+    kept = kinds == ["simultaneous_calls"]
+    return Promise("the limit that was hit is told", kept, ", ".join(kinds) or "no alert")
 
 
 def _talked_us(played: Played) -> list[int]:

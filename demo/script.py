@@ -13,8 +13,11 @@ SHORTEST_S = 30
 MOROCCO = "212661000111"
 PARIS = "33142000111"
 LONDON = "442070000111"
+KENYA = "254712000111"
 NOWHERE = "999123456"
 """No rate has this prefix."""
+EMERGENCY = "112"
+EMERGENCY_TALK_MS = 2000
 
 EVERYDAY_NUMBERS = (
     "12125550100",
@@ -34,6 +37,16 @@ MONEY = (402, 403, 603)
 """SIP answers to a call that may not be made, by switch."""
 NUMBER = (404, 484, 604)
 BUSY = (486, 600)
+LINES = (503,)
+
+LONGEST_TALK_MS = 60_000
+"""What everybody who is to hang up himself can pay."""
+
+BY_TIME_AT_S = 3
+BY_TIME_TALK_MS = 12_000
+"""Ends in the middle of an increment: the records that we reckon by are cut off at the millisecond."""
+EVENING_AFTER_S = 8
+"""From the moment when that call is placed: after its bundle's seconds, and well before its end."""
 
 
 class Outcome(StrEnum):
@@ -47,6 +60,8 @@ class Outcome(StrEnum):
     """Authorized and never answered: nothing is charged."""
     DENIED = "denied"
     """Not let through, and nothing is charged."""
+    FREE = "free"
+    """Answered, and nobody pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,8 @@ class Scene:
     """Whom they are charged to; empty: nobody."""
     call: Call
     outcome: Outcome = Outcome.TALKED
+    denial: str = ""
+    """The reason in the records of calls that are denied."""
     from_carrier: bool = False
     topup: TopUp | None = None
     charges: int = 1
@@ -76,7 +93,7 @@ class Scene:
 def scenes(seconds: int) -> list[Scene]:
     """The whole script, stretched over so many seconds."""
     length_s = max(seconds, SHORTEST_S)
-    talk_ms = length_s * 150
+    talk_ms = min(length_s * 150, LONGEST_TALK_MS)
     anna, bruno, chen, fay = site.ANNA, site.BRUNO, site.CHEN, site.FAY
     more = TopUp(length_s * 0.1, cost_in_morocco(length_s // 5))
     nobody = replace(anna, phone=site.UNKNOWN_PHONE.name)
@@ -85,12 +102,18 @@ def scenes(seconds: int) -> list[Scene]:
         Scene("answered, hung up by the caller", "anna", _talk(anna, PARIS, talk_ms)),
         Scene("busy", "bruno", _refused(bruno, PARIS + busy, BUSY), Outcome.UNANSWERED),
         Scene("cancelled while ringing", "bruno", _cancelled(bruno, LONDON + ringing), Outcome.UNANSWERED),
-        Scene("unknown account", "", _refused(nobody, PARIS, MONEY), Outcome.DENIED),
-        Scene("unknown destination", "", _refused(chen, NOWHERE, NUMBER), Outcome.DENIED),
-        Scene("insufficient funds", "", _refused(fay, MOROCCO, MONEY), Outcome.DENIED),
+        Scene("unknown account", "", _refused(nobody, PARIS, MONEY), Outcome.DENIED, "user_unknown"),
+        Scene("unknown destination", "", _refused(chen, NOWHERE, NUMBER), Outcome.DENIED, "rating_failed"),
+        Scene(
+            "insufficient funds", "", _refused(fay, MOROCCO, MONEY), Outcome.DENIED, "credit_limit_reached"
+        ),
+        Scene("help without funds", "fay", _talk(fay, EMERGENCY, EMERGENCY_TALK_MS), Outcome.FREE),
         Scene("six at once until the money ends", "dora", _cut(site.DORA, MOROCCO, count=6), Outcome.CUT),
         Scene("topped up while talking", "emil", _cut(site.EMIL, MOROCCO), Outcome.CUT, topup=more),
         Scene("funds first, then credit", "chen", _talk(chen, MOROCCO, talk_ms)),
+        Scene(
+            "one more than may be up", "", _refused(chen, LONDON, LINES), Outcome.DENIED, "simultaneous_calls"
+        ),
         Scene("inbound to a DID", "gita", _inbound(site.GITA_DID, talk_ms), from_carrier=True),
         Scene(
             "DID forwarded outside",
@@ -105,7 +128,10 @@ def scenes(seconds: int) -> list[Scene]:
         Scene("hung up by the far side", "bruno", _cut(bruno, PARIS + hanging_up)),
     ]
     placed = [replace(scene, at_s=place * 0.7) for place, scene in enumerate(script)]
-    return [*placed, *_everyday_calls(length_s)]
+    by_time = Scene(
+        "bundle, day and evening", "ines", _talk(site.INES, KENYA, BY_TIME_TALK_MS), at_s=BY_TIME_AT_S
+    )
+    return [*placed, by_time, *_everyday_calls(length_s)]
 
 
 def _everyday_calls(length_s: int) -> list[Scene]:

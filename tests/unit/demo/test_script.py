@@ -39,3 +39,16 @@ def test_money_that_is_to_end_lasts_a_quarter_of_the_demonstration():
     assert 15 <= Decimal(funds(site.EMIL, 60)) / per_second < 16
     assert 90 <= Decimal(funds(site.DORA, 60)) / per_second < 91
     assert funds(site.ANNA, 60) == "5.00"
+
+
+def test_every_denied_scene_names_its_reason():
+    for scene in scenes(60):
+        assert bool(scene.denial) == (scene.outcome is Outcome.DENIED), scene.title
+
+
+def test_one_call_more_than_the_limit_comes_while_the_others_are_up():
+    chen = [scene for scene in scenes(30) if scene.call.caller == site.CHEN.phone]
+    refused = next(scene for scene in chen if scene.denial == "simultaneous_calls")
+    talking = [scene for scene in chen if scene.outcome is Outcome.TALKED]
+    assert sum(scene.call.count for scene in talking) == site.CHEN.calls_at_once
+    assert all(each.at_s < refused.at_s < each.at_s + each.call.hold_ms / 1000 for each in talking)
