@@ -214,19 +214,20 @@ def _used(level: int, rated: Rated, owed: Charge) -> list[ReservedCount]:
 
 
 def _settled_counts(held: tuple[ReservedCount, ...], used: list[ReservedCount]) -> tuple[ReservedCount, ...]:
-    """What the call held, with what it took; of a bundle that served several levels each piece once."""
+    """What the call held, with what it took; of a bundle that served several levels each piece once.
+
+    What it does not hold any more is named too: its row may still say that it does.
+    """
     reserved = {(count.level, count.counter_id): count.reserved for count in held}
     found: list[ReservedCount] = []
     largest: dict[int, int] = {}
     for level, counter_id, _, taken in used:
         before = largest.get(counter_id, 0)
         largest[counter_id] = max(before, taken)
-        own = reserved.pop((level, counter_id), 0)
-        if own or taken:
-            found.append(ReservedCount(level, counter_id, own, max(0, taken - before)))
-    found += [
-        ReservedCount(level, counter_id, left) for (level, counter_id), left in reserved.items() if left
-    ]
+        own = reserved.pop((level, counter_id), None)
+        if own is not None or taken:
+            found.append(ReservedCount(level, counter_id, own or 0, max(0, taken - before)))
+    found += [ReservedCount(level, counter_id, left) for (level, counter_id), left in reserved.items()]
     return tuple(found)
 
 

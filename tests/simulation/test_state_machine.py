@@ -1,5 +1,7 @@
 """decide() under any order of any commands: hypothesis searches for one that breaks a promise."""
 
+from random import Random
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -22,6 +24,7 @@ from pbxbill.charging.events import (
 )
 from pbxbill.charging.state import ChargedAccount
 from pbxbill.rating.tariff import TaxMode
+from tests.simulation.offered import Offered, a_moment
 from tests.small_operator import RETAIL, WHOLESALE, SmallOperator, eur, seconds
 
 NUMBERS = st.sampled_from(["4930", "3361", "1212", "441", "800", "7700", "999", "nonsense"])
@@ -138,7 +141,34 @@ class Charging(RuleBasedStateMachine):
         self.records = dict(self.operator.state.cdrs)
 
 
+class MixedCharging(Charging):
+    """The same for operators that offer everything, and change their minds."""
+
+    @initialize(seed=st.integers(0, 10**6))
+    def open_accounts(self, seed: int) -> None:  # type: ignore[override]  # a rule, called by hypothesis alone
+        chance = Random(seed)
+        self.operator = SmallOperator(a_moment(chance))
+        self.offered = Offered(self.operator, chance)
+        self.accounts = self.offered.accounts()
+
+    @rule(index=st.integers(0, 5))
+    def change_offers(self, index: int) -> None:
+        self.offered.change(self.account(index))
+
+    @rule(index=st.integers(0, 5), amount=AMOUNTS, which=st.integers(0, 3))
+    def withdraw(self, index: int, amount: int, which: int) -> None:
+        self.keys += 1
+        account = self.account(index)
+        units = [unit for account_id, unit in self.operator.state.wallet_ids if account_id == account.id]
+        unit = units[which % len(units)]
+        self.operator.do(Adjust(f"key-{self.keys}", account.id, unit, -amount, self.operator.now_us))
+
+
 TestCharging = Charging.TestCase
 TestCharging.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestMixedCharging = MixedCharging.TestCase
+TestMixedCharging.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

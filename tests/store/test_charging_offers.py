@@ -1,46 +1,32 @@
-"""Bundles, steps, limits and several wallets on databases: two engines at once, restarts, changes in calls."""
-
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from random import Random
+"""Bundles, steps, limits and wallets on databases: restarts, changes in the middle of calls, windows."""
 
 import pytest
-from sqlalchemy.orm import Session
 
-from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Adjust,
     Answer,
     Authorize,
     Command,
-    DenialReason,
     Denied,
     Direction,
-    Expire,
     Extend,
     Extended,
     Granted,
     Moved,
     Settle,
     Settled,
-    SettleOffline,
     TopUp,
-    Void,
 )
-from pbxbill.clock import Clock, ManualClock
+from pbxbill.clock import ManualClock
 from pbxbill.ids import new_id
 from pbxbill.rating.tariff import CycleStepKind
 from pbxbill.store.accounts import account_by_code, add_endpoint
-from pbxbill.store.bundles import NewBundle, add_bundle, bundle_by_name, give_bundle, take_bundle
-from pbxbill.store.driver import connect
-from pbxbill.store.engine import open_engine, transaction
-from pbxbill.store.limits import NewLimit, remove_limit, set_limit
+from pbxbill.store.bundles import NewBundle, bundle_by_name, take_bundle
+from pbxbill.store.limits import NewLimit, remove_limit
 from tests.small_operator import eur, minutes, seconds
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts, open_accounts
 from tests.store.every_term import open_every_term
-
-DAY_US = 86_400_000_000
+from tests.store.offers_written import DAY_US, counter, ended, engine_of, give, limit, written
 
 
 @pytest.fixture
@@ -50,194 +36,6 @@ def accounts(database_url: str) -> BilledAccounts:
     with opened.engine() as engine:
         engine.execute(TopUp(new_id(), opened.ids["alice"], "EUR", eur("50"), CLOCK.now_us()))
     return opened
-
-
-@contextmanager
-def written(accounts: BilledAccounts) -> Iterator[Session]:
-    """What somebody changes by a command line, committed."""
-    database = open_engine(accounts.url)
-    with transaction(database) as session:
-        yield session
-    database.dispose()
-
-
-def give(accounts: BilledAccounts, code: str, new: NewBundle, from_us: int = 0) -> None:
-    with written(accounts) as session:
-        give_bundle(session, account_by_code(session, code), add_bundle(session, new), from_us)
-
-
-def limit(accounts: BilledAccounts, code: str, new: NewLimit) -> int:
-    with written(accounts) as session:
-        return set_limit(session, account_by_code(session, code), new).id
-
-
-@contextmanager
-def two_engines(accounts: BilledAccounts, clock: Clock = CLOCK) -> Iterator[list[ChargingEngine]]:
-    with ExitStack() as stack:
-        yield [stack.enter_context(engine_of(accounts, clock)) for _ in range(2)]
-
-
-@contextmanager
-def engine_of(accounts: BilledAccounts, clock: Clock = CLOCK) -> Iterator[ChargingEngine]:
-    engine = ChargingEngine(lambda: connect(accounts.url), clock)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-def at_once(
-    engines: list[ChargingEngine], work: Callable[[ChargingEngine, int], None], threads: int = 6
-) -> None:
-    """Several threads on each of several engines."""
-    faults: list[BaseException] = []
-
-    def guarded(engine: ChargingEngine, number: int) -> None:
-        try:
-            work(engine, number)
-        except BaseException as error:
-            faults.append(error)
-            raise
-
-    running = [
-        threading.Thread(target=guarded, args=(engines[number % len(engines)], number))
-        for number in range(threads)
-    ]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join(60)
-    assert not faults
-
-
-def ended(engine: ChargingEngine, granted: Granted, begun_us: int, lasts_s: int) -> Settled:
-    settled = engine.execute(Settle(granted.session_id, begun_us, begun_us + seconds(lasts_s), 16))
-    assert isinstance(settled, Settled), settled
-    return settled
-
-
-def counter(accounts: BilledAccounts, kind: str) -> list[tuple[int, int, int]]:
-    """(allowed, used, reserved) by window."""
-    statement = f"SELECT allowed, used, reserved FROM counters WHERE kind = '{kind}' ORDER BY window_from_us"
-    return [tuple(row) for row in accounts.select(statement)]
-
-
-# --- at once --------------------------------------------------------------------------------------
-
-
-def test_two_engines_give_away_no_piece_of_a_bundle_twice(accounts: BilledAccounts) -> None:
-    give(accounts, "reseller", NewBundle("shared", "seconds", 200, shared=True))
-    granted: list[Granted] = []
-
-    def call(engine: ChargingEngine, number: int) -> None:
-        for _ in range(2):
-            outcome = engine.execute(accounts.request("alice"))
-            assert isinstance(outcome, Granted)
-            granted.append(outcome)
-
-    with two_engines(accounts) as engines:
-        at_once(engines, call)
-        assert counter(accounts, "bundle") == [(200, 0, 200)]
-        assert accounts.problems() == []
-
-        def finish(engine: ChargingEngine, number: int) -> None:
-            for each in granted[number::6]:
-                ended(engine, each, CLOCK.now_us(), 30)
-
-        at_once(engines, finish)
-    ((allowed, used, reserved),) = counter(accounts, "bundle")
-    assert (allowed, reserved) == (200, 0)
-    assert used <= 200
-    assert accounts.problems() == []
-
-
-def test_two_engines_exceed_no_spending_limit(accounts: BilledAccounts) -> None:
-    limit(accounts, "alice", NewLimit("spend", eur("0.50"), "EUR", "month"))
-    denied: list[DenialReason] = []
-
-    def call(engine: ChargingEngine, number: int) -> None:
-        outcome = engine.execute(accounts.request("alice"))
-        if isinstance(outcome, Denied):
-            denied.append(outcome.reason)
-            return
-        assert isinstance(outcome, Granted)
-        engine.execute(Extend(outcome.session_id, minutes(3), CLOCK.now_us()))
-
-    with two_engines(accounts) as engines:
-        at_once(engines, call, threads=8)
-    assert set(denied) == {DenialReason.SPENDING_LIMIT}
-    ((_, used, reserved),) = counter(accounts, "spend")
-    assert used == 0
-    assert eur("0.49") < reserved <= eur("0.50")
-    assert accounts.problems() == []
-
-
-def test_two_engines_let_no_call_too_many_through(accounts: BilledAccounts) -> None:
-    limit(accounts, "reseller", NewLimit("simultaneous_calls", 3))
-    granted: list[Granted] = []
-
-    def call(engine: ChargingEngine, number: int) -> None:
-        for _ in range(2):
-            outcome = engine.execute(accounts.request("alice"))
-            if isinstance(outcome, Granted):
-                granted.append(outcome)
-
-    with two_engines(accounts) as engines:
-        at_once(engines, call)
-        assert len(granted) == 3
-        engines[0].execute(Void(granted[0].session_id, CLOCK.now_us(), 17))
-        assert isinstance(engines[1].execute(accounts.request("alice")), Granted)
-        assert isinstance(engines[0].execute(accounts.request("alice")), Denied)
-    assert accounts.problems() == []
-
-
-def test_any_commands_on_two_engines_leave_everything_sound(database_url: str) -> None:
-    accounts = open_every_term(database_url)
-    give(
-        accounts, "reseller", NewBundle("shared", "seconds", 700, shared=True, priority=-1, rollover_cycles=1)
-    )
-    limit(accounts, "reseller", NewLimit("simultaneous_calls", 12))
-    limit(accounts, "dave", NewLimit("short_calls", 3, window_s=60, shorter_s=5))
-    begun_us = CLOCK.now_us()
-
-    def calls(engine: ChargingEngine, number: int) -> None:
-        chance = Random(number)
-        for _ in range(12):
-            code = chance.choice(("alice", "alice", "dave", "vera"))
-            request = accounts.request(code)
-            if isinstance(engine.execute(request), Denied):
-                continue
-            for command in _some_commands(request, chance):
-                engine.execute(command)
-
-    with two_engines(accounts) as engines:
-        at_once(engines, calls)
-        assert accounts.problems() == []
-        for (session_id,) in accounts.select("SELECT session_id FROM reservations WHERE state = 'answered'"):
-            engines[0].execute(Expire(session_id, begun_us))
-    assert accounts.problems() == []
-    assert accounts.select("SELECT COUNT(*) FROM call_charges")[0][0] > 50
-
-
-def _some_commands(request: Authorize, chance: Random) -> Iterator[Command]:
-    id, at_us = request.session_id, request.at_us
-    lasts_us = chance.randrange(200 * 1_000_000)
-    yield Answer(id, at_us, "leg", "gw")
-    for until in range(2, 2 + lasts_us // minutes(1)):
-        yield Extend(id, minutes(until), at_us)
-    match chance.randrange(6):
-        case 0:
-            yield Void(id, at_us, 17)
-        case 1:
-            yield Expire(id, at_us, at_us + lasts_us)
-        case 2:
-            pass  # it goes on
-        case _:
-            yield Settle(id, at_us, at_us + lasts_us, 16)
-    if chance.random() < 0.2:
-        passed = Authorize(new_id(), "s1", "x", Direction.OUTBOUND, GERMANY, "", at_us, request.account_code)
-        yield SettleOffline(passed, at_us, at_us + lasts_us, 16)
 
 
 # --- restarts -------------------------------------------------------------------------------------
