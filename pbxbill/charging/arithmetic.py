@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 from pbxbill.charging.taken import Piece, step_number
 from pbxbill.clock import SECOND_US
 from pbxbill.money import PRICE_SCALE, Rounding, ceil_div, format_amount, round_ratio, to_decimal
+from pbxbill.rating.bands import BandCalendar
+from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.rater import Charge, Stretch, billable_seconds, charge, stretches
 from pbxbill.rating.stretch import Walk
 from pbxbill.rating.tariff import PPM, BandPrice, Rate, Tariff, TaxMode
@@ -81,8 +83,8 @@ def _stretched(
     allotments = [piece.allotment for piece in pieces]
     found = stretches(rate, tariff, duration_us, start_us, allotments)
     for stretch in found:
-        yield Line(_when(stretch, start_us, tariff), _stretch(stretch, tariff, pieces))
-    walk = Walk(rate, tariff.calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
+        yield Line(_when(stretch, start_us, calendar_of(rate, tariff)), _stretch(stretch, tariff, pieces))
+    walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, ceil_div(duration_us, SECOND_US))
     paid = [stretch for stretch in found if stretch.increments and stretch.price_per_min is not None]
     exact = sum(stretch.price for stretch in paid)
     # Within the free seconds nothing is taken, and yet who would have paid decides on the fee.
@@ -112,11 +114,11 @@ def _of_band(start: BandPrice, rate: Rate) -> str:
     return "" if start.connection_fee == rate.connection_fee else ", of the band in which the call began"
 
 
-def _when(stretch: Stretch, start_us: int, tariff: Tariff) -> str:
-    if tariff.calendar is None:
+def _when(stretch: Stretch, start_us: int, calendar: BandCalendar | None) -> str:
+    if calendar is None:
         from_s, to_s = ((at_us - start_us) // SECOND_US for at_us in (stretch.from_us, stretch.to_us))
         return f"{_clock(from_s)} to {_clock(to_s)}"
-    zone = ZoneInfo(tariff.calendar.zone)
+    zone = ZoneInfo(calendar.zone)
     begins, ends = (
         (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone)
         for at_us in (stretch.from_us, stretch.to_us)

@@ -18,7 +18,7 @@ from pbxbill.money import Unit
 from pbxbill.rating.destination import is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import charge
-from pbxbill.rating.tariff import Rate, Tariff
+from pbxbill.rating.tariff import Tariff
 
 FREE = Tariff(version_id=0, name="", deck_id=0, unit=Unit(""))
 """Terms of a call that no level pays for: to a DID without an inbound tariff, or to an emergency number."""
@@ -116,7 +116,7 @@ def _levels(
     command: Authorize, account: ChargedAccount, called: str, endpoint: KnownEndpoint, state: ChargingState
 ) -> list[Rated] | Refusal:
     levels: list[Rated] = []
-    above: Rate | None = None
+    above: Rated | None = None
     inbound = command.direction is Direction.INBOUND
     for account_id in reversed(account.chain):  # from above, since a price may be made from the one above
         member = state.accounts.get(account_id)
@@ -136,7 +136,7 @@ def _levels(
         if state.catalogue.offers.counted or rated.terms is not None:
             rated = _with_terms(rated, command, called, endpoint, state)
         levels.append(rated)
-        above = rated.rate
+        above = rated
     levels.reverse()
     return levels
 
@@ -152,7 +152,7 @@ def _rated(
     tariff_id: int | None,
     called: str,
     at_us: int,
-    above: Rate | None,
+    above: Rated | None,
     state: ChargingState,
 ) -> Rated | str:
     tariff = None if tariff_id is None else state.catalogue.current_tariff(tariff_id)
@@ -170,7 +170,7 @@ def _rated(
     if tariff.mark_up is not None:
         if above is None:
             return f"no rate above account {account.code} that tariff {tariff.name} could mark up"
-        return Rated(account, wallet, tariff, marked_up(above, tariff.mark_up), terms)
+        return Rated(account, wallet, tariff, marked_up(above.rate, tariff.mark_up, above.tariff), terms)
     rate = state.catalogue.find_rate(tariff.deck_id, called, at_us)
     if rate is None:
         return f"no rate for {called} in tariff {tariff.name} of account {account.code}"

@@ -305,14 +305,16 @@ class _Reader:
 
 def _marked_up(rate: Rate, levels: dict[int, list[_Charged]], level: int) -> Iterator[Line]:
     chain: list[tuple[str, MarkUp]] = []
+    top = levels[level][0].tariff
     while level in levels and (mark_up := levels[level][0].tariff.mark_up) is not None:
         chain.append((levels[level][0].account, mark_up))
         level += 1
+        top = levels[level][0].tariff if level in levels else top
     if not chain:
         return
     yield Line("price above", f"{price_text(rate.price_per_min)} per minute")
     for account, mark_up in reversed(chain):
-        rate = marked_up(rate, mark_up)
+        rate = marked_up(rate, mark_up, top)  # of which only prices are shown here
         parts = [f"{to_decimal(mark_up.ppm, 4).normalize():+f} %"] if mark_up.ppm else []
         if mark_up.absolute:
             parts.append(f"{'+' if mark_up.absolute > 0 else ''}{price_text(mark_up.absolute)}")

@@ -33,8 +33,7 @@ def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
         (catalogue.tariff(lines[0].tariff_version_id), catalogue.rate(lines[0].rate_id)) for lines in grouped
     ]
     if any(tariff.mark_up for tariff, _ in priced):
-        rates = with_mark_ups(priced)
-        priced = [(tariff, rate) for (tariff, _), rate in zip(priced, rates, strict=True)]
+        priced = with_mark_ups(priced)
     held: dict[int, int] = {}
     for count in reservation.counts:
         held[count.counter_id] = held.get(count.counter_id, 0) + count.reserved

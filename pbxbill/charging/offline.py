@@ -29,7 +29,7 @@ from pbxbill.errors import StoreUnavailable
 from pbxbill.rating.destination import DiallingRule, is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import affordable, charge
-from pbxbill.rating.tariff import MarkUp, Rate, Tariff
+from pbxbill.rating.tariff import Rate, Tariff
 from pbxbill.store.driver import Driver
 
 REFRESH_S = 10
@@ -150,10 +150,10 @@ class OfflineDirectory:
 
     def _rate(self, account: ChargedAccount, tariff: Tariff, called: str, at_us: int) -> Rate | None:
         """The rate of an account, made from those above it where its tariff is a mark-up."""
-        mark_ups: list[MarkUp] = []
+        marking: list[Tariff] = []
         above = iter(account.chain[1:])
         while tariff.mark_up is not None:
-            mark_ups.append(tariff.mark_up)
+            marking.append(tariff)
             reseller = self._above.get(next(above, 0))
             if reseller is None or reseller.tariff_id is None:
                 return None
@@ -162,8 +162,10 @@ class OfflineDirectory:
                 return None
             tariff = found
         rate = self._catalogue.find_rate(tariff.deck_id, called, at_us)
-        for mark_up in reversed(mark_ups):
-            rate = None if rate is None else marked_up(rate, mark_up)
+        for own in reversed(marking):
+            if rate is not None and own.mark_up is not None:
+                rate = marked_up(rate, own.mark_up, tariff)
+            tariff = own
         return rate
 
     def _take(self, account: ChargedAccount, tariff: Tariff, rate: Rate, at_us: int) -> int:

@@ -13,7 +13,7 @@ from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Unit
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.exchange import ExchangeRate, Source, allocate, to_wallet, total_worth
-from pbxbill.rating.mark_up import marked_up
+from pbxbill.rating.mark_up import calendar_of, marked_up
 from pbxbill.rating.rater import Charge, affordable, charge, charge_total, increment_end
 from pbxbill.rating.tariff import Rate, Tariff
 
@@ -232,24 +232,21 @@ def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
 
 def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:
     """Moments at which a call that is asked for now may be answered, as far as they differ in price."""
-    banded = [x for x in levels if x.rate.terms is not None and x.tariff.calendar is not None]
-    if not banded:
-        return (at_us,)
     found = {at_us}
-    for rated in banded:
-        if rated.tariff.calendar is not None:
-            found.update(moment for moment, _ in rated.tariff.calendar.edges(at_us, at_us + RINGING_US))
+    for rated in levels:
+        calendar = calendar_of(rated.rate, rated.tariff)
+        if calendar is not None:
+            found.update(moment for moment, _ in calendar.edges(at_us, at_us + RINGING_US))
     return tuple(sorted(found))
 
 
-def with_mark_ups(rates: Sequence[tuple[Tariff, Rate]]) -> list[Rate]:
-    """The rates of a chain's levels, the caller's first, each made from the one above if it is a mark-up."""
-    made: list[Rate] = []
-    above: Rate | None = None
-    for tariff, rate in reversed(rates):
+def with_mark_ups(levels: Sequence[tuple[Tariff, Rate]]) -> list[tuple[Tariff, Rate]]:
+    """The levels of a chain, the caller's first, each rate made from the one above if it is a mark-up."""
+    made: list[tuple[Tariff, Rate]] = []
+    for tariff, rate in reversed(levels):
         own = rate
-        if tariff.mark_up is not None:
-            own = marked_up(rate if above is None else above, tariff.mark_up)
-        made.append(own)
-        above = own
+        if tariff.mark_up is not None and made:
+            above, above_rate = made[-1]
+            own = marked_up(above_rate, tariff.mark_up, above)
+        made.append((tariff, own))
     return made[::-1]

@@ -16,9 +16,9 @@ from pbxbill.charging.taken import Piece, Share, TakenPieces, unpaid
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import check
 from pbxbill.ids import is_id
-from pbxbill.rating.mark_up import marked_up
+from pbxbill.rating.mark_up import calendar_of, marked_up
 from pbxbill.rating.rater import Charge, charge
-from pbxbill.rating.tariff import MarkUp, Rate, Tariff
+from pbxbill.rating.tariff import Rate, Tariff
 from pbxbill.store.driver import Driver, Row
 
 PAGE_CALLS = 2000
@@ -147,12 +147,14 @@ class Priced(Protocol):
 def level_rate(levels: Mapping[int, Sequence[Priced]], level: int) -> Rate:
     """A level's rate: its own, or what mark-ups make of the one that it names, which is the topmost's."""
     rate = levels[level][0].rate
-    mark_ups: list[MarkUp] = []
-    while level in levels and (mark_up := levels[level][0].tariff.mark_up) is not None:
-        mark_ups.append(mark_up)
-        level += 1
-    for mark_up in reversed(mark_ups):
-        rate = marked_up(rate, mark_up)
+    tariffs = [levels[level][0].tariff]
+    while tariffs[-1].mark_up is not None and (level := level + 1) in levels:
+        tariffs.append(levels[level][0].tariff)
+    above = tariffs.pop()
+    for tariff in reversed(tariffs):
+        if tariff.mark_up is not None:
+            rate = marked_up(rate, tariff.mark_up, above)
+        above = tariff
     return rate
 
 
@@ -260,7 +262,7 @@ def _starts_us(levels: Levels, rates: dict[int, Rate]) -> list[int]:
     edges = {
         moment
         for level, lines in levels.items()
-        if rates[level].terms is not None and (calendar := lines[0].tariff.calendar) is not None
+        if (calendar := calendar_of(rates[level], lines[0].tariff)) is not None
         for moment, _ in calendar.edges(asked_us, asked_us + RINGING_US)
     }
     return [first.answered_us or asked_us, asked_us, *sorted(edges)]

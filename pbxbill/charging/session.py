@@ -31,6 +31,7 @@ from pbxbill.charging.settling import expire, settle, settle_offline, void
 from pbxbill.charging.state import ChargingState, Effect, ReservationChanged, WalletMoved
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import TRANSITIONS, Reservation, Verb
+from pbxbill.rating.mark_up import calendar_of
 
 Decision = tuple[Outcome, list[Effect]]
 
@@ -86,7 +87,7 @@ def _answer(command: Answer, state: ChargingState) -> Decision:
 def _priced_by_answer(reservation: Reservation, state: ChargingState) -> tuple[Reservation, list[Effect]]:
     """What was reserved for the dearest band that an answer could fall in, priced by the one it fell in."""
     levels = rated_levels(reservation, state)
-    if not any(rated.rate.terms is not None and rated.tariff.calendar is not None for rated, _ in levels):
+    if not any(calendar_of(rated.rate, rated.tariff) for rated, _ in levels):
         return reservation, []
     longest_us = longest(reservation, state, levels)
     granted_us = min(reservation.granted_us, longest_us)

@@ -42,8 +42,11 @@ _PLACED = ("place", "rate_id", "billable_s", "total", "tax")
 _Level = tuple[PastCall, int, list[PastLine], int]
 """A call's level with its lines, and what was owed for it."""
 
-_Terms = tuple[tuple[int, int], tuple[MarkUp, ...], int]
-"""A tariff's version and deck, the mark-ups on the way up, and the deck that they are made on."""
+_Key = tuple[int, int]
+"""A tariff's version and deck."""
+
+_Terms = tuple[_Key, tuple[tuple[MarkUp, _Key], ...], int]
+"""A tariff, the mark-ups on the way up with the tariff above each, and the deck that they are made on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Pricer:
         self._from_us, self._to_us = period
         self._instead = instead
         self._followers: dict[int, Tariff] = {}
-        self._tariffs: dict[tuple[int, int], Tariff] = {}
+        self._tariffs: dict[_Key, Tariff] = {}
         self._plans: dict[_Terms, BulkTariff] = {}
         self._decks: dict[int, list[tuple[int, FlatDeck]]] = {}
 
@@ -149,13 +152,16 @@ class Pricer:
     def _terms(self, levels: dict[int, list[PastLine]], level: int) -> _Terms | None:
         """The level's tariff, its mark-ups up to the first level with a deck, and that deck."""
         tariff = own = self._tariff(level, levels[level])
-        mark_ups: list[MarkUp] = []
+        mark_ups: list[tuple[MarkUp, _Key]] = []
         while tariff.mark_up is not None:
-            mark_ups.append(tariff.mark_up)
+            mark_up = tariff.mark_up
             level += 1
             if level not in levels:
                 return None
             tariff = self._tariff(level, levels[level])
+            above = (tariff.version_id, tariff.deck_id)
+            self._tariffs[above] = tariff
+            mark_ups.append((mark_up, above))
         self._tariffs[own.version_id, own.deck_id] = own
         return (own.version_id, own.deck_id), tuple(mark_ups), tariff.deck_id
 
@@ -228,8 +234,8 @@ class Pricer:
             key, mark_ups, deck_id = terms
 
             def repriced(rate: Rate) -> Rate:
-                for mark_up in reversed(mark_ups):
-                    rate = marked_up(rate, mark_up)
+                for mark_up, above in reversed(mark_ups):
+                    rate = marked_up(rate, mark_up, self._tariffs[above])
                 return rate
 
             plan = self._plans[terms] = BulkTariff(

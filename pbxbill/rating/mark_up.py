@@ -1,13 +1,22 @@
 """A mark-up on the rates that the account above pays: a reseller's prices without a deck of his own."""
 
 from pbxbill.money import ceil_div
-from pbxbill.rating.tariff import PPM, BandPrice, MarkUp, Rate, Step
+from pbxbill.rating.bands import BandCalendar
+from pbxbill.rating.tariff import PPM, BandPrice, MarkUp, Rate, Step, Tariff
 
 
-def marked_up(rate: Rate, mark_up: MarkUp) -> Rate:
-    """A rate with every price raised, each rounded up to the mark-up's step.
+def calendar_of(rate: Rate, tariff: Tariff) -> BandCalendar | None:
+    """The calendar that decides a rate's bands; None where it has none to decide."""
+    if rate.terms is None:
+        return None
+    return tariff.calendar or rate.terms.calendar
+
+
+def marked_up(rate: Rate, mark_up: MarkUp, above: Tariff) -> Rate:
+    """A rate of the tariff above with every price raised, each rounded up to the mark-up's step.
 
     The percentage counts for all prices, what is added only for those of a minute. None falls below zero.
+    Its bands are those of the tariff above, unless the tariff that marks up names a calendar itself.
     """
     terms = rate.terms
     if terms is not None:
@@ -16,6 +25,7 @@ def marked_up(rate: Rate, mark_up: MarkUp) -> Rate:
             steps=_steps(terms.steps, mark_up),
             bands=tuple((name, _band(price, mark_up)) for name, price in terms.bands),
             maximum_charge=None if maximum is None else _of_call(maximum, mark_up),
+            calendar=calendar_of(rate, above),
         )
     return rate._replace(
         price_per_min=_per_min(rate.price_per_min, mark_up),

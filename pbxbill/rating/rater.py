@@ -22,6 +22,7 @@ from typing import NamedTuple
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Rounding, ceil_div, round_ratio, round_ratio_limit
 from pbxbill.rating.allotment import Allotment
+from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.stretch import Run, Walk
 from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
 
@@ -144,7 +145,7 @@ def affordable(
     numerator = round_ratio_limit(funds, denominator, tariff.rounding, tariff.rounding_step)
     budget = numerator // factor  # as _exact() counts
     if rate.terms is not None or allotments:
-        walk = Walk(rate, tariff.calendar, start_us, allotments, limit_s)
+        walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, limit_s)
         return min(limit_s, _Budget(rate, tariff.per, budget, walk, allotments).lasts_s()) * SECOND_US
     beyond_fee = budget - rate.connection_fee * tariff.per
     if beyond_fee < 0:
@@ -174,7 +175,7 @@ def increment_end(
         if duration_us <= rate.free_s * SECOND_US:
             return duration_us
         return (rate.free_s + billable_seconds(rate, duration_us)) * SECOND_US
-    calendar = None if tariff is None else tariff.calendar
+    calendar = None if tariff is None else calendar_of(rate, tariff)
     walk = Walk(rate, calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
     if duration_us <= walk.start.free_s * SECOND_US:
         return duration_us
@@ -191,7 +192,7 @@ def stretches(
     """What a call is made of, for those who explain its charge."""
     if duration_us <= 0:
         return ()
-    walk = Walk(rate, tariff.calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
+    walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, ceil_div(duration_us, SECOND_US))
     found = []
     if walk.start.free_s:
         free_us = min(walk.start.free_s * SECOND_US, duration_us)
@@ -225,7 +226,7 @@ def _exact(rate: Rate, per: int, seconds: int) -> int:
 def _summed(
     rate: Rate, tariff: Tariff, duration_us: int, start_us: int, allotments: Sequence[Allotment]
 ) -> _Sum:
-    walk = Walk(rate, tariff.calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
+    walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, ceil_div(duration_us, SECOND_US))
     taken = [0] * len(allotments)
     exact = billable_s = included_s = 0
     fee_owed = time_paid = False

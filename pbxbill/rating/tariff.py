@@ -55,6 +55,8 @@ class RateTerms(NamedTuple):
     """A call costs no more than this, before tax."""
     ends_at_maximum: bool = False
     """The call ends where the maximum charge is reached, instead of going on for nothing."""
+    calendar: BandCalendar | None = None
+    """Of a rate that a mark-up made: that of the tariff above. A tariff's own calendar counts before it."""
 
 
 class Rate(NamedTuple):

@@ -200,7 +200,7 @@ class CounterRow(Base):
     """Pieces of a bundle in this window, with what rolled over."""
     used: Mapped[int]
     reserved: Mapped[int]
-    __table_args__ = (UniqueConstraint("kind", "ref_id", "account_id", "window_from_us"),)
+    __table_args__ = (UniqueConstraint("kind", "ref_id", "account_id", "window_from_us", "window_to_us"),)
 
 
 class ReservedCountRow(Base):

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.number_plan import UNKNOWN_REGION, is_region
 from pbxbill.store.accounts import bump_catalogue, unit_of
-from pbxbill.store.catalogue_models import HeldCountryRow, LimitRow
+from pbxbill.store.catalogue_models import CounterRow, HeldCountryRow, LimitRow
 from pbxbill.store.destinations import checked_destinations
 from pbxbill.store.driver import Driver, Row
 from pbxbill.store.models import AccountRow, EndpointRow
@@ -126,6 +126,8 @@ def set_limit(
         row = LimitRow(
             account_id=account.id, endpoint_id=endpoint_id, kind=new.kind, unit=new.unit, window=new.window
         )
+        if session.get_bind().dialect.name == "sqlite":
+            row.id = _unused_id(session)
         session.add(row)
     row.value = new.value
     row.window_s = new.window_s
@@ -136,6 +138,14 @@ def set_limit(
     session.flush()
     bump_catalogue(session)
     return row
+
+
+def _unused_id(session: Session) -> int:
+    """SQLite gives the id of a removed row again; what was counted for that one would count for the new one."""
+    limits = session.scalar(select(func.max(LimitRow.id))) or 0
+    kinds = ("spend", "rate", "burst")
+    counted = session.scalar(select(func.max(CounterRow.ref_id)).where(CounterRow.kind.in_(kinds))) or 0
+    return max(limits, counted) + 1
 
 
 def list_limits(session: Session, account: AccountRow | None = None) -> list[tuple[LimitRow, str, str]]:

@@ -1,5 +1,7 @@
 """The compiled deck against a plain dictionary of prefixes, and its edges."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,12 +169,12 @@ def test_a_prefix_that_is_not_digits_is_refused(prefix: str) -> None:
         {"free_s": -1},
     ],
 )
-def test_a_rate_that_cannot_be_charged_is_refused(terms: dict[str, int]) -> None:
+def test_a_rate_that_cannot_be_charged_is_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(InputRefused, match="prefix 49 has an increment below 1 s or a negative number"):
-        CompiledDeck(1, [Rate(1, "49", "Germany", **{"price_per_min": 1, **terms})])
+        CompiledDeck(1, [Rate(1, "49", "Germany", 1)._replace(**terms)])
 
 
 @pytest.mark.parametrize("terms", [{"price_per_min": 2**63}, {"price_per_min": 0, "free_s": 2**31}])
-def test_a_number_that_does_not_fit_is_refused(terms: dict[str, int]) -> None:
+def test_a_number_that_does_not_fit_is_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(InputRefused, match="out of range"):
-        CompiledDeck(1, [Rate(1, "49", "Germany", **terms)])
+        CompiledDeck(1, [Rate(1, "49", "Germany", 0)._replace(**terms)])

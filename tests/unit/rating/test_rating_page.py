@@ -22,6 +22,7 @@ from pbxbill.rating.tariff import BandPrice, MarkUp, Rate, RateTerms, Step, Tari
 
 PAGE = Path(__file__).parents[3] / "docs" / "rating.md"
 EUR = Unit("EUR")
+ABOVE = Tariff(1, "above", 1, EUR)
 PLAIN = Rate(1, "49", "Germany", 0)
 NO_TERMS = RateTerms()
 RETAIL = Tariff(1, "Retail", 1, EUR)
@@ -175,7 +176,7 @@ def check_mark_up(row: dict[str, str]) -> None:
         int(row["percent"].removesuffix(" %")) * 10_000, price(row["absolute"]), price(row["to"])
     )
     rate = Rate(1, "49", "Germany", price(row["price above"]))
-    assert marked_up(rate, mark_up).price_per_min == price(row["price"])
+    assert marked_up(rate, mark_up, ABOVE).price_per_min == price(row["price"])
 
 
 def check_exchange(row: dict[str, str]) -> None:

@@ -90,7 +90,8 @@ def _add_tables() -> None:
             "ref_id",
             "account_id",
             "window_from_us",
-            name=op.f("uq_counters_kind_ref_id_account_id_window_from_us"),
+            "window_to_us",
+            name=op.f("uq_counters_kind_ref_id_account_id_window_from_us_window_to_us"),
         ),
     )
     with op.batch_alter_table("counters", schema=None) as batch_op:
