@@ -71,7 +71,7 @@ def limit_of(row: Sequence[Any]) -> Limit:
 
 
 class CounterKey(NamedTuple):
-    """Which counter; its unique key. A tariff's cycles may become others, a day and a month begin together."""
+    """Which counter; its unique key. Cycles may become others: a day and a month begin together."""
 
     kind: CounterKind
     account_id: int

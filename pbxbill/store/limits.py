@@ -141,7 +141,7 @@ def set_limit(
 
 
 def _unused_id(session: Session) -> int:
-    """SQLite gives the id of a removed row again; what was counted for that one would count for the new one."""
+    """SQLite gives the id of a removed row again; what it counted would count for the new one."""
     limits = session.scalar(select(func.max(LimitRow.id))) or 0
     kinds = ("spend", "rate", "burst")
     counted = session.scalar(select(func.max(CounterRow.ref_id)).where(CounterRow.kind.in_(kinds))) or 0
