@@ -145,7 +145,7 @@ class MixedCharging(Charging):
     """The same for operators that offer everything, and change their minds."""
 
     @initialize(seed=st.integers(0, 10**6))
-    def open_accounts(self, seed: int) -> None:  # type: ignore[override]  # a rule, called by hypothesis alone
+    def open_accounts(self, seed: int) -> None:
         chance = Random(seed)
         self.operator = SmallOperator(a_moment(chance))
         self.offered = Offered(self.operator, chance)

@@ -1,5 +1,7 @@
 """Bundles, steps, limits and wallets on databases: restarts, changes in the middle of calls, windows."""
 
+from dataclasses import replace
+
 import pytest
 
 from pbxbill.charging.events import (
@@ -16,16 +18,18 @@ from pbxbill.charging.events import (
     Settle,
     Settled,
     TopUp,
+    Void,
 )
 from pbxbill.clock import ManualClock
 from pbxbill.ids import new_id
-from pbxbill.rating.tariff import CycleStepKind
+from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Step
 from pbxbill.store.accounts import account_by_code, add_endpoint
 from pbxbill.store.bundles import NewBundle, bundle_by_name, take_bundle
 from pbxbill.store.limits import NewLimit, remove_limit
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur, minutes, seconds
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts, open_accounts
-from tests.store.every_term import open_every_term
+from tests.store.every_term import open_every_term, price
 from tests.store.offers_written import DAY_US, counter, ended, engine_of, give, limit, written
 
 
@@ -259,6 +263,43 @@ def test_a_call_ends_by_the_steps_it_began_with(database_url: str, kind: CycleSt
     assert accounts.select(f"SELECT posted FROM wallets WHERE account_id = {accounts.ids[code]}") == [
         (-eur(posted),)
     ]
+    assert accounts.problems() == []
+
+
+def at_the_first(accounts: BilledAccounts, code: str) -> Authorize:
+    """A call on the first day of a month, in whose first moment a day begins too."""
+    return replace(accounts.request(code), at_us=1_793_491_200_000_000 + seconds(3600))
+
+
+def test_a_cycle_that_becomes_shorter_on_its_first_day_counts_anew(database_url: str) -> None:
+    accounts = open_every_term(database_url)
+    for cycle in ("day", "week", "month"):
+        with accounts.engine() as engine:
+            request = at_the_first(accounts, "dave")
+            granted = engine.execute(request)
+            assert isinstance(granted, Granted)
+            ended(engine, granted, request.at_us, 65)
+            with written(accounts) as session:
+                steps = CycleSteps(CycleStepKind.GRADUATED, cycle, "UTC", (Step(0, price("0.30")),))
+                add_tariff_version(session, NewTariff("graduated", "flat", cycle_steps=steps), 0)
+    assert accounts.problems() == []
+
+
+def test_a_new_limit_does_not_go_on_with_the_sum_of_a_removed_one(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        request = at_the_first(accounts, "alice")
+        month_id = limit(accounts, "alice", NewLimit("spend", eur("1"), "EUR", "month"))
+        with accounts.engine() as other:
+            granted = other.execute(request)
+            assert isinstance(granted, Granted)
+        ended(engine, granted, request.at_us, 60)
+        with written(accounts) as session:
+            remove_limit(session, account_by_code(session, "alice"), month_id)
+        assert limit(accounts, "alice", NewLimit("spend", eur("0.15"), "EUR", "day")) > month_id
+    with accounts.engine() as engine:
+        again = at_the_first(accounts, "alice")
+        assert isinstance(engine.execute(again), Granted)
+        engine.execute(Void(again.session_id, again.at_us, 17))
     assert accounts.problems() == []
 
 
