@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.site import Site
 
-RUNS = int(os.environ.get("PBXBILL_SIMULATION_RUNS", "4800"))
+RUNS = int(os.environ.get("PBXBILL_SIMULATION_RUNS", "3600"))
 CHUNKS = 12
 
 
