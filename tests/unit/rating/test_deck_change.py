@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxbill.rating.deck import CompiledDeck
-from pbxbill.rating.deck_change import Change, Finding, Plan, PrefixChange, compare, compared
+from pbxbill.rating.deck_change import Change, Finding, Plan, PrefixChange, compare
+from pbxbill.rating.rate_comparison import compared
 from pbxbill.rating.tariff import BandPrice, Rate, RateTerms, Step
 
 NOW = 1_000
