@@ -14,7 +14,7 @@ from pbxbill.charging.levels import (
 )
 from pbxbill.charging.pricing import LevelTerms, PayingWallet, Rated
 from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint
-from pbxbill.money import Unit
+from pbxbill.money import Unit, format_amount
 from pbxbill.rating.destination import is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
 from pbxbill.rating.rater import charge
@@ -197,5 +197,9 @@ def loss_making(levels: list[Rated], at_us: int) -> str | None:
         brings = charge(below.rate, below.tariff, COMPARED_US, at_us).net
         costs = charge(above.rate, above.tariff, COMPARED_US, at_us).net
         if brings < costs:
-            return f"a minute brings account {above.account.code} {brings} and costs it {costs}"
+            unit = below.tariff.unit
+            return (
+                f"a minute brings account {above.account.code} {format_amount(brings, unit)} {unit.code} "
+                f"and costs it {format_amount(costs, unit)} {unit.code}"
+            )
     return None
