@@ -68,6 +68,7 @@ class PrefixChange:
     before: Rate | None
     """Its rate before, or that of the shorter prefix that it had."""
     after: Rate | None
+    """The rate that makes the change, from when it does; not an old one that goes on until then."""
     findings: tuple[Finding, ...] = ()
     sale: Rate | None = None
     """By which it is sold, where that is below cost."""
@@ -159,18 +160,16 @@ def _changed(
     old.add(prefix, olds)
     findings: list[Finding] = []
     if news:
-        change, before, kept = _renewed(plan, news, olds, (old, new), findings)
+        change, before, after, kept = _renewed(plan, news, olds, (old, new), findings)
     elif olds and plan.amend:
         change, before, kept = Change.UNCHANGED, olds[0], olds
+        after = in_force(olds, effective_us) or olds[0]
     elif olds:
-        change, before, kept = _ended(plan, olds, new, findings)
+        change, before, after, kept = _ended(plan, olds, new, findings)
     else:  # only sold, or a row that ended before the version begins
-        change, before, kept = Change.UNCHANGED, None, []
+        change, before, after, kept = Change.UNCHANGED, None, None, []
     new.add(prefix, kept)
     sales.add(prefix, mine[2])
-    after = in_force(kept, effective_us) or (kept[0] if kept else None)
-    if change is Change.ENDED and (after is None or after is before):
-        after = new.at(effective_us)
     sale = _sold_below_cost(effective_us, kept, mine[2], new, sales)
     if sale is not None:
         findings.append(Finding.BELOW_COST)
@@ -180,9 +179,13 @@ def _changed(
     return PrefixChange(prefix, change, before, after, tuple(findings), sale, tuple(kept))
 
 
+_Outcome = tuple[Change, Rate | None, Rate | None, list[Rate]]
+"""What became of a prefix; its rates before and after, as they are shown; what is kept for it."""
+
+
 def _renewed(
     plan: Plan, news: list[Rate], olds: list[Rate], around: tuple[_Passed, _Passed], findings: list[Finding]
-) -> tuple[Change, Rate | None, list[Rate]]:
+) -> _Outcome:
     """A prefix that the sheet names."""
     old, new = around
     shown: Rate | None = None
@@ -200,18 +203,32 @@ def _renewed(
             short = short or (up and moment_us < notice_us)
     if short and plan.delay:
         findings.append(Finding.DELAYED)
-        kept = _delayed(plan.effective_us, notice_us, news, old)
+        kept = told = _delayed(plan.effective_us, notice_us, news, old)
     else:
+        told = news
         carried = _carried(plan.effective_us, news, olds)
         kept = carried + news
         findings += [Finding.SHORT_NOTICE] * short + [Finding.CARRIED] * bool(carried)
+    changed_from, after = _changing(plan.effective_us, told, old, (dearer, cheaper))
     if not olds:
         findings += [Finding.DEARER_BY_PREFIX] * dearer
-        return Change.NEW, shown, kept
+        return Change.NEW, changed_from or shown, after, kept
     if shown is not None and shown.destination != news[0].destination:
         findings.append(Finding.RENAMED)
     change = Change.RAISED if dearer else Change.LOWERED if cheaper else Change.UNCHANGED
-    return change, shown or olds[0], kept
+    return change, changed_from or shown or olds[0], after, kept
+
+
+def _changing(
+    effective_us: int, rates: Sequence[Rate], old: _Passed, change: tuple[bool, bool]
+) -> tuple[Rate | None, Rate]:
+    """The first of these rates that makes its numbers dearer, or else cheaper, and the rate before it."""
+    dearer, cheaper = change
+    for rate in sorted(rates, key=_begins):
+        before = old.at(max(effective_us, _begins(rate)))
+        if before is not None and (dearer or cheaper) and compared(before, rate)[0 if dearer else 1]:
+            return before, rate
+    return None, in_force(rates, effective_us) or rates[0]
 
 
 def _moments(effective_us: int, news: Sequence[Rate], old: _Passed, new: _Passed) -> list[int]:
@@ -263,12 +280,10 @@ def _same(one: Rate, other: Rate) -> bool:
     return one[1:9] == other[1:9] and one.terms == other.terms
 
 
-def _ended(
-    plan: Plan, olds: list[Rate], new: _Passed, findings: list[Finding]
-) -> tuple[Change, Rate, list[Rate]]:
+def _ended(plan: Plan, olds: list[Rate], new: _Passed, findings: list[Finding]) -> _Outcome:
     """A prefix of the old deck that the sheet does not name."""
-    before = in_force(olds, plan.effective_us) or olds[0]
-    if new.at(plan.effective_us) is None:
+    before, after = in_force(olds, plan.effective_us) or olds[0], new.at(plan.effective_us)
+    if after is None:
         findings.append(Finding.GAP)
     own_edges = _Passed([(before.prefix, olds)]).edges(plan.effective_us, None)
     dearer_from_us = None
@@ -278,21 +293,22 @@ def _ended(
             dearer_from_us = moment_us
             break
     if dearer_from_us is None:
-        return Change.ENDED, before, []
+        return Change.ENDED, before, after, []
     findings.append(Finding.DEARER_BY_PREFIX)
     notice_us = plan.notice_until_us
     if notice_us is None or notice_us <= dearer_from_us:
-        return Change.ENDED, before, []
+        return Change.ENDED, before, after, []
     if not plan.delay:
         findings.append(Finding.SHORT_NOTICE)
-        return Change.ENDED, before, []
+        return Change.ENDED, before, after, []
     findings.append(Finding.DELAYED)
     kept = [
         rate._replace(effective_to_us=min(notice_us, rate.effective_to_us or notice_us))
         for rate in olds
         if _begins(rate) < notice_us
     ]
-    return Change.ENDED, before, kept
+    later = new.at(notice_us) or after
+    return Change.ENDED, before, later and later._replace(effective_from_us=notice_us), kept
 
 
 def _sold_below_cost(

@@ -151,8 +151,17 @@ def test_increases_need_their_notice(pbxbill: Callable[..., Result], ok: Run, tm
 
 @pytest.mark.usefixtures("deck")
 def test_increases_can_wait_for_the_end_of_their_notice(ok: Run, tmp_path: Path) -> None:
-    path = saved(tmp_path, SECOND)
-    ok("rates", "import", path, "--deck", "d", "--notice-days", 7, "--delay-increases", "--yes")
+    path, report = saved(tmp_path, SECOND), tmp_path / "all.csv"
+    words, day = ("--notice-days", 7, "--delay-increases"), in_days(7)[:10]
+    waiting = previewed(ok, path, *words, "--report", report)["first"]["delayed"]
+    columns = ("prefix", "price_before", "price_after")
+    expected = [("447", "0.08 (by 44)", "0.3"), ("4915", "0.2", "0.25")]
+    assert [tuple(row[name] for name in columns) for row in waiting] == expected
+    assert {row["effective_from"][:10] for row in waiting} <= {day, in_days(7)[:10]}  # midnight may pass
+    with report.open() as stream:
+        written = [row for row in csv.DictReader(stream) if "delayed" in row["notes"]]
+    assert [tuple(row[name] for name in columns) for row in written] == expected
+    ok("rates", "import", path, "--deck", "d", *words, "--yes")
     rows = json.loads(ok("rates", "show", "d", "--json"))["rates"]
     of = {
         prefix: [

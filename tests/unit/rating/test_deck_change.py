@@ -76,6 +76,33 @@ def test_an_ended_prefix_whose_numbers_become_dearer_waits_as_well() -> None:
     assert [(r.price_per_min, r.effective_to_us) for r in found.rates] == [(5, NOTICE)]
 
 
+@pytest.mark.parametrize(
+    "new, shown",
+    [
+        ([rate("49", 20)], (10, 20, NOTICE)),
+        ([rate("49", 5, None, 1_500), rate("49", 20, 1_500)], (10, 20, NOTICE)),
+        ([rate("49", 10), rate("491", 20)], (10, 20, NOTICE)),  # 491 cost what 49 does
+        ([rate("4", 20)], (10, 20, NOTICE)),  # 49 ends
+    ],
+)
+def test_an_increase_that_waits_is_shown_with_its_price_and_date(
+    new: list[Rate], shown: tuple[int, int, int]
+) -> None:
+    plan = Plan(NOW, notice_until_us=NOTICE, delay=True)
+    (found,) = [c for c in changes([rate("49", 10)], new, plan).values() if Finding.DELAYED in c.findings]
+    assert found.before is not None
+    assert found.after is not None
+    assert (found.before.price_per_min, found.after.price_per_min, found.after.effective_from_us) == shown
+
+
+def test_a_price_that_begins_later_is_shown_instead_of_the_one_carried_until_then() -> None:
+    found = changes([rate("49", 10)], [rate("49", 10, None, 1_500), rate("49", 20, 1_500)])["49"]
+    assert (found.change, found.after) == (Change.RAISED, rate("49", 20, 1_500))
+    renamed = rate("49", 10, 1_500, destination="y")
+    found = changes([rate("49", 10)], [renamed])["49"]
+    assert (found.findings, found.after) == ((Finding.CARRIED, Finding.RENAMED), renamed)
+
+
 def test_a_deck_without_a_band_is_compared_by_its_own_price() -> None:
     before = rate("49", 10, terms=RateTerms(bands=(("day", BandPrice(20)),)))
     assert compared(before, rate("49", 10)) == (False, True)
