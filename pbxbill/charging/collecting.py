@@ -7,9 +7,10 @@ uncollected, never overspent. Only what has been used already and nobody could r
 from typing import NamedTuple
 
 from pbxbill.charging.cdr import CallCharge, CarrierCost
+from pbxbill.charging.counters import Counter
 from pbxbill.charging.events import FailurePolicy
 from pbxbill.charging.levels import Levels, step_allotment, step_counters, step_reached
-from pbxbill.charging.pricing import Rated
+from pbxbill.charging.pricing import LevelTerms, Rated
 from pbxbill.charging.state import (
     ChargingState,
     CostRecorded,
@@ -19,16 +20,15 @@ from pbxbill.charging.state import (
     Wallet,
     WalletMoved,
 )
-from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Rounding, round_ratio
-from pbxbill.rating.exchange import Source, allocate, to_wallet
+from pbxbill.rating.exchange import Source, allocate, to_wallet, worth
 from pbxbill.rating.margin import call_cost
-from pbxbill.rating.rater import Charge, charge
-from pbxbill.rating.tariff import CycleStepKind, Rate, TaxMode
+from pbxbill.rating.rater import Charge
+from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, TaxMode
 
 
 class Usage(NamedTuple):
@@ -68,9 +68,13 @@ def collect(usage: Usage, levels: Levels, held: tuple[ReservedCount, ...], state
             share = _Share(level, 0, rated.wallet, None, taken, reserved, owed.total - taken)
             charges.append(_take(usage, rated, owed, share, effects, state))
             continue
-        priced, owed, moved = _by_volume(usage, level, rated, state)
-        effects += moved
-        shares = _shares(usage, level, priced, owed, lines, _spent(moved))
+        volume = _by_volume(usage, level, rated, state)
+        priced = rated if volume is None else volume.rated
+        owed = priced.charge(usage.billed_us, usage.answered_us)
+        shares = _shares(usage, level, priced, owed, lines)
+        if volume is not None:
+            effects += volume.effects
+            effects += _remembered(usage, volume, owed, sum(share.uncollected for share in shares))
         charges += [_take(usage, priced, owed, share, effects, state) for share in shares]
         used += _used(level, priced, owed)
     if not used and not held:
@@ -110,26 +114,20 @@ class _Share(NamedTuple):
     """In the tariff's unit, on the level's last line."""
 
 
-def _spent(moved: list[Effect]) -> dict[int, int]:
-    """What effects that are not applied yet take from wallets."""
-    return {x.wallet_id: -x.posted for x in moved if isinstance(x, WalletMoved) and x.posted < 0}
-
-
 def _shares(
     usage: Usage,
     level: int,
     rated: Rated,
     owed: Charge,
     lines: tuple[ReservationLevel, ...],
-    spent: dict[int, int],
 ) -> list[_Share]:
     assert rated.terms is not None
     wallets = rated.terms.wallets
     reserved = [line.reserved for line in lines] if lines else [0] * len(wallets)
     sources = []
     for paying, held in zip(wallets, reserved, strict=True):
-        beyond = _beyond(paying.wallet, rated, usage) - spent.get(paying.wallet.id, 0)
-        sources.append(Source(paying.unit, held + max(0, beyond), paying.exchange))
+        funds = held + _beyond(paying.wallet, rated, usage)
+        sources.append(Source(paying.unit, funds, paying.exchange))
     amounts, uncollected = allocate(owed.total, rated.tariff.unit, sources)
     taken = [share.amount for share in amounts]
     if usage.in_full and uncollected:
@@ -231,62 +229,83 @@ def _settled_counts(held: tuple[ReservedCount, ...], used: list[ReservedCount]) 
     return tuple(found)
 
 
-def _by_volume(
-    usage: Usage, level: int, rated: Rated, state: ChargingState
-) -> tuple[Rated, Charge, list[Effect]]:
-    """A level priced by the step that the cycle's sum reaches with this call, and what follows from that.
+class _Volume(NamedTuple):
+    """Where a level stands whose price depends on the cycle's sum."""
 
-    Where a step begins within the cycle, what was used before it is priced anew: the difference is posted
-    with the call that reached it.
+    rated: Rated
+    """Priced by the step that is reached with this call."""
+    reached: int
+    counters: list[Counter]
+    effects: list[Effect]
+
+
+def _by_volume(usage: Usage, level: int, rated: Rated, state: ChargingState) -> _Volume | None:
+    """The step that the cycle's sum reaches with this call, and what that means for the calls before it.
+
+    Prices of a volume only fall. What the earlier calls of the cycle cost at the step that is reached now was
+    added up, call by call, when each ended: what was taken beyond that is given back.
     """
-    owed = rated.charge(usage.billed_us, usage.answered_us)
     steps = rated.tariff.cycle_steps
     if steps is None or steps.kind is not CycleStepKind.VOLUME or rated.terms is None:
-        return rated, owed, []
+        return None
     counters = step_counters(rated.account.id, rated.tariff, usage.requested_us, state)
-    number = next((n for n, x in enumerate(counters) if x.id == _last_counter(rated)), None)
-    if number is None:
-        return rated, owed, []
+    numbers = [n for n, counter in enumerate(counters) if counter.id == _last_counter(rated)]
+    if not numbers:
+        return None
     before = sum(counter.used for counter in counters)
+    stood = step_reached(steps, before)
+    owed = rated.charge(usage.billed_us, usage.answered_us)
     reached = step_reached(steps, before + owed.taken[-1])
-    last = step_allotment(steps, reached, counters[reached])
-    terms = rated.terms
-    rated = rated._replace(terms=type(terms)(terms.wallets, (*terms.allotments[:-1], last), terms.caps))
     effects: list[Effect] = []
-    difference = 0
-    for counter, step in zip(counters, steps.steps, strict=True):
-        price = steps.steps[reached].price_per_min - step.price_per_min
-        if counter.used and counter.id != last.counter_id:
-            again = Rate(0, "", "", abs(price))
-            amount = charge(again, rated.tariff, counter.used * SECOND_US).total
-            difference += amount if price > 0 else -amount
-            effects.append(CounterMoved(last.counter_id, used=counter.used))
-            effects.append(CounterMoved(counter.id, used=-counter.used))
-    if difference:
-        effects += _difference(usage, level, rated, difference, state)
-    return rated, rated.charge(usage.billed_us, usage.answered_us), effects
+    if reached != stood and before:
+        effects += [
+            CounterMoved(counters[reached].id, used=sum(counter.used for counter in counters[:reached])),
+            *[CounterMoved(counter.id, used=-counter.used) for counter in counters[:reached] if counter.used],
+        ]
+        taken, would_cost = counters[stood].allowed, counters[reached].allowed
+        if taken > would_cost:
+            effects += _give_back(usage, level, rated, taken - would_cost, state)
+        else:
+            effects.append(CounterMoved(counters[reached].id, allowed=taken - would_cost))
+    return _Volume(_at_step(rated, steps, reached, counters), reached, counters, effects)
+
+
+def _at_step(rated: Rated, steps: CycleSteps, number: int, counters: list[Counter]) -> Rated:
+    assert rated.terms is not None
+    wallets, allotments, caps = rated.terms.wallets, rated.terms.allotments, rated.terms.caps
+    last = step_allotment(steps, number, counters[number])
+    return rated._replace(terms=LevelTerms(wallets, (*allotments[:-1], last), caps))
+
+
+def _remembered(usage: Usage, volume: _Volume, owed: Charge, uncollected: int) -> list[Effect]:
+    """What this call was charged, and what it would cost at each step that the cycle may still reach."""
+    steps = volume.rated.tariff.cycle_steps
+    assert steps is not None
+    effects: list[Effect] = [
+        CounterMoved(volume.counters[volume.reached].id, allowed=owed.total - uncollected)
+    ]
+    for number in range(volume.reached + 1, len(volume.counters)):
+        later = _at_step(volume.rated, steps, number, volume.counters)
+        cost = later.charge(usage.billed_us, usage.answered_us).total
+        effects.append(CounterMoved(volume.counters[number].id, allowed=cost))
+    return effects
 
 
 def _last_counter(rated: Rated) -> int | None:
     return rated.allotments[-1].counter_id if rated.allotments else None
 
 
-def _difference(
-    usage: Usage, level: int, rated: Rated, difference: int, state: ChargingState
-) -> list[Effect]:
+def _give_back(usage: Usage, level: int, rated: Rated, difference: int, state: ChargingState) -> list[Effect]:
     assert rated.terms is not None
     wallet, unit, exchange = rated.terms.wallets[0]
-    amount = to_wallet(abs(difference), exchange, rated.tariff.unit, unit)
-    owed = amount if difference > 0 else -amount
+    amount = to_wallet(difference, exchange, rated.tariff.unit, unit)
+    if worth(amount, exchange, rated.tariff.unit, unit) > difference:
+        amount -= 1  # never more than was taken
     ppm = 0 if rated.tariff.tax_mode is TaxMode.NONE else rated.tariff.tax_ppm
-    tax = round_ratio(amount * ppm, 1_000_000 + ppm, Rounding.HALF_UP) if ppm else 0
+    tax = round_ratio(amount * ppm, PPM + ppm, Rounding.HALF_UP) if ppm else 0
     key = f"volume:{usage.session_id}:{level}"
-    signed_tax = tax if owed > 0 else -tax
-    entry = usage_entry(key, rated, wallet, owed, signed_tax, usage.ended_us, state, "volume")
-    return [
-        EntryPosted(entry),
-        WalletMoved(wallet.id, posted=-owed, tell=True, starved=False, overdraw=True),
-    ]
+    entry = usage_entry(key, rated, wallet, -amount, -tax, usage.ended_us, state, "volume")
+    return [EntryPosted(entry), WalletMoved(wallet.id, posted=amount, tell=True, starved=False)]
 
 
 def carrier_cost(

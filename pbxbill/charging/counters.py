@@ -18,7 +18,8 @@ class CounterKind(StrEnum):
     """An account's bundle; pieces of its measure."""
     STEPS = "steps"
     """One of a tariff's cycle steps: the tariff's id x STEPS_OF_A_TARIFF + the step's number. Pieces that
-    were priced by it in the cycle; allowed has no meaning."""
+    were priced by it in the cycle. Where the steps are a volume's, allowed is what all calls of the cycle
+    would have cost at this step, and at the step that is reached what was taken for them."""
     SPEND = "spend"
     """A spending limit; amounts in the limit's unit. allowed has no meaning: the limit says it."""
     RATE = "rate"

@@ -34,6 +34,10 @@ LAST_WINDOW = (
     "WHERE kind = 'bundle' AND ref_id {any_int} AND window_from_us < {one_int} "
     "ORDER BY window_from_us DESC LIMIT 1"
 )
+NEWEST_WINDOWS = (
+    "SELECT ref_id, MAX(window_from_us) FROM counters "
+    "WHERE kind = 'bundle' AND ref_id {any_int} GROUP BY ref_id"
+)
 LIVE_OF_ACCOUNT = (
     # One percent sign would be a placeholder to PostgreSQL's library; two match the same.
     "SELECT u.id, COUNT(*) FROM accounts u JOIN accounts a ON a.path LIKE u.path || '%%' "
@@ -97,6 +101,9 @@ def _load_bundles(driver: Driver, state: ChargingState, account_ids: Sequence[in
         if bundle_id in bundles:  # else it is a moment old, and counts once the catalogue was read again
             held = AccountBundle(id, account_id, bundles[bundle_id], from_us, to_us)
             state.bundles.setdefault(account_id, []).append(held)
+    rolling = [held.id for found in state.bundles.values() for held in found if held.bundle.rollover_cycles]
+    if rolling:
+        state.newest_window.update(driver.select(NEWEST_WINDOWS, sorted(rolling)))
 
 
 def _load_limits(driver: Driver, state: ChargingState, account_ids: Sequence[int]) -> None:
@@ -142,7 +149,7 @@ def _keys(state: ChargingState, call: Counted, last_window: LastWindow) -> Itera
                 if key in state.counters:
                     continue
                 window = open_window(held, at_us, last_window(held.id, key.window_from_us))
-                yield key, window.allowed
+                yield key, 0 if state.rolled_over(held, key.window_from_us) else window.allowed
         for key in counters_of(state.limits.get(account_id, ()), at_us):
             yield key, 0
         yield from _steps(state, account_id, at_us)
@@ -152,7 +159,9 @@ def _steps(state: ChargingState, account_id: int, at_us: int) -> Iterable[tuple[
     if not state.catalogue.offers.any_cycle_steps or account_id not in state.accounts:
         return
     account = state.accounts[account_id]
-    for tariff_id in {account.tariff_id, account.inbound_tariff_id} - {None}:
+    services = state.catalogue.offers.service_tariffs.items()
+    of_services = {tariff_id for (user_id, _), tariff_id in services if user_id == account_id}
+    for tariff_id in ({account.tariff_id, account.inbound_tariff_id} | of_services) - {None}:
         tariff = state.catalogue.current_tariff(tariff_id or 0)
         if tariff is not None:
             for key in step_keys(account_id, tariff, at_us):

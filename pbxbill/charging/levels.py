@@ -112,13 +112,21 @@ def _bundle_allotments(
     of_chain = [bundle for member in account.chain for bundle in state.bundles.get(member, ())]
     if not of_chain:
         return []
+    kept = {
+        counter.ref_id
+        for counter_id, reserved in held.items()
+        if reserved and (counter := state.counters_by_id[counter_id]).kind == CounterKind.BUNDLE
+    }
     found = []
-    for bundle in usable(
-        of_chain, account.id, call.at_us, lambda wanted: call.leads_to(wanted, state), call.measures
-    ):
+
+    def matches_now(wanted: tuple[str, ...]) -> bool:
+        return call.leads_to(wanted, state)
+
+    for bundle in usable(of_chain, account.id, call.at_us, matches_now, call.measures, kept):
         window = window_of(bundle, call.at_us)
         counter = state.counters[CounterKey(CounterKind.BUNDLE, bundle.account_id, bundle.id, *window)]
-        found.append(allotment(bundle, counter.id, counter.free + held.get(counter.id, 0)))
+        free = 0 if state.rolled_over(bundle, window[0]) else counter.free
+        found.append(allotment(bundle, counter.id, free + held.get(counter.id, 0)))
     return found
 
 
@@ -126,20 +134,24 @@ def _step_allotments(
     account: ChargedAccount, tariff: Tariff, call: CountedCall, held: Mapping[int, int], state: ChargingState
 ) -> list[Allotment]:
     steps = tariff.cycle_steps
-    if steps is None or (steps.destinations and not call.leads_to(steps.destinations, state)):
+    if steps is None:
         return []
     counters = step_counters(account.id, tariff, call.at_us, state)
-    if not counters:
+    begun = any(held.get(counter.id) for counter in counters)
+    if not counters or not (begun or not steps.destinations or call.leads_to(steps.destinations, state)):
         return []
     if steps.kind is CycleStepKind.VOLUME:
         number = dearest_from(steps, step_reached(steps, sum(counter.used for counter in counters)))
         return [step_allotment(steps, number, counters[number])]
     found = []
+    overrun = 0
     for number, (step, counter) in enumerate(zip(steps.steps, counters, strict=True)):
         own = held.get(counter.id, 0)
         available = UNLIMITED
         if number + 1 < len(steps.steps):
-            width = steps.steps[number + 1].from_s - step.from_s
+            # The last increment of a step is priced by it whole: what lies beyond it is taken from the next.
+            width = steps.steps[number + 1].from_s - step.from_s - overrun
+            overrun = max(0, counter.used + counter.reserved - width)
             later = any(held.get(other.id, 0) for other in counters[number + 1 :])
             # Pieces that others have given back are not taken by a call that is priced beyond them already:
             # what it has reserved must go on paying for what it was granted.

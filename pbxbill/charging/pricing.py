@@ -227,7 +227,7 @@ def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
         before = largest.get(counter_id, 0)
         found.append(ReservedCount(level, counter_id, max(0, reserved - before), used))
         largest[counter_id] = max(before, reserved)
-    return tuple(found)
+    return tuple([count for count in found if count.reserved])
 
 
 def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:

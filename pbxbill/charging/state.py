@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from pbxbill.charging.cdr import CarrierCost, RatedCdr
-from pbxbill.charging.counters import Counter
+from pbxbill.charging.counters import Counter, CounterKind
 from pbxbill.charging.events import FailurePolicy
 from pbxbill.charging.limits import CounterKey, CounterSet, Limit, LimitHit
 from pbxbill.charging.offers import Offers
@@ -163,6 +163,7 @@ class CounterMoved(NamedTuple):
     counter_id: int
     used: int = 0
     reserved: int = 0
+    allowed: int = 0
 
 
 class LimitStruck(NamedTuple):
@@ -218,6 +219,8 @@ class ChargingState:
     live_of_endpoint: dict[int, int] = field(default_factory=dict)
     counters: dict[CounterKey, Counter] = field(default_factory=dict)
     counters_by_id: dict[int, Counter] = field(default_factory=dict)
+    newest_window: dict[int, int] = field(default_factory=dict)
+    """Where the newest window with a counter begins, by account's bundle whose pieces roll over."""
     written_counts: set[tuple[str, int, int]] = field(default_factory=set)
     """(session, level, counter) that have a row."""
 
@@ -245,8 +248,16 @@ class ChargingState:
         """Make a counter known; a new one is written once something counts in it."""
         self.counters[key] = counter
         self.counters_by_id[counter.id] = counter
+        if key.kind is CounterKind.BUNDLE:
+            before_us = self.newest_window.get(key.ref_id, key.window_from_us)
+            self.newest_window[key.ref_id] = max(before_us, key.window_from_us)
         if is_new:
             self.new_counters.add(counter.id)
+
+    def rolled_over(self, held: AccountBundle, window_from_us: int) -> bool:
+        """Whether what a window left has gone into a later one: a call that comes late finds nothing."""
+        later = self.newest_window.get(held.id, window_from_us) > window_from_us
+        return later and held.bundle.rollover_cycles > 0
 
     def held(self, wallet_id: int) -> list[Reservation]:
         """Open reservations that earmark funds of a wallet, the youngest first."""
@@ -322,6 +333,7 @@ class ChargingState:
             counter = self.counters_by_id[effect.counter_id]
             counter.used += effect.used
             counter.reserved += effect.reserved
+            counter.allowed += effect.allowed
             check(counter.reserved >= 0, "counter {} would release more than it holds", counter.id)
         else:
             counter = self.counters[effect.key]

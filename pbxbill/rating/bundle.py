@@ -5,7 +5,7 @@ is the cycle that the call's request falls in, in the bundle's zone, month cycle
 which the account has the bundle. The first window gives all pieces, however short it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -90,19 +90,26 @@ def usable(
     at_us: int,
     matches: Matches,
     measures: frozenset[Measure] = CALL_MEASURES,
+    kept: Container[int] = (),
 ) -> list[AccountBundle]:
     """Bundles that may pay a charge of an account, in the order in which they are consumed.
 
     `held` are those of the account and of all accounts above it. Its own ones serve it, and shared ones
     of those above: the highest priority first, then what lapses soonest, then the one it has had longest.
+    `kept` are the ids of those whose pieces the call holds already: it keeps them, whatever became of them.
     """
     found = [
         (-x.bundle.priority, _lapses_us(x, at_us), x.id, x)
         for x in held
         if (x.account_id == account_id or x.bundle.shared)
-        and x.bundle.measure in measures
-        and x.held_at(at_us)
-        and (not x.bundle.destinations or matches(x.bundle.destinations))
+        and (
+            x.id in kept
+            or (
+                x.bundle.measure in measures
+                and x.held_at(at_us)
+                and (not x.bundle.destinations or matches(x.bundle.destinations))
+            )
+        )
     ]
     return [x for _, _, _, x in sorted(found, key=lambda y: y[:3])]
 

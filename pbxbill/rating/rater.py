@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pbxbill.clock import SECOND_US
-from pbxbill.money import Rounding, ceil_div, round_ratio, round_ratio_limit
+from pbxbill.money import MAX_AMOUNT, Rounding, ceil_div, round_ratio, round_ratio_limit
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.stretch import Run, Walk
@@ -320,7 +320,8 @@ class _Budget:
 
 def _rounded(exact: int, tariff: Tariff) -> int:
     factor, denominator = tariff.gross_ratio
-    return round_ratio(exact * factor, denominator, tariff.rounding, tariff.rounding_step)
+    # No wallet holds more, and no column.
+    return min(round_ratio(exact * factor, denominator, tariff.rounding, tariff.rounding_step), MAX_AMOUNT)
 
 
 def _tax_part(total: int, tariff: Tariff) -> int:

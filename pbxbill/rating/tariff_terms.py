@@ -80,4 +80,10 @@ def checked_cycle_steps(steps: CycleSteps) -> CycleSteps:
         if not 0 <= step.price_per_min <= MAX_AMOUNT:
             raise InputRefused("the price of a cycle step is negative or out of range")
         before = step.from_s
+    prices = [step.price_per_min for step in steps.steps]
+    if steps.kind is CycleStepKind.VOLUME and prices != sorted(prices, reverse=True):
+        raise InputRefused(
+            "the prices of a volume fall from step to step: calls that were paid cannot become dearer; "
+            "steps that rise are graduated ones"
+        )
     return steps
