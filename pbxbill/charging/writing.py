@@ -6,7 +6,7 @@ Rows hold plain text: a database's library takes several times as long for a mem
 from pbxbill.charging.batch import CDR_COLUMNS, RESERVATION_COLUMNS
 from pbxbill.charging.cdr import CallCharge, CarrierCost
 from pbxbill.charging.counting import write_counters
-from pbxbill.charging.state import ChargingState, Wallet
+from pbxbill.charging.state import ChargingState, LimitStruck, Wallet
 from pbxbill.ledger.reservation import ReservationLevel
 from pbxbill.store import catalogue_models as models_of_offers
 from pbxbill.store import models
@@ -16,6 +16,8 @@ from pbxbill.store.limits import SUSPENDED, suspend_endpoints, write_held_countr
 
 WALLET_SUMS: tuple[str, ...] = ("posted", "reserved", "credit_limit", "overdraft", "starved")
 WALLET_NEWS = (*WALLET_SUMS, "news", "told_us")
+_CODES = "SELECT id, code FROM accounts WHERE id {any_int}"
+_ENDPOINTS = "SELECT id, kind, value, tech_prefix FROM endpoints WHERE id {any_int}"
 NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
 
 
@@ -152,8 +154,39 @@ def write_struck(driver: Driver, state: ChargingState, now_us: int) -> list[NewA
     suspend_endpoints(driver, suspended)
     for endpoints in state.endpoints.values():
         endpoints[:] = [x._replace(status=SUSPENDED) if x.id in suspended else x for x in endpoints]
-    alerts = []
-    for hit, account_id, at_us in state.struck:
-        account = state.accounts[account_id].code
-        alerts.append(NewAlert(at_us, hit.reason, account_id, f"account {account}", hit.detail))
-    return write_alerts(driver, alerts)
+    names = _Names(driver, state)
+    return write_alerts(driver, [names.alert(struck) for struck in state.struck])
+
+
+class _Names:
+    """What accounts and endpoints that limits concern are called."""
+
+    def __init__(self, driver: Driver, state: ChargingState) -> None:
+        hits = [struck.hit for struck in state.struck]
+        ids = {struck.account_id for struck in state.struck} | {hit.limit.account_id for hit in hits}
+        endpoint_ids = {hit.suspends_endpoint_id for hit in hits if hit.suspends_endpoint_id}
+        endpoint_ids |= {hit.limit.endpoint_id for hit in hits if hit.limit.endpoint_id}
+        self._codes: dict[int, str] = dict(driver.select(_CODES, sorted(ids)))
+        self._endpoints = {
+            id: " ".join(filter(None, words))
+            for id, *words in (driver.select(_ENDPOINTS, sorted(endpoint_ids)) if endpoint_ids else ())
+        }
+
+    def alert(self, struck: LimitStruck) -> NewAlert:
+        """Whose limit was hit by whose call. An endpoint or a country is a subject of its own, so that a
+        second one is told although the first was within the hour."""
+        hit, caller_id, at_us = struck
+        owner_id = hit.limit.account_id
+        words = [f"account {self._codes.get(owner_id, owner_id)}"]
+        if hit.limit.endpoint_id in self._endpoints:
+            words.append(self._endpoints[hit.limit.endpoint_id])
+        if caller_id != owner_id:
+            words.append(f"call of account {self._codes.get(caller_id, caller_id)}")
+        if hit.held_country is not None:
+            words.append(f"country {hit.held_country[1]}")
+        detail = hit.detail
+        if hit.suspends_endpoint_id is not None:
+            suspended = self._endpoints.get(hit.suspends_endpoint_id, "the endpoint")
+            words.append(f"{suspended} suspended")
+            detail += f"; {suspended} was suspended"
+        return NewAlert(at_us, hit.reason, owner_id, ", ".join(words), detail)

@@ -188,3 +188,53 @@ def test_help_can_be_called_whatever_limits_there_are(accounts: BilledAccounts, 
         assert accounts.wallet("alice")[0] == eur("50")
         assert reason(asked(engine, accounts, "alice", number + "0")) is not None
         assert accounts.problems() == []
+
+
+def told(accounts: BilledAccounts) -> list[tuple[str, str, str]]:
+    """Alerts in their order: the account whose they are, their subject, what happened."""
+    codes = {id: code for code, id in accounts.ids.items()}
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        rows = sorted(list_alerts(session), key=lambda row: row.id)
+        found = [(codes[row.account_id or 0], row.subject, row.detail) for row in rows]
+    database.dispose()
+    return found
+
+
+def test_each_country_that_is_held_is_told(accounts: BilledAccounts) -> None:
+    limit(accounts, "carol", NewLimit("new_country"))
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        set_dialling_rule(session, DiallingRule("abroad", "GB"))
+        rule_id = dialling_rule_by_name(session, "abroad").id
+        account_by_code(session, "carol").dialling_rule_id = rule_id
+    database.dispose()
+    with accounts.engine() as engine:
+        for number in (FRANCE, "33140000000", GERMANY):
+            assert reason(asked(engine, accounts, "carol", "00" + number)) is DenialReason.COUNTRY_HELD
+    assert [subject for _, subject, _ in told(accounts)] == [
+        "account carol, country FR",
+        "account carol, country DE",
+    ]
+
+
+def test_an_alert_says_whose_limit_was_hit_by_whose_call(accounts: BilledAccounts) -> None:
+    limit(accounts, "reseller", NewLimit("spend", 0, unit="EUR", window="day"))
+    limit(accounts, "carol", NewLimit("simultaneous_calls", 0), endpoint=True)
+    with accounts.engine() as engine:
+        for code in ("alice", "alice", "carol"):
+            assert reason(asked(engine, accounts, code)) is not None
+    assert [(whose, subject) for whose, subject, _ in told(accounts)] == [
+        ("reseller", "account reseller, call of account alice"),
+        ("carol", "account carol, sip carol"),
+    ]
+
+
+def test_an_alert_says_which_endpoint_was_suspended(accounts: BilledAccounts) -> None:
+    limit(accounts, "reseller", NewLimit("simultaneous_calls", 0, suspends=True))
+    with accounts.engine() as engine:
+        assert reason(asked(engine, accounts, "alice")) is DenialReason.SIMULTANEOUS_CALLS
+    ((whose, subject, detail),) = told(accounts)
+    assert whose == "reseller"
+    assert subject == "account reseller, call of account alice, sip alice suspended"
+    assert detail.endswith("0 calls are up, 0 are allowed; sip alice was suspended")
