@@ -57,6 +57,13 @@ OPEN_SESSIONS = (
 LAST_RUN = "SELECT MAX(at_us) FROM reconciliations WHERE switch {any_text}"
 REPORTED = "SELECT session_id, kind FROM reconciliation_differences WHERE session_id {any_text}"
 CDR_TIMES = "SELECT session_id, answered_us, ended_us, evidence FROM cdrs WHERE session_id {any_text}"
+IMPORTED = (
+    "SELECT call_id, switch FROM cdrs "
+    "WHERE evidence = 'import' AND answered_us IS NOT NULL AND call_id {any_text}"
+)
+
+UNNAMED_SWITCH = "import"
+"""Of imported records whose switch nobody named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,8 @@ class DifferenceKind(StrEnum):
     """Said to have passed unasked, by an account whose failure policy lets nothing pass; not charged."""
     UNRECORDED = "unrecorded"
     """In the switch's log with an account, and unknown to the database; charged from the record."""
+    IMPORTED_ALREADY = "imported_already"
+    """Unknown as a session, but charged by an import of the switch's records; not charged again."""
     TIMES_DIFFER = "times_differ"
     """The charged times are not those of the switch's record."""
 
@@ -299,10 +308,15 @@ class Reconciler:
     ) -> None:
         unknown = [session_id for session_id in records if session_id not in known]
         closed = {row[0]: row[1:] for row in driver.select(CDR_TIMES, unknown)} if unknown else {}
+        chargeable = [records[x].call_id for x in unknown if x not in closed]
+        imported = _imported_calls(driver, switch, [call_id for call_id in chargeable if call_id])
         for session_id in unknown:
             record = records[session_id]
             if session_id in closed:
                 differences += _times(session_id, record, closed[session_id])
+            elif record.answered_us is not None and record.call_id in imported:
+                detail = f"call {record.call_id!r} was charged by an import already"
+                differences.append(Difference(session_id, DifferenceKind.IMPORTED_ALREADY, detail))
             elif record.answered_us is not None:
                 outcome = self._charge_unreserved(switch, session_id, record, record.answered_us)
                 kind = DifferenceKind.CHARGED_OFFLINE if record.offline else DifferenceKind.UNRECORDED
@@ -377,6 +391,15 @@ def by_session(switch: str, records: Iterable[SwitchRecord], now_us: int) -> dic
         if present is None or (present.answered_us is None and record.answered_us is not None):
             chosen[session_id] = record
     return chosen
+
+
+def _imported_calls(driver: Driver, switch: str, call_ids: list[str]) -> set[str]:
+    """Calls that an import charged by the switch's own ids of them."""
+    if not call_ids:
+        return set()
+    rows = driver.select(IMPORTED, call_ids)
+    # Where nobody said which switch wrote the file, rather no charge than two for one call.
+    return {call_id for call_id, its_switch in rows if its_switch in (UNNAMED_SWITCH, switch)}
 
 
 def _times(session_id: str, record: SwitchRecord, charged: tuple[int | None, int, str]) -> list[Difference]:

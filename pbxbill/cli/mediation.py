@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from sqlalchemy import select
 
 from pbxbill.app import Application
+from pbxbill.charging.reconcile import UNNAMED_SWITCH
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
@@ -21,7 +22,6 @@ from pbxbill.logs import configure_logs
 from pbxbill.mediation.importer import Importer, Source
 from pbxbill.mediation.mapping import FORMATS, Mapping, built_in_formats, load_mapping
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
-from pbxbill.mediation.posting import UNNAMED_SWITCH
 from pbxbill.mediation.reading import STANDARD_INPUT
 from pbxbill.mediation.report import report_of, report_of_row
 from pbxbill.mediation.runs import Run

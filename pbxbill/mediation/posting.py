@@ -19,6 +19,7 @@ from pbxbill.charging.chain import identify
 from pbxbill.charging.events import Authorize, DenialReason, Denied, Evidence, SettleOffline
 from pbxbill.charging.levels import dialling_rule
 from pbxbill.charging.memory import Memory
+from pbxbill.charging.reconcile import UNNAMED_SWITCH
 from pbxbill.charging.session import decide
 from pbxbill.charging.state import CdrWritten, ChargingState, Effect
 from pbxbill.charging.writing import write
@@ -32,9 +33,6 @@ from pbxbill.rating.destination import to_e164
 from pbxbill.store.driver import Driver
 
 _log = structlog.get_logger()
-
-UNNAMED_SWITCH = "import"
-"""Of records whose switch nobody named."""
 
 LOST_RACES = 3
 """How often another process may have posted one of a batch's records between our reading and our writing."""

@@ -1,14 +1,12 @@
 """Tables of mediation: runs with their checkpoint, what they could not rate, meters and their readings."""
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store.models import Base, CdrRow, RowId
 
-OF_OUR_OWN = text("evidence <> 'import'")
-
-# Whether a daemon charged a call already is asked by the switch's id of it; imported calls are not in here.
-Index("ix_cdrs_call_id", CdrRow.call_id, sqlite_where=OF_OUR_OWN, postgresql_where=OF_OUR_OWN)
+# By the switch's id of a call an import asks whether a daemon charged it, and reconciliation the reverse.
+Index("ix_cdrs_call_id", CdrRow.call_id)
 
 
 class MediationRunRow(Base):

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 import pytest
 
 from pbxbill.charging import reconcile
+from pbxbill.charging.batch import CDR_COLUMNS
+from pbxbill.charging.cdr import record_of
 from pbxbill.charging.engine import ChargingEngine
-from pbxbill.charging.events import Answer, Authorize, Direction, Granted, Settle, Settled, TopUp
+from pbxbill.charging.events import (
+    Answer,
+    Authorize,
+    Direction,
+    Evidence,
+    Granted,
+    Settle,
+    Settled,
+    SettleOffline,
+    TopUp,
+)
 from pbxbill.charging.reconcile import Difference, DifferenceKind, LiveChannel, Reconciler, SwitchRecord
 from pbxbill.charging.verify import verify
 from pbxbill.clock import SECOND_US, ManualClock
@@ -15,6 +27,7 @@ from pbxbill.ids import new_id
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.driver import Row, connect
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.models import CdrRow
 from tests.database_operator import DatabaseOperator, open_database_operator
 
 SWITCH = "pbx1"
@@ -170,6 +183,52 @@ def test_calls_that_passed_offline_are_charged_once(site: Site) -> None:
     assert [d.kind for d in site.run().differences] == [DifferenceKind.CHARGED_OFFLINE]
     assert site.run().differences == ()
     assert site.select("SELECT posted FROM wallets ORDER BY posted DESC")[0] == (10_000_000 - 120_000,)
+
+
+@pytest.mark.parametrize("its_switch, again", [(SWITCH, False), ("import", False), ("pbx2", True)])
+@pytest.mark.parametrize("unknown_session", [False, True], ids=["offline", "unrecorded"])
+def test_a_call_that_an_import_charged_is_not_charged_again(
+    site: Site, its_switch: str, again: bool, unknown_session: bool
+) -> None:
+    """By the switch's own id of it; where nobody named the switch of the import, ids of all are compared."""
+    site.open_failure_policy()
+    answered_us = site.clock.now_us() - 10 * SECOND_US
+    session_id = new_id() if unknown_session else ""
+    call = Authorize(
+        new_id(),
+        its_switch,
+        f"call-{session_id or 'offline'}",
+        Direction.OUTBOUND,
+        "4930123456",
+        "",
+        answered_us,
+        "alice",
+    )
+    ended_us = answered_us + 10 * SECOND_US
+    imported = SettleOffline(call, answered_us, ended_us, 16, evidence=Evidence.IMPORT, owed_in_full=True)
+    assert isinstance(site.engine.execute(imported), Settled)
+    site.record(session_id, answered_us, ended_us, offline=not unknown_session)
+    kind = DifferenceKind.UNRECORDED if unknown_session else DifferenceKind.CHARGED_OFFLINE
+    (found,) = site.run().differences
+    assert found.kind is (kind if again else DifferenceKind.IMPORTED_ALREADY)
+    charges = 2 if again else 1
+    assert site.select("SELECT MAX(posted) FROM wallets") == [(10_000_000 - charges * 120_000,)]
+
+
+def test_an_imported_record_of_a_leg_that_nobody_answered_pays_for_no_call(site: Site) -> None:
+    """Asterisk writes one for every channel that was dialled, all with the call's id."""
+    site.open_failure_policy()
+    answered_us = site.clock.now_us() - 10 * SECOND_US
+    site.record("", answered_us, answered_us + 10 * SECOND_US, offline=True)
+    driver = connect(site.url)
+    driver.begin()
+    call = Authorize(new_id(), SWITCH, "call-offline", Direction.OUTBOUND, "49301", "", answered_us, "alice")
+    unanswered = record_of(call, None, "49301")._replace(evidence=Evidence.IMPORT)
+    columns, row = (*CDR_COLUMNS, "created_us"), (*unanswered[: len(CDR_COLUMNS)], answered_us)
+    driver.insert(CdrRow.__table__, columns, [row])  # type: ignore[arg-type]
+    driver.commit()
+    driver.close()
+    assert [d.kind for d in site.run().differences] == [DifferenceKind.CHARGED_OFFLINE]
 
 
 def test_nothing_passed_unasked_where_the_failure_policy_is_closed(site: Site) -> None:

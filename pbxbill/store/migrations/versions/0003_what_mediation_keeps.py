@@ -121,23 +121,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("meter_id", "at_us", name=op.f("uq_meter_readings_meter_id_at_us")),
     )
     with op.batch_alter_table("cdrs", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_cdrs_call_id",
-            ["call_id"],
-            unique=False,
-            sqlite_where=sa.text("evidence <> 'import'"),
-            postgresql_where=sa.text("evidence <> 'import'"),
-        )
+        batch_op.create_index("ix_cdrs_call_id", ["call_id"], unique=False)
 
 
 def downgrade() -> None:
     """Take it back."""
     with op.batch_alter_table("cdrs", schema=None) as batch_op:
-        batch_op.drop_index(
-            "ix_cdrs_call_id",
-            sqlite_where=sa.text("evidence <> 'import'"),
-            postgresql_where=sa.text("evidence <> 'import'"),
-        )
+        batch_op.drop_index("ix_cdrs_call_id")
 
     op.drop_table("meter_readings")
     with op.batch_alter_table("meters", schema=None) as batch_op:
