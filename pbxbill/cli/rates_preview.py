@@ -12,7 +12,7 @@ from pbxbill.cli.output import harmless, moment, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.deck_change import Change, Finding, PrefixChange
-from pbxbill.rating.tariff import Rate
+from pbxbill.rating.tariff import BandPrice, Rate, RateTerms
 from pbxbill.store.calendars import BandUse
 
 Kind: TypeAlias = Change | Finding
@@ -116,22 +116,29 @@ class Preview:
 
 
 def price_text(rate: Rate) -> str:
-    """The prices of a rate: its own, those of its bands, its steps."""
-
-    def plain(price: int) -> str:
-        return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
-
-    terms = rate.terms
-    if terms is None:
-        return plain(rate.price_per_min)
-    said = [] if terms.banded_only else [plain(rate.price_per_min)]
-    said += [f"from {step.from_s} s {plain(step.price_per_min)}" for step in terms.steps]
+    """The prices of a rate: its own, those of its bands, its steps, its fee and its limits."""
+    terms = rate.terms or RateTerms()
+    own = BandPrice(*rate[3:9], terms.steps)
+    said = [] if terms.banded_only else _band_texts("", own)
     for name, price in terms.bands:
-        said.append(f"{name} {plain(price.price_per_min)}")
-        said += [f"{name} from {step.from_s} s {plain(step.price_per_min)}" for step in price.steps]
+        said += _band_texts(f"{name} ", price)
     if terms.maximum_charge is not None:
-        said.append(f"at most {plain(terms.maximum_charge)}")
+        said.append(f"at most {_plain(terms.maximum_charge)}")
     return ", ".join(said)
+
+
+def _band_texts(band: str, price: BandPrice) -> list[str]:
+    said = [f"{band}{_plain(price.price_per_min)}"]
+    said += [f"{band}from {step.from_s} s {_plain(step.price_per_min)}" for step in price.steps]
+    if price.connection_fee:
+        said.append(f"{band}fee {_plain(price.connection_fee)}")
+    if price.minimum_charge:
+        said.append(f"{band}at least {_plain(price.minimum_charge)}")
+    return said
+
+
+def _plain(price: int) -> str:
+    return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
 
 
 def _facts(change: PrefixChange) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from pbxbill.errors import InputRefused
+from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.rate_terms import checked_terms
 from pbxbill.rating.sheet import SheetRate
 from pbxbill.rating.sheet_cells import DEFAULT_ROUTE
@@ -28,7 +29,8 @@ def fold(rows: Iterable[SheetRate]) -> Iterator[tuple[list[Rate], list[Contradic
         first = next(rows_of_prefix)
         following = next(rows_of_prefix, None)
         if following is None and not first.band:
-            yield [first.rate(first.line)], []
+            reason = _limits_crossed([first])
+            yield ([], [(first.line, reason)]) if reason else ([first.rate(first.line)], [])
         else:
             yield _folded(prefix, first, following, rows_of_prefix)
 
@@ -52,6 +54,10 @@ def _folded(
         by_period.setdefault((row.effective_from_us, row.effective_to_us), []).append(row)
     rates = []
     for together in by_period.values():
+        reason = _limits_crossed(together)
+        if reason is not None:
+            refused += [(row.line, reason) for row in together]
+            continue
         try:
             rates.append(_rate(together))
         except InputRefused as refusal:
@@ -87,6 +93,18 @@ def _contradiction(row: SheetRate, taken: Sequence[SheetRate], shown: str) -> st
     return None
 
 
+def _limits_crossed(together: Sequence[SheetRate]) -> str | None:
+    """Why no call could keep the limits of these rows, which become one rate."""
+    maximum = next((row.maximum_charge for row in together if row.maximum_charge is not None), None)
+    minimum = max(row.minimum_charge for row in together)
+    if maximum is None or minimum <= maximum:
+        return None
+    return (
+        f"maximum_charge: {_shown(maximum)} is below the minimum_charge {_shown(minimum)}; "
+        "are the two swapped?"
+    )
+
+
 def _rate(rows: Sequence[SheetRate]) -> Rate:
     base = next((row for row in rows if not row.band), None)
     banded = sorted((row for row in rows if row.band), key=attrgetter("band"))
@@ -114,6 +132,10 @@ def _band_price(row: SheetRate) -> BandPrice:
         row.free_s,
         row.steps,
     )
+
+
+def _shown(price: int) -> str:
+    return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
 
 
 def _overlap(one: SheetRate, other: SheetRate) -> bool:

@@ -101,7 +101,7 @@ class RateStage:
         cursor = self._database.execute("SELECT line, reason, cells FROM refused ORDER BY line, rowid")
         for line, group in groupby(cursor, key=itemgetter(0)):
             rows = list(islice(group, 20))  # a row that lists many codes may be wrong in each
-            reason = "; ".join(reason for _, reason, _ in rows)
+            reason = "; ".join(dict.fromkeys(reason for _, reason, _ in rows))
             yield RefusedRow(line, reason, tuple(json.loads(rows[0][2])))
 
     def take_deck(self, database: Engine, version_id: int, name: str) -> None:

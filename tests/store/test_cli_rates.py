@@ -208,6 +208,24 @@ def test_routes_that_are_sold_below_cost_are_named(ok: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("deck")
+def test_a_minimum_above_the_maximum_is_refused_and_limits_are_shown(
+    pbxbill: Callable[..., Result], ok: Run, tmp_path: Path
+) -> None:
+    header = "prefix,destination,price_per_min,connection_fee,minimum_charge,maximum_charge\n"
+    swapped = saved(tmp_path, f'{header}"49,4930",Germany,0.1,,2,1\n33,France,0.12,0.01,1,1\n')
+    result = pbxbill("rates", "import", swapped, "--deck", "d", "--preview")
+    assert result.exit_code == 3
+    reason = "maximum_charge: 1 is below the minimum_charge 2; are the two swapped?"
+    assert f"line 2: {reason}\n" in result.stderr
+    (kept_aside,) = csv.DictReader((tmp_path / "rates.refused.csv").read_text().splitlines())
+    assert (kept_aside["refused_reason"], kept_aside["minimum_charge"]) == (reason, "2")
+    (france,) = json.loads(pbxbill("rates", "import", swapped, "--deck", "d", "--preview", "--json").stdout)[
+        "preview"
+    ]["first"]["raised"]
+    assert france["price_after"] == "0.12, fee 0.01, at least 1, at most 1"
+
+
+@pytest.mark.usefixtures("deck")
 def test_suspicious_prices_are_named(ok: Run, tmp_path: Path) -> None:
     path = saved(tmp_path, FIRST.replace("0.07", "1000"))
     (row,) = previewed(ok, path)["first"]["suspicious"]

@@ -294,6 +294,13 @@ def test_bands_that_contradict_each_other(second: str, reason: str) -> None:
     assert found.startswith(reason)
 
 
+def test_a_minimum_above_the_maximum_of_another_band_of_the_prefix() -> None:
+    header = "prefix,destination,band,price_per_min,minimum_charge,maximum_charge\n"
+    rates, reasons = folded(header + "49,G,day,0.2,,1\n49,G,night,0.1,2,\n")
+    reason = "maximum_charge: 1 is below the minimum_charge 2; are the two swapped?"
+    assert (rates, reasons) == ([], [f"2: {reason}", f"3: {reason}"])
+
+
 @pytest.mark.parametrize(
     "header, cells, steps",
     [
