@@ -275,27 +275,31 @@ def _hit(reason: DenialReason, limit: Limit, call: WantedCall, detail: str) -> L
 # --- rate -------------------------------------------------------------------------------------
 # The generic cell rate algorithm: one stored number, the theoretical arrival time of the next call. It is
 # kept in 1/value microseconds, in which the interval between two calls is a whole number: nothing drifts.
+#
+# Two of them are stored, for clocks that differ: used is the newest arrival time, allowed that of calls whose
+# moments lie further behind it than clocks may differ. A clock behind can so neither set back the count of
+# one that is right, nor is it silenced by it, and neither is an account whose only clock was set back.
 
 
 def _interval(limit: Limit) -> int:
     return (limit.window_s or 1) * SECOND_US
 
 
-def _arrival(limit: Limit, counter: Counter | None, at_us: int) -> int:
-    """When the next call is due, or now if that is past."""
-    now = at_us * limit.value
-    if counter is None or counter.used > now + limit.value * (_interval(limit) + STEP_US):
-        return now  # nothing since, or left by a clock that has been set back
-    return max(now, counter.used)
-
-
 def _next_arrival(limit: Limit, call: WantedCall, facts: LimitFacts) -> CounterSet | LimitHit:
     key = _key(limit, call.at_us)
-    arrival = _arrival(limit, facts.counters.get(key), call.at_us)
-    if arrival - call.at_us * limit.value > (limit.value - 1) * _interval(limit):
+    counter = facts.counters.get(key)
+    newest, behind = (0, 0) if counter is None else (counter.used, counter.allowed)
+    now = call.at_us * limit.value
+    believed = now + limit.value * (_interval(limit) + STEP_US)
+    is_behind = newest > believed
+    stored = behind if is_behind else newest
+    # What lies in the future even of the clocks behind was left by one that has been set back since.
+    arrival = now if stored > believed else max(now, stored)
+    if arrival - now > (limit.value - 1) * _interval(limit):
         detail = f"more than {limit.value} calls in {limit.window_s or 1} s"
         return _hit(DenialReason.CALL_RATE, limit, call, detail)
-    return CounterSet(key, arrival + _interval(limit), 0)
+    due = arrival + _interval(limit)
+    return CounterSet(key, newest, due) if is_behind else CounterSet(key, due, behind)
 
 
 # --- short calls ------------------------------------------------------------------------------

@@ -187,7 +187,7 @@ def passed_of(rate: Limit, moments: list[int]) -> list[int]:
             (change,) = outcome.changes
             assert change.key == key
             assert change.used < 2**63
-            counters = {key: counter(key, change.used)}
+            counters = {key: counter(key, change.used, 0, change.allowed)}
         else:
             assert outcome.reason is DenialReason.CALL_RATE
     return found
@@ -238,6 +238,50 @@ def test_a_clock_that_was_set_back_blocks_a_rate_for_a_minute_at_most() -> None:
     rate = limit("call_rate", 1)
     ahead = counted(rate, (NOON_US + 86_400 * SECOND_US) * 1)
     assert reason(check_limits([rate], call(), ahead)) is None
+
+
+CALLS = st.lists(st.tuples(st.booleans(), st.integers(0, 2_000_000)), min_size=1, max_size=80)
+"""Which of two switches asks, and how long after the one before."""
+
+
+@given(
+    value=st.integers(1, 50), window_s=st.sampled_from((0, 60)), calls=CALLS, lag_s=st.integers(0, 100_000)
+)
+def test_switches_whose_clocks_differ_do_not_set_back_each_others_count(
+    value: int, window_s: int, calls: list[tuple[bool, int]], lag_s: int
+) -> None:
+    rate = limit("call_rate", value, window_s=window_s)
+    true_us, moments = NOON_US, []
+    for is_behind, gap_us in calls:
+        true_us += gap_us
+        moments.append(true_us - lag_s * SECOND_US * is_behind)
+    passed = len(passed_of(rate, moments))
+    by_the_rate = (true_us - NOON_US) * value // ((window_s or 1) * SECOND_US)
+    # Each clock has its own count, however they are mixed; one burst more may pass before two are seen.
+    assert passed <= 3 * value + 2 * by_the_rate
+    if lag_s == 0:
+        assert passed <= value + by_the_rate
+
+
+def test_two_clocks_apart_pass_five_calls_each() -> None:
+    rate = limit("call_rate", 5, window_s=60)
+    moments = [NOON_US - 122 * SECOND_US * (number % 2) for number in range(100)]
+    assert len(passed_of(rate, moments)) == 10
+
+
+@given(value=st.integers(1, 50), window_s=st.sampled_from((0, 60)), back_s=st.lists(st.integers(0, 200_000)))
+def test_however_often_a_clock_is_set_back_no_account_is_silenced_for_long(
+    value: int, window_s: int, back_s: list[int]
+) -> None:
+    rate = limit("call_rate", value, window_s=window_s)
+    longest_s = 60 + 2 * (window_s or 1)
+    at_us, moments = NOON_US, [NOON_US] * value
+    for back in back_s:
+        at_us += (longest_s - back) * SECOND_US
+        # A clock that was set back, and the same one once the longest silence is over.
+        moments += [at_us, at_us + longest_s * SECOND_US]
+        at_us += longest_s * SECOND_US
+        assert passed_of(rate, moments)[-1] == at_us
 
 
 def test_what_another_limit_denies_uses_no_rate() -> None:
