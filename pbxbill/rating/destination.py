@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pbxbill.errors import InputRefused
-from pbxbill.rating.number_plan import from_national, is_emergency_number, is_region, region_plan
+from pbxbill.rating.number_plan import (
+    emergency_numbers,
+    from_national,
+    is_emergency_number,
+    is_region,
+    region_plan,
+)
 
 E164_MAX_DIGITS = 15
 MAX_SHORT_CODES = 1000
@@ -41,7 +47,7 @@ class DiallingRule:
 
     def __post_init__(self) -> None:
         if not is_region(self.region):
-            raise self._refused(f"{self.region!r} is no country; write DE, US, GB ...")
+            raise self.refused(f"{self.region!r} is no country; write DE, US, GB ...")
         digits = {
             "international prefix": self.international_prefixes,
             "national prefix": (self.national_prefix or "0",),
@@ -51,25 +57,53 @@ class DiallingRule:
         for what, texts in digits.items():
             for text in texts:
                 if not _is_e164(text):
-                    raise self._refused(f"{what} {text[:40]!r} is not 1 to 15 digits")
+                    raise self.refused(f"{what} {text[:40]!r} is not 1 to 15 digits")
         object.__setattr__(self, "_stands_for", dict(self.short_codes))
         codes = [code for code, _ in self.short_codes]
         for text in (*codes, *self.emergency_numbers, self.technical_prefix or "0"):
             if _DIALLED.fullmatch(text) is None:
-                raise self._refused(f"{text[:40]!r} cannot be dialled; use up to 20 of 0-9, * and #")
+                raise self.refused(f"{text[:40]!r} cannot be dialled; use up to 20 of 0-9, * and #")
         if len(self._stands_for) != len(codes) or len(codes) > MAX_SHORT_CODES:
-            raise self._refused(f"each short code stands once, and there are at most {MAX_SHORT_CODES}")
+            raise self.refused(f"each short code stands once, and there are at most {MAX_SHORT_CODES}")
 
     def stands_for(self, dialled: str) -> str | None:
         """The number of a short code."""
         return self._stands_for.get(dialled)
 
-    def _refused(self, reason: str) -> InputRefused:
+    def refused(self, reason: str) -> InputRefused:
+        """What to raise where the rule cannot be used."""
         return InputRefused(f"dialling rule {self.name[:40]}: {reason}")
 
 
 def rule_from_facts(name: str, facts: Mapping[str, Any]) -> DiallingRule:
-    """The rule of a TOML file or a database's JSON; InputRefused says what is wrong with it."""
+    """The rule of a TOML file; InputRefused says what is wrong with it."""
+    rule = _from_facts(name, facts)
+    _check_emergency_numbers(rule)
+    return rule
+
+
+def _check_emergency_numbers(rule: DiallingRule) -> None:
+    """Nothing may stand before an emergency number that would lead it elsewhere.
+
+    What was dialled is looked at in such an order that none ever does, whatever the rule; who wrote it
+    meant something else, and is told. A rule that is kept already is not refused: a later plan may know
+    more emergency numbers, and its accounts must go on calling.
+    """
+    own = sorted(emergency_numbers(rule.region) | set(rule.emergency_numbers))
+    for number in own:
+        leads_to = rule.stands_for(number)
+        if leads_to not in (None, number):
+            raise rule.refused(
+                f"{number} is an emergency number, and its short code would lead to {leads_to}; take it out"
+            )
+        if rule.technical_prefix and number.startswith(rule.technical_prefix):
+            raise rule.refused(
+                f"the emergency number {number} begins with the technical prefix {rule.technical_prefix}; "
+                "choose another one"
+            )
+
+
+def _from_facts(name: str, facts: Mapping[str, Any]) -> DiallingRule:
     if unknown := sorted(facts.keys() - _FACTS.keys()):
         raise InputRefused(f"a dialling rule knows {', '.join(_FACTS)}; not {unknown[0][:40]!r}")
     if "region" not in facts:
@@ -110,7 +144,7 @@ _FACTS: dict[str, tuple[type, str]] = {
 
 def rule_from_json(name: str, text: str) -> DiallingRule:
     """The rule of a database row."""
-    return rule_from_facts(name, json.loads(text))
+    return _from_facts(name, json.loads(text))
 
 
 def rule_to_json(rule: DiallingRule) -> str:
@@ -161,19 +195,22 @@ def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
         return None
     number = _bare(dialled)
     plus = number.startswith("+")
+    # First of all, so that neither a technical prefix nor a short code can lead a call for help elsewhere.
+    if not plus and _calls_for_help(number, rule):
+        return number if _is_e164(number) else None
     if not plus and rule.technical_prefix:
         number = number.removeprefix(rule.technical_prefix)
         plus = number.startswith("+")
     if plus:
         digits = number[1:]
         return digits if _is_e164(digits) else None
+    if _calls_for_help(number, rule):
+        return number if _is_e164(number) else None
     stands_for = rule.stands_for(number)
     if stands_for is not None:
         return stands_for
     if not (1 <= len(number) <= 2 * E164_MAX_DIGITS and number.isascii() and number.isdigit()):
         return None
-    if number in rule.emergency_numbers or is_emergency_number(number, rule.region):
-        return number if _is_e164(number) else None
     abroad = _behind_international_prefix(number, rule)
     if abroad is None:
         abroad = _within_country(number, rule)
@@ -202,12 +239,13 @@ def _is_emergency(number: str, rule: DiallingRule | None) -> bool:
     digits = number.removeprefix("+")
     if rule is None:
         return digits in EMERGENCY_EVERYWHERE
-    for candidate in {digits, digits.removeprefix(rule.technical_prefix)}:
-        if candidate in rule.emergency_numbers:
-            return True
-        if candidate.isascii() and candidate.isdigit() and is_emergency_number(candidate, rule.region):
-            return True
-    return False
+    return _calls_for_help(digits, rule) or _calls_for_help(digits.removeprefix(rule.technical_prefix), rule)
+
+
+def _calls_for_help(number: str, rule: DiallingRule) -> bool:
+    if number in rule.emergency_numbers:
+        return True
+    return number.isascii() and number.isdigit() and is_emergency_number(number, rule.region)
 
 
 def _bare(dialled: str) -> str:

@@ -146,6 +146,29 @@ def is_emergency_number(digits: str, region: str) -> bool:
     return len(digits) <= EMERGENCY_MAX_DIGITS and _is_emergency_number(digits, region)
 
 
+@lru_cache(maxsize=300)
+def emergency_numbers(region: str) -> frozenset[str]:
+    """All numbers that is_emergency_number() knows of a country, which is_region() knows."""
+    plan = phonenumbers.PhoneMetadata.short_metadata_for_region(region)
+    if plan is None or plan.emergency is None or not plan.emergency.national_number_pattern:
+        return frozenset()
+    pattern = re.compile(plan.emergency.national_number_pattern)
+    # Three digits nearly everywhere: a thousand candidates.
+    candidates = (
+        f"{number:0{length}}" for length in plan.emergency.possible_length for number in range(10**length)
+    )
+    return frozenset(digits for digits in candidates if pattern.fullmatch(digits))
+
+
+def trunk_prefix(calling_code: str) -> str | None:
+    """What is dialled before area codes within the country of a calling code; None: that is none.
+
+    Empty where there is nothing of the kind, as in Italy, whose numbers begin with 0 from abroad too.
+    """
+    regions = _REGIONS.get(calling_code)
+    return None if regions is None else "" if regions[0] == WORLD else region_plan(regions[0]).national_prefix
+
+
 @lru_cache(maxsize=10_000)
 def _is_emergency_number(digits: str, region: str) -> bool:
     return shortnumberinfo.is_emergency_number(digits, region)

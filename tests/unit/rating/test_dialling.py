@@ -14,7 +14,7 @@ from pbxbill.rating.destination import (
     rule_to_json,
     to_e164,
 )
-from pbxbill.rating.number_plan import EMERGENCY_MAX_DIGITS
+from pbxbill.rating.number_plan import EMERGENCY_MAX_DIGITS, emergency_numbers, is_emergency_number
 
 BERLIN = DiallingRule("berlin", "DE", area_code="30", short_codes=(("22833", "22833"), ("*11", "4930555111")))
 GERMANY = DiallingRule("germany", "DE")
@@ -147,6 +147,31 @@ def test_digits_behind_an_emergency_number_make_it_another(more: str) -> None:
     assert not is_emergency("911" + more, NEW_YORK)
 
 
+def test_an_emergency_number_may_be_a_short_code_of_itself_only() -> None:
+    rule = rule_from_facts("x", {"region": "DE", "short_codes": {"110": "", "112": "+112"}})
+    assert (to_e164("110", rule), to_e164("112", rule)) == ("110", "112")
+
+
+def test_a_rule_that_was_kept_can_lead_no_call_for_help_elsewhere() -> None:
+    facts = '{"region": "DE", "technical_prefix": "11", "short_codes": {"110": "88216123456"}}'
+    rule = rule_from_json("old", facts)
+    for dialled in ("110", "112", "1 1 0", "11110"):
+        assert is_emergency(dialled, rule)
+        assert to_e164(dialled, rule) in ("110", "112")
+
+
+@pytest.mark.parametrize("region", ["DE", "US", "GB", "AU", "FR", "IT", "RU", "IN", "BR", "JP"])
+def test_all_emergency_numbers_of_a_country_are_known_beforehand(region: str) -> None:
+    known = {
+        digits
+        for length in range(2, 5)
+        for number in range(10**length)
+        if is_emergency_number(digits := f"{number:0{length}}", region)
+    }
+    assert known
+    assert known == {number for number in emergency_numbers(region) if len(number) < 5}
+
+
 @pytest.mark.parametrize("rule", [BERLIN, GERMANY, NEW_YORK, ROME, OFFICE, HOTEL], ids=lambda rule: rule.name)
 def test_a_rule_comes_back_from_its_text(rule: DiallingRule) -> None:
     assert rule_from_json(rule.name, rule_to_json(rule)) == rule
@@ -167,6 +192,19 @@ def test_a_rule_comes_back_from_its_text(rule: DiallingRule) -> None:
         ({"region": "DE", "short_codes": {"100": 4930}}, "short codes of a dialling rule is a table"),
         ({"region": "DE", "short_codes": {"*100": ""}}, "short code's number '*100' is not 1 to 15 digits"),
         ({"region": "DE", "short_codes": {"a": "49"}}, "'a' cannot be dialled"),
+        (
+            {"region": "DE", "short_codes": {"110": "88216123456"}},
+            "110 is an emergency number, and its short code would lead to 88216123456",
+        ),
+        (
+            {"region": "DE", "emergency_numbers": ["19222"], "short_codes": {"19222": "4930"}},
+            "19222 is an emergency number",
+        ),
+        (
+            {"region": "DE", "technical_prefix": "11"},
+            "the emergency number 110 begins with the technical prefix 11",
+        ),
+        ({"region": "US", "technical_prefix": "9"}, "the emergency number 911 begins with"),
         ({"region": "DE", "area_code": "03-0"}, "area code '03-0' is not 1 to 15 digits"),
     ],
 )
