@@ -13,6 +13,7 @@ from pbxbill.rating.number_plan import (
     is_emergency_number,
     is_region,
     region_plan,
+    trunk_prefix,
 )
 
 E164_MAX_DIGITS = 15
@@ -21,6 +22,7 @@ EMERGENCY_EVERYWHERE = frozenset(("112", "911"))
 """What calls for help where no dialling rule names the country."""
 
 _SEPARATORS = re.compile(r"[ \-./()]")
+_IN_BRACKETS = re.compile(r"\(\s*([0-9]{1,2})\s*\)")
 _DIALLED = re.compile(r"[0-9*#]{1,20}")
 
 
@@ -83,23 +85,18 @@ def rule_from_facts(name: str, facts: Mapping[str, Any]) -> DiallingRule:
 
 
 def _check_emergency_numbers(rule: DiallingRule) -> None:
-    """Nothing may stand before an emergency number that would lead it elsewhere.
+    """A short code of an emergency number may stand for that number only.
 
-    What was dialled is looked at in such an order that none ever does, whatever the rule; who wrote it
-    meant something else, and is told. A rule that is kept already is not refused: a later plan may know
-    more emergency numbers, and its accounts must go on calling.
+    What was dialled is looked at in such an order that no rule ever leads an emergency number elsewhere, a
+    technical prefix that it begins with neither; but who wrote such a short code meant something else, and
+    is told. A rule that is kept already is not refused: a later plan may know more emergency numbers, and
+    its accounts must go on calling.
     """
-    own = sorted(emergency_numbers(rule.region) | set(rule.emergency_numbers))
-    for number in own:
+    for number in sorted(emergency_numbers(rule.region) | set(rule.emergency_numbers)):
         leads_to = rule.stands_for(number)
         if leads_to not in (None, number):
             raise rule.refused(
                 f"{number} is an emergency number, and its short code would lead to {leads_to}; take it out"
-            )
-        if rule.technical_prefix and number.startswith(rule.technical_prefix):
-            raise rule.refused(
-                f"the emergency number {number} begins with the technical prefix {rule.technical_prefix}; "
-                "choose another one"
             )
 
 
@@ -193,7 +190,7 @@ def is_short_number(number: str, rule: DiallingRule) -> bool:
 def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
     if len(dialled) > 64:
         return None
-    number = _bare(dialled)
+    number = _bare(_without_trunk_zero(dialled, rule) if "(" in dialled else dialled)
     plus = number.startswith("+")
     # First of all, so that neither a technical prefix nor a short code can lead a call for help elsewhere.
     if not plus and _calls_for_help(number, rule):
@@ -215,6 +212,22 @@ def _by_rule(dialled: str, rule: DiallingRule) -> str | None:
     if abroad is None:
         abroad = _within_country(number, rule)
     return abroad if abroad is not None and _is_e164(abroad) else None
+
+
+def _without_trunk_zero(written: str, rule: DiallingRule) -> str:
+    """+49 (0)30 is how people write +4930: the zero is for callers within the country alone.
+
+    Only where brackets hold exactly what the country dials before its area codes, and stand directly behind
+    its code. Italy dials nothing, so that the zero of +39 (0)6 belongs to the number and stays.
+    """
+    for brackets in _IN_BRACKETS.finditer(written):
+        before = _bare(written[: brackets.start()])
+        if rule.technical_prefix and not before.startswith("+"):
+            before = before.removeprefix(rule.technical_prefix)
+        code = before[1:] if before.startswith("+") else _behind_international_prefix(before, rule)
+        if code and trunk_prefix(code) == brackets[1]:
+            return written[: brackets.start()] + written[brackets.end() :]
+    return written
 
 
 def _behind_international_prefix(number: str, rule: DiallingRule) -> str | None:
