@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
+from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account, unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import (
@@ -110,7 +110,9 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
     "--offline-allowance",
     help=f"Most that unauthorized calls may cost; default: {OFFLINE_ALLOWANCE} with failure policy open.",
 )
-@click.option("--unit", "unit_code", help="The wallet's unit; default: the only one there is.")
+@click.option(
+    "--unit", "unit_code", help="The wallet's unit; default: the tariff's, or the only one there is."
+)
 @click.option("--limit", default="0", help="Credit limit: how far below zero the wallet may go.")
 @click.option(
     "--wallet-order",
@@ -133,7 +135,7 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     with context.application() as application, transaction(application.database) as session:
         order = parse_wallet_order(session, written_order) if written_order else ()
         # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
-        unit = _wanted_unit(session, unit_code or (order[-1] if order else None))
+        unit = _wanted_unit(session, unit_code or (order[-1] if order else None), options["tariff"])
         if order and unit.code not in order:
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
         allowed = _positive(allowance, unit)
@@ -393,7 +395,9 @@ def _tariff_name(session: Session, tariff_id: int | None) -> str | None:
     return None if row is None else row.name
 
 
-def _wanted_unit(session: Session, code: str | None) -> Unit:
+def _wanted_unit(session: Session, code: str | None, tariff: str | None) -> Unit:
+    if code is None and tariff is not None:
+        code = unit_of_tariff(session, tariff_by_name(session, tariff).id)
     if code is not None:
         return unit_of(session, code.upper())
     codes = session.scalars(select(UnitRow.code).order_by(UnitRow.code)).all()

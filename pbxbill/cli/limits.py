@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.cli.wallets import unit_of_account
+from pbxbill.cli.wallets import unit_of_account, unit_of_tariff
 from pbxbill.errors import InputRefused
-from pbxbill.money import format_amount, parse_amount
+from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import ENDPOINT_KINDS, account_by_code, unit_of
 from pbxbill.store.catalogue_models import LimitRow
 from pbxbill.store.engine import reading, transaction
@@ -49,7 +49,7 @@ def limits() -> None:
     "--endpoint", nargs=2, metavar="KIND VALUE", help="Only calls from this endpoint of the account."
 )
 @click.option("--tech-prefix", default="", help="The endpoint's technical prefix.")
-@click.option("--unit", "unit_code", help="What the amount is in, if the account has several wallets.")
+@click.option("--unit", "unit_code", help="What the amount is in; default: as its tariff.")
 @click.option("--window", type=click.Choice(WINDOWS), help="For spend.")
 @click.option("--zone", help="Whose hours, days and months; default: UTC.")
 @click.option("--window-s", type=int, help="For call_rate (default: 1) and short_calls.")
@@ -84,7 +84,7 @@ def set_one(context: Context, /, code: str, kind: str, value: str, **options: An
         row = set_limit(session, account, new, endpoint)
         shown = _terms(session, row)
     whose = f"account {code}" + (f", {named[0]} {named[1]}" if named else "")
-    click.echo(f"limit {row.id} of {whose}: {kind} {shown}".rstrip())
+    click.echo(f"limit {row.id} of {whose}: {kind}" + (f": {shown}" if shown else ""))
 
 
 def _new_limit(
@@ -98,7 +98,7 @@ def _new_limit(
     elif not value:
         raise InputRefused(f"a {kind} limit needs its value")
     elif kind in AMOUNTS:
-        wanted = unit_of_account(session, account, options["unit_code"])
+        wanted = _unit(session, account, options["unit_code"])
         unit, number = wanted.code, parse_amount(value, wanted)
     elif value.isascii() and value.isdigit() and len(value) < 18:
         number = int(value)
@@ -119,6 +119,14 @@ def _new_limit(
     )
 
 
+def _unit(session: Session, account: AccountRow, code: str | None) -> Unit:
+    """What an amount is in: the unit that the account's calls are charged in is what a limit counts."""
+    tariff = unit_of_tariff(session, account.tariff_id)
+    if tariff is not None and (code or tariff).upper() == tariff:
+        return unit_of(session, tariff)
+    return unit_of_account(session, account, code)
+
+
 def _terms(session: Session, limit: LimitRow) -> str:
     """What a limit says, in words."""
     listed = limit.destinations.replace("\n", ", ")
@@ -127,18 +135,22 @@ def _terms(session: Session, limit: LimitRow) -> str:
             words = f"{format_amount(limit.value, unit_of(session, limit.unit))} {limit.unit}"
             words += f" per {limit.window} ({limit.zone})" if limit.window else " per call"
         case "call_rate":
-            words = f"{limit.value} calls per {limit.window_s or 1} s"
+            words = f"{_calls(limit.value)} per {limit.window_s or 1} s"
         case "call_length":
             words = f"{limit.value} s"
         case "short_calls":
-            words = f"{limit.value} calls below {limit.shorter_s} s within {limit.window_s} s"
+            words = f"{_calls(limit.value)} below {limit.shorter_s} s within {limit.window_s} s"
         case "simultaneous_calls":
-            words = f"{limit.value} calls"
+            words = _calls(limit.value)
         case "new_country":
             words = f"free from the start: {listed}" if listed else ""
         case _:
             words = listed
     return words + ("; suspends the endpoint" if limit.suspends else "")
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"
 
 
 @limits.command("list")

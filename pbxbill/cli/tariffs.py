@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -15,7 +16,7 @@ from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, MarkUp, Step, 
 from pbxbill.rating.tariff_terms import CYCLES, cycle_steps_from_json, mark_up_from_json
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import RateDeckRow, TariffRow, TariffVersionRow
+from pbxbill.store.models import RateDeckRow, TariffRow, TariffVersionRow, UnitRow
 from pbxbill.store.tariffs import NewTariff, add_tariff_version, newest_terms
 
 
@@ -32,7 +33,7 @@ def _terms(command: Callable[..., None]) -> Callable[..., None]:
     )
     options = (
         click.option("--deck", help="The rate deck with its prices."),
-        click.option("--unit", help="Of a tariff without a deck."),
+        click.option("--unit", help="Of a tariff without a deck; default: the only one there is."),
         click.option("--calendar", help="The calendar that says which band holds when; '' for none."),
         click.option(
             "--mark-up", help="Instead of a deck: percent on the prices of the account above, e.g. 20."
@@ -120,12 +121,23 @@ def _write(context: Context, name: str, terms: dict[str, Any], options: dict[str
         if "deck" not in said:
             terms["deck"] = None
     terms["cycle_steps"] = _cycle_steps(terms.get("cycle_steps"), said)
-    new = NewTariff(**{"deck": None, **terms, "name": name})
-    if new.tax_mode is TaxMode.NONE and new.tax_ppm:
+    if terms.get("tax_ppm") and terms.get("tax_mode", TaxMode.NONE) is TaxMode.NONE:
         raise InputRefused("with --tax, say by --tax-mode whether prices include it")
     with context.application() as application, transaction(application.database) as session:
+        new = NewTariff(**{"deck": None, **_with_unit(session, terms), "name": name})
         version = add_tariff_version(session, new, context.clock.now_us())
     click.echo(f"tariff {name} has version {version.number}")
+
+
+def _with_unit(session: Session, terms: dict[str, Any]) -> dict[str, Any]:
+    """A tariff without a deck is in the only unit there is, if nobody said one."""
+    if terms.get("mark_up") is None or terms.get("deck") is not None or terms.get("unit") is not None:
+        return terms
+    codes = session.scalars(select(UnitRow.code).order_by(UnitRow.code)).all()
+    if len(codes) != 1:
+        choices = " or ".join(f"--unit {code}" for code in codes) or "there is none yet; run `pbxbill init`"
+        raise InputRefused(f"a tariff without a deck needs its unit: {choices}")
+    return terms | {"unit": codes[0]}
 
 
 def _mark_up(before: MarkUp | None, said: dict[str, Any]) -> MarkUp | None:

@@ -59,7 +59,12 @@ def test_store_and_charging_speak_of_the_same_limits() -> None:
 @pytest.mark.parametrize(
     "words, said, limit",
     [
-        ("simultaneous_calls 2", "2 calls", Limit(0, 0, 0, "simultaneous_calls", 2)),
+        (
+            "simultaneous_calls 2",
+            "alice: simultaneous_calls: 2 calls",
+            Limit(0, 0, 0, "simultaneous_calls", 2),
+        ),
+        ("simultaneous_calls 1", "calls: 1 call\n", Limit(0, 0, 0, "simultaneous_calls", 1)),
         (
             "simultaneous_calls 0 --suspend",
             "0 calls; suspends the endpoint",
@@ -84,7 +89,7 @@ def test_store_and_charging_speak_of_the_same_limits() -> None:
             "national",
             Limit(0, 0, 0, "allowed", 0, destinations=("national",)),
         ),
-        ("new_country", "", Limit(0, 0, 0, "new_country", 0)),
+        ("new_country", "alice: new_country\n", Limit(0, 0, 0, "new_country", 0)),
         (
             "new_country --region at --region CH",
             "free from the start: AT, CH",
