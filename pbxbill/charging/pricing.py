@@ -224,10 +224,11 @@ def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
     found: list[ReservedCount] = []
     largest: dict[int, int] = {}
     for level, counter_id, reserved, used in counts:
-        before = largest.get(counter_id, 0)
-        found.append(ReservedCount(level, counter_id, max(0, reserved - before), used))
-        largest[counter_id] = max(before, reserved)
-    return tuple([count for count in found if count.reserved])
+        if reserved:  # a counter that gives nothing is not named: its row may never be written
+            before = largest.get(counter_id, 0)
+            found.append(ReservedCount(level, counter_id, max(0, reserved - before), used))
+            largest[counter_id] = max(before, reserved)
+    return tuple(found)
 
 
 def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:
