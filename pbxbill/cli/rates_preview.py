@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO, TypeAlias
@@ -28,12 +29,20 @@ TITLES: dict[Kind, str] = {
     Finding.SHORT_NOTICE: "dearer before the notice is over",
     Finding.DELAYED: "increases that wait for the end of the notice",
     Finding.CARRIED: "old prices that go on until the new row begins",
+    Finding.FOLLOWED: "prices that follow each other: each counts until the next begins, or to its own end",
     Finding.RENAMED: "renamed destinations",
     Finding.BELOW_COST: "sold below cost",
     Finding.SUSPICIOUS: "suspiciously high prices",
 }
 _COLUMNS = ("prefix", "destination", "change", "notes", "price_before", "price_after")
-_MORE_COLUMNS = ("increments_before", "increments_after", "effective_from", "effective_to", "sold_at")
+_MORE_COLUMNS = (
+    "increments_before",
+    "increments_after",
+    "effective_from",
+    "effective_to",
+    "sold_at",
+    "in_turn",
+)
 
 
 class Preview:
@@ -94,6 +103,8 @@ class Preview:
                     [*titles[:2], f">{unit} cost", f">{unit} sold at"],
                     [*names[:2], "price_after", "sold_at"],
                 )
+            elif kind is Finding.FOLLOWED:
+                titles, names = [*titles[:2], f"{unit} in turn"], [*names[:2], "in_turn"]
             print_table(f"{title}: {count}{more}", titles, ([row[name] for name in names] for row in rows))
         click.echo(self.summary())
 
@@ -141,6 +152,18 @@ def _plain(price: int) -> str:
     return f"{to_decimal(price, PRICE_SCALE).normalize():f}"
 
 
+def _in_turn(rates: Sequence[Rate]) -> str | None:
+    """The prices that count one after the other, where they are several."""
+    said = []
+    for at, rate in enumerate(rates):
+        begins = f" from {moment(rate.effective_from_us)}" if rate.effective_from_us is not None else ""
+        ends_us = rate.effective_to_us
+        goes_on = at + 1 < len(rates) and rates[at + 1].effective_from_us == ends_us
+        ends = "" if ends_us is None or goes_on else f" until {moment(ends_us)}"
+        said.append(f"{price_text(rate)}{begins}{ends}")
+    return "; then ".join(said) if len(said) > 1 else None
+
+
 def _facts(change: PrefixChange) -> dict[str, Any]:
     before, after, sale = change.before, change.after, change.sale
 
@@ -165,4 +188,5 @@ def _facts(change: PrefixChange) -> dict[str, Any]:
         "effective_from": moment(after.effective_from_us) if after else None,
         "effective_to": moment(after.effective_to_us) if after else None,
         "sold_at": priced(sale),
+        "in_turn": _in_turn(change.rates),
     }

@@ -37,6 +37,8 @@ class Finding(StrEnum):
     SHORT_NOTICE = "short_notice"
     CARRIED = "carried"
     """The old price goes on until the new row begins."""
+    FOLLOWED = "followed"
+    """The sheet has prices of several periods for it."""
     RENAMED = "renamed"
     BELOW_COST = "below_cost"
     """It is sold for less than it costs."""
@@ -158,7 +160,7 @@ def _changed(
     news = [rate for rate in mine[1] if rate.effective_to_us is None or rate.effective_to_us > effective_us]
     old, new, sales = passed
     old.add(prefix, olds)
-    findings: list[Finding] = []
+    findings = [Finding.FOLLOWED] if news and len(mine[1]) > 1 else []
     if news:
         change, before, after, kept = _renewed(plan, news, olds, (old, new), findings)
     elif olds and plan.amend:

@@ -1,7 +1,9 @@
-"""Brings the rows of one prefix together: bands become one rate, contradictions are refused."""
+"""Brings the rows of one prefix together: bands become one rate, prices of now and later follow each
+other, contradictions are refused.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice, pairwise
 from operator import attrgetter
 
 from pbxbill.errors import InputRefused
@@ -39,16 +41,17 @@ def _folded(
     prefix: str, first: SheetRate, second: SheetRate | None, rest: Iterator[SheetRate]
 ) -> tuple[list[Rate], list[Contradiction]]:
     shown = prefix or DEFAULT_ROUTE
-    taken = [first]
+    rows = [first, *([] if second is None else [second]), *islice(rest, MAX_ROWS_OF_PREFIX - 2)]
+    taken: list[SheetRate] = []
     refused: list[Contradiction] = []
-    row = second
-    while row is not None:
+    for row in _in_turn(rows):
         reason = _contradiction(row, taken, shown)
         if reason is None:
             taken.append(row)
         else:
             refused.append((row.line, reason))
-        row = next(rest, None)
+    too_many = f"prefix {shown} has more than {MAX_ROWS_OF_PREFIX} rows"
+    refused += [(row.line, too_many) for row in rest]
     by_period: dict[tuple[int | None, int | None], list[SheetRate]] = {}
     for row in taken:
         by_period.setdefault((row.effective_from_us, row.effective_to_us), []).append(row)
@@ -66,9 +69,31 @@ def _folded(
     return rates, refused
 
 
+def _in_turn(rows: Sequence[SheetRate]) -> list[SheetRate]:
+    """These rows; those of now, without an end, end where those of later, without one either, begin.
+
+    Only where both are of the same bands: otherwise a band would end unseen. A row of later that ends is no
+    successor, since nothing says what counts after it.
+    """
+    of_start: dict[int | None, list[SheetRate]] = {}
+    for row in rows:
+        of_start.setdefault(row.effective_from_us, []).append(row)
+    ends: dict[int | None, int | None] = {}
+    for start, later in pairwise(sorted(of_start, key=_start)):
+        same_bands = {row.band for row in of_start[start]} == {row.band for row in of_start[later]}
+        if same_bands and all(row.effective_to_us is None for row in of_start[later]):
+            ends[start] = later
+    return [
+        row._replace(effective_to_us=ends.get(row.effective_from_us)) if row.effective_to_us is None else row
+        for row in rows
+    ]
+
+
+def _start(from_us: int | None) -> tuple[bool, int]:
+    return (from_us is not None, from_us or 0)
+
+
 def _contradiction(row: SheetRate, taken: Sequence[SheetRate], shown: str) -> str | None:
-    if len(taken) >= MAX_ROWS_OF_PREFIX:
-        return f"prefix {shown} has more than {MAX_ROWS_OF_PREFIX} rows"
     period = (row.effective_from_us, row.effective_to_us)
     periods = {(other.effective_from_us, other.effective_to_us) for other in taken}
     if len(periods) >= MAX_PERIODS and period not in periods:

@@ -138,6 +138,18 @@ def test_the_old_price_counts_until_the_new_row_begins(ok: Run, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("deck")
+def test_a_price_of_now_and_one_of_later(ok: Run, tmp_path: Path) -> None:
+    later = in_days(30)[:10]
+    header = "prefix,destination,price_per_min,effective_from"
+    path = saved(tmp_path, f"{header}\n4915,Germany mobile,0.2,\n4915,Germany mobile,0.25,{later}\n")
+    (row,) = previewed(ok, path, "--amend")["first"]["followed"]
+    assert row["in_turn"] == f"0.2; then 0.25 from {later}T00:00:00.000Z"
+    assert (row["change"], row["price_before"], row["price_after"]) == ("raised", "0.2", "0.25")
+    assert row["effective_from"] == f"{later}T00:00:00.000Z"
+    assert "1 followed" in ok("rates", "import", path, "--deck", "d", "--amend", "--yes")
+
+
+@pytest.mark.usefixtures("deck")
 def test_increases_need_their_notice(pbxbill: Callable[..., Result], ok: Run, tmp_path: Path) -> None:
     path = saved(tmp_path, SECOND)
     notice = ("--notice-days", 7, "--yes")

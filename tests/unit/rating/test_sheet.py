@@ -227,7 +227,7 @@ def test_an_open_quote_spoils_one_line_only() -> None:
     [
         (",", ",", "prefix 49 is a duplicate of line 2"),
         ("2026-01-01,", "2026-01-01,", "prefix 49 is a duplicate of line 2"),
-        (",", "2026-01-01,", "the effective period of prefix 49 overlaps with line 2"),
+        (",", "2026-01-01,2026-02-01", "the effective period of prefix 49 overlaps with line 2"),
         ("2026-01-01,2026-03-01", ",2026-01-02", "the effective period of prefix 49 overlaps with line 2"),
         ("2026-01-01,2026-03-01", "2026-02-01,", "the effective period of prefix 49 overlaps with line 2"),
         (
@@ -245,6 +245,45 @@ def test_periods_of_one_prefix_do_not_overlap(first: str, second: str, reason: s
     ((rates, refused),) = fold(row for row in rows if isinstance(row, SheetRate))
     assert [why for _, why in refused] == ([reason] if reason else [])
     assert len(rates) == 2 - len(refused)
+
+
+@pytest.mark.parametrize(
+    "periods, taken",
+    [
+        # The price of now, without an end, counts until that of later begins, in whichever order they stand.
+        ([",", "2027-01-01,"], [(None, 2027), (2027, None)]),
+        (["2027-01-01,", ","], [(None, 2027), (2027, None)]),
+        (["2026-01-01,", "2028-01-01,", "2027-01-01,"], [(2026, 2027), (2027, 2028), (2028, None)]),
+        ([",2026-01-01", "2026-01-01,", "2027-01-01,"], [(None, 2026), (2026, 2027), (2027, None)]),
+        # What counts after a row of later that ends is not said.
+        ([",", "2027-01-01,2028-01-01"], [(None, None)]),
+        (["2026-01-01,2028-01-01", "2027-01-01,"], [(2026, 2028)]),
+    ],
+)
+def test_prices_of_now_and_later_follow_each_other(
+    periods: list[str], taken: list[tuple[int | None, int | None]]
+) -> None:
+    text = "".join(f"49,Germany,1,{period}\n" for period in periods)
+    rows = read(f"{HEADER},effective_from,effective_to\n{text}")
+    ((rates, refused),) = fold(row for row in rows if isinstance(row, SheetRate))
+    expected = [tuple(year and us(year, 1, 1) for year in period) for period in taken]
+    assert [(rate.effective_from_us, rate.effective_to_us) for rate in rates] == expected
+    assert len(refused) == len(periods) - len(taken)
+
+
+def test_bands_of_now_and_later_follow_each_other_together() -> None:
+    def folded(*rows: str) -> tuple[list[Rate], list[tuple[int, str]]]:
+        text = "".join(f"49,Germany,1,{row}\n" for row in rows)
+        read_rows = read(f"{HEADER},band,effective_from\n{text}")
+        ((rates, refused),) = fold(row for row in read_rows if isinstance(row, SheetRate))
+        return rates, refused
+
+    rates, refused = folded("day,", "night,", "day,2027-01-01", "night,2027-01-01")
+    assert [rate.effective_to_us for rate in rates] == [us(2027, 1, 1), None]
+    assert not refused
+    rates, refused = folded("day,", "night,", "day,2027-01-01")  # the night would end unseen
+    assert [rate.effective_to_us for rate in rates] == [None]
+    assert [line for line, _ in refused] == [4]
 
 
 def test_a_refused_row_does_not_block_its_prefix() -> None:
