@@ -204,11 +204,10 @@ def _explained(
     lines = []
     for line in charged.lines:
         for quantity, price in line.parts:
-            per_day = line.kind is ComponentKind.PER_DAY
-            many = (
-                f"{quantity // 86_400_000_000} days and {quantity // 1_000_000 % 86_400} s" if per_day else ""
-            )
-            many = many or ("once" if line.kind is ComponentKind.FIXED else quantity_text(quantity))
+            if line.kind is ComponentKind.PER_DAY:
+                many = days_text(quantity)
+            else:
+                many = "once" if line.kind is ComponentKind.FIXED else quantity_text(quantity)
             lines.append(f"{line.name}: {many} x {to_decimal(price, PRICE_SCALE).normalize():f}")
         if line.raised:
             lines.append(f"{line.name}: raised to its minimum")
@@ -225,6 +224,16 @@ def _explained(
         "total": f"{format_amount(charged.total, tariff.unit)} {tariff.unit.code}",
         "tax": format_amount(charged.tax, tariff.unit),
     }
+
+
+def days_text(duration_us: int) -> str:
+    """How long a period was, e.g. "30 days"."""
+    days, rest_us = divmod(duration_us, 86_400_000_000)
+    counted = "1 day" if days == 1 else f"{days} days"
+    rest = f"{to_decimal(rest_us, 6).normalize():f} s"
+    if not rest_us:
+        return counted
+    return f"{counted} and {rest}" if days else rest
 
 
 def _insert(driver: Driver, meter: Meter, reading: Reading, found: PeriodPosted, now_us: int) -> None:

@@ -69,7 +69,7 @@ def test_a_period_is_charged_and_explained(
     first, second = json.loads(ok("readings", "list", meter, "--json"))
     assert (first["total"], second["total"]) == (None, "38.08 EUR")
     assert second["explanation"]["lines"] == [
-        "base price: 30 days and 0 s x 0.3",
+        "base price: 30 days x 0.3",
         "power: 100 x 0.2",
         "power: 20 x 0.15",
     ]
