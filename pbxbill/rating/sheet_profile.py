@@ -4,8 +4,10 @@ A profile is a TOML file that says so. What it does not say is told from the hea
 that carriers give their columns; the layout that came of it is shown before anything is imported.
 """
 
+import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -14,6 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pbxbill.errors import ConfigurationError, InputRefused
 
 MAX_STEPS = 9
+_NAMES_SHOWN = 30
+"""Of a header that is not understood."""
 
 REFUSAL_COLUMNS = ("refused_line", "refused_reason")
 """What write_refused() puts before a row; skipped when the file is read again."""
@@ -33,43 +37,86 @@ COLUMNS = (
 KNOWN = ", ".join(name for name in COLUMNS if not name.startswith("step_") or name in STEP_COLUMNS[:2])
 
 _SPELLINGS: Mapping[str, str] = {
-    "prefix": "prefix|prefixes|code|dial code|dialcode|dial codes|dialing code|dialling code|dial prefix|"
-    "destination code|destination prefix|full code|number prefix|breakout|e164|vorwahl",
-    "country_code": "country code|countrycode|cc|country dial code|international code",
-    "codes": "codes|area codes|area code|city codes|city code|breakouts|national codes|ndc|local codes",
+    "prefix": "prefix|prefixes|code|dial code|dialcode|dial codes|dialing code|dialling code|dialing codes|"
+    "dialling codes|dial prefix|dialing prefix|dialling prefix|destination code|destination codes|"
+    "destination prefix|dest code|dest codes|dest prefix|dst code|dst prefix|full code|"
+    "number prefix|phone prefix|called prefix|breakout|breakout code|e164|e 164|e164 code|e164 prefix|"
+    "e 164 prefix|vorwahl|vorwahlen|rufnummernprafix|indicatif|indicatifs|indicatif pays|prefixe|prefixes|"
+    "prefijo|prefijos|codigo|prefisso|prefissi|prefixo",
+    "country_code": "country code|countrycode|cc|country dial code|country dialing code|"
+    "country dialling code|international code|landesvorwahl|landervorwahl",
+    "codes": "codes|area codes|area code|city codes|city code|breakouts|national codes|ndc|"
+    "ndcs|local codes|area code list|national destination code",
     "destination": "destination|destination name|destinations|description|zone|zone name|country|"
-    "country name|name|route|route name|area name|ziel|zielland|land",
+    "country name|name|route|route name|area name|dest|dest name|destination zone|"
+    "dst name|ziel|zielland|land|pays|pais|paese|destino|destinazione|nom|libelle",
     "price_per_min": "price|rate|price min|price minute|price per min|price per minute|rate min|rate minute|"
-    "rate per min|rate per minute|per minute|cost|cost min|cost per min|cost per minute|new rate|"
-    "new price|charge per minute|sell rate|buy rate|sell price|buy price|current rate|voice rate|"
-    "call rate|price per message|rate per message|preis|preis min|preis pro minute|minutenpreis",
+    "rate per min|rate per minute|per minute|per min|cost|cost min|cost per min|cost per minute|new rate|"
+    "new price|charge per minute|sell rate|buy rate|sell price|buy price|selling rate|selling price|"
+    "buying rate|buying price|current rate|voice rate|call rate|rate 1 min|price 1 min|rate amount|"
+    "rate value|call price|price per message|rate per message|unit price|preis|preis min|preis je minute|"
+    "preis pro minute|preis pro min|minutenpreis|prix|prix min|prix minute|prix par minute|cout|"
+    "cout par minute|precio|precio min|precio minuto|precio por minuto|prezzo|prezzo al minuto|preco",
     "price_per_second": "price sec|price second|price per sec|price per second|rate sec|rate second|"
-    "rate per sec|rate per second|per second",
-    "connection_fee": "connection fee|connect fee|connect charge|connection charge|setup fee|set up fee|"
-    "set up charge|setup charge|call setup fee|flagfall|call attempt fee",
+    "rate per sec|rate per second|per second|cost per second|preis pro sekunde|prix par seconde",
+    "connection_fee": "connection fee|connect fee|connect charge|connection charge|connection cost|"
+    "connect cost|connection price|setup fee|set up fee|set up charge|setup charge|setup cost|"
+    "call setup fee|call setup charge|call fee|flagfall|flag fall|call attempt fee|verbindungsentgelt",
     "initial_increment": "initial increment|initial interval|initial|first increment|first interval|"
-    "interval 1|minimum duration|min duration|initial period|1st interval|minimal time",
+    "interval 1|minimum duration|min duration|initial period|1st interval|1st increment|minimal time|"
+    "minimum increment|min increment|initial billing increment|first period|"
+    "initial block|first block|initial rounding",
     "following_increment": "following increment|next interval|next increment|subsequent increment|"
     "subsequent interval|interval n|increment|additional increment|additional interval|following interval|"
-    "next period|recurring interval",
+    "next period|recurring interval|recurring increment|recurrent increment|recurrent interval|"
+    "second increment|second interval|2nd interval|2nd increment|subsequent billing increment|"
+    "next block",
     "increments": "increments|billing increment|billing increments|billing interval|billing intervals|"
-    "interval 1 n|intervals|billing terms|billing|rounding|charging interval|taktung|takt",
-    "minimum_charge": "minimum charge|min charge|minimum price|minimum cost",
-    "maximum_charge": "maximum charge|max charge|maximum price|price cap",
+    "interval 1 n|intervals|billing terms|billing|rounding|charging interval|charging intervals|"
+    "charging increment|billing rule|billing block|billing step|pulse|taktung|takt",
+    "minimum_charge": "minimum charge|min charge|minimum price|minimum cost|min price|min cost|"
+    "minimum call charge|mindestpreis|mindestentgelt",
+    "maximum_charge": "maximum charge|max charge|maximum price|maximum cost|max price|max cost|"
+    "maximum call charge|price cap|charge cap|call cap|hochstpreis",
     "ends_at_maximum": "ends at maximum",
-    "free_seconds": "free seconds|grace period|free period|grace",
+    "free_seconds": "free seconds|free secs|grace period|grace time|free period|free time|grace",
     "effective_from": "effective from|effective date|effective|valid from|start date|date effective|"
-    "from date|active from|begin date|commencement date|valid as of|gueltig ab|gültig ab",
+    "from date|active from|begin date|commencement date|valid as of|eff date|effdate|effective from date|"
+    "effective start date|effective start|effective date time|rate effective date|"
+    "valid from date|validity date|activation date|active date|date from|gueltig ab|gultig ab|"
+    "gultig von|date d effet|date effet|valable a partir du|fecha efectiva|fecha de vigencia",
     "effective_to": "effective to|end date|valid to|valid until|valid till|expiry date|expiration date|"
-    "effective until|effective till|to date|active until|discontinue date|gueltig bis|gültig bis",
-    "band": "band|time band|timeband|time of day|period|tod|rate period|time class",
+    "effective until|effective till|to date|active until|discontinue date|expire date|expires|expiry|"
+    "effective end date|effective end|valid to date|valid through|valid thru|date to|"
+    "gueltig bis|gultig bis|date de fin",
+    "band": "band|time band|timeband|time of day|period|tod|rate period|time class|time period",
     "steps": "steps|rate steps",
-    "currency": "currency|curr|ccy|currency code|waehrung|währung",
+    "currency": "currency|curr|ccy|currency code|rate currency|waehrung|wahrung|devise|moneda|valuta",
 }
-_FIELD_OF = {spelling: name for name, all_ in _SPELLINGS.items() for spelling in all_.split("|")} | {
-    name.replace("_", " "): name for name in (*COLUMNS, *REFUSAL_COLUMNS)
+_IN_NEED: Mapping[str, str] = {
+    "prefix": "number|numbers|digits|pattern|dial|dnis|cld|country area code|cc ndc|ccndc",
+    "destination": "area|destination country|region|network|network name|operator|operator name|location|"
+    "place|direction|termination|label|zona",
+    "price_per_min": "tariff|tarif|tarifa|tariffa|amount|value|charge|min|peak rate|peak|standard rate|"
+    "flat rate",
 }
-_BETTER_NAMES = ("destination", "destination name", "zone", "zone name", "description")
+"""Names that often mean something else: taken where no other column can be what a sheet must have."""
+_SECONDS = ("initial_increment", "following_increment", "increments", "free_seconds")
+
+
+def _fields_by_spelling() -> dict[str, str]:
+    found = {spelling: ours for ours, all_ in _SPELLINGS.items() for spelling in all_.split("|")}
+    for spelling, ours in tuple(found.items()):
+        if ours in _SECONDS:
+            found |= {f"{spelling} {unit}": ours for unit in ("s", "sec", "secs", "seconds", "in seconds")}
+    return found | {name.replace("_", " "): name for name in (*COLUMNS, *REFUSAL_COLUMNS)}
+
+
+_FIELD_OF = _fields_by_spelling()
+_BETTER_NAMES = (
+    *("destination", "destination name", "dest", "dest name", "destination zone", "zone", "zone name"),
+    "description",
+)
 """Of several columns that may name the destination the one whose name stands first here."""
 
 _YES_OR_NO = ("end_date_included", "codes_include_country")
@@ -216,7 +263,9 @@ def _by_profile(names: tuple[str, ...], profile: Profile) -> tuple[str | None, .
             wanted = " ".join(name.split()).casefold()
             if lowered.count(wanted) != 1:
                 how = "is missing" if wanted not in lowered else "appears twice"
-                raise InputRefused(f"column {name!r}, which the profile maps to {ours}, {how}")
+                raise InputRefused(
+                    f"column {name!r}, which the profile maps to {ours}, {how} among {_seen(names)}"
+                )
             columns[lowered.index(wanted)] = ours
     return tuple(columns)
 
@@ -233,6 +282,7 @@ def _guessed(names: tuple[str, ...]) -> tuple[str | None, ...]:
         best = min(destinations, key=goodness)
         if [goodness(at) for at in destinations].count(goodness(best)) == 1:
             columns = [None if at in destinations and at != best else ours for at, ours in enumerate(columns)]
+    _fill_in_need(names, columns)
     for ours in columns:
         if ours is not None and columns.count(ours) > 1:
             both = " and ".join(repr(names[at]) for at, other in enumerate(columns) if other == ours)
@@ -240,6 +290,17 @@ def _guessed(names: tuple[str, ...]) -> tuple[str | None, ...]:
                 f"the columns {both} may both be {ours}; say by a profile (--profile) which one it is"
             )
     return tuple(columns)
+
+
+def _fill_in_need(names: tuple[str, ...], columns: list[str | None]) -> None:
+    instead = {"prefix": "country_code", "price_per_min": "price_per_second"}
+    for ours, spellings in _IN_NEED.items():
+        if ours in columns or instead.get(ours, ours) in columns:
+            continue
+        known = spellings.split("|")
+        found = [at for at, name in enumerate(names) if columns[at] is None and _plain(name) in known]
+        if len(found) == 1:
+            columns[found[0]] = ours
 
 
 def _check_complete(names: tuple[str, ...], columns: tuple[str | None, ...]) -> None:
@@ -266,13 +327,36 @@ def _check_complete(names: tuple[str, ...], columns: tuple[str | None, ...]) -> 
                 )
         return
     raise InputRefused(
-        f"column {missing!r} is missing; a profile (--profile) says which of its columns is what, "
-        f"known columns: {KNOWN}"
+        f"column {missing!r} is missing among {_seen(names)}; a profile says which of them is what: a file "
+        f"like p.toml with the line  columns = {{ {_profile_line(names, columns)} }}  , given by "
+        f"--profile p.toml; known columns: {KNOWN}"
+    )
+
+
+def _seen(names: Sequence[str]) -> str:
+    shown = [repr(name[:40]) for name in names if name]
+    more = f" and {len(shown) - _NAMES_SHOWN} more" if len(shown) > _NAMES_SHOWN else ""
+    return ", ".join(shown[:_NAMES_SHOWN]) + more
+
+
+def _profile_line(names: Sequence[str], columns: Sequence[str | None]) -> str:
+    """What a profile would say of a header: what is known of it, and dots where a person must fill in."""
+    found = {ours: name for ours, name in zip(columns, names, strict=True) if ours is not None}
+    needed = (
+        "country_code" if "country_code" in found else "prefix",
+        "destination",
+        "price_per_second" if "price_per_second" in found else "price_per_min",
+    )
+    wanted = dict.fromkeys((*needed, *(ours for ours in found if ours not in REFUSAL_COLUMNS)), "...")
+    return ", ".join(
+        f"{ours} = {json.dumps(found.get(ours, dots), ensure_ascii=False)}" for ours, dots in wanted.items()
     )
 
 
 def _plain(name: str) -> str:
-    words = re.sub(r"[^\w$€£₹]+|_", " ", name.casefold()).split()
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # EffectiveDate
+    bare = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
+    words = re.sub(r"[^\w$€£₹]+|_", " ", bare).split()
     return " ".join(word.strip("$€£₹") for word in words if word not in _CURRENCIES and word not in _SIGNS)
 
 

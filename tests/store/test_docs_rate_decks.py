@@ -35,4 +35,4 @@ def test_the_page_says_what_happens(
                 commands += 1
             else:
                 assert plain(line) in output, line
-    assert commands == 15
+    assert commands == 16

@@ -311,7 +311,10 @@ def test_the_lines_of_a_sheet_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (b"", "the rate sheet is empty"),
         (b"\n\n  \n", "the rate sheet is empty"),
-        (b"prefix,price_per_min\n", "line 1: column 'destination' is missing; a profile"),
+        (
+            b"prefix,price_per_min\n",
+            "line 1: column 'destination' is missing among 'prefix', 'price_per_min'; a profile",
+        ),
         (b"Prefix,Name,Comment\n", "line 1: column 'price_per_min' is missing"),
         (
             b"prefix,destination,price_per_min,Prefix\n",

@@ -38,11 +38,39 @@ def refusal(text: str, profile: str = "", **settings: Any) -> str:
         "Destination Code,Zone,New Rate (USD)",
         "Code,Description,Price per Minute [EUR]",
         "Vorwahl,Zielland,Preis pro Minute",
+        "Dest Code,Dest,Rate",
+        "Indicatif,Pays,Prix par minute",
+        "Préfixe,Area,Coût",
+        "DialCode,DestinationName,RatePerMinute",
+        "Pattern,Operator,USD/min",
     ],
 )
 def test_the_names_that_carriers_give_their_columns(header: str) -> None:
     (row,) = taken(f"{header}\n49,Germany,0.012\n")
     assert (row.prefix, row.destination, row.price_per_min) == ("49", "Germany", 12 * 10**9)
+
+
+def test_a_name_with_two_meanings_counts_only_in_need() -> None:
+    (row,) = taken("Number,Code,Country,Network,Rate,Peak Rate\n1,49,Germany,T,0.1,0.3\n")
+    assert (row.prefix, row.destination, row.price_per_min) == ("49", "Germany", 10**11)
+
+
+def test_increments_whose_names_say_their_unit() -> None:
+    (row,) = taken("Code,Dest,Rate,Initial Increment (sec),Next_Increment_s\n49,Germany,0.1,60,6\n")
+    assert (row.initial_increment_s, row.following_increment_s) == (60, 6)
+
+
+def test_a_header_that_is_not_understood_is_shown_with_the_profile_that_it_needs() -> None:
+    text = "Kürzel;Wohin;Rate\n49;Germany;0,1\n"
+    with pytest.raises(InputRefused) as refused:
+        sheet_of(text)
+    message = str(refused.value)
+    assert "column 'prefix' is missing among 'Kürzel', 'Wohin', 'Rate'" in message
+    line = 'columns = { prefix = "...", destination = "...", price_per_min = "Rate" }'
+    assert f"a file like p.toml with the line  {line}  , given by --profile p.toml" in message
+    profile = line.replace("...", "Kürzel", 1).replace("...", "Wohin", 1)
+    (row,) = taken(text, profile)
+    assert (row.prefix, row.destination) == ("49", "Germany")
 
 
 def test_a_whole_header_is_understood_and_what_is_not_is_shown() -> None:
