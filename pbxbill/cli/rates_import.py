@@ -126,8 +126,8 @@ def import_rates(context: Context, /, **options: Any) -> None:
     """Import a rate sheet (CSV or XLSX) as the next version of a deck, which replaces the one before.
 
     What would change is shown first; nothing is written before you say yes. Columns are told from their
-    names, or by a profile. Unusable rows are left out, listed and kept aside in FILE.refused.csv; the exit
-    code is then 3. 2: nothing was imported.
+    names, or by a profile. Unusable rows are left out, listed and kept aside beside the file, in
+    list.refused.csv for list.csv or list.xlsx; the exit code is then 3. 2: nothing was imported.
     """
     wanted = _wanted(options)
     with context.application() as application, RateStage() as stage, _opened(wanted) as stream:
@@ -396,6 +396,8 @@ def _tell_refused(wanted: Wanted, stage: RateStage, aside: Path | None) -> None:
         if shown == REFUSED_SHOWN:
             break
         click.echo(f"  line {row.line}: {row.reason}", err=True)
+    if stage.refused_count > REFUSED_SHOWN:
+        click.echo(f"  and {stage.refused_count - REFUSED_SHOWN} more", err=True)
     click.echo(
         f"rows refused, not in the deck: {stage.refused_count}; correct them in {wanted.file} "
         "and import it again" + (f" ({aside} lists them)" if aside else ""),

@@ -144,6 +144,8 @@ class RateStage:
             with self._written():
                 self._insert_rates("new", taken)
         self._database.executescript(_FOLDED)
+        # A line that lists many codes may be refused in several of them, and counts once.
+        self.refused_count = self._database.execute("SELECT COUNT(DISTINCT line) FROM refused").fetchone()[0]
 
     def _cells(self, line: int) -> tuple[str, ...]:
         found = self._database.execute("SELECT cells FROM written WHERE line = ?", (line,)).fetchone()
@@ -154,7 +156,6 @@ class RateStage:
         if columns:
             with self._written():
                 self._database.executemany("INSERT INTO refused VALUES (?, ?, ?)", columns)
-            self.refused_count += len({line for line, _, _ in columns})
 
     def _insert_rates(self, deck: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._database.executemany(_TAKE_RATE, ((deck, *row) for row in rows))

@@ -238,6 +238,24 @@ def test_a_minimum_above_the_maximum_is_refused_and_limits_are_shown(
 
 
 @pytest.mark.usefixtures("deck")
+def test_refused_rows_beyond_those_printed_are_counted(
+    pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    header = "prefix,destination,price_per_min"
+    bad = "".join(f"49{number},Germany,-1\n" for number in range(11))
+    twice = '33,France,0.1\n"33,33",France,0.1\n'  # refused in both of its codes, one row all the same
+    path = saved(tmp_path, f"{header}\n{bad}{twice}", "list.txt")
+    result = pbxbill("rates", "import", path, "--deck", "d", "--preview")
+    assert (result.stderr.count("line "), "\n  and 2 more\n" in result.stderr) == (10, True)
+    assert "rows refused, not in the deck: 12; correct them in" in result.stderr
+    aside = tmp_path / "list.refused.csv"
+    assert f"({aside} lists them)" in result.stderr
+    assert len(aside.read_text().splitlines()) == 13
+    few = saved(tmp_path, f"{header}\n33,France,0.1\n49,Germany,-1\n")
+    assert "more\n" not in pbxbill("rates", "import", few, "--deck", "d", "--preview").stderr
+
+
+@pytest.mark.usefixtures("deck")
 def test_suspicious_prices_are_named(ok: Run, tmp_path: Path) -> None:
     path = saved(tmp_path, FIRST.replace("0.07", "1000"))
     (row,) = previewed(ok, path)["first"]["suspicious"]
