@@ -35,6 +35,8 @@ REFUSED_SHOWN = 10
 REFUSED_IN_JSON = 1_000
 EXIT_ROWS_REFUSED = 3
 DAY_US = 86_400 * SECOND_US
+USUAL_US = 5 * 365 * DAY_US + DAY_US
+"""A row that begins further from now than five years most likely has a mistyped date."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -187,6 +189,7 @@ def _import(
         None if wanted.notice_days is None else now_us + wanted.notice_days * DAY_US,
         wanted.delay_increases,
         compile_price(parse_decimal(wanted.max_price)),
+        (now_us - USUAL_US, now_us + USUAL_US),
     )
     with Preview(wanted.first, wanted.report) as preview:
         stage.compare(plan, preview.add)

@@ -33,6 +33,7 @@ TITLES: dict[Kind, str] = {
     Finding.RENAMED: "renamed destinations",
     Finding.BELOW_COST: "sold below cost",
     Finding.SUSPICIOUS: "suspiciously high prices",
+    Finding.SUSPICIOUS_DATE: "suspicious dates: more than five years from now",
 }
 _COLUMNS = ("prefix", "destination", "change", "notes", "price_before", "price_after")
 _MORE_COLUMNS = (

@@ -44,6 +44,8 @@ class Finding(StrEnum):
     """It is sold for less than it costs."""
     SUSPICIOUS = "suspicious"
     """A price above what is usual."""
+    SUSPICIOUS_DATE = "suspicious_date"
+    """A row that begins earlier or later than is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Plan:
     """What would begins then; else it is a finding only."""
     suspicious_price: int | None = None
     """A price per minute above this is one."""
+    usual_begin_us: tuple[int, int] | None = None
+    """A row that begins outside of this is suspicious too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ def _changed(
     highest = plan.suspicious_price
     if highest is not None and any(dearest_price(rate) > highest for rate in news):
         findings.append(Finding.SUSPICIOUS)
+    if any(_begins_unusually(plan, rate) for rate in news):
+        findings.append(Finding.SUSPICIOUS_DATE)
     return PrefixChange(prefix, change, before, after, tuple(findings), sale, tuple(kept))
 
 
@@ -337,6 +343,13 @@ def in_force(rates: Sequence[Rate], moment_us: int) -> Rate | None:
         if rate.effective_at(moment_us) and (found is None or _begins(rate) >= _begins(found)):
             found = rate
     return found
+
+
+def _begins_unusually(plan: Plan, rate: Rate) -> bool:
+    if plan.usual_begin_us is None or rate.effective_from_us is None:
+        return False
+    first_us, last_us = plan.usual_begin_us
+    return not first_us <= rate.effective_from_us <= last_us
 
 
 def _begins(rate: Rate) -> int:

@@ -264,6 +264,21 @@ def test_suspicious_prices_are_named(ok: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("deck")
+def test_suspicious_dates_are_named(pbxbill: Callable[..., Result], ok: Run, tmp_path: Path) -> None:
+    text = (
+        "prefix,destination,price_per_min,effective_from\n"
+        f"49,Germany,0.1,1926-12-01\n4915,Germany mobile,0.2,{in_days(6 * 366)[:10]}\n"
+        f"33,France,0.12,{in_days(4 * 365)[:10]}\n39,Italy,0.07,{in_days(-4 * 365)[:10]}\n44,UK,0.08,\n"
+    )
+    path = saved(tmp_path, text)
+    found = {row["prefix"]: row["effective_from"] for row in previewed(ok, path)["first"]["suspicious_date"]}
+    assert set(found) == {"49", "4915"}
+    assert found["49"] == "1926-12-01T00:00:00.000Z"
+    shown = pbxbill("rates", "import", path, "--deck", "d", "--preview").stdout
+    assert "suspicious dates: more than five years from now: 2" in shown
+
+
+@pytest.mark.usefixtures("deck")
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_what_is_exported_can_be_imported_again(ok: Run, tmp_path: Path, ending: str) -> None:
     text = (
