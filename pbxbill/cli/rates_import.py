@@ -18,11 +18,12 @@ from pbxbill.app import Application
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import console, json_option, moment, print_json
 from pbxbill.cli.rates_preview import Preview
+from pbxbill.cli.rates_refused import keep_aside, refused_facts, tell_refused
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.money import compile_price, parse_decimal
 from pbxbill.rating.deck_change import Finding, Plan
-from pbxbill.rating.sheet import RateSheet, RefusedRow, write_refused
+from pbxbill.rating.sheet import RateSheet
 from pbxbill.rating.sheet_profile import Profile, parse_increments, profile_from_toml
 from pbxbill.store.deck_lookup import deck_by_name, newest_number, version_in_force
 from pbxbill.store.decks import MEASURES, NewDeckVersion, NewRate, import_deck_version
@@ -31,8 +32,6 @@ from pbxbill.store.models import DeckVersionRow, RateDeckRow
 from pbxbill.store.rate_stage import RateStage
 from pbxbill.store.tariffs import check_bands_of_tariffs
 
-REFUSED_SHOWN = 10
-REFUSED_IN_JSON = 1_000
 EXIT_ROWS_REFUSED = 3
 DAY_US = 86_400 * SECOND_US
 USUAL_US = 5 * 365 * DAY_US + DAY_US
@@ -111,8 +110,18 @@ class _Setting:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML file that says how the sheet is written.",
 )
-@click.option("--delimiter", type=click.Choice([",", ";", "|", "tab"]), help="Default: told from the header.")
-@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark; default: told from the prices.")
+@click.option(
+    "--delimiter",
+    type=click.Choice([",", ";", "|", "tab"]),
+    metavar="MARK",
+    help='One of "," ";" "|" or the word tab; default: told from the header.',
+)
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    metavar="MARK",
+    help='Decimal mark, "." or ","; default: told from the prices.',
+)
 @click.option("--encoding", help="Default: UTF-8, else Windows-1252 is guessed.")
 @click.option("--date-format", help="E.g. %d.%m.%Y; ISO dates are always understood.")
 @click.option(
@@ -175,8 +184,8 @@ def _import(
     setting = _setting(application, wanted, effective_us or now_us)
     _check_currency(sheet, setting)
     stage.read(sheet)
-    aside = _keep_aside(wanted.file, sheet, stage)
-    _tell_refused(wanted, stage, aside)
+    aside = keep_aside(wanted.file, sheet, stage)
+    tell_refused(wanted.file, stage, aside)
     if not stage.sheet_rate_count:
         raise InputRefused("the rate deck holds no usable row")
     if setting.old_version_id is not None:
@@ -193,7 +202,7 @@ def _import(
     )
     with Preview(wanted.first, wanted.report) as preview:
         stage.compare(plan, preview.add)
-    told: dict[str, Any] = {"deck": wanted.deck, "preview": preview.facts(), **_refused_facts(stage, aside)}
+    told: dict[str, Any] = {"deck": wanted.deck, "preview": preview.facts(), **refused_facts(stage, aside)}
     if not wanted.as_json:
         _show(wanted, sheet, setting, preview, effective_us)
     _check_allowed(application, wanted, preview)
@@ -375,47 +384,3 @@ def _opened(wanted: Wanted) -> Iterator[BinaryIO]:
 
 def _is_quiet(wanted: Wanted) -> bool:
     return wanted.as_json or not console().is_terminal
-
-
-def _keep_aside(file: Path, sheet: RateSheet, stage: RateStage) -> Path | None:
-    if not stage.refused_count:
-        return None
-    aside = file.with_suffix(".refused.csv")
-    # A mark says that it is UTF-8, whatever a profile says of the sheet.
-    encoding = "utf-8" if sheet.encoding == "utf-8" else "utf-8-sig"
-    try:
-        with aside.open("w", encoding=encoding, newline="") as stream:
-            write_refused(stream, sheet, stage.refused())
-    except OSError as error:
-        click.echo(f"{aside} cannot be written: {error.strerror}", err=True)
-        return None
-    return aside
-
-
-def _tell_refused(wanted: Wanted, stage: RateStage, aside: Path | None) -> None:
-    if not stage.refused_count:
-        return
-    for shown, row in enumerate(stage.refused()):
-        if shown == REFUSED_SHOWN:
-            break
-        click.echo(f"  line {row.line}: {row.reason}", err=True)
-    if stage.refused_count > REFUSED_SHOWN:
-        click.echo(f"  and {stage.refused_count - REFUSED_SHOWN} more", err=True)
-    click.echo(
-        f"rows refused, not in the deck: {stage.refused_count}; correct them in {wanted.file} "
-        "and import it again" + (f" ({aside} lists them)" if aside else ""),
-        err=True,
-    )
-
-
-def _refused_facts(stage: RateStage, aside: Path | None) -> dict[str, Any]:
-    rows: list[RefusedRow] = []
-    for row in stage.refused():
-        rows.append(row)
-        if len(rows) == REFUSED_IN_JSON:
-            break
-    return {
-        "refused": [{"line": row.line, "reason": row.reason} for row in rows],
-        "refused_count": stage.refused_count,
-        "refused_file": str(aside) if aside else None,
-    }

@@ -373,6 +373,13 @@ def test_tariffs_take_the_terms_of_the_trade(ok: Run, pbxbill: Callable[..., Res
     assert (refused.exit_code, "not both" in refused.stderr) == (2, True)
 
 
+def test_the_help_of_an_import_can_be_read(ok: Run) -> None:
+    text = " ".join(ok("rates", "import", "--help").split())
+    assert '--delimiter MARK One of "," ";" "|" or the word tab; default: told from the header.' in text
+    assert '--decimal MARK Decimal mark, "." or ","; default' in text
+    assert "list.refused.csv for list.csv or list.xlsx" in text
+
+
 @pytest.mark.usefixtures("deck")
 def test_prices_in_another_currency_are_refused(pbxbill: Callable[..., Result], tmp_path: Path) -> None:
     by_header = saved(tmp_path, "Code,Destination,Rate Per Minute USD\n49,Germany,0.1\n")
