@@ -1,4 +1,4 @@
-"""The rows of a rate sheet as cells, from CSV or XLSX, one by one and in bounded memory.
+"""The rows of a rate sheet as cells, from CSV or XLSX (sheet_xlsx), one by one and in bounded memory.
 
 A file from outside may be cut, compressed beyond reason, or have lines without an end: nothing is
 held but one row, except the shared texts of an XLSX file, whose size is limited.
@@ -6,15 +6,11 @@ held but one row, except the shared texts of an XLSX file, whose size is limited
 
 import csv
 import re
-import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple, Protocol
-from xml.etree.ElementTree import ParseError
+from typing import BinaryIO, NamedTuple, Protocol
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.sheet_profile import Layout, Profile, layout_of
@@ -26,14 +22,7 @@ MAX_QUOTED_LINES = 10
 HEADER_WITHIN = 50
 """Rows among which the header is looked for: titles and addresses often stand above it."""
 MAX_COLUMNS = 200
-MAX_SHEET_BYTES = 4 * 2**30
-MAX_OTHER_BYTES = 256 * 2**20
-"""Unpacked size of a worksheet, and of anything else that an XLSX file holds."""
 DELIMITERS = (",", ";", "\t", "|")
-_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, ParseError, EOFError, OSError, RuntimeError, NotImplementedError),
-    *(LookupError, ValueError, TypeError, AttributeError, OverflowError),
-)
 UTF8_MARK = b"\xef\xbb\xbf"
 
 Cell = str | Decimal | datetime
@@ -69,6 +58,8 @@ def open_table(stream: BinaryIO, profile: Profile) -> Table:
     start = stream.read(8)
     stream.seek(0)
     if start.startswith(b"PK"):
+        from pbxbill.rating.sheet_xlsx import XlsxTable
+
         return XlsxTable(stream, profile)
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise InputRefused("this is an old Excel file (XLS) or one with a password; save it as XLSX or CSV")
@@ -97,7 +88,7 @@ class CsvTable:
                 yield record
 
     def _find_header(self, profile: Profile) -> tuple[Layout, str, int]:
-        found = _BestHeader()
+        found = BestHeader()
         for delimiter in (profile.delimiter,) if profile.delimiter else DELIMITERS:
             for record in islice(self._all(delimiter), HEADER_WITHIN):
                 if record.fault is None:
@@ -180,134 +171,7 @@ class CsvTable:
         return None
 
 
-class XlsxTable:
-    """The first worksheet of an XLSX file that has a header, or the one that the profile names."""
-
-    delimiter = ","
-    encoding = "utf-8"
-    unended = 0
-
-    def __init__(self, stream: BinaryIO, profile: Profile) -> None:
-        import openpyxl
-        from openpyxl.utils.datetime import CALENDAR_MAC_1904
-
-        _check_zip(stream)
-        self._book = _read(lambda: openpyxl.load_workbook(stream, read_only=True, keep_links=False))
-        self.epoch_1904 = self._book.epoch == CALENDAR_MAC_1904
-        found = _BestHeader()
-        names = [sheet.title for sheet in self._book.worksheets]
-        if profile.sheet is not None and profile.sheet not in names:
-            shown = ", ".join(repr(name[:40]) for name in names[:20])
-            raise InputRefused(f"the file has no worksheet {profile.sheet[:40]!r}; there are: {shown}")
-        for sheet in self._book.worksheets:
-            if profile.sheet in (None, sheet.title):
-                sheet.reset_dimensions()  # what a file says of its own size may be wrong
-                for record in islice(_xlsx_records(sheet), HEADER_WITHIN):
-                    layout = found.tried(record, profile)
-                    if layout is not None:
-                        self.layout, self._sheet, self._header_line = layout, sheet, record.line
-                        self.described = f"XLSX, worksheet {sheet.title!r}, header in row {record.line}"
-                        return
-        raise found.refusal()
-
-    def records(self) -> Iterator[Record]:
-        """Every row below the header, once."""
-        width = len(self.layout.names)
-        for record in _xlsx_records(self._sheet):
-            if record.line <= self._header_line:
-                continue
-            cells = list(record.cells[:width])
-            rest = [cell for cell in record.cells[width:] if cell != ""]
-            if rest:
-                reason = f"the row has {width + len(rest)} cells, the header {width}"
-                yield Record(record.line, record.cells, reason)
-                continue
-            cells += [""] * (width - len(cells))  # a worksheet leaves out empty cells at the end
-            yield Record(record.line, cells, record.fault)
-
-
-def _xlsx_records(sheet: Any) -> Iterator[Record]:
-    rows = iter(sheet.iter_rows(values_only=True))
-    line = 0
-    while True:
-        row = _read(lambda: next(rows, None))
-        if row is None:
-            return
-        line += 1
-        if line > MAX_ROWS:
-            raise InputRefused(f"the rate sheet has more than {MAX_ROWS} rows; split it")
-        if not any(value is not None and value != "" for value in row):
-            continue
-        fault = None
-        cells: list[Cell] = []
-        for value in row[: MAX_COLUMNS + 1]:
-            cell, wrong = _xlsx_cell(value)
-            cells.append(cell)
-            fault = fault or wrong
-        yield Record(line, cells, fault)
-
-
-def _xlsx_cell(value: Any) -> tuple[Cell, str | None]:
-    match value:
-        case None:
-            return "", None
-        case str():
-            if value[:1] == "=" and len(value) > 1:
-                wrong = f"a cell holds the formula {value[:40]}; paste the column as values"
-                return value, wrong
-            return " ".join(value.split()), None
-        case bool():
-            return str(value), None
-        case datetime():
-            return value, None
-        case date():
-            return datetime.combine(value, time()), None
-        case time() | timedelta():
-            return str(value), f"a cell holds the time of day {value}; set the column's format to text"
-        case int():
-            return Decimal(value), None
-        case _ if type(value).__name__ == "float":
-            # The shortest digits that make this binary fraction: what was typed, not what is stored.
-            return Decimal(repr(value)), None
-        case _:
-            return str(value)[:100], "a cell holds a formula; paste the column as values"
-
-
-def _read(step: Callable[[], Any]) -> Any:
-    # What a damaged or hostile file makes the libraries raise, said once and in a sentence.
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # styles and extensions that are not read
-            return step()
-    except _DAMAGE as error:
-        raise _damaged(error) from None
-
-
-def _damaged(error: Exception) -> InputRefused:
-    return InputRefused(
-        f"the XLSX file cannot be read: it is cut, damaged or none ({str(error)[:80]!r}); "
-        "open it in a spreadsheet, save it anew, or get it again; nothing was imported"
-    )
-
-
-def _check_zip(stream: BinaryIO) -> None:
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise _damaged(error) from None
-    if not any(member.filename == "[Content_Types].xml" for member in members):
-        raise InputRefused("this is a ZIP file and no XLSX; unpack it and import the rate sheet in it")
-    for member in members:
-        limit = MAX_SHEET_BYTES if member.filename.startswith("xl/worksheets/") else MAX_OTHER_BYTES
-        if member.file_size > limit:
-            raise InputRefused(
-                f"{member.filename[:60]} in the XLSX file unpacks to {member.file_size} bytes, more than "
-                f"{limit}; save the rate sheet as CSV"
-            )
-
-
-class _BestHeader:
+class BestHeader:
     """Looks at rows until one is a header; else says what the most likely one lacks."""
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Rate sheets that are spreadsheets: typed cells become exact facts, damaged files a sentence."""
 
 import io
+import tracemalloc
 import zipfile
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from openpyxl import Workbook
 
 from pbxbill.errors import InputRefused
-from pbxbill.rating import sheet_table
+from pbxbill.rating import sheet_archive
 from pbxbill.rating.sheet import RateSheet, RefusedRow, SheetRate, write_refused
 from pbxbill.rating.sheet_profile import Profile
 
@@ -135,6 +136,126 @@ def test_a_zip_file_that_is_no_spreadsheet() -> None:
 
 def test_a_file_that_unpacks_to_too_much_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = book(("R", [HEADER, [49, "x" * 5_000, 1, "1/1"]]))
-    monkeypatch.setattr(sheet_table, "MAX_SHEET_BYTES", 300)
+    monkeypatch.setattr(sheet_archive, "MAX_SHEET_BYTES", 300)
     with pytest.raises(InputRefused, match=r"xl/worksheets/sheet1.xml in the XLSX file unpacks to \d+ bytes"):
         read(raw)
+
+
+NAMESPACE = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+TITLES = b"".join(b'<c t="inlineStr"><is><t>%s</t></is></c>' % name.encode() for name in HEADER[:3])
+END = b"</sheetData></worksheet>"
+TEXTS = b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+SHEET, SHARED = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
+SHARED_TYPE = (
+    b'<Override PartName="/xl/sharedStrings.xml" ContentType="application/'
+    b'vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/>'
+)
+ENTITIES = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+
+
+def with_part(part: str, *pieces: bytes) -> bytes:
+    """A file with a price list, and one part of it exchanged."""
+    out = io.BytesIO()
+    good = zipfile.ZipFile(io.BytesIO(book(("R", [HEADER[:3], ["49", "Germany", "0.1"]]))))
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in good.infolist():
+            if member.filename != part:
+                content = good.read(member)
+                if part == SHARED and member.filename == "[Content_Types].xml":
+                    content = content.replace(b"</Types>", SHARED_TYPE + b"</Types>")
+                archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+        with archive.open(part, "w") as stream:
+            for piece in pieces:
+                stream.write(piece)
+    return out.getvalue()
+
+
+def with_rows(*pieces: bytes) -> bytes:
+    return with_part(SHEET, NAMESPACE, b"<row>", TITLES, b"</row>", *pieces, END)
+
+
+def peak_bytes(raw: bytes, message: str) -> int:
+    """What refusing a file takes beside the file."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputRefused, match=message):
+            read(raw)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "part, pieces, message",
+    [
+        (SHEET, [NAMESPACE, b"<row/>" * 2_000_000, END], "to more than 250 times its size"),
+        (SHEET, [NAMESPACE, b"<row><c><v>", b"1" * 10_000_000, END], "to more than 250 times its size"),
+        (SHARED, [TEXTS, b"<si><t>x</t></si>" * 700_000, b"</sst>"], "to more than 250 times its size"),
+        ("xl/styles.xml", [b"<a>", b"<b/>" * 300_000, b"</a>"], "has more than 250000 elements"),
+        ("xl/workbook.xml", [ENTITIES, b"<x>&b;</x>"], "declares entities"),
+        (SHEET, [ENTITIES, NAMESPACE, b"<row><c><v>&b;</v></c></row>", END], "declares entities"),
+        (SHARED, [ENTITIES, TEXTS, b"<si><t>&b;</t></si></sst>"], "declares entities"),
+        (SHARED, [TEXTS, b"<si><t>", b"x" * 100_000, b"</t></si></sst>"], "a cell longer than 65536"),
+        (SHARED, [TEXTS, b"<si>", b"<t/>" * 300_000, b"</si></sst>"], "more than 250000 elements"),
+    ],
+    ids=["rows", "cell", "texts", "styles", "laughs", "laughs in rows", "laughs in texts", "text", "runs"],
+)
+def test_a_small_file_that_would_fill_the_memory_is_refused(
+    part: str, pieces: list[bytes], message: str
+) -> None:
+    raw = with_part(part, *pieces)
+    del pieces
+    assert peak_bytes(raw, message) < 40_000_000
+
+
+@pytest.mark.parametrize(
+    "pieces, message",
+    [
+        (
+            [b"<row/>" * 100_002],
+            r"more than 100 empty rows one after the other above row 10\d; delete",
+        ),
+        ([b"<row><c/></row>" * 300], "more than 100 empty rows"),
+        ([b'<row r="1048577"><c><v>1</v></c></row>'], "has more than 1048576 rows"),
+        ([b"<row>", b"<c/>" * 16_385, b"</row>"], "more than 16384 columns in row 2"),
+        ([b"<row><c>", b"<x/>" * 150_001, b"</c></row>"], "more than 150000 elements in or behind row 2"),
+        ([b"<row><c><v>", b"1" * 65_537, b"</v></c></row>"], "cell longer than 65536 characters in row 2"),
+        (
+            [b"<row>", (b"<c><v>" + b"1" * 60_000 + b"</v></c>") * 20, b"</row>"],
+            "more than 1048576 characters in row 2",
+        ),
+        ([b'<row x="', b"1" * 2_000_000, b'"/>'], "a tag or comment longer than 1048576 bytes"),
+        ([b"<!--", b"1" * 2_000_000, b"-->"], "a tag or comment longer than 1048576 bytes"),
+    ],
+)
+def test_rows_that_no_rate_sheet_has_are_refused(
+    pieces: list[bytes], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet_archive, "MAX_EMPTY_ROWS", 100)
+    raw = with_rows(*pieces)
+    assert peak_bytes(raw, message) < 60_000_000
+
+
+def test_what_an_archive_says_of_its_sizes_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = bytearray(with_rows(b"<row><c><v>" + b"1" * 60_000 + b"</v></c></row>"))
+    monkeypatch.setattr(sheet_archive, "MAX_SHEET_BYTES", 30_000)
+    at = raw.rindex(SHEET.encode())  # in the directory, 46 bytes behind the beginning of its entry
+    raw[at - 46 + 24 : at - 46 + 28] = (20_000).to_bytes(4, "little")
+    with pytest.raises(InputRefused, match="cut, damaged or none"):
+        read(bytes(raw))
+    raw[at - 46 + 24 : at - 46 + 28] = (2**31).to_bytes(4, "little")
+    with pytest.raises(InputRefused, match="unpacks to 2147483648 bytes"):
+        read(bytes(raw))
+
+
+def test_columns_far_to_the_right_and_rows_far_below_cost_nothing() -> None:
+    raw = with_rows(
+        b'<row r="900000"><c r="A900000"><v>49</v></c><c r="B900000" t="str"><v>Germany</v></c>'
+        b'<c r="C900000"><v>0.5</v></c></row>'
+        b'<row><c r="A900001"><v>33</v></c><c r="XFD900001"><v>1</v></c></row>'
+    )
+    accepted, refused = read(raw)
+    assert isinstance(accepted, SheetRate)
+    assert (accepted.line, accepted.price_per_min) == (900_000, 5 * 10**11)
+    assert isinstance(refused, RefusedRow)
+    assert (refused.line, refused.reason) == (900_001, "the row has 4 cells, the header 3")
