@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import gcd
 from zoneinfo import ZoneInfo
 
 from pbxbill.charging.taken import Piece, step_number
@@ -48,13 +49,20 @@ def _total(tariff: Tariff, owed: Charge) -> Iterator[Line]:
     if tariff.tax_mode is TaxMode.EXCLUSIVE:
         percent = to_decimal(tariff.tax_ppm, 4).normalize()
         yield Line("tax", f"{percent:f} % is added")
-    steps = "" if tariff.rounding_step == 1 else f" of {tariff.rounding_step}"
-    how = f"rounded {tariff.rounding.value.replace('_', ' ')} to {unit.scale} digits{steps}"
-    yield Line("total", f"{format_amount(owed.total, unit)} {unit.code}, {how}")
+    yield Line("total", f"{format_amount(owed.total, unit)} {unit.code}, {_rounded_how(tariff)}")
     if tariff.tax_mode is not TaxMode.NONE and tariff.tax_ppm:
-        rate_text = f"{tariff.tax_ppm} / {PPM + tariff.tax_ppm}"
+        common = gcd(tariff.tax_ppm, PPM)
+        part = f"{tariff.tax_ppm // common} / {(PPM + tariff.tax_ppm) // common}"
         contained = format_amount(owed.tax, unit)
-        yield Line("of which tax", f"{contained} {unit.code}: total x {rate_text}, rounded half up")
+        yield Line("of which tax", f"{contained} {unit.code}: total x {part}, rounded half up")
+
+
+def _rounded_how(tariff: Tariff) -> str:
+    how = f"rounded {tariff.rounding.value.replace('_', ' ')}"
+    if tariff.rounding_step == 1:
+        return f"{how} to {tariff.unit.scale} digits"
+    step = to_decimal(tariff.rounding_step, tariff.unit.scale).normalize()
+    return f"{how} to a multiple of {step:f}"
 
 
 def _plain(rate: Rate, tariff: Tariff, duration_us: int) -> Iterator[Line]:
@@ -67,24 +75,28 @@ def _plain(rate: Rate, tariff: Tariff, duration_us: int) -> Iterator[Line]:
         yield Line("billable", _increments(rate, billable_s, tariff))
     exact = rate.connection_fee * tariff.per + rate.price_per_min * billable_s
     if rate.connection_fee:
-        yield Line("connection fee", price_text(rate.connection_fee))
+        yield Line("connection fee", _money(rate.connection_fee, tariff))
     if billable_s:
         with_fee = " with the fee" if rate.connection_fee else ""
         yield Line(
             "price", f"{_priced(billable_s, rate.price_per_min, tariff)} = {_exact(exact, tariff)}{with_fee}"
         )
         if rate.minimum_charge * tariff.per > exact:
-            yield Line("minimum charge", price_text(rate.minimum_charge))
+            yield Line("minimum charge", _minimum(rate.minimum_charge, tariff))
 
 
 def _stretched(
     rate: Rate, tariff: Tariff, duration_us: int, start_us: int, pieces: Sequence[Piece]
 ) -> Iterator[Line]:
     allotments = [piece.allotment for piece in pieces]
+    calendar = calendar_of(rate, tariff)
     found = stretches(rate, tariff, duration_us, start_us, allotments)
+    if calendar is not None:
+        yield Line("times", f"in {calendar.zone}, from {_local(start_us, calendar):%Y-%m-%d} on")
     for stretch in found:
-        yield Line(_when(stretch, start_us, calendar_of(rate, tariff)), _stretch(stretch, tariff, pieces))
-    walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, ceil_div(duration_us, SECOND_US))
+        parts = [_stretch(stretch, tariff, pieces), _step(stretch, rate, tariff, start_us)]
+        yield Line(_when(stretch, start_us, calendar), ", ".join(filter(None, parts)))
+    walk = Walk(rate, calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
     paid = [stretch for stretch in found if stretch.increments and stretch.price_per_min is not None]
     exact = sum(stretch.price for stretch in paid)
     # Within the free seconds nothing is taken, and yet who would have paid decides on the fee.
@@ -94,7 +106,7 @@ def _stretched(
     fee = walk.start.connection_fee
     if fee and with_fee:
         exact += fee * tariff.per
-        yield Line("connection fee", price_text(fee) + _of_band(walk.start, rate))
+        yield Line("connection fee", _money(fee, tariff) + _of_band(rate, calendar, start_us))
     elif fee:
         yield Line("connection fee", "none: a bundle pays the whole call")
     yield Line("together", _exact(exact, tariff))
@@ -104,26 +116,58 @@ def _stretched(
 def _bounds(rate: Rate, start: BandPrice, tariff: Tariff, exact: int, paid: bool) -> Iterator[Line]:
     if paid and start.minimum_charge * tariff.per > exact:
         exact = start.minimum_charge * tariff.per
-        yield Line("minimum charge", price_text(start.minimum_charge))
+        yield Line("minimum charge", _minimum(start.minimum_charge, tariff))
     maximum = None if rate.terms is None else rate.terms.maximum_charge
     if maximum is not None and maximum * tariff.per < exact:
-        yield Line("maximum charge", f"{price_text(maximum)}: a call costs no more than this before tax")
+        yield Line(
+            "maximum charge",
+            f"{_money(maximum, tariff)}: a call costs no more{_before_tax(tariff)}",
+        )
 
 
-def _of_band(start: BandPrice, rate: Rate) -> str:
-    return "" if start.connection_fee == rate.connection_fee else ", of the band in which the call began"
+def _of_band(rate: Rate, calendar: BandCalendar | None, start_us: int) -> str:
+    if calendar is None or rate.terms is None or not rate.terms.bands:
+        return ""
+    band = calendar.band_at(start_us)
+    where = f"in band {band}" if band in dict(rate.terms.bands) else "outside the bands"
+    return f": the call was answered {where}"
+
+
+def _money(price: int, tariff: Tariff) -> str:
+    return f"{price_text(price)} {tariff.unit.code}"
+
+
+def _minimum(price: int, tariff: Tariff) -> str:
+    return f"{_money(price, tariff)}: a call costs no less{_before_tax(tariff)}"
+
+
+def _before_tax(tariff: Tariff) -> str:
+    return " before tax" if tariff.tax_mode is TaxMode.EXCLUSIVE else ""
 
 
 def _when(stretch: Stretch, start_us: int, calendar: BandCalendar | None) -> str:
     if calendar is None:
         from_s, to_s = ((at_us - start_us) // SECOND_US for at_us in (stretch.from_us, stretch.to_us))
         return f"{_clock(from_s)} to {_clock(to_s)}"
-    zone = ZoneInfo(calendar.zone)
-    begins, ends = (
-        (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone)
-        for at_us in (stretch.from_us, stretch.to_us)
-    )
+    begins, ends = (_local(at_us, calendar) for at_us in (stretch.from_us, stretch.to_us))
     return f"{begins:%H:%M:%S} to {ends:%H:%M:%S}"
+
+
+def _local(at_us: int, calendar: BandCalendar) -> datetime:
+    return (_EPOCH + timedelta(microseconds=at_us)).astimezone(ZoneInfo(calendar.zone))
+
+
+def _step(stretch: Stretch, rate: Rate, tariff: Tariff, start_us: int) -> str:
+    """Which step of the call sets the price of a stretch, if one does."""
+    if rate.terms is None or stretch.price_per_min is None or stretch.allotment is not None:
+        return ""
+    steps = rate.terms.steps
+    if stretch.band is not None:
+        own = dict(rate.terms.bands).get(stretch.band)
+        steps = steps if own is None else own.steps
+    second = (stretch.from_us - start_us) // SECOND_US
+    begun = [step.from_s for step in steps if step.from_s <= second]
+    return f"step of the call from {begun[-1]} {_short(tariff)} on" if begun else ""
 
 
 def _stretch(stretch: Stretch, tariff: Tariff, pieces: Sequence[Piece]) -> str:

@@ -4,12 +4,13 @@ Reads what the records name (rate row and deck version, tariff version, reservat
 journal entries) and reckons the charge again in front of the reader. statement.py writes it as text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pbxbill.charging.arithmetic import Line, arithmetic, price_text
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.counters import CounterKind
+from pbxbill.charging.events import Evidence
 from pbxbill.charging.explanation import (
     CallFacts,
     Correction,
@@ -19,6 +20,7 @@ from pbxbill.charging.explanation import (
     HistoryStep,
     LevelExplanation,
     PostingLine,
+    Repriced,
     WalletShare,
 )
 from pbxbill.charging.rerating import RATE_FIELDS, Rates
@@ -77,8 +79,9 @@ _POSTINGS = (
 )
 _VOLUME = "SELECT idempotency_key, id, unit FROM journal_entries WHERE idempotency_key {any_text}"
 _CORRECTIONS = (
-    "SELECT y.level, y.run_id, y.at_us, w.unit, y.old_total, y.new_total, y.tax_delta, y.uncollected_delta, "
-    "y.rate_id, n.name, y.entry_id FROM call_corrections y JOIN wallets w ON w.id = y.wallet_id "
+    "SELECT y.level, y.run_id, y.at_us, w.unit, y.old_total, y.new_total, y.tax_delta, y.uncollected_delta, "  # noqa: S608
+    f"y.rate_id, n.name, y.entry_id, y.tariff_version_id, {RATE_FIELDS} FROM call_corrections y "
+    "JOIN wallets w ON w.id = y.wallet_id JOIN rates r ON r.id = y.rate_id "
     "JOIN tariff_versions t ON t.id = y.tariff_version_id JOIN tariffs n ON n.id = t.tariff_id "
     "WHERE y.session_id {any_text} ORDER BY y.run_id, y.level, y.line"
 )
@@ -137,7 +140,9 @@ def _recorded(row: Row) -> CallFacts:
         dialled=dialled,
         called=called,
         destination=destination,
-        state="denied" if denial else state or "unauthorized",
+        state="denied"
+        if denial
+        else state or ("imported" if evidence == Evidence.IMPORT else "unauthorized"),
         started_us=started_us,
         answered_us=answered_us,
         ended_us=ended_us,
@@ -181,13 +186,11 @@ class _Reader:
         for row in rows:
             levels.setdefault(row[0], []).append(self._charged(row, postings))
         taken = TakenPieces(self._driver, self._catalogue.offers.bundles, session)
-        corrections: dict[int, list[Correction]] = {}
-        for level, run_id, at_us, unit, *values, entry_id in select(_CORRECTIONS, session):
-            correction = Correction(*(run_id, at_us, self._catalogue.units[unit], *values, entry_id or ""))
-            corrections.setdefault(level, []).append(correction)
+        corrections: dict[int, list[Row]] = {}
+        for row in select(_CORRECTIONS, session):
+            corrections.setdefault(row[0], []).append(row)
         explained = tuple(
-            self._level(call, levels, level, taken, tuple(corrections.get(level, ())))
-            for level in sorted(levels)
+            self._level(call, levels, level, taken, corrections.get(level, ())) for level in sorted(levels)
         )
         steps = tuple(HistoryStep(*row) for row in select(_STEPS, session))
         return Explanation(call, explained, steps, self._cost(call, explained))
@@ -225,20 +228,11 @@ class _Reader:
         levels: dict[int, list[_Charged]],
         level: int,
         taken: TakenPieces,
-        corrections: tuple[Correction, ...],
+        corrections: Sequence[Row],
     ) -> LevelExplanation:
         first = levels[level][0]
         rate, tariff = level_rate(levels, level), first.tariff
         live = call.ended_us is None
-        charged_us = call.granted_us if live else call.billed_us
-        pieces = taken.pieces(
-            call.session_id,
-            level,
-            tariff,
-            live=live,
-            within_free=charged_us <= rate.free_s * SECOND_US,
-        )
-        start_us = call.started_us if call.answered_us is None else call.answered_us
         return LevelExplanation(
             level=level,
             account=first.account,
@@ -247,12 +241,25 @@ class _Reader:
             origin=first.origin,
             tariff=tariff,
             tariff_number=first.tariff_number,
-            arithmetic=tuple(arithmetic(rate, tariff, charged_us, start_us, pieces)),
+            arithmetic=_reckoned(call, level, rate, tariff, taken),
             shares=tuple(charged.share for charged in levels[level]),
             limits=tuple(self._limits(taken, call.session_id, level, tariff, live)),
             priced_anew=self._priced_anew(call.session_id, level, tariff),
-            corrections=corrections,
+            corrections=tuple(self._correction(row) for row in corrections),
+            repriced=self._repriced(call, levels, level, taken, corrections[-1]) if corrections else None,
         )
+
+    def _correction(self, row: Row) -> Correction:
+        run_id, at_us, unit, *values, entry_id = row[1:11]
+        return Correction(*(run_id, at_us, self._catalogue.units[unit], *values, entry_id or ""))
+
+    def _repriced(
+        self, call: CallFacts, levels: dict[int, list[_Charged]], level: int, taken: TakenPieces, last: Row
+    ) -> Repriced:
+        tariff = self._catalogue.tariff(last[11])
+        now = levels[level][0]._replace(tariff=tariff, rate=self._rates.of(last[12:]))
+        rate = level_rate(levels | {level: [now]}, level)
+        return Repriced(rate, tariff, _reckoned(call, level, rate, tariff, taken))
 
     def _limits(
         self, taken: TakenPieces, session_id: str, level: int, tariff: Tariff, live: bool
@@ -303,6 +310,17 @@ class _Reader:
         return Cost(carrier, gateway, tariff, unit, rate_id, prefix or "", price or 0, billable_s, cost, left)
 
 
+def _reckoned(
+    call: CallFacts, level: int, rate: Rate, tariff: Tariff, taken: TakenPieces
+) -> tuple[Line, ...]:
+    live = call.ended_us is None
+    charged_us = call.granted_us if live else call.billed_us
+    within_free = charged_us <= rate.free_s * SECOND_US
+    pieces = taken.pieces(call.session_id, level, tariff, live=live, within_free=within_free)
+    start_us = call.started_us if call.answered_us is None else call.answered_us
+    return tuple(arithmetic(rate, tariff, charged_us, start_us, pieces))
+
+
 def _marked_up(rate: Rate, levels: dict[int, list[_Charged]], level: int) -> Iterator[Line]:
     chain: list[tuple[str, MarkUp]] = []
     top = levels[level][0].tariff
@@ -312,7 +330,7 @@ def _marked_up(rate: Rate, levels: dict[int, list[_Charged]], level: int) -> Ite
         top = levels[level][0].tariff if level in levels else top
     if not chain:
         return
-    yield Line("price above", f"{price_text(rate.price_per_min)} per minute")
+    yield Line("price above", f"{_prices(rate)} per minute")
     for account, mark_up in reversed(chain):
         rate = marked_up(rate, mark_up, top)  # of which only prices are shown here
         parts = [f"{to_decimal(mark_up.ppm, 4).normalize():+f} %"] if mark_up.ppm else []
@@ -320,7 +338,14 @@ def _marked_up(rate: Rate, levels: dict[int, list[_Charged]], level: int) -> Ite
             parts.append(f"{'+' if mark_up.absolute > 0 else ''}{price_text(mark_up.absolute)}")
         if mark_up.rounding_step > 1:
             parts.append(f"rounded up to {price_text(mark_up.rounding_step)}")
-        yield Line("mark-up", f"{', '.join(parts) or 'none'}: {price_text(rate.price_per_min)} for {account}")
+        yield Line("mark-up", f"{', '.join(parts) or 'none'}: {_prices(rate)} for {account}")
+
+
+def _prices(rate: Rate) -> str:
+    bands = () if rate.terms is None else rate.terms.bands
+    own = [] if rate.terms is not None and rate.terms.banded_only and bands else [rate.price_per_min]
+    parts = [price_text(price) for price in own]
+    return ", ".join([*parts, *(f"{name} {price_text(price.price_per_min)}" for name, price in bands)])
 
 
 def exchange_text(exchange: ExchangeRate) -> str:

@@ -24,7 +24,8 @@ class CallFacts:
     called: str
     destination: str
     state: str
-    """reserved, answered, settled, voided, denied, or unauthorized (it passed and was charged afterwards)."""
+    """reserved, answered, settled, voided, denied, imported (from a file), or unauthorized (it passed and
+    was charged afterwards)."""
     started_us: int
     answered_us: int | None
     ended_us: int | None
@@ -102,6 +103,16 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
+class Repriced:
+    """What a level is charged by since it was corrected the last time."""
+
+    rate: Rate
+    """With mark-ups."""
+    tariff: Tariff
+    arithmetic: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LevelExplanation:
     """One level of the account chain."""
 
@@ -121,6 +132,8 @@ class LevelExplanation:
     priced_anew: tuple[WalletShare, ...]
     """What earlier calls of the cycle cost more or less, since this one reached another step."""
     corrections: tuple[Correction, ...]
+    repriced: Repriced | None = None
+    """None: it was never corrected."""
 
     @property
     def total(self) -> int | None:
@@ -173,3 +186,8 @@ class Explanation:
     levels: tuple[LevelExplanation, ...]
     history: tuple[HistoryStep, ...]
     cost: Cost | None = None
+
+    @property
+    def is_emergency(self) -> bool:
+        """A call for help: it is free, so that no level pays for it."""
+        return self.call.destination == "Emergency" and not self.levels

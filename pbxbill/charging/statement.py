@@ -1,14 +1,24 @@
 """Writes an explanation as text: all of it for an operator, its own charge for a customer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from pbxbill.charging.arithmetic import price_text, seconds_text
+from pbxbill.charging.arithmetic import Line, price_text, seconds_text
 from pbxbill.charging.events import DenialReason
 from pbxbill.charging.explain import exchange_text
-from pbxbill.charging.explanation import Correction, Cost, Explanation, LevelExplanation, WalletShare
-from pbxbill.money import Unit, format_amount, to_decimal
+from pbxbill.charging.explanation import (
+    CallFacts,
+    Correction,
+    Cost,
+    Explanation,
+    LevelExplanation,
+    WalletShare,
+)
+from pbxbill.money import Rounding, Unit, format_amount, round_ratio, to_decimal
+from pbxbill.rating.mark_up import calendar_of
+from pbxbill.rating.stretch import own_prices
+from pbxbill.rating.tariff import BandPrice, Rate, Tariff
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,7 +75,9 @@ def statement(explanation: Explanation, audience: Audience = Audience.OPERATOR) 
 
 def _call(explanation: Explanation, audience: Audience) -> Iterator[str]:
     call = explanation.call
-    yield f"Call {call.session_id} ({call.state})"
+    # How we came to know of the call is nothing that a customer could do anything with.
+    told = audience is Audience.OPERATOR or call.state not in {"imported", "unauthorized"}
+    yield f"Call {call.session_id}" + (f" ({call.state})" if told else "")
     if audience is Audience.OPERATOR:
         yield f"  switch       {call.switch}, call id {call.call_id}, {call.direction}"
     yield f"  account      {call.account or '(nobody was identified)'}"
@@ -82,19 +94,27 @@ def _call(explanation: Explanation, audience: Audience) -> Iterator[str]:
     if audience is Audience.OPERATOR:
         imported = ": read from a file, not seen live" if call.evidence == "import" else ""
         yield f"  evidence     {call.evidence}{imported}"
-    if call.direction == "usage":
-        yield f"  used         {call.detail}"
-    elif call.answered_us is not None:
-        yield f"  lasted       {seconds_text(call.duration_us)}, charged {seconds_text(call.billed_us)}"
-    if call.uncharged_us and call.direction != "usage":
-        why = "the switch's lateness with the cut, or beyond the longest call"
-        yield f"  not charged  {seconds_text(call.uncharged_us)}: {why}"
+    yield from _duration(call, free=explanation.is_emergency)
     if audience is Audience.ACCOUNT:
         return
     if call.detail:
         yield f"  note         {call.detail}"
     if call.shadow is not None:
         yield f"  shadow       watched only; {call.shadow or 'enforcement would have let it go on'}"
+
+
+def _duration(call: CallFacts, *, free: bool) -> Iterator[str]:
+    if call.direction == "usage":
+        yield f"  used         {call.detail}"
+        return
+    if call.answered_us is not None:
+        charged = "" if free else f", charged {seconds_text(call.billed_us)}"
+        yield f"  lasted       {seconds_text(call.duration_us)}{charged}"
+    if free:
+        yield "  price        none: emergency calls are free"
+    elif call.uncharged_us:
+        why = "the switch's lateness with the cut, or beyond the longest call"
+        yield f"  not charged  {seconds_text(call.uncharged_us)}: {why}"
 
 
 def _denied(reason: str, detail: str, audience: Audience) -> str:
@@ -115,15 +135,14 @@ def _level(level: LevelExplanation, audience: Audience) -> Iterator[str]:
             f"  deck         {origin.deck} version {origin.number}, in force from "
             f"{moment_text(origin.effective_from_us)}, source {origin.source or '-'}"
         )
-        for line in level.marked_up:
-            yield f"    {line.label:15}{line.value}"
-        yield f"  rate         {rate.id}: {_rate(level)}"
+        yield from _lines(level.marked_up)
+        yield f"  rate         {rate.id}: {_prefix(rate)}"
     else:
         yield f"Charge by tariff {tariff.name}, prices {_tax(level)}"
-        yield f"  rate         {_rate(level)}"
-    for line in level.arithmetic:
-        # The moments of a stretch are longer than any word.
-        yield f"    {line.label:15}{'  ' if len(line.label) > 14 else ''}{line.value}"
+        yield f"  rate         {_prefix(rate)}"
+    yield from _lines(rate_lines(rate, tariff))
+    yield "  reckoned"
+    yield from _lines(level.arithmetic)
     for share in level.shares:
         yield from _share(share, unit, audience)
     for text in level.limits:
@@ -132,23 +151,54 @@ def _level(level: LevelExplanation, audience: Audience) -> Iterator[str]:
         yield from _priced_anew(share, audience)
     for correction in level.corrections:
         yield from _correction(correction, unit, audience)
+    if level.repriced is not None:
+        now = level.repriced
+        yield f"  new price    by tariff {now.tariff.name}, {_prefix(now.rate)}"
+        yield from _lines(rate_lines(now.rate, now.tariff))
+        yield "  reckoned"
+        yield from _lines(now.arithmetic)
 
 
-def _rate(level: LevelExplanation) -> str:
-    rate, tariff = level.rate, level.tariff
-    per = "minute" if tariff.measure == "seconds" and tariff.per == 60 else f"{tariff.per} {tariff.measure}"
+def _lines(lines: Iterable[Line]) -> Iterator[str]:
+    for line in lines:
+        # The moments of a stretch are longer than any word.
+        yield f"    {line.label:15}{'  ' if len(line.label) > 14 else ''}{line.value}"
+
+
+def _prefix(rate: Rate) -> str:
+    return f"prefix {rate.prefix or '(default)'} {rate.destination}"
+
+
+def rate_lines(rate: Rate, tariff: Tariff) -> Iterator[Line]:
+    """The prices of a rate; where bands decide, each band's."""
     terms = rate.terms
-    more = []
-    if terms is not None:
-        more += [f"{name} {price_text(price.price_per_min)}" for name, price in terms.bands]
-        more += [f"from {step.from_s} s on {price_text(step.price_per_min)}" for step in terms.steps]
-        if terms.maximum_charge is not None:
-            ends = ", where the call ends" if terms.ends_at_maximum else ""
-            more.append(f"at most {price_text(terms.maximum_charge)} a call{ends}")
-    own = f"{price_text(rate.price_per_min)} {tariff.unit.code} per {per}"
-    increments = f"{rate.initial_increment_s}/{rate.following_increment_s}"
-    listed = "".join(f"; {text}" for text in more)
-    return f"prefix {rate.prefix or '(default)'} {rate.destination}, {own}, {increments}{listed}"
+    bands = () if terms is None or calendar_of(rate, tariff) is None else terms.bands
+    for name, price in bands:
+        yield Line(f"band {name}", _price(price, tariff))
+    if terms is None or not (bands and terms.banded_only):
+        yield Line("otherwise" if bands else "price", _price(own_prices(rate), tariff))
+    if terms is not None and terms.maximum_charge is not None:
+        ends = ", where the call ends" if terms.ends_at_maximum else ""
+        yield Line("maximum", f"{price_text(terms.maximum_charge)} {tariff.unit.code} a call{ends}")
+
+
+def _price(price: BandPrice, tariff: Tariff) -> str:
+    code, short = tariff.unit.code, "s" if tariff.measure == "seconds" else tariff.measure
+    per = "minute" if tariff.measure == "seconds" and tariff.per == 60 else f"{tariff.per} {tariff.measure}"
+    parts = [
+        f"{price_text(price.price_per_min)} {code} per {per}",
+        f"{price.initial_increment_s}/{price.following_increment_s}",
+    ]
+    if price.connection_fee:
+        parts.append(f"connection fee {price_text(price.connection_fee)} {code}")
+    if price.minimum_charge:
+        parts.append(f"minimum {price_text(price.minimum_charge)} {code}")
+    if price.free_s:
+        parts.append(f"the first {price.free_s} {short} free")
+    parts += [
+        f"from {step.from_s} {short} on {price_text(step.price_per_min)} {code}" for step in price.steps
+    ]
+    return ", ".join(parts)
 
 
 def _share(share: WalletShare, tariff_unit: Unit, audience: Audience) -> Iterator[str]:
@@ -234,9 +284,14 @@ def _cost(cost: Cost, levels: tuple[LevelExplanation, ...]) -> Iterator[str]:
     yield f"  cost         {_amount(cost.cost, cost.unit)} for {cost.billable_s} s, without tax"
     if cost.margin is not None and levels:
         unit = levels[-1].shares[0].unit
-        share = "" if cost.margin.ppm is None else f", {to_decimal(cost.margin.ppm, 4).normalize():f} %"
+        share = "" if cost.margin.ppm is None else f", {_percent(cost.margin.ppm)} %"
         revenue = _amount(cost.margin.revenue, unit)
         yield f"  margin       {_amount(cost.margin.amount, unit)}{share} of {revenue}"
+
+
+def _percent(ppm: int) -> str:
+    tenths = round_ratio(abs(ppm), 1000, Rounding.HALF_UP)
+    return f"{to_decimal(-tenths if ppm < 0 else tenths, 1):.1f}"
 
 
 def _amount(amount: int, unit: Unit) -> str:

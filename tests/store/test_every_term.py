@@ -8,9 +8,11 @@ import pytest
 from pbxbill.charging.explain import explain
 from pbxbill.charging.statement import Audience, statement
 from pbxbill.mediation.rerate import Definition, Rerating
+from pbxbill.money import PRICE_SCALE, format_amount, to_decimal
 from pbxbill.store.decks import NewRate
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine
+from tests.small_operator import EUR
 from tests.store.billed_accounts import CLOCK, BilledAccounts
 from tests.store.every_term import alive, change_deck, open_every_term, price, talk, wholesale
 
@@ -50,11 +52,17 @@ def test_a_banded_bundled_marked_up_call_is_explained(accounts: BilledAccounts) 
     for line in (
         "17:59:00 to 18:00:40  100 s from bundle Hundred, of which 0 of 100 are left now, until 20",
         "18:00:40 to 18:02:00  80 s / 60 x 0.045 per minute = 0.06, band evening",
-        "price above    0.06 per minute",
-        "mark-up        +50 %, rounded up to 0.0001: 0.09 for alice",
+        "price above    0.06, evening 0.03 per minute",
+        "mark-up        +50 %, rounded up to 0.0001: 0.09, evening 0.045 for alice",
         "17:59:00 to 18:00:00  60 s / 60 x 0.06 per minute = 0.06",
         "18:00:00 to 18:02:00  120 s / 60 x 0.03 per minute = 0.06, band evening",
+        "times          in Europe/Berlin, from 20",
+        "band evening   0.045 EUR per minute, 1/1\n",
+        "otherwise      0.09 EUR per minute, 1/1, connection fee 0.015 EUR\n",
+        "maximum        1.5 EUR a call\n",
+        "connection fee 0.015 EUR: the call was answered outside the bands",
         "at 1 EUR = 1.1 USD",
+        "margin       0.07 EUR, 53.8 % of 0.13 EUR",
         "of the 10.00 EUR that may be spent per day",
         "Carrier Telco, by gateway gw",
         "0.06 EUR for 180 s, without tax",
@@ -99,7 +107,18 @@ def test_re_rating_keeps_what_bundles_paid_and_every_promise(
     text = told(accounts, sessions[-1])
     assert "corrected" in text
     assert "run 1" in text
-    assert "run 1" not in told(accounts, sessions[-1], Audience.ACCOUNT)
+    for_customer = told(accounts, sessions[-1], Audience.ACCOUNT)
+    assert "run 1" not in for_customer
+    before_it, after_it = for_customer.split("  new price    by tariff retail, prefix 49 Germany\n")
+    new_evening = f"{to_decimal(price(evening) * 3 // 2, PRICE_SCALE).normalize():f} EUR per minute"
+    assert f"band evening   {new_evening}" in after_it
+    assert f"band evening   {new_evening}" not in before_it or evening == "0.03"
+    assert "total          " in after_it
+    (new_total,) = accounts.select(
+        f"SELECT SUM(new_total) FROM call_corrections WHERE level = 1 AND session_id = '{sessions[-1]}'"
+    )
+    at_reseller = f"total          {format_amount(int(new_total[0]), EUR)} EUR"
+    assert at_reseller in told(accounts, sessions[-1]).split("Level 1")[1].split("new price")[1]
     change_deck(accounts.url, "wholesale", wholesale())
     rerate(accounts)
     assert accounts.select(wallets) == before

@@ -3,17 +3,20 @@
 import pytest
 
 from pbxbill.charging.arithmetic import Line
-from pbxbill.charging.events import Adjust, Answer, Extend, Settle, SettleOffline, TopUp, Void
+from pbxbill.charging.events import Adjust, Answer, Evidence, Extend, Settle, SettleOffline, TopUp, Void
 from pbxbill.charging.explain import explain
 from pbxbill.charging.explanation import Explanation
-from pbxbill.charging.statement import statement
+from pbxbill.charging.statement import Audience, rate_lines, statement
 from pbxbill.clock import ManualClock, SystemClock
 from pbxbill.errors import InputRefused
+from pbxbill.rating.bands import BandCalendar
+from pbxbill.rating.tariff import Tariff
 from pbxbill.store.decks import NewTariff, add_deck_version, add_tariff_version
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.lease import SwitchLease
-from tests.small_operator import eur, seconds
+from tests.rate_tables import rates_of
+from tests.small_operator import EUR, eur, seconds
 from tests.store.billed_accounts import FRANCE, MINUTE_US, BilledAccounts, open_accounts, rate
 
 NOW_US = ManualClock().now_us()
@@ -50,11 +53,11 @@ def test_a_settled_call_is_explained_line_by_line(accounts: BilledAccounts) -> N
     assert retail.arithmetic == (
         Line("charged time", "120 s"),
         Line("billable", "60 s initial increment + 1 x 60 s following = 120 s"),
-        Line("connection fee", "0.05"),
+        Line("connection fee", "0.05 EUR"),
         Line("price", "120 s / 60 x 0.3 per minute = 0.65 with the fee"),
         Line("tax", "19 % is added"),
         Line("total", "0.7735 EUR, rounded half up to 6 digits"),
-        Line("of which tax", "0.1235 EUR: total x 190000 / 1190000, rounded half up"),
+        Line("of which tax", "0.1235 EUR: total x 19 / 119, rounded half up"),
     )
     assert (retail.total, retail.tax, wholesale.total) == (eur("0.7735"), eur("0.1235"), eur("0.30"))
     assert [(x.ledger_account, x.amount) for x in retail.postings] == [
@@ -126,6 +129,59 @@ def test_calls_without_a_charge_are_explained_too(accounts: BilledAccounts) -> N
     assert "reserved     0.12 EUR for the time granted so far" in texts["alive"]
     assert "(unauthorized)" in texts["unauthorized"]
     assert "taken        0.01 EUR" in texts["unauthorized"]
+
+
+def test_how_a_record_came_to_us_is_for_the_operator(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        seen, read = accounts.request("carol"), accounts.request("carol")
+        engine.execute(SettleOffline(seen, NOW_US, NOW_US + seconds(5), 16))
+        engine.execute(SettleOffline(read, NOW_US, NOW_US + seconds(5), 16, evidence=Evidence.IMPORT))
+    for request, word in ((seen, "unauthorized"), (read, "imported")):
+        explanation = explained(accounts, request.session_id)
+        assert statement(explanation).startswith(f"Call {request.session_id} ({word})\n")
+        for_customer = statement(explanation, Audience.ACCOUNT)
+        assert for_customer.startswith(f"Call {request.session_id}\n")
+        assert word not in for_customer
+
+
+@pytest.mark.parametrize("audience", list(Audience))
+def test_a_call_for_help_is_said_to_be_free(accounts: BilledAccounts, audience: Audience) -> None:
+    with accounts.engine() as engine:
+        session_id = accounts.call(engine, "carol", "112").session_id
+        engine.execute(Answer(session_id, NOW_US, "leg"))
+        engine.execute(Settle(session_id, NOW_US, NOW_US + seconds(20_000), 16))
+    text = statement(explained(accounts, session_id), audience)
+    assert "lasted       20000 s\n" in text
+    assert "emergency calls are free" in text
+    assert "charged" not in text
+
+
+def test_the_rate_is_told_with_all_its_terms(accounts: BilledAccounts) -> None:
+    with accounts.engine() as engine:
+        engine.execute(TopUp("first", accounts.ids["alice"], "EUR", eur("5"), NOW_US))
+        session_id = accounts.call(engine, "alice", FRANCE).session_id
+    text = statement(explained(accounts, session_id), Audience.ACCOUNT)
+    assert "rate         prefix 33 France\n" in text
+    assert "    price          0.3 EUR per minute, 60/60, connection fee 0.05 EUR\n" in text
+
+
+def test_a_minimum_is_part_of_the_rate() -> None:
+    (rate,) = rates_of("49 Germany 0.12 min 0.25 30/6 free 10", [1])
+    assert [line.value for line in rate_lines(rate, Tariff(1, "t", 1, EUR))] == [
+        "0.12 EUR per minute, 30/6, minimum 0.25 EUR, the first 10 s free"
+    ]
+
+
+def test_bands_that_decide_alone_leave_no_other_price() -> None:
+    (rate,) = rates_of("49 Germany 0.06 band day 0.06 0.02 1/1 band evening 0.03 0 60/60", [1])
+    assert rate.terms is not None
+    rate = rate._replace(terms=rate.terms._replace(banded_only=True))
+    calendar = BandCalendar(1, "office", "UTC", ())
+    found = rate_lines(rate, Tariff(1, "t", 1, EUR, calendar=calendar))
+    assert {line.label: line.value for line in found} == {
+        "band day": "0.06 EUR per minute, 1/1, connection fee 0.02 EUR",
+        "band evening": "0.03 EUR per minute, 60/60",
+    }
 
 
 def test_a_call_is_found_by_the_switch_s_own_id(accounts: BilledAccounts) -> None:
