@@ -146,7 +146,7 @@ class BulkTariff:
                 rows.append((None, 0, 0, 0))
             else:
                 owed = charge(rate, self.tariff, billed_us, answered_us)
-                if owed.total > MAX_AMOUNT:
+                if owed.total >= MAX_AMOUNT:  # where the rater stops
                     raise InputRefused(
                         f"a call to {called} of {billed_us} microseconds at rate {rate.id} of tariff "
                         f"{self.tariff.name} costs more than any amount can be"

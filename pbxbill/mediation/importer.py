@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 from pbxbill.clock import Clock
 from pbxbill.errors import PbxbillError, StoreUnavailable
 from pbxbill.mediation.alarm import count, tell
+from pbxbill.mediation.items import Item, Posted
 from pbxbill.mediation.mapping import Mapping
 from pbxbill.mediation.parsing import Filtered, RecordParser
-from pbxbill.mediation.posting import Item, Posted, Poster
+from pbxbill.mediation.posting import Poster
 from pbxbill.mediation.record import SHAPE, Unusable, UsageRecord, record_key
 from pbxbill.mediation.runs import (
     NOWHERE,
@@ -179,10 +180,10 @@ class Importer:
         if isinstance(found, UsageRecord):
             columns = {} if isinstance(columns, Unusable) else columns
             return Item(found.key, file, line.number, raw, columns, found)
-        if isinstance(columns, Unusable) or not columns:
+        if isinstance(columns, Unusable) or not self._parse.has_key(columns):
             # Nothing tells which record it is but the line itself.
             key = record_key(self._mapping.name, ["line", raw.decode("latin-1")])
-            return Item(key, file, line.number, raw, {}, found)
+            return Item(key, file, line.number, raw, {} if isinstance(columns, Unusable) else columns, found)
         return Item(self._parse.key(columns), file, line.number, raw, columns, found)
 
     def _misfit(self, sample: list[Item]) -> str:
@@ -211,11 +212,11 @@ class Importer:
                 batch.clear()
                 batch.count(posted, filtered)
                 if not dry_run:
-                    write_quarantine(driver, run.id, items, posted, self._clock.now_us())
+                    write_quarantine(driver, run.id, posted, self._clock.now_us())
                     write_progress(driver, run, batch, checkpoint, self._clock)
 
             try:
-                self._poster.post(items, also, dry_run=dry_run)
+                self._poster.post(items, also, run.mark, dry_run=dry_run)
             except StoreUnavailable as fault:
                 if waited_s >= PATIENCE_S or self.stopping.is_set():
                     raise

@@ -1,5 +1,6 @@
 """Turns the columns of a line into a UsageRecord, or says in a sentence why it cannot be charged."""
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple
@@ -19,7 +20,9 @@ FUTURE_US = 600 * SECOND_US
 LONGEST_CALL_US = 7 * 86_400 * SECOND_US
 AGREEMENT_US = 2 * SECOND_US
 """Times in whole seconds may differ from a duration by so much."""
-MOST_PIECES = 2**53
+MOST_PIECES = 9 * 10**12
+"""Charged as millionths, which 64 bits must hold."""
+_HALF = re.compile("[\ud800-\udfff]")
 MEASURES = ("messages", "bytes", "items")
 
 Read = Callable[[Columns], str]
@@ -90,6 +93,10 @@ class RecordParser:
         """Whether the filter lets a record pass."""
         return all(condition.met_by(columns.get(condition.column, "")) for condition in self._filter)
 
+    def has_key(self, columns: Columns) -> bool:
+        """Whether any column of its fingerprint holds something."""
+        return any(columns.get(name, "").strip() for name in self._fingerprint)
+
     def key(self, columns: Columns) -> str:
         """The record's key; the same line in another file has the same one."""
         return record_key(self.mapping.name, [columns.get(name, "") for name in self._fingerprint])
@@ -100,6 +107,10 @@ class RecordParser:
             return FILTERED
         try:
             self._refuse_garbled(columns)
+            if not self.has_key(columns):
+                names = ", ".join(self._fingerprint)
+                detail = f"fingerprint: {names} are empty, which tell it from other records; fill them in"
+                raise _Refused(Reason.FINGERPRINT_MISSING, detail, "fingerprint")
             key = key or self.key(columns)
             match self.mapping.kind:
                 case Kind.CALL:
@@ -265,7 +276,7 @@ class RecordParser:
         except InputRefused as refused:
             raise _Refused(Reason.FIELD_MALFORMED, f"quantity: {refused}", "quantity") from None
         if not 0 <= value <= MOST_PIECES:
-            detail = f"quantity: {text[:40]} is negative or absurdly large; correct it"
+            detail = f"quantity: {text[:40]} is negative or more than {MOST_PIECES}; correct it or its unit"
             raise _Refused(Reason.QUANTITY_ABSURD, detail, "quantity")
         scaled = value.scaleb(6) if millionths else value
         if scaled != int(scaled):
@@ -365,6 +376,9 @@ class RecordParser:
             if "\0" in text or "\ufffd" in text:
                 what = "a NUL" if "\0" in text else f"bytes that are no {self.mapping.file.encoding}"
                 detail = f"{name}: holds {what}; correct it, or name the file's encoding in the mapping"
+                raise _Refused(Reason.NOT_TEXT, detail, name)
+            if not text.isascii() and _HALF.search(text):
+                detail = f"{name}: holds half a character (a lone surrogate); correct it"
                 raise _Refused(Reason.NOT_TEXT, detail, name)
 
 

@@ -7,9 +7,10 @@ from sqlalchemy import Engine, Select, select, update
 
 from pbxbill.clock import Clock
 from pbxbill.errors import InputRefused
+from pbxbill.mediation.items import Fate, Item, Posted, storable
 from pbxbill.mediation.mapping import Mapping, stored_mapping
 from pbxbill.mediation.parsing import Filtered, RecordParser
-from pbxbill.mediation.posting import Fate, Item, Posted, Poster
+from pbxbill.mediation.posting import Poster
 from pbxbill.mediation.record import Reason, Unusable
 from pbxbill.mediation.splitting import Columns, splitter
 from pbxbill.mediation.tally import Tally
@@ -20,6 +21,8 @@ from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 BATCH = 500
 UNREADABLE = frozenset({Reason.COLUMNS, Reason.NOT_JSON, Reason.CUT})
 """Their line is cut anew when they are tried again: nothing was read from it the first time."""
+KEYED_ANEW = UNREADABLE | {Reason.FINGERPRINT_MISSING, Reason.CONTRADICTORY}
+"""Their key was not their fingerprint's; corrected, they have one."""
 
 
 def quarantined(
@@ -51,7 +54,7 @@ def edit(database: Engine, id: int, columns: Columns, now_us: int) -> Columns:
         if unknown:
             raise InputRefused(f"record {id} has no column {unknown[0]!r}; it has {', '.join(known)}")
         found: Columns = json.loads(row.fields) | columns
-        row.fields = json.dumps(found, ensure_ascii=False)
+        row.fields = storable(json.dumps(found, ensure_ascii=False))
         row.changed_us = now_us
         return found
 
@@ -113,8 +116,9 @@ class Retry:
         self, rows: Sequence[QuarantinedRow], parse: RecordParser, poster: Poster, tally: Tally
     ) -> None:
         items = [_item(row, parse) for row in rows]
-        wanted = [(row, item) for row, item in zip(rows, items, strict=True) if item is not None]
+        wanted = [item for item in items if item is not None]
         filtered = len(rows) - len(wanted)
+        by_id = {row.id: row for row in rows}
         batch = Tally()
 
         def also(driver: Driver, posted: Posted) -> None:
@@ -122,10 +126,15 @@ class Retry:
             batch.count(posted, filtered)
             now_us = self._clock.now_us()
             changed: list[Row] = []
-            for position, (row, item) in enumerate(wanted):
+            taken: set[str] = set()
+            for position, item in enumerate(posted.items):
+                row = by_id[item.quarantine_id]
                 unusable = posted.unusable.get(position)
-                # A line that could not be read has become a record, which is known by its fingerprint.
-                key = row.record_key if item.key in posted.known else item.key
+                # One that is still there, but can be read now, is known by its fingerprint from now on; any
+                # other stays known as it came.
+                rekeyed = unusable is not None and unusable.reason is not Reason.CONTRADICTORY
+                key = item.key if rekeyed and item.key not in {*posted.known, *taken} else row.record_key
+                taken.add(key)
                 tried = (key, row.attempts + 1, now_us, row.id)
                 if unusable is None:
                     # A duplicate was posted meanwhile, from another file or by a daemon.
@@ -136,7 +145,7 @@ class Retry:
             if changed:
                 driver.update(QuarantinedRow.__table__, ("id",), columns, changed)  # type: ignore[arg-type]
 
-        posted = poster.post([item for _, item in wanted], also)
+        posted = poster.post(wanted, also)
         # What is still in quarantine was known to be there: to the one who retries it is no duplicate.
         still = sum(posted.fates[position] is Fate.DUPLICATE for position in posted.unusable)
         batch.duplicates -= still
@@ -147,13 +156,17 @@ class Retry:
 def _item(row: QuarantinedRow, parse: RecordParser) -> Item | None:
     columns: Columns = json.loads(row.fields)
     key = row.record_key
-    if row.reason in UNREADABLE:
-        if not columns and (parse.mapping.file.columns or parse.mapping.file.type == "json"):
+    if row.reason in KEYED_ANEW:
+        is_known_shape = bool(parse.mapping.file.columns) or parse.mapping.file.type == "json"
+        if not columns and row.reason in UNREADABLE and is_known_shape:
             raw = row.raw.encode(parse.mapping.file.encoding, "replace")
             cut = splitter(parse.mapping, None, row.source)(raw)
             columns = {} if isinstance(cut, Unusable) else cut
-        key = parse.key(columns) if columns else key
+        key = parse.key(columns) if parse.has_key(columns) else key
     found = parse(columns, key) if columns else Unusable(Reason(row.reason), row.detail)
     if isinstance(found, Filtered):
         return None
-    return Item(key, row.source, row.line, row.raw.encode(), columns, found)
+    if row.reason == Reason.CONTRADICTORY and isinstance(found, Unusable):
+        # Its fingerprint is still another record's, as far as anybody knows.
+        key, found = row.record_key, Unusable(Reason.CONTRADICTORY, found.detail)
+    return Item(key, row.source, row.line, row.raw.encode(), columns, found, row.id)

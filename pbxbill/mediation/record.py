@@ -29,6 +29,8 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     CUT = "cut"
     NOT_TEXT = "not_text"
+    FINGERPRINT_MISSING = "fingerprint_missing"
+    """None of the columns that tell it from other records has anything in it."""
     FIELD_MISSING = "field_missing"
     FIELD_MALFORMED = "field_malformed"
     TIME_AMBIGUOUS = "time_ambiguous"
@@ -41,13 +43,23 @@ class Reason(StrEnum):
     """It, or an account above it, has no tariff or no wallet in the tariff's unit."""
     NUMBER_UNUSABLE = "number_unusable"
     RATE_MISSING = "rate_missing"
+    CONTRADICTORY = "contradictory"
+    """Another record has its fingerprint."""
     METER_UNKNOWN = "meter_unknown"
     READING_REFUSED = "reading_refused"
     NOT_CHARGEABLE = "not_chargeable"
     FAULT = "fault"
 
 
-SHAPE = frozenset({Reason.COLUMNS, Reason.NOT_JSON, Reason.FIELD_MISSING, Reason.FIELD_MALFORMED})
+SHAPE = frozenset(
+    {
+        Reason.COLUMNS,
+        Reason.NOT_JSON,
+        Reason.FINGERPRINT_MISSING,
+        Reason.FIELD_MISSING,
+        Reason.FIELD_MALFORMED,
+    }
+)
 """What a whole file has in common when its mapping is another file's."""
 
 

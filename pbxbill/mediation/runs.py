@@ -1,17 +1,15 @@
 """A run's row: its checkpoint and its tally, written in the transaction of the batch that they speak of."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import Clock
+from pbxbill.mediation.items import Fate, Posted, RunMark, storable
 from pbxbill.mediation.mapping import Mapping
-from pbxbill.mediation.posting import Fate, Item, Posted
 from pbxbill.mediation.reading import Head
-from pbxbill.mediation.record import RAW_KEPT
 from pbxbill.mediation.tally import COUNTS, Sums, Tally, TallyKey
 from pbxbill.store import mediation_models as tables
 from pbxbill.store.driver import Driver, Row
@@ -45,6 +43,12 @@ class Run:
     checkpoint: Checkpoint
     tally: Tally = field(default_factory=Tally)
     resumed: bool = False
+    started_us: int = 0
+
+    @property
+    def mark(self) -> RunMark:
+        """As those who post for it need it."""
+        return RunMark(self.id, self.started_us)
 
 
 def start_run(
@@ -82,7 +86,7 @@ def start_run(
         )
         session.add(row)
         session.flush()
-        return Run(row.id, source, mapping, switch, NOWHERE)
+        return Run(row.id, source, mapping, switch, NOWHERE, started_us=now_us)
 
 
 def as_stored(database: Engine, run: Run) -> Run:
@@ -98,7 +102,16 @@ def _resumed(session: Session, row: tables.MediationRunRow, mapping: Mapping) ->
     for kept in session.scalars(select(table).where(table.run_id == row.id)):
         key = TallyKey(kept.name, kept.subject, kept.unit)
         tally.sums[key] = Sums(kept.records, kept.total, kept.uncollected)
-    return Run(row.id, row.source, mapping, row.switch, checkpoint, tally, resumed=True)
+    return Run(
+        row.id,
+        row.source,
+        mapping,
+        row.switch,
+        checkpoint,
+        tally,
+        resumed=True,
+        started_us=row.started_us,
+    )
 
 
 def end_run(database: Engine, run: Run, state: str, detail: str, clock: Clock) -> None:
@@ -138,19 +151,19 @@ def write_progress(driver: Driver, run: Run, batch: Tally, checkpoint: Checkpoin
     )
 
 
-def write_quarantine(driver: Driver, run_id: int, items: Sequence[Item], posted: Posted, now_us: int) -> None:
+def write_quarantine(driver: Driver, run_id: int, posted: Posted, now_us: int) -> None:
     """Keep what could not be rated, and mark what now could be."""
     table = tables.QuarantinedRow.__table__
     kept: list[Row] = []
     freed: list[Row] = []
-    for position, (item, fate) in enumerate(zip(items, posted.fates, strict=True)):
+    for position, (item, fate) in enumerate(zip(posted.items, posted.fates, strict=True)):
         if fate is Fate.QUARANTINED:
             reason, detail, _ = posted.unusable[position]
             where = (item.key, run_id, item.source[-1000:], item.line)
             kept.append(
                 (
                     *where,
-                    storable(item.raw[:RAW_KEPT].decode("utf-8", "replace")),
+                    item.shown,
                     storable(json.dumps(item.columns, ensure_ascii=False)),
                     reason.value,
                     storable(detail[:300]),
@@ -168,8 +181,3 @@ def write_quarantine(driver: Driver, run_id: int, items: Sequence[Item], posted:
         driver.insert(table, (*columns, *moments), kept)  # type: ignore[arg-type]
     if freed:
         driver.update(table, ("id",), ("state", "changed_us"), freed)  # type: ignore[arg-type]
-
-
-def storable(text: str) -> str:
-    """What every database takes: no NULs, no halves of characters."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pbxbill.mediation.posting import Fate, Posted
+from pbxbill.mediation.items import Fate, Posted
 
 
 class TallyKey(NamedTuple):
