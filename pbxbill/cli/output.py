@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
+from pbxbill.rating.sheet_guard import guarded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDTH_WITHOUT_TERMINAL = 200
@@ -76,10 +77,8 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def harmless(cell: str) -> str:
-    """A cell that a spreadsheet shows: it would run a name that begins like a formula."""
-    is_formula = cell[:1] in {"=", "@", "\t", "\r"} or (cell[:1] in {"+", "-"} and not cell[1:2].isdigit())
-    cell = visible(cell)
-    return f"'{cell}" if is_formula else cell
+    """A cell for a spreadsheet: without control characters, and shown where it begins like a formula."""
+    return visible(guarded(cell))
 
 
 def moment(at_us: int | None) -> str | None:

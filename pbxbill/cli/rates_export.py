@@ -13,6 +13,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.rate_terms import terms_from_json
 from pbxbill.rating.sheet_cells import DEFAULT_ROUTE
+from pbxbill.rating.sheet_guard import guarded
 from pbxbill.rating.tariff import BandPrice, Rate, RateTerms, Step
 from pbxbill.store.engine import reading
 from pbxbill.store.models import RateRow
@@ -51,7 +52,7 @@ def _csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> int:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow([f"{cell:f}" if isinstance(cell, Decimal) else cell for cell in row])
+            writer.writerow([guarded(f"{x:f}" if isinstance(x, Decimal) else str(x)) for x in row])
             count += 1
     return count
 
@@ -75,7 +76,8 @@ def _xlsx(path: Path, rows: Iterator[tuple[Any, ...]]) -> int:
 def _xlsx_cell(cell: Any) -> Any:
     if isinstance(cell, Decimal) and len(cell.as_tuple().digits) > EXACT_DIGITS:
         return f"{cell:f}"
-    return cell
+    # A text that begins like a formula would be stored as one, or become one where it is saved as CSV.
+    return guarded(cell) if isinstance(cell, str) else cell
 
 
 def _rows(database: Engine, version_id: int) -> Iterator[tuple[Any, ...]]:

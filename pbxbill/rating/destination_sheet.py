@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple, TextIO
 from pbxbill.errors import InputRefused
 from pbxbill.rating.destination import E164_MAX_DIGITS
 from pbxbill.rating.number_plan import KINDS
+from pbxbill.rating.sheet_guard import guarded, unguarded
 
 MAX_LINE_BYTES = 65_536
 MAX_PREFIXES = 1_000_000
@@ -117,7 +118,7 @@ def write_refused(stream: TextIO, sheet: DestinationSheet, refused: Iterable[Ref
     writer = csv.writer(stream, delimiter=sheet.delimiter, lineterminator="\n")
     writer.writerow((*REFUSAL_COLUMNS, *COLUMNS))
     for row in refused:
-        writer.writerow((row.line, row.reason, *row.cells))
+        writer.writerow((row.line, guarded(row.reason), *map(guarded, row.cells)))
 
 
 def _prefixes(cell: str) -> tuple[str, ...]:
@@ -172,4 +173,4 @@ def _read_header(raw: bytes) -> tuple[tuple[str, ...], str]:
 def _split(text: str, delimiter: str) -> list[str]:
     # One line alone, so that a quote left open spoils one row and not all that follow.
     rows = list(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
-    return [cell.strip() for cell in rows[0]] if rows else []
+    return [unguarded(cell.strip()) for cell in rows[0]] if rows else []

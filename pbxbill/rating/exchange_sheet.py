@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, NamedTuple, TextIO
 
 from pbxbill.errors import InputRefused
+from pbxbill.rating.sheet_guard import guarded, unguarded
 
 REQUIRED_COLUMNS = ("from", "to", "rate")
 COLUMNS = (*REQUIRED_COLUMNS, "effective_from")
@@ -100,15 +101,15 @@ class ExchangeSheet:
         """Write rows that were refused, with line and reason, to be corrected and read again."""
         writer = csv.writer(stream, delimiter=self._delimiter, lineterminator="\n")
         kept = [at for at, name in enumerate(self.columns) if name not in REFUSAL_COLUMNS]
-        writer.writerow([*REFUSAL_COLUMNS, *(self.columns[at] for at in kept)])
+        writer.writerow([*REFUSAL_COLUMNS, *(guarded(self.columns[at]) for at in kept)])
         for row in rows:
             cells = row.cells if len(row.cells) == len(self.columns) else None
-            writer.writerow(
-                [row.line, row.reason, *(row.cells if cells is None else (cells[at] for at in kept))]
-            )
+            own = row.cells if cells is None else [cells[at] for at in kept]
+            writer.writerow([row.line, guarded(row.reason), *map(guarded, own)])
 
     def _cells(self, text: str) -> list[str]:
-        return next(csv.reader([text.rstrip("\r\n")], delimiter=self._delimiter), [])
+        cells = next(csv.reader([text.rstrip("\r\n")], delimiter=self._delimiter), [])
+        return [unguarded(cell) for cell in cells]
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 from pbxbill.errors import InputRefused
 from pbxbill.rating.rate_terms import checked_terms
 from pbxbill.rating.sheet_cells import CellReader, band_name, checked_steps, prefixes, yes_or_no
+from pbxbill.rating.sheet_guard import guarded
 from pbxbill.rating.sheet_profile import MAX_STEPS, REFUSAL_COLUMNS, Profile
 from pbxbill.rating.sheet_table import Cell, Record, open_table
 from pbxbill.rating.tariff import Rate, RateTerms, Step
@@ -218,10 +219,11 @@ def write_refused(stream: TextIO, sheet: RateSheet, refused: Iterable[RefusedRow
     """
     writer = csv.writer(stream, delimiter=sheet.delimiter, lineterminator="\n")
     pairs = zip(sheet.layout.names, sheet.layout.columns, strict=True)
-    writer.writerow((*REFUSAL_COLUMNS, *(name for name, ours in pairs if ours not in REFUSAL_COLUMNS)))
+    names = (guarded(name) for name, ours in pairs if ours not in REFUSAL_COLUMNS)
+    writer.writerow((*REFUSAL_COLUMNS, *names))
     count = 0
     for row in refused:
-        writer.writerow((row.line, row.reason, *row.cells))
+        writer.writerow((row.line, guarded(row.reason), *map(guarded, row.cells)))
         count += 1
     return count
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import BinaryIO, NamedTuple, Protocol
 
 from pbxbill.errors import InputRefused
+from pbxbill.rating.sheet_guard import unguarded
 from pbxbill.rating.sheet_profile import Layout, Profile, layout_of
 
 MAX_LINE_BYTES = 65_536
@@ -138,7 +139,7 @@ class CsvTable:
             )
             return Record(line, _split_leniently(text, delimiter), reason)
         if '"' not in text:
-            return Record(line, [cell.strip() for cell in text.split(delimiter)])
+            return Record(line, [unguarded(cell.strip()) for cell in text.split(delimiter)])
         try:
             return Record(line, _split(text, delimiter))
         except csv.Error as error:
@@ -235,7 +236,7 @@ def _encoding(stream: BinaryIO, profile: Profile) -> tuple[str, str]:
 def _split(text: str, delimiter: str) -> list[str]:
     # One record alone, so that a quote left open spoils one row and not all that follow.
     rows = list(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
-    return [cell.strip() for cell in rows[0]] if rows else []
+    return [unguarded(cell.strip()) for cell in rows[0]] if rows else []
 
 
 def _split_leniently(text: str, delimiter: str) -> list[str]:

@@ -18,6 +18,7 @@ from openpyxl.worksheet._reader import DATA_TAG, FORMULA_TAG, ROW_TAG, WorkSheet
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.sheet_archive import SafeArchive
+from pbxbill.rating.sheet_guard import unguarded
 from pbxbill.rating.sheet_profile import Profile
 from pbxbill.rating.sheet_table import HEADER_WITHIN, MAX_COLUMNS, BestHeader, Cell, Record
 
@@ -181,7 +182,7 @@ def _xlsx_cell(value: Any) -> tuple[Cell, str | None]:
             if value[:1] == "=" and len(value) > 1:
                 wrong = f"a cell holds the formula {value[:40]}; paste the column as values"
                 return value, wrong
-            return " ".join(value.split()), None
+            return unguarded(" ".join(value.split())), None
         case bool():
             return str(value), None
         case datetime():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from click.testing import CliRunner, Result
 
@@ -253,6 +254,32 @@ def test_refused_rows_beyond_those_printed_are_counted(
     assert len(aside.read_text().splitlines()) == 13
     few = saved(tmp_path, f"{header}\n33,France,0.1\n49,Germany,-1\n")
     assert "more\n" not in pbxbill("rates", "import", few, "--deck", "d", "--preview").stderr
+
+
+@pytest.mark.usefixtures("deck")
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_names_that_begin_like_formulas_are_shown_by_a_spreadsheet_and_come_back(
+    ok: Run, tmp_path: Path, ending: str
+) -> None:
+    names = ["@SUM(1)", "-2+3 Land", "'@quoted", "+1 Zone", "'plain'", "-", "|cmd"]
+    rows = [f'{40 + at},"{name}",@day,0.1' for at, name in enumerate(names)]
+    # A guard is taken off, so that a name with an apostrophe of its own is written with two.
+    text = "\n".join(("prefix,destination,band,price_per_min", *rows)).replace("'@", "''@")
+    ok("rates", "import", saved(tmp_path, text), "--deck", "d", "--yes")
+    first = json.loads(ok("rates", "show", "d", "--json"))["rates"]
+    assert [rate["destination"] for rate in first] == names
+    file = tmp_path / f"out.{ending}"
+    ok("rates", "export", "d", file)
+    if ending == "csv":
+        cells = [cell for row in csv.reader(file.read_text().splitlines()) for cell in row]
+    else:
+        sheet = openpyxl.load_workbook(file).worksheets[0]
+        cells = [cell.value for row in sheet.iter_rows() for cell in row if isinstance(cell.value, str)]
+        assert not any(cell.data_type == "f" for row in sheet.iter_rows() for cell in row)
+    assert {"'@SUM(1)", "'-2+3 Land", "''@quoted", "'plain'", "'@day"} < set(cells)
+    assert not [cell for cell in cells if cell[:1] in {"=", "@", "+", "-"}]
+    ok("rates", "import", file, "--deck", "d", "--yes")
+    assert json.loads(ok("rates", "show", "d", "--json"))["rates"] == first
 
 
 @pytest.mark.usefixtures("deck")
