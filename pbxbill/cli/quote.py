@@ -20,7 +20,9 @@ from pbxbill.errors import InputRefused, check
 from pbxbill.ids import new_id
 from pbxbill.money import Unit
 from pbxbill.rating.destination_map import Destination
+from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.rater import Charge
+from pbxbill.rating.stretch import Walk
 from pbxbill.rating.tariff import Rate
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import reading, transaction
@@ -35,6 +37,8 @@ class QuotedLevel:
     tariff: str
     unit: Unit
     rate: Rate
+    price_per_min: int
+    """Of the band in force now."""
     charge: Charge
     available: int
     lasts_us: int
@@ -138,6 +142,9 @@ def _levels(chain: Chain, duration_us: int, now_us: int) -> tuple[QuotedLevel, .
             tariff=level.tariff.name,
             unit=level.tariff.unit,
             rate=level.rate,
+            price_per_min=Walk(
+                level.rate, calendar_of(level.rate, level.tariff), now_us, (), 1
+            ).start.price_per_min,
             charge=level.charge(duration_us, now_us),
             available=level.funds(),
             lasts_us=level.lasts_us(level.funds(), longest_s, (now_us,)),

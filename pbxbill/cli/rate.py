@@ -102,7 +102,7 @@ def _quoted(found: Quote, duration_s: int) -> dict[str, Any]:
                 "tariff": x.tariff,
                 "prefix": x.rate.prefix or "*",
                 "rate": x.rate.destination,
-                "price_per_min": f"{to_decimal(x.rate.price_per_min, PRICE_SCALE).normalize():f}",
+                "price_per_min": f"{to_decimal(x.price_per_min, PRICE_SCALE).normalize():f}",
                 "billable_s": x.charge.billable_s,
                 "total": format_amount(x.charge.total, x.unit),
                 "tax": format_amount(x.charge.tax, x.unit),

@@ -104,3 +104,16 @@ def test_the_destination_and_the_rate_have_their_own_names(ok: Run) -> None:
     assert (found["destination"], found["class"]) == ("Berlin", "local")
     assert [level["rate"] for level in found["levels"]] == ["Germany", "Germany"]
     assert quoted(ok, "+33140000000")["destination"] == "France"
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_price_is_that_of_the_band_in_force(ok: Run, tmp_path: Path) -> None:
+    (tmp_path / "calendar.toml").write_text('zone = "UTC"\n[[band]]\nname = "always"\n')
+    (tmp_path / "banded.csv").write_text(
+        "prefix,destination,band,price_per_min\n49,Germany,,0.90\n49,Germany,always,0.20\n"
+    )
+    ok("calendars", "set", "daily", "--file", "calendar.toml")
+    ok("tariffs", "set", "cheap", "--calendar", "daily")
+    ok("rates", "import", "banded.csv", "--deck", "cheap", "--yes")
+    level = quoted(ok)["levels"][0]
+    assert (level["price_per_min"], level["total"]) == ("0.2", "0.20")
