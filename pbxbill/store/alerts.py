@@ -35,7 +35,7 @@ class NewAlert(NamedTuple):
     kind: str
     account_id: int | None
     subject: str
-    """What it is about, the same words each time: an account, an endpoint, a file."""
+    """What it is about, the same words each time: an account, an endpoint, a country, a file."""
     detail: str = ""
 
 
