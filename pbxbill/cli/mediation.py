@@ -72,6 +72,7 @@ def mediate(context: Context, /, source: str, *, as_json: bool, **options: Any) 
     mapping = load_mapping(options["format_name"], zone=options["zone"], ambiguous=options["ambiguous"])
     if options["watch"] and (source == STANDARD_INPUT or options["dry_run"]):
         raise InputRefused("--watch goes with a file or a folder, and not with --dry-run")
+    _refuse_nameless(source)
     if not structlog.is_configured():
         log = context.settings.log
         configure_logs(log.level, log.format, "mediate")
@@ -96,6 +97,16 @@ def mediate(context: Context, /, source: str, *, as_json: bool, **options: Any) 
         sys.exit(EXIT_STOPPED)
     if run.tally.quarantined or made.rejected:
         sys.exit(EXIT_QUARANTINED)
+
+
+def _refuse_nameless(source: str) -> None:
+    path = str(Path(source).absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputRefused(
+            f"{ascii(path)[1:-1]}: its name is no UTF-8; rename it, or give it through standard input"
+        ) from None
 
 
 def _source(application: Application, name: str, mapping: Mapping, settle_s: int) -> Source:

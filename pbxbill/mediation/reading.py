@@ -7,6 +7,7 @@ the run decides what becomes of it.
 import fcntl
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,20 @@ class Line(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, *, through_links: bool = True) -> Iterator[BinaryIO]:
     """A file that no other process of ours is importing; InputRefused says why it cannot be read."""
+    # Opening a pipe would wait for somebody to write to it.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if through_links else os.O_NOFOLLOW)
     try:
-        file = path.open("rb")
+        file = os.fdopen(os.open(path, flags), "rb")
     except OSError as error:
         raise InputRefused(f"{path}: {error.strerror}; nothing was read") from None
     with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InputRefused(
+                f"{path} is a pipe, a device or the like; nothing was read. "
+                "Give it through standard input: `pbxbill mediate - < FILE`"
+            )
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

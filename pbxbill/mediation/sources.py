@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -148,23 +149,44 @@ class FolderSource:
         """Files that nobody has written to for a while."""
         latest_us = self._clock.now_us() - self._settle_us
         found = []
+        for entry in self._entries():
+            try:
+                is_settled = entry.stat(follow_symlinks=False).st_mtime_ns // 1000 <= latest_us
+            except FileNotFoundError:
+                continue  # whoever wrote it has taken it back
+            if is_settled and not _why_not(entry):
+                found.append(Path(entry.path))
+        return found
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """What may be read, without folders and what is still being written."""
         try:
-            entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name.endswith(UNFINISHED_NAMES) or not entry.is_file():
-                    continue
-                if entry.stat().st_mtime_ns // 1000 <= latest_us:
-                    found.append(Path(entry.path))
+            with os.scandir(self._folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise InputRefused(f"{self._folder}: {error.strerror}") from None
-        return found
+        return [
+            entry
+            for entry in found
+            if not entry.name.startswith(".")
+            and not entry.name.endswith(UNFINISHED_NAMES)
+            and (entry.is_symlink() or not entry.is_dir())
+            and entry.name not in (DONE, FAILED)
+        ]
 
     def lines(self, checkpoint: Checkpoint) -> Iterator[Located]:
         """Of one file after the other."""
+        for where in (DONE, FAILED):
+            if os.path.lexists(self._folder / where):
+                os.close(self._target(where))  # said before anything is posted
+        for entry in self._entries():
+            if why := _why_not(entry):
+                _log.warning("mediation_entry_skipped", file=ascii(entry.path), why=why)
+                self.rejected.append(f"{ascii(entry.path)[1:-1]} {why}")
         for path in self.finished():
             name = str(path.absolute())
             try:
-                with opened(path) as file:
+                with opened(path, through_links=False) as file:
                     for found in located(file, name, self._mapping, checkpoint):
                         if name in self._refused:
                             break
@@ -190,14 +212,55 @@ class FolderSource:
         self._refused[file] = Path(file)
         self.rejected.append(why)
 
-    def _move(self, path: Path, where: str) -> None:
-        target = self._folder / where / path.name
-        target.parent.mkdir(exist_ok=True)
-        count = 1
-        while target.exists():  # an earlier file of that name is not overwritten
-            target = target.with_name(f"{path.stem}.{count}{path.suffix}")
-            count += 1
+    def _target(self, where: str) -> int:
+        """A descriptor of a folder beneath this one, which is made if there is none."""
+        target = self._folder / where
+        with suppress(FileExistsError):
+            target.mkdir()
         try:
-            path.rename(target)
+            # Whoever may write to the folder must not choose by a link where its files end up.
+            return os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            raise InputRefused(
+                f"{target} is a link or no folder, so that files are not moved there; make it a folder"
+            ) from None
+
+    def _move(self, path: Path, where: str) -> None:
+        target = self._target(where)
+        try:
+            name, count = path.name, 1
+            while _is_there(name, target):  # an earlier file of that name is not overwritten
+                name = f"{path.stem}.{count}{path.suffix}"
+                count += 1
+            os.rename(path, name, dst_dir_fd=target)
         except FileNotFoundError:
             _log.warning("mediation_file_gone", file=str(path))
+        finally:
+            os.close(target)
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _why_not(entry: os.DirEntry[str]) -> str:
+    """Why an entry of a folder is not read; empty: it is."""
+    if entry.is_symlink():
+        return "is a link and was not read; put the file itself there"
+    if not entry.is_file(follow_symlinks=False):
+        return "is a pipe, a device or the like and was not read"
+    if not _is_text(entry.name):
+        return "has a name that is no UTF-8 and was not read; rename it"
+    return ""
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -120,3 +120,66 @@ def test_messages_are_charged_by_the_accounts_tariff_for_them(
         assert result.exit_code == expected, result.output
     assert accounts.select("SELECT reason FROM quarantined_records") == [("account_incomplete",)]
     assert accounts.wallet("bob")[0] == eur("9.85")
+
+
+MASTER = ("--format", "asterisk-csv", "--zone", "UTC", "--settle-s", 0, "--json")
+
+
+def test_a_folder_reads_no_links_nor_pipes(
+    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Whoever may put files there must not have others read, or moved away."""
+    elsewhere = write_master(tmp_path / "elsewhere.csv", MasterLine(1))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").symlink_to(elsewhere)
+    (folder / "b.csv").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "c.csv")
+    write_master(folder / "d.csv", MasterLine(2))
+    (folder / os.fsdecode(b"e\xff.csv")).write_text(f"{MasterLine(3)}\n")
+    result = pbxbill("mediate", folder, *MASTER)
+    assert result.exit_code == 3, result.output
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    assert (report["read"], report["rated"]) == (1, 1)
+    for name, why in (("a", "is a link"), ("b", "is a link"), ("c", "is a pipe"), ("e\\udcff", "no UTF-8")):
+        assert f"{name}.csv" in report["detail"]
+        assert why in report["detail"]
+    assert elsewhere.exists()
+    assert sorted(os.listdir(folder)) == sorted(
+        ["a.csv", "b.csv", "c.csv", "done", os.fsdecode(b"e\xff.csv")]
+    )
+
+
+def test_files_are_not_moved_through_a_link(
+    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "done").symlink_to(elsewhere)
+    write_master(folder / "a.csv", MasterLine(1))
+    result = pbxbill("mediate", folder, *MASTER)
+    assert result.exit_code == 2
+    assert "done is a link or no folder" in result.stderr
+    assert os.listdir(elsewhere) == []
+    assert accounts.select("SELECT COUNT(*) FROM cdrs") == [(0,)]
+
+
+@pytest.mark.parametrize("watched", [(), ("--watch",)])
+def test_pipes_and_devices_are_refused(
+    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path, watched: tuple[str, ...]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", "/dev/zero"):
+        result = pbxbill("mediate", path, *MASTER, *watched)
+        assert result.exit_code == 2, result.output
+        assert "is a pipe, a device or the like; nothing was read" in result.stderr
+
+
+def test_a_name_that_no_database_takes_is_refused(
+    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = write_master(tmp_path / os.fsdecode(b"\xff.csv"), MasterLine(1))
+    result = pbxbill("mediate", file, *MASTER)
+    assert result.exit_code == 2
+    assert "is no UTF-8; rename it" in result.stderr
