@@ -6,11 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from click.testing import Result
+from sqlalchemy import update
 
 from pbxbill.mediation.mapping import load_mapping
 from pbxbill.mediation.record import Reason
+from pbxbill.store.accounts import bump_catalogue
+from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.models import DeckVersionRow
+from tests.small_operator import eur
 from tests.store.billed_accounts import open_accounts
 from tests.store.mediated_calls import MasterLine, top_up, write_master
+from tests.store.test_mediation_watch import SMS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "mediation.md").read_text()
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -31,6 +37,29 @@ def test_the_calls(database_url: str, pbxbill: Callable[..., Result], tmp_path: 
     money = [f"{x['account']} {x['total']}" for x in report["money"]]
     assert f"The report: {', '.join(counted)}; {', '.join(money)}." in PAGE
     assert report["reasons"] == {"account_unknown": 1}
+
+
+def test_the_messages(database_url: str, ok: Callable[..., str], tmp_path: Path) -> None:
+    accounts = open_accounts(database_url)
+    top_up(accounts, "bob", "1")
+    (sheet,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "sms.csv").write_text(sheet)
+    commands = r"^pbxbill ((?:rates import|tariffs|services set|services list) ?.*)$"
+    told = ""
+    for line in re.findall(commands, PAGE, re.MULTILINE):
+        told = ok(*line.replace("sms.csv", str(tmp_path / "sms.csv")).split())
+    assert "texting" in told
+    database = open_engine(database_url)
+    with transaction(database) as session:  # as if they had been there when the messages were sent
+        session.execute(update(DeckVersionRow).values(effective_from_us=0))
+        bump_catalogue(session)
+    database.dispose()
+    (tmp_path / "sms.toml").write_text(SMS)
+    event = {"id": 1, "user": "bob", "time": "2026-03-01T11:00:00Z", "to": "4930123456", "parts": 3}
+    (tmp_path / "sms.jsonl").write_text(f"{json.dumps(event)}\n")
+    ok("mediate", tmp_path / "sms.jsonl", "--format", tmp_path / "sms.toml")
+    assert accounts.wallet("bob")[0] == eur("0.85")
+    assert "3 messages costs bob 3 x 0.05 = 0.15" in PAGE
 
 
 def test_the_meter(database_url: str, ok: Callable[..., str], tmp_path: Path) -> None:
