@@ -1,7 +1,7 @@
 """What may be dialled now, and what no longer."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbxbill.charging.counters import Counter, CounterKind
@@ -269,7 +269,11 @@ def test_two_clocks_apart_pass_five_calls_each() -> None:
     assert len(passed_of(rate, moments)) == 10
 
 
-@given(value=st.integers(1, 50), window_s=st.sampled_from((0, 60)), back_s=st.lists(st.integers(0, 200_000)))
+BACK_S = st.lists(st.one_of(st.integers(0, 300), st.integers(0, 200_000)), max_size=4)
+
+
+@settings(max_examples=50)
+@given(value=st.integers(1, 50), window_s=st.sampled_from((0, 60)), back_s=BACK_S)
 def test_however_often_a_clock_is_set_back_no_account_is_silenced_for_long(
     value: int, window_s: int, back_s: list[int]
 ) -> None:
@@ -277,11 +281,12 @@ def test_however_often_a_clock_is_set_back_no_account_is_silenced_for_long(
     longest_s = 60 + 2 * (window_s or 1)
     at_us, moments = NOON_US, [NOON_US] * value
     for back in back_s:
-        at_us += (longest_s - back) * SECOND_US
-        # A clock that was set back, and the same one once the longest silence is over.
-        moments += [at_us, at_us + longest_s * SECOND_US]
+        at_us -= back * SECOND_US
+        before = len(passed_of(rate, moments))
+        moments += [at_us + second * SECOND_US for second in range(longest_s + 1)]
         at_us += longest_s * SECOND_US
-        assert passed_of(rate, moments)[-1] == at_us
+        # Of calls that go on being tried some pass, although the clock nears its old time again.
+        assert len(passed_of(rate, moments)) > before
 
 
 def test_what_another_limit_denies_uses_no_rate() -> None:
