@@ -49,7 +49,7 @@ def destinations() -> None:
 def import_file(context: Context, file: Path, add: bool, as_json: bool) -> None:
     """Import destinations (CSV with the columns name, class, prefixes) in the place of those there are.
 
-    Unusable rows are left out, listed and kept aside in FILE.refused.csv; the exit code is then 3.
+    Unusable rows are left out, listed and kept aside in NAME.refused.csv; the exit code is then 3.
     2: nothing was changed.
     """
     refused: list[RefusedLine] = []

@@ -112,7 +112,7 @@ def set_rate(context: Context, from_unit: str, to_unit: str, rate: str, effectiv
 def import_rates(context: Context, file: Path, effective_from: str | None, as_json: bool) -> None:
     """Import exchange rates from CSV: columns from, to, rate and perhaps effective_from.
 
-    Unusable rows are left out, listed and kept aside in FILE.refused.csv; the exit code is then 3.
+    Unusable rows are left out, listed and kept aside in NAME.refused.csv; the exit code is then 3.
     """
     now_us = context.clock.now_us()
     default_us = now_us if effective_from is None else parse_moment(effective_from)
