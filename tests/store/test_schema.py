@@ -1,6 +1,7 @@
 """The migrations make the schema that the models describe, and the schema itself refuses overspending."""
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
@@ -11,7 +12,7 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     mediation_models,
     rerating_models,
 )
-from pbxbill.store.engine import migrate, open_engine, pending_revision
+from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision
 from pbxbill.store.models import Base
 from tests.store.billed_accounts import open_accounts
 
@@ -69,3 +70,34 @@ def test_the_schema_itself_refuses_an_overspent_wallet(database_url: str, change
     finally:
         database.dispose()
     assert accounts.wallet("bob") == (0, 0, 0)
+
+
+FIRST_RELEASE = (
+    "INSERT INTO units (code, scale, digits) VALUES ('EUR', 6, 2)",
+    "INSERT INTO accounts (id, path, kind, code, name, status, mode, language, failure_policy, "
+    "offline_allowance, created_us) "
+    "VALUES (1, '/', 'operator', 'operator', 'x', 'active', 'postpaid', 'en', 'closed', 0, 0)",
+    "INSERT INTO reservation_levels (session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, "
+    "rate_id, reserved) VALUES ('a', 0, 1, 2, 1, 3, 4, 5)",
+    "INSERT INTO call_charges (session_id, level, account_id, wallet_id, tariff_version_id, rate_id, "
+    "billable_s, total, tax, uncollected) VALUES ('b', 0, 1, 2, 3, 4, 60, 7, 1, 0)",
+)
+
+
+def test_what_the_first_release_wrote_is_kept(empty_database_url: str) -> None:
+    command.upgrade(_alembic(empty_database_url), "0001")
+    database = open_engine(empty_database_url)
+    try:
+        with database.begin() as connection:
+            for statement in FIRST_RELEASE:
+                connection.execute(text(statement))
+        migrate(empty_database_url)
+        with database.connect() as connection:
+            level = connection.execute(text("SELECT line, exchange_id, reserved FROM reservation_levels"))
+            assert level.all() == [(0, None, 5)]
+            charge = connection.execute(text("SELECT line, exchange_id, total, tax FROM call_charges"))
+            assert charge.all() == [(0, None, 7, 1)]
+            account = connection.execute(text("SELECT code, wallet_order FROM accounts"))
+            assert account.all() == [("operator", None)]
+    finally:
+        database.dispose()
