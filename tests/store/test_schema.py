@@ -74,13 +74,19 @@ def test_the_schema_itself_refuses_an_overspent_wallet(database_url: str, change
 
 FIRST_RELEASE = (
     "INSERT INTO units (code, scale, digits) VALUES ('EUR', 6, 2)",
-    "INSERT INTO accounts (id, path, kind, code, name, status, mode, language, failure_policy, "
-    "offline_allowance, created_us) "
-    "VALUES (1, '/', 'operator', 'operator', 'x', 'active', 'postpaid', 'en', 'closed', 0, 0)",
-    "INSERT INTO reservation_levels (session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, "
-    "rate_id, reserved) VALUES ('a', 0, 1, 2, 1, 3, 4, 5)",
-    "INSERT INTO call_charges (session_id, level, account_id, wallet_id, tariff_version_id, rate_id, "
-    "billable_s, total, tax, uncollected) VALUES ('b', 0, 1, 2, 3, 4, 60, 7, 1, 0)",
+    (
+        "INSERT INTO accounts (id, path, kind, code, name, status, mode, language, failure_policy, "
+        "offline_allowance, created_us) "
+        "VALUES (1, '/', 'operator', 'operator', 'x', 'active', 'postpaid', 'en', 'closed', 0, 0)"
+    ),
+    (
+        "INSERT INTO reservation_levels (session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, "
+        "rate_id, reserved) VALUES ('a', 0, 1, 2, 1, 3, 4, 5)"
+    ),
+    (
+        "INSERT INTO call_charges (session_id, level, account_id, wallet_id, tariff_version_id, rate_id, "
+        "billable_s, total, tax, uncollected) VALUES ('b', 0, 1, 2, 3, 4, 60, 7, 1, 0)"
+    ),
 )
 
 
