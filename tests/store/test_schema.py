@@ -80,8 +80,8 @@ FIRST_RELEASE = (
         "VALUES (1, '/', 'operator', 'operator', 'x', 'active', 'postpaid', 'en', 'closed', 0, 0)"
     ),
     (
-        "INSERT INTO reservation_levels (session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, "
-        "rate_id, reserved) VALUES ('a', 0, 1, 2, 1, 3, 4, 5)"
+        "INSERT INTO reservation_levels (session_id, level, account_id, wallet_id, issuer_id, "
+        "tariff_version_id, rate_id, reserved) VALUES ('a', 0, 1, 2, 1, 3, 4, 5)"
     ),
     (
         "INSERT INTO call_charges (session_id, level, account_id, wallet_id, tariff_version_id, rate_id, "
