@@ -360,6 +360,8 @@ class Steering:
         task: asyncio.Task[Any] = asyncio.create_task(_logged(work))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        # Cancelled before its first step it would be left unawaited.
+        task.add_done_callback(lambda _: work.close())
 
 
 async def _nothing_to_read() -> None:
