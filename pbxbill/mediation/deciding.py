@@ -24,7 +24,7 @@ from pbxbill.mediation.items import (
     contradicting,
     known_in_quarantine,
 )
-from pbxbill.mediation.record import Reason, Unusable, UsageRecord
+from pbxbill.mediation.record import Kind, Reason, Unusable, UsageRecord
 from pbxbill.money import MAX_AMOUNT
 from pbxbill.rating.destination import to_e164
 from pbxbill.store.driver import Driver
@@ -216,9 +216,13 @@ def _not_rated(denied: Denied, record: UsageRecord) -> Unusable:
                 "account",
             )
         case DenialReason.END_USER_SERVICE_DENIED:
-            return Unusable(
-                Reason.ACCOUNT_INCOMPLETE, f"{detail}; give it what it lacks, then retry", "account"
-            )
+            lacks = f"{detail}; give it what it lacks, then retry"
+            if record.kind is not Kind.CALL and detail.endswith("has no tariff"):
+                lacks = (
+                    f"{detail} for service {record.service}; "
+                    f"`pbxbill services set ACCOUNT {record.service} TARIFF`, then retry"
+                )
+            return Unusable(Reason.ACCOUNT_INCOMPLETE, lacks, "account")
         case DenialReason.RATING_FAILED if detail.startswith("no rate"):
             return Unusable(
                 Reason.RATE_MISSING, f"{detail}; import a deck that has one, then retry", "called"

@@ -14,7 +14,7 @@ from pbxbill.mediation.items import Item, Posted
 from pbxbill.mediation.mapping import Mapping
 from pbxbill.mediation.parsing import Filtered, RecordParser
 from pbxbill.mediation.posting import Poster
-from pbxbill.mediation.record import SHAPE, Unusable, UsageRecord, record_key
+from pbxbill.mediation.record import SHAPE, Reason, Unusable, UsageRecord, record_key
 from pbxbill.mediation.runs import (
     NOWHERE,
     Checkpoint,
@@ -193,8 +193,9 @@ class Importer:
         first = sample[0].record
         if not isinstance(first, Unusable) or first.reason not in SHAPE:
             return ""
-        alike = [isinstance(item.record, Unusable) and item.record[::2] == first[::2] for item in sample]
-        if not all(alike):
+        # A line that was cut says nothing of the others; the first tells what is wrong.
+        strange = [isinstance(x.record, Unusable) and x.record.reason in {*SHAPE, Reason.CUT} for x in sample]
+        if not all(strange):
             return ""
         return (
             f"{sample[0].source} line {sample[0].line}: {first.detail}. None of the first {len(sample)} "

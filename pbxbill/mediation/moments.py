@@ -50,7 +50,11 @@ def moments_reader(form: str, zone: ZoneInfo | None) -> Callable[[str], Moments]
     def read_plain(text: str) -> Moments:
         if len(text) == 19 and text[16] == ":" and text[17:].isdigit() and text[17:] < "61":
             second_us = int(text[17:]) * SECOND_US
-            return tuple([at_us + second_us for at_us in minute_us(text[:16])])
+            try:
+                minutes_us = minute_us(text[:16])
+            except MomentRefused:
+                return read_pattern(text)  # which refuses the whole of it
+            return tuple([at_us + second_us for at_us in minutes_us])
         return read_pattern(text)
 
     def read_pattern(text: str) -> Moments:

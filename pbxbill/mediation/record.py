@@ -80,8 +80,12 @@ class Identification(NamedTuple):
     caller_id: str = ""
 
     def __str__(self) -> str:
+        """What would name an account: a caller ID counts only where there is no account code."""
         kinds = ("did", "sip", "ip", "caller_id")
-        return ", ".join(f"{kind} {value[:40]!r}" for kind, value in zip(kinds, self, strict=True) if value)
+        named = [(kind, value) for kind, value in zip(kinds, self, strict=True) if value]
+        if self.account_code:
+            named = [(kind, value) for kind, value in named if kind != "caller_id"]
+        return ", ".join(f"{kind} {value[:40]!r}" for kind, value in named)
 
 
 class UsageRecord(NamedTuple):
