@@ -30,7 +30,7 @@ check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seco
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q tests/unit -m "not long"
 
 unit: .venv/stamp ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit $(PYTEST)

@@ -103,6 +103,7 @@ def in_bulk(
     return sorted(rated.select(columns).iter_rows(), key=repr)
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_calls_cost_the_same_both_ways() -> None:
     random = Random(20_260_731)
     versions = [(0, deck_of(random, 1)), (2 * DAY_US, deck_of(random, 2)), (4 * DAY_US, deck_of(random, 3))]
@@ -122,6 +123,7 @@ def test_a_hundred_thousand_calls_cost_the_same_both_ways() -> None:
         assert [(bulk, live) for bulk, live in both if bulk != live][:3] == []
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -131,6 +131,7 @@ def price_in(rates: Sequence[Rate], number: str, at_us: int) -> int | None:
     return None if found is None else found.price_per_min
 
 
+@pytest.mark.long
 @settings(max_examples=500)
 @given(decks, decks, st.booleans())
 def test_no_number_becomes_dearer_before_the_notice_is_over(

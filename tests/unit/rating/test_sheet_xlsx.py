@@ -115,6 +115,7 @@ def test_a_file_that_was_cut_is_refused_wherever_it_was_cut() -> None:
             read(raw[:length])
 
 
+@pytest.mark.long
 def test_a_file_with_bytes_changed_is_read_or_refused() -> None:
     raw = book(("R", [HEADER, *([number, "x", 0.5, "1/1"] for number in range(1, 400))]))
     for at in range(0, len(raw), len(raw) // 60):
@@ -185,6 +186,7 @@ def peak_bytes(raw: bytes, message: str) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "part, pieces, message",
     [
@@ -208,6 +210,7 @@ def test_a_small_file_that_would_fill_the_memory_is_refused(
     assert peak_bytes(raw, message) < 40_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "pieces, message",
     [
