@@ -1,9 +1,7 @@
 """What is being talked about money now: open reservations with their cost so far and the funds left."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pbxbill.app import Application
 from pbxbill.charging.batch import load
@@ -13,11 +11,9 @@ from pbxbill.charging.levels import rated_levels
 from pbxbill.charging.state import ChargingState
 from pbxbill.ledger.reservation import Reservation
 from pbxbill.money import Unit
-from pbxbill.store.driver import Driver, Row
 
 OPEN = "SELECT session_id FROM reservations WHERE state IN ('reserved', 'answered')"
 CODES = "SELECT id, code FROM accounts WHERE id {any_int}"
-LOCK = re.compile(r" \{lock:\w+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +39,6 @@ class OpenCall:
     """What the account could still spend, its live calls counted up to now."""
 
 
-class _Watching:
-    """A driver that takes no locks: who looks on keeps nobody waiting."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-
-    def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
-        return self._driver.select(LOCK.sub("", statement), *lists)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._driver, name)
-
-
 def open_calls(application: Application, catalogue: LoadedCatalogue) -> list[OpenCall]:
     """All calls in set-up or up, oldest first; the catalogue is kept from one time to the next."""
     now_us = application.clock.now_us()
@@ -66,7 +49,7 @@ def open_calls(application: Application, catalogue: LoadedCatalogue) -> list[Ope
         session_ids = [row[0] for row in driver.select(OPEN)]
         # Questions that are never decided: they name the sessions that are to be read.
         questions = [Extend(session_id, 0, now_us) for session_id in session_ids]
-        state = load(_Watching(driver), questions, catalogue, now_us)
+        state = load(driver, questions, catalogue, now_us)
         reservations = sorted(state.reservations.values(), key=lambda x: (x.requested_us, x.session_id))
         codes: dict[int, str] = dict(driver.select(CODES, sorted({x.account_id for x in reservations})))
         driver.rollback()

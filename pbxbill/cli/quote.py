@@ -123,7 +123,7 @@ def _loaded(application: Application, chain_ids: Sequence[int], call: Counted) -
     try:
         catalogue = LoadedCatalogue(application.connect, serving=False)
         catalogue.refresh(driver, call.at_us)
-        driver.begin()
+        driver.begin_snapshot()
         # Money commands that are never executed: they name the accounts whose wallets are to be read.
         readers = [TopUp(new_id(), member, "", 0, call.at_us) for member in chain_ids]
         state = load(driver, readers, catalogue, call.at_us)

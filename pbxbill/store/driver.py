@@ -37,7 +37,7 @@ class Driver(Protocol):
         ...
 
     def begin_snapshot(self) -> None:
-        """Start a transaction that reads one moment of a live database; rollback() ends it."""
+        """Start a transaction that reads one moment of a live database without locks; rollback() ends it."""
         ...
 
     def commit(self) -> None:
@@ -218,12 +218,16 @@ class PostgresDriver:
             "{each_of}": "",
             "{is_each_text}": any_text,
         }
-        self._translate = _Translated(words, r"FOR UPDATE OF \1")
+        self._locking = _Translated(words, r"FOR UPDATE OF \1")
+        self._lockless = _Translated(words, "")  # a read-only transaction may take no row locks
+        self._translate = self._locking
 
     def begin(self) -> None:
+        self._translate = self._locking
         self._run("BEGIN")
 
     def begin_snapshot(self) -> None:
+        self._translate = self._lockless
         self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         # Whole tables are read: by scanning them, and for longer than a statement may take that holds locks.
         self._run("SET LOCAL statement_timeout = 0")

@@ -11,6 +11,7 @@ from pbxbill.app import open_application, open_charging
 from pbxbill.charging.events import Authorize, DenialReason, Denied, Direction, Granted
 from pbxbill.clock import SystemClock
 from pbxbill.ids import new_id
+from pbxbill.store.driver import connect
 
 Run = Callable[..., str]
 BERLIN = "+493012345"
@@ -84,6 +85,19 @@ def test_limits_and_suspensions_are_said(ok: Run) -> None:
     ok("accounts", "activate", "acme")
     ok("adjust", "lou", "-3", "--memo", "spent")
     assert quoted(ok)["endpoints"][0]["refused"] == "credit_limit_reached: account lou has no funds"
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_question_does_not_wait_for_who_holds_the_wallets(ok: Run, database_url: str) -> None:
+    calling = connect(database_url)
+    calling.begin()
+    assert calling.select("SELECT w.id FROM wallets w {lock:w}")
+    try:
+        assert quoted(ok)["longest_s"] == 3600
+        assert json.loads(ok("calls", "--json")) == []
+    finally:
+        calling.rollback()
+        calling.close()
 
 
 @pytest.mark.usefixtures("operator")
