@@ -1,7 +1,6 @@
 """cdrs: call records with what was charged for them."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table, seconds
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit, format_amount
+from pbxbill.rating.margin import margin
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import reading, transaction
@@ -104,13 +104,15 @@ def _records(session: Session, filters: dict[str, Any], most: int) -> list[dict[
     rows: Any = session.execute(query).all()
     session_ids = [row.session_id for row, _ in rows]
     units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
-    charges = _charges(session, session_ids, units)
+    charges = _charges(session, session_ids)
     costs = _costs(session, session_ids)
-    return [
-        _record(row, account, charges.get(row.session_id, []))
-        | _margin(charges.get(row.session_id, []), costs.get(row.session_id), units)
-        for row, account in rows
-    ]
+    records = []
+    for row, account in rows:
+        charged = charges.get(row.session_id, [])
+        shown = [_shown_charge(charge, payer, units[unit]) for charge, payer, unit in charged]
+        margin_of_call = _margin(charged, costs.get(row.session_id), units)
+        records.append(_record(row, account, shown) | margin_of_call)
+    return records
 
 
 def _query(session: Session, filters: dict[str, Any]) -> Any:
@@ -138,10 +140,9 @@ def _query(session: Session, filters: dict[str, Any]) -> Any:
     return query
 
 
-def _charges(
-    session: Session, session_ids: Sequence[str], units: Mapping[str, Unit]
-) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+def _charges(session: Session, session_ids: Sequence[str]) -> dict[str, list[tuple[CallChargeRow, str, str]]]:
+    """By session its charges, from the lowest level up, each with its account's code and its unit's."""
+    found: dict[str, list[tuple[CallChargeRow, str, str]]] = {}
     for start in range(0, len(session_ids), PER_STATEMENT):
         rows = session.execute(
             select(CallChargeRow, AccountRow.code, WalletRow.unit)
@@ -151,20 +152,22 @@ def _charges(
             .order_by(CallChargeRow.session_id, CallChargeRow.level, CallChargeRow.line)
         )
         for row, account, unit in rows:
-            found.setdefault(row.session_id, []).append(
-                {
-                    "level": row.level,
-                    "line": row.line,
-                    "account": account,
-                    "billable_s": row.billable_s,
-                    "total": format_amount(row.total, units[unit]),
-                    "tax": format_amount(row.tax, units[unit]),
-                    "uncollected": format_amount(row.uncollected, units[unit]),
-                    "unit": unit,
-                    "entry": row.entry_id,
-                }
-            )
+            found.setdefault(row.session_id, []).append((row, account, unit))
     return found
+
+
+def _shown_charge(row: CallChargeRow, account: str, unit: Unit) -> dict[str, Any]:
+    return {
+        "level": row.level,
+        "line": row.line,
+        "account": account,
+        "billable_s": row.billable_s,
+        "total": format_amount(row.total, unit),
+        "tax": format_amount(row.tax, unit),
+        "uncollected": format_amount(row.uncollected, unit),
+        "unit": unit.code,
+        "entry": row.entry_id,
+    }
 
 
 def _costs(session: Session, session_ids: Sequence[str]) -> dict[str, tuple[CallCostRow, str]]:
@@ -180,7 +183,9 @@ def _costs(session: Session, session_ids: Sequence[str]) -> dict[str, tuple[Call
 
 
 def _margin(
-    charges: list[dict[str, Any]], costed: tuple[CallCostRow, str] | None, units: Mapping[str, Unit]
+    charges: Sequence[tuple[CallChargeRow, str, str]],
+    costed: tuple[CallCostRow, str] | None,
+    units: Mapping[str, Unit],
 ) -> dict[str, Any]:
     """What the carrier asks, and what it leaves of the topmost charge where both are in one unit."""
     if costed is None:
@@ -188,18 +193,17 @@ def _margin(
     row, carrier = costed
     known = row.rate_id is not None
     unit = units[row.unit]
-    top = max((charge["level"] for charge in charges), default=0)
-    paid = [charge for charge in charges if charge["level"] == top]
-    margin = None
-    if known and all(charge["unit"] == row.unit for charge in paid):
-        net = sum((Decimal(charge["total"]) - Decimal(charge["tax"]) for charge in paid), Decimal(0))
-        margin = format_amount(int(net.scaleb(unit.scale)) - row.cost, unit)
+    top = max((charge.level for charge, _, _ in charges), default=0)
+    paid = [(charge, code) for charge, _, code in charges if charge.level == top]
+    left = None
+    if known and all(code == row.unit for _, code in paid):
+        left = margin(sum(charge.total - charge.tax for charge, _ in paid), unit, row.cost, unit).amount
     return {
         "gateway": row.gateway,
         "carrier": carrier,
         "cost": format_amount(row.cost, unit) if known else None,
         "cost_unit": row.unit,
-        "margin": margin,
+        "margin": None if left is None else format_amount(left, unit),
     }
 
 
