@@ -16,12 +16,11 @@ from pbxbill.ids import new_number
 from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.rating.bundle import AccountBundle, open_window, window_of
 from pbxbill.store import catalogue_models as models
+from pbxbill.store.bundles import ACCOUNT_BUNDLE_COLUMNS
 from pbxbill.store.driver import Driver, Row
 from pbxbill.store.limits import read_countries, read_limits
 
-ACCOUNT_BUNDLES = (
-    "SELECT id, account_id, bundle_id, from_us, to_us FROM account_bundles WHERE account_id {any_int}"
-)
+ACCOUNT_BUNDLES = f"SELECT {ACCOUNT_BUNDLE_COLUMNS} FROM account_bundles WHERE account_id {{any_int}}"  # noqa: S608
 COUNTER_COLUMNS = tuple(Counter.__slots__)
 COUNTERS = (
     f"SELECT {', '.join(COUNTER_COLUMNS)} FROM counters c "  # noqa: S608 names are ours

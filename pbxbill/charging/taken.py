@@ -13,6 +13,7 @@ from pbxbill.rating.allotment import UNLIMITED, Allotment
 from pbxbill.rating.bundle import AccountBundle, Bundle, allotment
 from pbxbill.rating.exchange import ExchangeRate, to_wallet, worth
 from pbxbill.rating.tariff import Tariff
+from pbxbill.store.bundles import ACCOUNT_BUNDLE_COLUMNS
 from pbxbill.store.driver import Driver
 
 _HELD = (
@@ -21,7 +22,7 @@ _HELD = (
     "JOIN counters k ON k.id = h.counter_id WHERE h.session_id {any_text} "
     "ORDER BY h.session_id, h.level, k.id"
 )
-_BUNDLES = "SELECT id, account_id, bundle_id, from_us, to_us FROM account_bundles WHERE id {any_int}"
+_BUNDLES = f"SELECT {ACCOUNT_BUNDLE_COLUMNS} FROM account_bundles WHERE id {{any_int}}"  # noqa: S608 names are ours
 
 
 class Held(NamedTuple):
