@@ -25,6 +25,7 @@ from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
 from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Rounding, round_ratio
+from pbxbill.rating.bundle import counted_once
 from pbxbill.rating.exchange import Source, allocate, to_wallet, worth
 from pbxbill.rating.margin import call_cost
 from pbxbill.rating.rater import Charge
@@ -218,13 +219,11 @@ def _settled_counts(held: tuple[ReservedCount, ...], used: list[ReservedCount]) 
     """
     reserved = {(count.level, count.counter_id): count.reserved for count in held}
     found: list[ReservedCount] = []
-    largest: dict[int, int] = {}
-    for level, counter_id, _, taken in used:
-        before = largest.get(counter_id, 0)
-        largest[counter_id] = max(before, taken)
+    added = counted_once([(count.counter_id, count.used) for count in used])
+    for (level, counter_id, _, taken), counted in zip(used, added, strict=True):
         own = reserved.pop((level, counter_id), None)
         if own is not None or taken:
-            found.append(ReservedCount(level, counter_id, own or 0, max(0, taken - before)))
+            found.append(ReservedCount(level, counter_id, own or 0, counted))
     found += [ReservedCount(level, counter_id, left) for (level, counter_id), left in reserved.items()]
     return tuple(found)
 

@@ -12,6 +12,7 @@ from pbxbill.charging.state import ChargedAccount, Wallet
 from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Unit
 from pbxbill.rating.allotment import Allotment
+from pbxbill.rating.bundle import counted_once
 from pbxbill.rating.exchange import ExchangeRate, Source, allocate, to_wallet, total_worth
 from pbxbill.rating.mark_up import calendar_of, marked_up
 from pbxbill.rating.rater import Charge, affordable, charge, charge_total, increment_end
@@ -220,15 +221,10 @@ def reserve_levels(
 
 
 def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
-    """A bundle that serves several levels of a call is one bundle: a minute of the call is one of it."""
-    found: list[ReservedCount] = []
-    largest: dict[int, int] = {}
-    for level, counter_id, reserved, used in counts:
-        if reserved:  # a counter that gives nothing is not named: its row may never be written
-            before = largest.get(counter_id, 0)
-            found.append(ReservedCount(level, counter_id, max(0, reserved - before), used))
-            largest[counter_id] = max(before, reserved)
-    return tuple(found)
+    # A counter that gives nothing is not named: its row may never be written.
+    named = [count for count in counts if count.reserved]
+    added = counted_once([(count.counter_id, count.reserved) for count in named])
+    return tuple([count._replace(reserved=own) for count, own in zip(named, added, strict=True)])
 
 
 def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:

@@ -167,15 +167,16 @@ def allotment(held: AccountBundle, counter_id: int, available: int) -> Allotment
     )
 
 
-def counted_once(pieces_by_level: Sequence[int]) -> list[int]:
-    """What each level of a call adds to the counter of a bundle that serves several of its levels.
+def counted_once(pieces_of_levels: Iterable[tuple[int, int]]) -> list[int]:
+    """What each (counter, pieces) of a call's levels, the lowest first, adds to its counter.
 
     A shared bundle that pays for the caller's account and for the account that has it is one bundle: a
     minute of the call is one minute of it, counted at the lowest level that uses it.
     """
-    counted = 0
+    counted: dict[int, int] = {}
     added: list[int] = []
-    for pieces in pieces_by_level:
-        added.append(max(0, pieces - counted))
-        counted = max(counted, pieces)
+    for counter_id, pieces in pieces_of_levels:
+        before = counted.get(counter_id, 0)
+        added.append(max(0, pieces - before))
+        counted[counter_id] = max(before, pieces)
     return added

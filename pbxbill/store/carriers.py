@@ -10,9 +10,7 @@ from pbxbill.store.accounts import bump_catalogue, tariff_by_name
 from pbxbill.store.catalogue_models import CarrierRow, GatewayRow
 from pbxbill.store.models import TariffRow, TariffVersionRow
 
-CARRIERS = (
-    "SELECT g.name, c.id, c.name, c.tariff_id FROM gateways g JOIN carriers c ON c.id = g.carrier_id"
-)
+CARRIERS = "SELECT g.name, c.id, c.name, c.tariff_id FROM gateways g JOIN carriers c ON c.id = g.carrier_id"
 """Gateway, carrier and the tariff that it asks by; for a Driver."""
 
 

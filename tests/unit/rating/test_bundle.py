@@ -164,6 +164,7 @@ def test_a_bundle_as_the_rater_takes_from_it() -> None:
 
 
 def test_a_minute_of_a_call_is_one_minute_of_a_bundle_that_serves_several_levels() -> None:
-    assert counted_once([60, 60]) == [60, 0]
-    assert counted_once([30, 60, 45]) == [30, 30, 0]
+    assert counted_once([(1, 60), (1, 60)]) == [60, 0]
+    assert counted_once([(1, 30), (1, 60), (1, 45)]) == [30, 30, 0]
+    assert counted_once([(1, 30), (2, 60), (1, 60), (2, 60)]) == [30, 60, 30, 0]
     assert counted_once([]) == []
