@@ -141,7 +141,8 @@ def _step_allotments(
     if not counters or not (begun or not steps.destinations or call.leads_to(steps.destinations, state)):
         return []
     if steps.kind is CycleStepKind.VOLUME:
-        number = dearest_from(steps, step_reached(steps, sum(counter.used for counter in counters)))
+        # Prices of a volume only fall: the step that is reached is the dearest that it may come to.
+        number = step_reached(steps, sum(counter.used for counter in counters))
         return [step_allotment(steps, number, counters[number])]
     found = []
     overrun = 0
@@ -186,11 +187,6 @@ def step_allotment(steps: CycleSteps, number: int, counter: Counter) -> Allotmen
 def step_reached(steps: CycleSteps, used: int) -> int:
     """The number of the step that a sum of pieces has reached."""
     return max(number for number, step in enumerate(steps.steps) if used >= step.from_s)
-
-
-def dearest_from(steps: CycleSteps, number: int) -> int:
-    """The dearest step that a volume may still come to: its price is reserved."""
-    return max(range(number, len(steps.steps)), key=lambda at: steps.steps[at].price_per_min)
 
 
 def _caps(
