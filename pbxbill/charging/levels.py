@@ -14,6 +14,7 @@ from pbxbill.rating.bundle import CALL_MEASURES, Measure, allotment, usable, win
 from pbxbill.rating.cycles import cycle_of
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.destination_map import matches
+from pbxbill.rating.exchange import wallet_order
 from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Tariff
 
 Levels = list[tuple[Rated, tuple[ReservationLevel, ...]]]
@@ -215,9 +216,8 @@ def paying_wallets(
     account: ChargedAccount, tariff: Tariff, at_us: int, state: ChargingState
 ) -> tuple[PayingWallet, ...] | str:
     """The wallets of an account that pay by a tariff, in their order; or why there is none."""
-    order = [tariff.unit.code] if account.wallet_order is None else account.wallet_order.split(",")
     found = []
-    for unit in order:
+    for unit in wallet_order(account.wallet_order, tariff.unit.code):
         wallet = state.wallet(account.id, unit)
         exchange = None
         if wallet is None:

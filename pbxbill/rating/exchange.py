@@ -97,13 +97,6 @@ class ExchangeTable:
         """A rate that a charge or a reservation names."""
         return self._by_id[id]
 
-    def source(self, tariff_unit: Unit, wallet_unit: Unit, funds: int, at_us: int) -> Source | None:
-        """A wallet as one that can pay in a tariff's unit; None if no rate says what it is worth."""
-        if wallet_unit.code == tariff_unit.code:
-            return Source(wallet_unit, funds)
-        rate = self.find(tariff_unit.code, wallet_unit.code, at_us)
-        return None if rate is None else Source(wallet_unit, funds, rate)
-
 
 def wallet_order(order: str | None, tariff_unit: str) -> tuple[str, ...]:
     """Units of the wallets that pay, in their order; an account without an order pays in the tariff's."""

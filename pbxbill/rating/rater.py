@@ -45,11 +45,6 @@ class Charge:
         """The charge without tax."""
         return self.total - self.tax
 
-    @property
-    def paid_s(self) -> int:
-        """Billable seconds that cost money, even if their price is zero."""
-        return self.billable_s - self.included_s
-
 
 class Stretch(NamedTuple):
     """Increments of a call in a row with one price; the next stretch begins where it ends."""

@@ -21,7 +21,6 @@ from pbxbill.store.models import (
 
 ACCOUNT_KINDS = ("reseller", "customer")
 ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
-ACCOUNT_STATUSES = ("active", "suspended", "closed")
 ENDPOINT_KINDS = ("sip", "ip", "caller_id", "did")
 MAX_DEPTH = 8
 MAX_WALLET_ORDER_LENGTH = 200

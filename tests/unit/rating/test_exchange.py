@@ -210,9 +210,8 @@ def test_the_newest_rate_in_force_counts() -> None:
 
 def test_a_wallet_without_a_rate_cannot_pay() -> None:
     table = ExchangeTable([rate(EUR, USD, "1.10", 100)])
-    assert table.source(EUR, EUR, 5, 0) == Source(EUR, 5)
-    assert table.source(EUR, USD, 5, 99) is None
-    assert table.source(EUR, USD, 5, 100) == Source(USD, 5, table.rate(1))
+    assert table.find("EUR", "USD", 99) is None
+    assert table.find("EUR", "USD", 100) == table.rate(1)
 
 
 def test_a_rate_of_other_units_is_a_fault() -> None:
