@@ -24,6 +24,7 @@ from pbxbill.charging.events import (
     Extend,
     FailurePolicy,
     PostCharge,
+    PostEntry,
     SetCreditLimit,
     Settle,
     SettleOffline,
@@ -127,10 +128,11 @@ def _concerned(commands: Sequence[Command]) -> _Concerned:
             case TopUp():
                 found.account_ids.add(command.account_id)
                 found.keys.append(command.idempotency_key)
-            case Adjust() | PostCharge():
+            case Adjust() | PostCharge() | PostEntry():
                 found.account_ids.add(command.account_id)
                 found.keys.append(command.idempotency_key)
-                found.shortening.add(command.account_id)
+                if not isinstance(command, PostEntry) or command.amount < 0:
+                    found.shortening.add(command.account_id)
             case SetCreditLimit():
                 found.account_ids.add(command.account_id)
                 found.shortening.add(command.account_id)

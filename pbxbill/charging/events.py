@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
 
 
@@ -252,6 +253,25 @@ class PostCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class PostEntry:
+    """An entry that billing has reckoned: what the wallet gets or gives, and where from or where to."""
+
+    idempotency_key: str
+    account_id: int
+    unit: str
+    amount: int
+    """Into the wallet; below zero: out of it; 0: the issuer's books alone."""
+    parts: tuple[tuple[LedgerCode, int], ...]
+    """Postings on the issuer's books, debit above zero; they add up to amount."""
+    kind: str
+    """At most 16 characters, the journal entry's."""
+    at_us: int
+    memo: str = ""
+    owed: bool = False
+    """Taken even below the floor, which a top-up pays back first. Else Refused where funds are short."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetCreditLimit:
     """Change how far below zero a wallet may go; never below what is already used or reserved."""
 
@@ -272,6 +292,7 @@ Command = (
     | TopUp
     | Adjust
     | PostCharge
+    | PostEntry
     | SetCreditLimit
 )
 

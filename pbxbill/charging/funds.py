@@ -7,13 +7,22 @@ first, down to what they have used, a margin and the increment they are in; more
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pbxbill.charging.events import Adjust, Moved, Outcome, PostCharge, Refused, SetCreditLimit, TopUp
+from pbxbill.charging.events import (
+    Adjust,
+    Moved,
+    Outcome,
+    PostCharge,
+    PostEntry,
+    Refused,
+    SetCreditLimit,
+    TopUp,
+)
 from pbxbill.charging.levels import rated_levels
 from pbxbill.charging.pricing import Leaving
 from pbxbill.charging.regrant import answers_us, regrant
 from pbxbill.charging.state import ChargingState, Effect, EntryPosted, ReservationChanged, Wallet, WalletMoved
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import DuplicateKey
+from pbxbill.errors import DuplicateKey, check
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.journal import JournalEntry, Posting
@@ -27,22 +36,36 @@ RETIME_MARGIN_US = 5 * SECOND_US
 """A call that is shortened keeps this long beyond what it has used: its timer must be moved first."""
 
 
-def top_up(command: TopUp, state: ChargingState) -> tuple[Outcome, list[Effect]]:
-    """Add received funds to a wallet."""
+def move_money(
+    command: TopUp | Adjust | PostCharge | PostEntry | SetCreditLimit, state: ChargingState
+) -> tuple[Outcome, list[Effect]]:
+    """The outcome of a command of this module, and its effects."""
+    match command:
+        case TopUp():
+            return _top_up(command, state)
+        case Adjust():
+            return _adjust(command, state)
+        case PostCharge():
+            return _post_charge(command, state)
+        case PostEntry():
+            return _post_entry(command, state)
+        case SetCreditLimit():
+            return _set_credit_limit(command, state)
+
+
+def _top_up(command: TopUp, state: ChargingState) -> tuple[Outcome, list[Effect]]:
     if command.amount <= 0:
         return Refused("a top-up must be more than zero"), []
     return _post(command, command.amount, ((LedgerCode.CASH, command.amount),), "top-up", state)
 
 
-def adjust(command: Adjust, state: ChargingState) -> tuple[Outcome, list[Effect]]:
-    """Put money into a wallet or take it out."""
+def _adjust(command: Adjust, state: ChargingState) -> tuple[Outcome, list[Effect]]:
     if command.amount == 0:
         return Refused("an adjustment of zero moves nothing"), []
     return _post(command, command.amount, ((LedgerCode.ADJUSTMENT, command.amount),), "adjustment", state)
 
 
-def post_charge(command: PostCharge, state: ChargingState) -> tuple[Outcome, list[Effect]]:
-    """Take what is owed, below the floor if need be."""
+def _post_charge(command: PostCharge, state: ChargingState) -> tuple[Outcome, list[Effect]]:
     if not 0 <= command.tax <= command.total or command.total == 0:
         return Refused("a charge is more than zero, and its tax no more than the charge"), []
     net, tax = command.total - command.tax, command.tax
@@ -50,8 +73,13 @@ def post_charge(command: PostCharge, state: ChargingState) -> tuple[Outcome, lis
     return _post(command, -command.total, parts, "charge", state)
 
 
-def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Outcome, list[Effect]]:
-    """Move the floor of a wallet."""
+def _post_entry(command: PostEntry, state: ChargingState) -> tuple[Outcome, list[Effect]]:
+    moved = sum(part for _, part in command.parts)
+    check(moved == command.amount, "the parts of {} add up to {}", command.idempotency_key, moved)
+    return _post(command, command.amount, command.parts, command.kind, state)
+
+
+def _set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Outcome, list[Effect]]:
     wallet = state.wallet(command.account_id, command.unit)
     if wallet is None:
         return Refused(f"the account has no {command.unit} wallet"), []
@@ -70,7 +98,7 @@ def set_credit_limit(command: SetCreditLimit, state: ChargingState) -> tuple[Out
 
 
 def _post(
-    command: TopUp | Adjust | PostCharge,
+    command: TopUp | Adjust | PostCharge | PostEntry,
     amount: int,
     counterparts: Sequence[tuple[LedgerCode, int]],
     kind: str,
@@ -82,7 +110,7 @@ def _post(
     issuer_id = state.accounts[command.account_id].issuer_id
     book = state.catalogue.ledger_account
     others = [Posting(book(issuer_id, code, wallet.unit), part) for code, part in counterparts]
-    postings = (Posting(wallet.ledger_account_id, -amount), *others)
+    postings = (*([Posting(wallet.ledger_account_id, -amount)] if amount else []), *others)
     known = state.entries.get(command.idempotency_key)
     if known is not None:
         if known.postings != postings or known.kind != kind:
@@ -92,7 +120,7 @@ def _post(
         return Refused(f"the idempotency key needs 1 to {MAX_KEY_LENGTH} characters"), []
     if abs(amount) > MAX_AMOUNT or abs(wallet.posted + amount) > MAX_AMOUNT:
         return Refused("the amount is out of range"), []
-    owed = isinstance(command, PostCharge)
+    owed = command.owed if isinstance(command, PostEntry) else isinstance(command, PostCharge)
     freed = _free(wallet, -amount, command.at_us, state)
     if freed.missing > 0 and not owed:
         most = max(0, -amount - freed.missing)
@@ -106,10 +134,12 @@ def _post(
         postings=postings,
         memo=command.memo[:MAX_MEMO_LENGTH],
     )
-    moved = WalletMoved(wallet.id, posted=amount, tell=True, starved=False, overdraw=owed)
     available = wallet.available + freed.amount + amount
     balance = wallet.posted + amount
     outcome = Moved(entry.id, wallet.id, balance, available, freed.sessions)
+    if not amount:
+        return outcome, [EntryPosted(entry)]
+    moved = WalletMoved(wallet.id, posted=amount, tell=True, starved=False, overdraw=owed)
     return outcome, [*freed.effects, EntryPosted(entry), moved]
 
 

@@ -17,6 +17,7 @@ from pbxbill.charging.events import (
     Extended,
     Outcome,
     PostCharge,
+    PostEntry,
     SetCreditLimit,
     Settle,
     SettleOffline,
@@ -24,7 +25,7 @@ from pbxbill.charging.events import (
     UnknownSession,
     Void,
 )
-from pbxbill.charging.funds import adjust, post_charge, set_credit_limit, top_up
+from pbxbill.charging.funds import move_money
 from pbxbill.charging.levels import rated_levels
 from pbxbill.charging.regrant import answers_us, longest, regrant
 from pbxbill.charging.settling import expire, settle, settle_offline, void
@@ -53,14 +54,8 @@ def decide(command: Command, state: ChargingState) -> Decision:
             return expire(command, state)
         case SettleOffline():
             return settle_offline(command, state)
-        case TopUp():
-            return top_up(command, state)
-        case Adjust():
-            return adjust(command, state)
-        case PostCharge():
-            return post_charge(command, state)
-        case SetCreditLimit():
-            return set_credit_limit(command, state)
+        case TopUp() | Adjust() | PostCharge() | PostEntry() | SetCreditLimit():
+            return move_money(command, state)
 
 
 def _answer(command: Answer, state: ChargingState) -> Decision:

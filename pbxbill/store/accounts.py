@@ -219,7 +219,7 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
     exists = select(WalletRow.id).where(WalletRow.account_id == account.id, WalletRow.unit == unit)
     if session.scalar(exists) is not None:
         raise InputRefused(f"account {account.code} has a {unit} wallet already")
-    _ensure_chart(session, account.parent_id, unit)
+    ensure_chart(session, account.parent_id, unit)
     book = LedgerAccountRow(
         issuer_id=account.parent_id, code=LedgerCode.WALLET, unit=unit, holder_id=account.id
     )
@@ -242,7 +242,8 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
     return wallet
 
 
-def _ensure_chart(session: Session, issuer_id: int, unit: str) -> None:
+def ensure_chart(session: Session, issuer_id: int, unit: str) -> None:
+    """Open what an issuer's books in a unit lack."""
     held = select(LedgerAccountRow.code).where(
         LedgerAccountRow.issuer_id == issuer_id,
         LedgerAccountRow.unit == unit,

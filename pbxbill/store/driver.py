@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import psycopg
 from sqlalchemy import BigInteger, Boolean, Table
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
 
 from pbxbill.errors import ConfigurationError, StoreUnavailable
 
@@ -77,10 +78,20 @@ def connect(url: str) -> Driver:
     """Open the database at an SQLAlchemy URL: sqlite:///FILE or postgresql://..."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return SqliteDriver(parsed)
+        return SqliteDriver.open(parsed)
     if parsed.get_backend_name() == "postgresql":
-        return PostgresDriver(parsed)
+        return PostgresDriver.open(parsed)
     raise ConfigurationError(f"database URL {parsed!r}: use sqlite:///FILE or postgresql://USER@HOST/NAME")
+
+
+def driver_within(session: Session) -> Driver:
+    """The connection of a session's transaction, for statements that belong to it; the session ends it."""
+    session.flush()
+    connection = session.connection().connection.driver_connection
+    if isinstance(connection, sqlite3.Connection):
+        return SqliteDriver(connection)
+    assert isinstance(connection, psycopg.Connection)
+    return PostgresDriver(connection)
 
 
 def set_pragmas(connection: sqlite3.Connection) -> None:
@@ -113,25 +124,41 @@ class _Translated:
         return translated
 
 
+_JSON_LIST = "IN (SELECT value FROM json_each(?))"
+_SQLITE_WORDS = {
+    "{any_text}": _JSON_LIST,
+    "{any_int}": _JSON_LIST,
+    "{one_int}": "(SELECT value FROM json_each(?))",
+    "{each_of}": "json_each(?) AS each_of CROSS JOIN ",
+    "{is_each_text}": "= each_of.value",
+}
+_ARRAY = "= ANY(%s::text[])"
+_POSTGRES_WORDS = {
+    "{any_text}": _ARRAY,
+    "{any_int}": "= ANY(%s::bigint[])",
+    "{one_int}": "(%s::bigint[])[1]",
+    "{each_of}": "",
+    "{is_each_text}": _ARRAY,
+}
+
+
 class SqliteDriver:
     """SQLite in WAL mode; BEGIN IMMEDIATE makes the whole transaction exclusive."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._translate = _Translated(_SQLITE_WORDS, "")
+
+    @classmethod
+    def open(cls, url: URL) -> "SqliteDriver":
+        """A connection of its own."""
         path = url.database or ""
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            set_pragmas(self._connection)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            set_pragmas(connection)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot open {Path(path).absolute()}: {error}") from error
-        in_list = "IN (SELECT value FROM json_each(?))"
-        words = {
-            "{any_text}": in_list,
-            "{any_int}": in_list,
-            "{one_int}": "(SELECT value FROM json_each(?))",
-            "{each_of}": "json_each(?) AS each_of CROSS JOIN ",
-            "{is_each_text}": "= each_of.value",
-        }
-        self._translate = _Translated(words, "")
+        return cls(connection)
 
     def begin(self) -> None:
         self._guarded(self._connection.execute, "BEGIN IMMEDIATE")
@@ -194,10 +221,18 @@ class SqliteDriver:
 class PostgresDriver:
     """PostgreSQL through psycopg; row locks are taken by the statements that name {lock:...}."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+        self._locking = _Translated(_POSTGRES_WORDS, r"FOR UPDATE OF \1")
+        self._lockless = _Translated(_POSTGRES_WORDS, "")  # a read-only transaction may take no row locks
+        self._translate = self._locking
+
+    @classmethod
+    def open(cls, url: URL) -> "PostgresDriver":
+        """A connection of its own."""
         conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
-            self._connection = psycopg.connect(
+            connection = psycopg.connect(
                 conninfo,
                 autocommit=True,
                 connect_timeout=CONNECT_TIMEOUT_S,
@@ -210,17 +245,7 @@ class PostgresDriver:
             )
         except psycopg.OperationalError as error:
             raise StoreUnavailable(f"PostgreSQL: {error}") from error
-        any_text = "= ANY(%s::text[])"
-        words = {
-            "{any_text}": any_text,
-            "{any_int}": "= ANY(%s::bigint[])",
-            "{one_int}": "(%s::bigint[])[1]",
-            "{each_of}": "",
-            "{is_each_text}": any_text,
-        }
-        self._locking = _Translated(words, r"FOR UPDATE OF \1")
-        self._lockless = _Translated(words, "")  # a read-only transaction may take no row locks
-        self._translate = self._locking
+        return cls(connection)
 
     def begin(self) -> None:
         self._translate = self._locking

@@ -121,6 +121,8 @@ class EndpointRow(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     status: Mapped[str] = mapped_column(String(12), server_default="active")
     """active, or suspended by a limit or by hand."""
+    tariff_id: Mapped[int | None]
+    """Of calls to this DID; None: the account's inbound tariff."""
     __table_args__ = (UniqueConstraint("kind", "value", "tech_prefix"),)
 
 
@@ -259,8 +261,10 @@ class PostingRow(Base):
     __tablename__ = "postings"
     entry_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True)
-    ledger_account_id: Mapped[int] = mapped_column(index=True)
+    ledger_account_id: Mapped[int]
     amount: Mapped[int]
+    # Ids of entries grow with time: an account's newest entries are found without its old ones.
+    __table_args__ = (Index("ix_postings_ledger_account_id_entry_id", "ledger_account_id", "entry_id"),)
 
 
 class ReservationRow(Base):

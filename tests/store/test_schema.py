@@ -8,7 +8,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from pbxbill.store import (  # noqa: F401 their tables register themselves
+    billing_models,
     catalogue_models,
+    invoice_models,
     mediation_models,
     rerating_models,
 )

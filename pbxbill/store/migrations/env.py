@@ -3,7 +3,9 @@
 from alembic import context
 
 from pbxbill.store import (  # noqa: F401 their tables register themselves
+    billing_models,
     catalogue_models,
+    invoice_models,
     mediation_models,
     rerating_models,
 )

@@ -1,0 +1,62 @@
+"""Moves money within a transaction of the caller's, by the same decisions as the charging engine.
+
+What billing writes about its rows and what it posts is one transaction: both are durable, or neither is.
+Wallets are locked by it; rows that other transactions lock too (number sequences) are locked after it.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.orm import Session
+
+from pbxbill.charging.batch import load
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.events import Adjust, Moved, PostCharge, PostEntry, Refused, SetCreditLimit, TopUp
+from pbxbill.charging.session import decide
+from pbxbill.charging.writing import write
+from pbxbill.clock import Clock
+from pbxbill.store.driver import Driver, driver_within
+
+MoneyCommand = TopUp | Adjust | PostCharge | PostEntry | SetCreditLimit
+
+
+class Bookkeeper:
+    """Posts entries for one process; what it knows of the catalogue is kept between transactions."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Driver],
+        clock: Clock,
+        on_news: Callable[[frozenset[int]], None] = lambda wallet_ids: None,
+    ) -> None:
+        """on_news: told of wallets whose live calls must be re-timed, by announce(). Without it, the daemons
+        find them in the database."""
+        self._catalogue = LoadedCatalogue(connect, serving=False)
+        self._clock = clock
+        self._on_news = on_news
+        self._told: set[int] = set()
+
+    def post(self, session: Session, commands: Sequence[MoneyCommand]) -> list[Moved | Refused]:
+        """Decide and write commands in order, in the session's transaction.
+
+        DuplicateKey where a key was used before for something else; what was posted already is found again.
+        """
+        driver = driver_within(session)
+        now_us = self._clock.now_us()
+        self._catalogue.refresh(driver, now_us)
+        state = load(driver, commands, self._catalogue, now_us)
+        outcomes = []
+        for command in commands:
+            outcome, effects = decide(command, state)
+            assert isinstance(outcome, Moved | Refused)
+            state.apply(effects)
+            outcomes.append(outcome)
+        write(driver, state, now_us)
+        self._told |= state.told
+        session.expire_all()  # wallets were changed past it
+        return outcomes
+
+    def announce(self) -> None:
+        """Tell the other processes of the wallets that were changed; after the commit."""
+        told, self._told = frozenset(self._told), set()
+        if told:
+            self._on_news(told)
