@@ -143,7 +143,7 @@ def _levels(
 
 def _tariff_id(command: Authorize, member: ChargedAccount, state: ChargingState) -> int | None:
     if command.service:
-        return state.catalogue.offers.service_tariffs.get((member.id, command.service))
+        return state.catalogue.offers.service_tariffs.get(member.id, {}).get(command.service)
     return member.inbound_tariff_id if command.direction is Direction.INBOUND else member.tariff_id
 
 

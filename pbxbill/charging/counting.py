@@ -158,9 +158,8 @@ def _steps(state: ChargingState, account_id: int, at_us: int) -> Iterable[tuple[
     if not state.catalogue.offers.any_cycle_steps or account_id not in state.accounts:
         return
     account = state.accounts[account_id]
-    services = state.catalogue.offers.service_tariffs.items()
-    of_services = {tariff_id for (user_id, _), tariff_id in services if user_id == account_id}
-    for tariff_id in ({account.tariff_id, account.inbound_tariff_id} | of_services) - {None}:
+    of_services = state.catalogue.offers.service_tariffs.get(account_id, {}).values()
+    for tariff_id in {account.tariff_id, account.inbound_tariff_id, *of_services} - {None}:
         tariff = state.catalogue.current_tariff(tariff_id or 0)
         if tariff is not None:
             for key in step_keys(account_id, tariff, at_us):

@@ -31,7 +31,8 @@ class Offers:
     dialling_rules: Mapping[int, DiallingRule] = field(default_factory=dict)
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
     """By gateway."""
-    service_tariffs: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    service_tariffs: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    """By account, of each service that it is charged for."""
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
     any_account_bundles: bool = False
     any_limits: bool = False

@@ -12,6 +12,7 @@ from pbxbill.store.exchange import EXCHANGE_COLUMNS
 
 EXCHANGE_RATES = f"SELECT {EXCHANGE_COLUMNS} FROM exchange_rates"  # noqa: S608 names are ours
 BUNDLES = f"SELECT {BUNDLE_COLUMNS} FROM bundles"  # noqa: S608 names are ours
+SERVICE_TARIFFS = "SELECT account_id, service, tariff_id FROM service_tariffs"
 
 
 def load_offers(driver: Driver) -> Offers:
@@ -24,15 +25,17 @@ def load_offers(driver: Driver) -> Offers:
             for id, name, definition in driver.select("SELECT id, name, definition FROM dialling_rules")
         },
         {gateway: Carrier(*carrier) for gateway, *carrier in driver.select(CARRIERS)},
-        {
-            (account_id, service): tariff_id
-            for account_id, service, tariff_id in driver.select(
-                "SELECT account_id, service, tariff_id FROM service_tariffs"
-            )
-        },
+        _service_tariffs(driver),
         {row[0]: bundle_from_columns(row) for row in driver.select(BUNDLES)},
         bool(driver.select("SELECT 1 FROM account_bundles LIMIT 1")),
         bool(driver.select("SELECT 1 FROM limits LIMIT 1")),
         bool(driver.select("SELECT 1 FROM tariff_versions WHERE cycle_steps IS NOT NULL LIMIT 1")),
         bool(driver.select("SELECT 1 FROM counters LIMIT 1")),
     )
+
+
+def _service_tariffs(driver: Driver) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {}
+    for account_id, service, tariff_id in driver.select(SERVICE_TARIFFS):
+        found.setdefault(account_id, {})[service] = tariff_id
+    return found
