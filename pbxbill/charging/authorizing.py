@@ -173,12 +173,14 @@ def _reserve(
         if limit_s is not None:
             max_call_s = min(max_call_s, limit_s)
         starts = starts_us(levels, command.at_us)
-        lasts_us = [x.lasts_us(x.funds(), max_call_s, starts) for x in levels]
+        funds = [level.funds() for level in levels]
+        lasts_us = [x.lasts_us(own, max_call_s, starts) for x, own in zip(levels, funds, strict=True)]
         longest_us = min(lasts_us)
         if longest_us <= 0 and shadow is None:
             return deny(command, _out_of_funds(chain, levels[lasts_us.index(longest_us)]), state)
         slice_us = levels[0].increment_end(terms.slice_s * SECOND_US, starts[0])
     else:
+        funds = [0]
         terms = FREE
         max_call_s = FREE.max_call_s
         longest_us = max_call_s * SECOND_US
@@ -211,7 +213,7 @@ def _reserve(
         shadow,
         *reserve_levels([(rated, ()) for rated in levels], granted_us, starts),
     )
-    outcome = _granted(reservation, state, longest_us, levels[0].funds() if levels else 0)
+    outcome = _granted(reservation, state, longest_us, funds[0])
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
     return outcome, [
         ReservationOpened(reservation),

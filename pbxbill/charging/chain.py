@@ -9,7 +9,6 @@ from pbxbill.charging.levels import (
     CountedCall,
     dialling_rule,
     level_terms,
-    measures_of,
     paying_wallets,
 )
 from pbxbill.charging.pricing import LevelTerms, PayingWallet, Rated
@@ -106,15 +105,17 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
         called = NO_NUMBER if command.service and not dialled else to_e164(dialled, rule)
     if called is None:
         return Refusal(DenialReason.RATING_FAILED, account, "", "the dialled digits are no number")
-    levels = _levels(command, account, called, endpoint, state)
+    call = CountedCall(called, rule, command.at_us, endpoint.id)
+    levels = _levels(command, account, call, state)
     if isinstance(levels, Refusal):
         return levels
     return Chain(account, called, levels, endpoint)
 
 
 def _levels(
-    command: Authorize, account: ChargedAccount, called: str, endpoint: KnownEndpoint, state: ChargingState
+    command: Authorize, account: ChargedAccount, call: CountedCall, state: ChargingState
 ) -> list[Rated] | Refusal:
+    called = call.called
     levels: list[Rated] = []
     above: Rated | None = None
     inbound = command.direction is Direction.INBOUND
@@ -134,7 +135,7 @@ def _levels(
             )
             return Refusal(reason, account, called, rated)
         if state.catalogue.offers.counted or rated.terms is not None:
-            rated = _with_terms(rated, command, called, endpoint, state)
+            rated = _with_terms(rated, call, state)
         levels.append(rated)
         above = rated
     levels.reverse()
@@ -177,16 +178,10 @@ def _rated(
     return Rated(account, wallet, tariff, rate, terms)
 
 
-def _with_terms(
-    rated: Rated, command: Authorize, called: str, endpoint: KnownEndpoint, state: ChargingState
-) -> Rated:
-    account, wallet, tariff, rate, terms = rated
+def _with_terms(rated: Rated, call: CountedCall, state: ChargingState) -> Rated:
+    account, wallet, tariff, _, terms = rated
     paying = (PayingWallet(wallet, tariff.unit),) if terms is None else terms.wallets
-    rule = dialling_rule(state.accounts[endpoint.account_id], state)
-    call = CountedCall(called, rule, command.at_us, endpoint.id, measures_of(tariff))
-    return Rated(
-        account, wallet, tariff, rate, level_terms(account, tariff, paying, call, NOTHING_HELD, state)
-    )
+    return rated._replace(terms=level_terms(account, tariff, paying, call, NOTHING_HELD, state))
 
 
 def loss_making(levels: list[Rated], at_us: int) -> str | None:

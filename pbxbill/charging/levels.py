@@ -38,17 +38,14 @@ def rated_levels(reservation: Reservation, state: ChargingState) -> Levels:
     held: dict[int, int] = {}
     for count in reservation.counts:
         held[count.counter_id] = held.get(count.counter_id, 0) + count.reserved
+    call = _counted_call(reservation, state) if counted else None
     found: Levels = []
     for lines, (tariff, rate) in zip(grouped, priced, strict=True):
         first = lines[0]
         account, wallet = state.accounts[first.account_id], state.wallets[first.wallet_id]
         terms = None
-        if counted or len(lines) > 1 or first.exchange_id is not None:
+        if call is not None or len(lines) > 1 or first.exchange_id is not None:
             wallets = tuple(_paying(line, state) for line in lines)
-            caller = state.accounts.get(reservation.account_id)
-            rule = None if caller is None else dialling_rule(caller, state)
-            facts = (reservation.called, rule, reservation.requested_us, reservation.endpoint_id)
-            call = CountedCall(*facts, measures_of(tariff))
             terms = level_terms(account, tariff, wallets, call, held, state)
         found.append((Rated(account, wallet, tariff, rate, terms), lines))
     return found
@@ -59,6 +56,12 @@ def measures_of(tariff: Tariff) -> frozenset[Measure]:
     return CALL_MEASURES if tariff.measure == Measure.SECONDS else frozenset({Measure(tariff.measure)})
 
 
+def _counted_call(reservation: Reservation, state: ChargingState) -> "CountedCall":
+    caller = state.accounts.get(reservation.account_id)
+    rule = None if caller is None else dialling_rule(caller, state)
+    return CountedCall(reservation.called, rule, reservation.requested_us, reservation.endpoint_id)
+
+
 class CountedCall(NamedTuple):
     """What decides which bundles, cycle steps and limits a call counts in."""
 
@@ -67,7 +70,6 @@ class CountedCall(NamedTuple):
     """Of the calling account: it says which country is its own."""
     at_us: int
     endpoint_id: int | None
-    measures: frozenset[Measure]
 
     def leads_to(self, wanted: tuple[str, ...], state: ChargingState) -> bool:
         """Whether the number called is one of these destinations or classes."""
@@ -90,15 +92,18 @@ def level_terms(
     account: ChargedAccount,
     tariff: Tariff,
     wallets: tuple[PayingWallet, ...],
-    call: CountedCall,
+    call: CountedCall | None,
     held: Mapping[int, int],
     state: ChargingState,
 ) -> LevelTerms | None:
-    """What a level has beside one wallet in its tariff's unit; None where that is all."""
+    """What a level has beside one wallet in its tariff's unit; None where that is all.
+
+    call is None where nothing is counted.
+    """
     allotments: tuple[Allotment, ...] = ()
     caps: tuple[Cap, ...] = ()
-    if state.catalogue.offers.counted:
-        bundles = _bundle_allotments(account, call, held, state)
+    if call is not None and state.catalogue.offers.counted:
+        bundles = _bundle_allotments(account, tariff, call, held, state)
         steps = _step_allotments(account, tariff, call, held, state)
         allotments = (*bundles, *steps)
         caps = tuple(_caps(account, tariff, call, held, state))
@@ -108,7 +113,7 @@ def level_terms(
 
 
 def _bundle_allotments(
-    account: ChargedAccount, call: CountedCall, held: Mapping[int, int], state: ChargingState
+    account: ChargedAccount, tariff: Tariff, call: CountedCall, held: Mapping[int, int], state: ChargingState
 ) -> list[Allotment]:
     of_chain = [bundle for member in account.chain for bundle in state.bundles.get(member, ())]
     if not of_chain:
@@ -123,7 +128,7 @@ def _bundle_allotments(
     def matches_now(wanted: tuple[str, ...]) -> bool:
         return call.leads_to(wanted, state)
 
-    for bundle in usable(of_chain, account.id, call.at_us, matches_now, call.measures, kept):
+    for bundle in usable(of_chain, account.id, call.at_us, matches_now, measures_of(tariff), kept):
         window = window_of(bundle, call.at_us)
         counter = state.counters[CounterKey(CounterKind.BUNDLE, bundle.account_id, bundle.id, *window)]
         free = 0 if state.rolled_over(bundle, window[0]) else counter.free
