@@ -8,12 +8,11 @@ from zoneinfo import ZoneInfo
 
 from pbxbill.charging.taken import Piece, step_number
 from pbxbill.clock import SECOND_US
-from pbxbill.money import PRICE_SCALE, Rounding, ceil_div, format_amount, round_ratio, to_decimal
+from pbxbill.money import PRICE_SCALE, Rounding, format_amount, round_ratio, to_decimal
 from pbxbill.rating.bands import BandCalendar
 from pbxbill.rating.mark_up import calendar_of
-from pbxbill.rating.rater import Charge, Stretch, billable_seconds, charge, stretches
-from pbxbill.rating.stretch import Walk
-from pbxbill.rating.tariff import PPM, BandPrice, Rate, Tariff, TaxMode
+from pbxbill.rating.rater import Charge, Stretch, billable_seconds, charge, price_parts, stretches
+from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,33 +95,18 @@ def _stretched(
     for stretch in found:
         parts = [_stretch(stretch, tariff, pieces), _step(stretch, rate, tariff, start_us)]
         yield Line(_when(stretch, start_us, calendar), ", ".join(filter(None, parts)))
-    walk = Walk(rate, calendar, start_us, allotments, ceil_div(duration_us, SECOND_US))
-    paid = [stretch for stretch in found if stretch.increments and stretch.price_per_min is not None]
-    exact = sum(stretch.price for stretch in paid)
-    # Within the free seconds nothing is taken, and yet who would have paid decides on the fee.
-    first = next(iter(walk.runs()), None)
-    included = first is not None and first.price_per_min is None and not paid
-    with_fee = not included or any(piece.allotment.fee_owed for piece in pieces)
-    fee = walk.start.connection_fee
-    if fee and with_fee:
-        exact += fee * tariff.per
+    price = price_parts(rate, tariff, duration_us, start_us, allotments)
+    fee = price.start.connection_fee
+    if fee and price.fee_owed:
         yield Line("connection fee", _money(fee, tariff) + _of_band(rate, calendar, start_us))
     elif fee:
         yield Line("connection fee", "none: a bundle pays the whole call")
-    yield Line("together", _exact(exact, tariff))
-    yield from _bounds(rate, walk.start, tariff, exact, bool(paid))
-
-
-def _bounds(rate: Rate, start: BandPrice, tariff: Tariff, exact: int, paid: bool) -> Iterator[Line]:
-    if paid and start.minimum_charge * tariff.per > exact:
-        exact = start.minimum_charge * tariff.per
-        yield Line("minimum charge", _minimum(start.minimum_charge, tariff))
-    maximum = None if rate.terms is None else rate.terms.maximum_charge
-    if maximum is not None and maximum * tariff.per < exact:
-        yield Line(
-            "maximum charge",
-            f"{_money(maximum, tariff)}: a call costs no more{_before_tax(tariff)}",
-        )
+    yield Line("together", _exact(price.together, tariff))
+    if price.at_minimum:
+        yield Line("minimum charge", _minimum(price.start.minimum_charge, tariff))
+    if price.at_maximum and rate.terms is not None and rate.terms.maximum_charge is not None:
+        maximum = _money(rate.terms.maximum_charge, tariff)
+        yield Line("maximum charge", f"{maximum}: a call costs no more{_before_tax(tariff)}")
 
 
 def _of_band(rate: Rate, calendar: BandCalendar | None, start_us: int) -> str:

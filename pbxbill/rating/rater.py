@@ -24,7 +24,7 @@ from pbxbill.money import MAX_AMOUNT, Rounding, ceil_div, round_ratio, round_rat
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.stretch import Run, Walk
-from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
+from pbxbill.rating.tariff import PPM, BandPrice, Rate, Tariff, TaxMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,20 @@ class Stretch(NamedTuple):
     """Which of the call's allotments pays (a bundle) or sets the price (a cycle step)."""
 
 
-class _Sum(NamedTuple):
-    """What a walk came to, in PRICE_SCALE digits times Tariff.per."""
+class PriceParts(NamedTuple):
+    """What the price of a walked call is made of; amounts in PRICE_SCALE digits, times Tariff.per."""
 
+    start: BandPrice
+    """The prices in force at the answer, of which the fee and the minimum count."""
+    together: int
+    """Call time, and the fee where it is owed."""
+    fee_owed: bool
+    at_minimum: bool
+    """It was raised to the minimum charge."""
+    at_maximum: bool
+    """It was lowered to the maximum charge."""
     exact: int
+    """The price, before it is taxed and rounded."""
     billable_s: int
     included_s: int
     taken: tuple[int, ...]
@@ -100,9 +110,9 @@ def charge(
         return Charge(total, _tax_part(total, tariff), seconds)
     if duration_us <= 0:
         return Charge(0, 0, 0, (0,) * len(allotments))
-    summed = _summed(rate, tariff, duration_us, start_us, allotments)
-    total = _rounded(summed.exact, tariff)
-    return Charge(total, _tax_part(total, tariff), summed.billable_s, summed.taken, summed.included_s)
+    found = price_parts(rate, tariff, duration_us, start_us, allotments)
+    total = _rounded(found.exact, tariff)
+    return Charge(total, _tax_part(total, tariff), found.billable_s, found.taken, found.included_s)
 
 
 def charge_total(
@@ -117,7 +127,7 @@ def charge_total(
         return 0
     if rate.terms is None and not allotments:
         return _rounded(_exact(rate, tariff.per, billable_seconds(rate, duration_us)), tariff)
-    return _rounded(_summed(rate, tariff, duration_us, start_us, allotments).exact, tariff)
+    return _rounded(price_parts(rate, tariff, duration_us, start_us, allotments).exact, tariff)
 
 
 def affordable(
@@ -218,12 +228,13 @@ def _exact(rate: Rate, per: int, seconds: int) -> int:
     return max(rate.minimum_charge * per, rate.connection_fee * per + rate.price_per_min * seconds)
 
 
-def _summed(
+def price_parts(
     rate: Rate, tariff: Tariff, duration_us: int, start_us: int, allotments: Sequence[Allotment]
-) -> _Sum:
+) -> PriceParts:
+    """What a call of more than no duration costs, part by part, by a rate with terms or with allotments."""
     walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, ceil_div(duration_us, SECOND_US))
     taken = [0] * len(allotments)
-    exact = billable_s = included_s = 0
+    together = billable_s = included_s = 0
     fee_owed = time_paid = False
     for run in walk.runs():
         seconds = run.seconds
@@ -232,17 +243,24 @@ def _summed(
         if run.price_per_min is None:
             included_s += seconds
         elif seconds:
-            exact += run.price_per_min * seconds
+            together += run.price_per_min * seconds
             time_paid = True
         if run.allotment is not None and seconds:
             taken[run.allotment] += 1 if allotments[run.allotment].whole_call else seconds
     if fee_owed:
-        exact += walk.start.connection_fee * tariff.per
-    if time_paid:
-        exact = max(exact, walk.start.minimum_charge * tariff.per)
+        together += walk.start.connection_fee * tariff.per
+    exact = together
+    minimum = walk.start.minimum_charge * tariff.per
+    at_minimum = time_paid and exact < minimum
+    if at_minimum:
+        exact = minimum
+    at_maximum = False
     if rate.terms is not None and rate.terms.maximum_charge is not None:
-        exact = min(exact, rate.terms.maximum_charge * tariff.per)
-    return _Sum(exact, billable_s, included_s, tuple(taken))
+        maximum = rate.terms.maximum_charge * tariff.per
+        at_maximum = exact > maximum
+        exact = min(exact, maximum)
+    applied = (fee_owed, at_minimum, at_maximum)
+    return PriceParts(walk.start, together, *applied, exact, billable_s, included_s, tuple(taken))
 
 
 def _owes_fee(run: Run, allotments: Sequence[Allotment]) -> bool:
