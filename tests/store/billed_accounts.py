@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pbxbill.charging.engine import ChargingEngine
-from pbxbill.charging.events import Authorize, Direction, Granted
+from pbxbill.charging.events import Answer, Authorize, Direction, Granted, Settle, TopUp
 from pbxbill.charging.verify import verify
 from pbxbill.clock import SystemClock
 from pbxbill.ids import new_id
@@ -83,6 +83,24 @@ class BilledAccounts:
         granted = engine.execute(self.request(code, number))
         assert isinstance(granted, Granted), granted
         return granted
+
+    def top_up(self, code: str, amount: str) -> None:
+        """Money that was there before any call."""
+        with self.engine() as engine:
+            engine.execute(TopUp(new_id(), self.ids[code], "EUR", eur(amount), 1))
+
+
+def talk_to_germany_and_france(accounts: BilledAccounts) -> None:
+    """alice and bob get 5 EUR each and call: two minutes to Germany, one to France."""
+    for code in ("alice", "bob"):
+        accounts.top_up(code, "5")
+    now_us = CLOCK.now_us()
+    with accounts.engine() as engine:
+        for code in ("alice", "bob"):
+            for number, lasts_us in ((GERMANY, 2 * MINUTE_US), (FRANCE, MINUTE_US)):
+                session_id = accounts.call(engine, code, number).session_id
+                engine.execute(Answer(session_id, now_us, "leg"))
+                engine.execute(Settle(session_id, now_us, now_us + lasts_us, 16))
 
 
 def open_accounts(url: str) -> BilledAccounts:

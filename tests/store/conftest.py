@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,6 +5,16 @@ import structlog
 from click.testing import CliRunner, Result
 
 from pbxbill.cli import cli
+from tests.store.billed_accounts import BilledAccounts, open_accounts
+from tests.store.command_line import Ok, Run
+
+DESTINATIONS = """\
+name;class;prefixes
+Germany;national;49
+Berlin;local;4930
+Germany mobile;mobile;4915 4916 4917
+Germany premium;premium;49900
+"""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -16,7 +25,7 @@ def _plain_log() -> None:
 
 
 @pytest.fixture
-def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command on a database of its own."""
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "pbxbill.toml"
@@ -30,7 +39,7 @@ def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def ok(pbxbill: Callable[..., Result]) -> Callable[..., str]:
+def ok(pbxbill: Run) -> Ok:
     """Runs a command that must succeed; what it printed."""
 
     def run(*words: object) -> str:
@@ -39,3 +48,18 @@ def ok(pbxbill: Callable[..., Result]) -> Callable[..., str]:
         return result.stdout
 
     return run
+
+
+@pytest.fixture
+def accounts(database_url: str) -> BilledAccounts:
+    """A reseller and a few customers, on each database; modules that need more of them add it."""
+    return open_accounts(database_url)
+
+
+@pytest.fixture
+def alice_and_her_phones(ok: Ok, tmp_path: Path) -> None:
+    """A reseller with one prepaid customer and two phones, and a file of destinations, not yet imported."""
+    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
+    ok("init")
+    ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
+    ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")

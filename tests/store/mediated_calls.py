@@ -3,13 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbxbill.charging.engine import ChargingEngine
-from pbxbill.charging.events import TopUp
-from pbxbill.clock import SystemClock
-from pbxbill.ids import new_id
-from pbxbill.store.driver import connect
-from tests.small_operator import eur
-from tests.store.billed_accounts import GERMANY, BilledAccounts
+from tests.store.billed_accounts import GERMANY
 
 
 @dataclass(frozen=True)
@@ -45,12 +39,3 @@ def _moment(second: int) -> str:
 def write_master(path: Path, *lines: object) -> Path:
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
-
-
-def top_up(accounts: BilledAccounts, code: str, amount: str) -> None:
-    engine = ChargingEngine(lambda: connect(accounts.url), SystemClock(), serving=False)
-    engine.start()
-    try:
-        engine.execute(TopUp(new_id(), accounts.ids[code], "EUR", eur(amount), 1))
-    finally:
-        engine.stop()

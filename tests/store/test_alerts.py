@@ -1,9 +1,6 @@
 """Alerts: told once an hour, and only when they are in the database."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,24 +17,20 @@ from pbxbill.store.alerts import (
 )
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
+from tests.store.command_line import Ok, shown
 
-Run = Callable[..., str]
 NOON_US = 1_767_268_800 * SECOND_US
 
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """A reseller with one prepaid customer and two phones."""
     ok("init")
     ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
 
 
-def shown(ok: Run, *words: object) -> Any:
-    return json.loads(ok(*words, "--json"))
-
-
-def test_an_alert_counts_once_an_hour(operator: None, ok: Run, database_url: str) -> None:
+def test_an_alert_counts_once_an_hour(operator: None, ok: Ok, database_url: str) -> None:
     database, driver = open_engine(database_url), connect(database_url)
     before = RAISED.labels("spending_limit")._value.get()
     with transaction(database) as session:

@@ -20,25 +20,22 @@ from pbxbill.charging.events import (
     Granted,
     Settle,
     SettleOffline,
-    TopUp,
     Void,
 )
 from pbxbill.ids import new_id
 from pbxbill.store.bundles import NewBundle
 from pbxbill.store.limits import NewLimit
 from tests.small_operator import eur, minutes
-from tests.store.billed_accounts import CLOCK, GERMANY, BilledAccounts, open_accounts
+from tests.store.billed_accounts import CLOCK, GERMANY, BilledAccounts
 from tests.store.every_term import open_every_term
 from tests.store.offers_written import DAY_US, at_once, counter, ended, give, limit, two_engines
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     """alice, below a reseller, has 50 EUR."""
-    opened = open_accounts(database_url)
-    with opened.engine() as engine:
-        engine.execute(TopUp(new_id(), opened.ids["alice"], "EUR", eur("50"), CLOCK.now_us()))
-    return opened
+    accounts.top_up("alice", "50")
+    return accounts
 
 
 def test_two_engines_give_away_no_piece_of_a_bundle_twice(accounts: BilledAccounts) -> None:

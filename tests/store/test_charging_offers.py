@@ -34,12 +34,10 @@ from tests.store.offers_written import DAY_US, counter, ended, engine_of, give, 
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     """alice, below a reseller, has 50 EUR."""
-    opened = open_accounts(database_url)
-    with opened.engine() as engine:
-        engine.execute(TopUp(new_id(), opened.ids["alice"], "EUR", eur("50"), CLOCK.now_us()))
-    return opened
+    accounts.top_up("alice", "50")
+    return accounts
 
 
 # --- restarts -------------------------------------------------------------------------------------

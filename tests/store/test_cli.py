@@ -3,11 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from lab.process import wait_until
 from pbxbill.app import Charging, open_application, open_charging
@@ -15,6 +14,7 @@ from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Grante
 from pbxbill.cli import cli
 from pbxbill.clock import SECOND_US, SystemClock
 from pbxbill.ids import new_id
+from tests.store.command_line import Ok, Run
 
 RATES = """\
 prefix,destination,price_per_min,initial_increment,following_increment
@@ -61,11 +61,9 @@ COMMANDS = (
     *("calls", "cdrs", "verify", "explain", "reconcile", "doctor", "install", "version"),
 )
 
-Run = Callable[..., str]
-
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """A reseller with a prepaid customer, as an administrator sets them up."""
     (tmp_path / "rates.csv").write_text(RATES)
     ok("init")
@@ -128,7 +126,7 @@ def asked(charging: Charging, number: str, account_code: str, session_id: str) -
     return charging.engine.execute(request)
 
 
-def test_init_twice_changes_nothing(ok: Run) -> None:
+def test_init_twice_changes_nothing(ok: Ok) -> None:
     assert "is ready" in ok("init")
     assert "is ready" in ok("init", "--operator", "Other")
 
@@ -165,9 +163,7 @@ def test_an_empty_database_says_so(empty_database_url: str, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_refused_row_is_kept_aside_and_the_rest_counts(
-    ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_a_refused_row_is_kept_aside_and_the_rest_counts(ok: Ok, pbxbill: Run, tmp_path: Path) -> None:
     (tmp_path / "rates.csv").write_text(RATES + BAD_ROW)
     result = pbxbill("rates", "import", "rates.csv", "--deck", "retail", "--yes", "--json")
     assert result.exit_code == 3
@@ -182,9 +178,7 @@ def test_a_refused_row_is_kept_aside_and_the_rest_counts(
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_sheet_without_a_usable_row_leaves_no_version(
-    ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_a_sheet_without_a_usable_row_leaves_no_version(ok: Ok, pbxbill: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("prefix,destination,price_per_min\n49,Germany,free\n")
     result = pbxbill("rates", "import", "bad.csv", "--deck", "retail", "--yes")
     assert (result.exit_code, "no usable row" in result.stderr) == (2, True)
@@ -194,7 +188,7 @@ def test_a_sheet_without_a_usable_row_leaves_no_version(
 
 
 @pytest.mark.usefixtures("operator")
-def test_rates_can_be_looked_up(ok: Run) -> None:
+def test_rates_can_be_looked_up(ok: Ok) -> None:
     found = json.loads(ok("rates", "show", "retail", "--prefix", "49", "--json"))
     assert [(row["prefix"], row["price_per_min"], row["increments"]) for row in found["rates"]] == [
         ("49", "0.12", "60/60"),
@@ -204,7 +198,7 @@ def test_rates_can_be_looked_up(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_tariff_keeps_its_versions(ok: Run) -> None:
+def test_a_tariff_keeps_its_versions(ok: Ok) -> None:
     ok("tariffs", "add", "retail", "--deck", "retail", "--tax-mode", "exclusive", "--tax", "7.7")
     shown = json.loads(ok("tariffs", "show", "retail", "--json"))
     assert [(version["version"], version["tax_percent"]) for version in shown] == [(1, "19"), (2, "7.7")]
@@ -215,7 +209,7 @@ def test_a_tariff_keeps_its_versions(ok: Run) -> None:
     ]
 
 
-def test_denials_are_silent_for_a_tariff_or_one_of_its_accounts(ok: Run, charging: Charging) -> None:
+def test_denials_are_silent_for_a_tariff_or_one_of_its_accounts(ok: Ok, charging: Charging) -> None:
     ok("tariffs", "add", "quiet", "--deck", "retail", "--no-announce-denial")
 
     def spoken() -> tuple[bool, bool | None, bool]:
@@ -239,7 +233,7 @@ def test_denials_are_silent_for_a_tariff_or_one_of_its_accounts(ok: Run, chargin
 
 
 @pytest.mark.usefixtures("operator")
-def test_accounts_are_shown_and_changed(ok: Run) -> None:
+def test_accounts_are_shown_and_changed(ok: Ok) -> None:
     listed = json.loads(ok("accounts", "list", "--json"))
     assert [(x["code"], x["parent"], x["mode"]) for x in listed] == [
         ("acme", None, "postpaid"),
@@ -267,7 +261,7 @@ def test_accounts_are_shown_and_changed(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_the_same_top_up_counts_once(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_the_same_top_up_counts_once(ok: Ok, pbxbill: Run) -> None:
     assert ok("topup", "alice", "10", "--key", "payment-1") == (
         "alice: balance 10.00 EUR, available 10.00 EUR\n"
     )
@@ -280,7 +274,7 @@ def test_the_same_top_up_counts_once(ok: Run, pbxbill: Callable[..., Result]) ->
 
 
 @pytest.mark.usefixtures("operator")
-def test_money_can_be_taken_out_and_the_limit_moved(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_money_can_be_taken_out_and_the_limit_moved(ok: Ok, pbxbill: Run) -> None:
     ok("topup", "alice", "10")
     assert "balance 7.50" in ok("adjust", "alice", "-2.50", "--memo", "goodwill taken back")
     too_much = pbxbill("adjust", "alice", "-8", "--memo", "too much")
@@ -290,7 +284,7 @@ def test_money_can_be_taken_out_and_the_limit_moved(ok: Run, pbxbill: Callable[.
 
 
 @pytest.mark.usefixtures("operator")
-def test_bad_input_is_one_line_and_exit_2(pbxbill: Callable[..., Result]) -> None:
+def test_bad_input_is_one_line_and_exit_2(pbxbill: Run) -> None:
     for words, told in BAD_INPUT:
         result = pbxbill(*words.split())
         assert result.exit_code == 2, (words, result.output)
@@ -300,7 +294,7 @@ def test_bad_input_is_one_line_and_exit_2(pbxbill: Callable[..., Result]) -> Non
 
 
 @pytest.mark.usefixtures("operator")
-def test_what_a_call_would_cost(ok: Run) -> None:
+def test_what_a_call_would_cost(ok: Ok) -> None:
     ok("topup", "alice", "1")
     told = json.loads(ok("rate", "0049891234", "--account", "alice", "--seconds", "61", "--json"))
     assert (told["called"], told["destination"]) == ("49891234", "Germany")
@@ -312,7 +306,7 @@ def test_what_a_call_would_cost(ok: Run) -> None:
     assert "0:07:00" in ok("rate", "0049891234", "--account", "alice")
 
 
-def test_live_calls_show_cost_and_funds(charging: Charging, ok: Run) -> None:
+def test_live_calls_show_cost_and_funds(charging: Charging, ok: Ok) -> None:
     ok("topup", "alice", "10")
     now_us = SystemClock().now_us()
     talking, ringing = placed(charging, "0049891234"), placed(charging, "00493012")
@@ -326,7 +320,7 @@ def test_live_calls_show_cost_and_funds(charging: Charging, ok: Run) -> None:
     assert "0 calls" in ok("calls", "--once", "--account", "acme")
 
 
-def test_records_are_listed_filtered_and_explained(charging: Charging, ok: Run) -> None:
+def test_records_are_listed_filtered_and_explained(charging: Charging, ok: Ok) -> None:
     ok("topup", "alice", "10")
     session_id = placed(charging, "0049891234")
     answered_us = SystemClock().now_us()
@@ -357,9 +351,7 @@ def test_records_are_listed_filtered_and_explained(charging: Charging, ok: Run) 
     assert "BROKEN" not in ok("verify")
 
 
-def test_hostile_names_are_shown_and_not_obeyed(
-    charging: Charging, ok: Run, pbxbill: Callable[..., Result]
-) -> None:
+def test_hostile_names_are_shown_and_not_obeyed(charging: Charging, ok: Ok, pbxbill: Run) -> None:
     session_id = new_id()
     request = Authorize(
         session_id=session_id,
@@ -379,7 +371,7 @@ def test_hostile_names_are_shown_and_not_obeyed(
 
 
 def test_a_broken_promise_ends_verify_with_1(
-    charging: Charging, ok: Run, pbxbill: Callable[..., Result], database_url: str
+    charging: Charging, ok: Ok, pbxbill: Run, database_url: str
 ) -> None:
     from sqlalchemy import text
 
@@ -396,7 +388,7 @@ def test_a_broken_promise_ends_verify_with_1(
 
 
 @pytest.mark.usefixtures("operator")
-def test_reconciliations_are_reported(ok: Run, database_url: str) -> None:
+def test_reconciliations_are_reported(ok: Ok, database_url: str) -> None:
     with open_application(database_url) as application, open_charging(application) as running:
         running.reconciler.run("pbx1", [], lambda since_us: [])
     (told,) = json.loads(ok("reconcile", "--json"))
@@ -404,7 +396,7 @@ def test_reconciliations_are_reported(ok: Run, database_url: str) -> None:
     assert "pbx1" in ok("reconcile", "--report")
 
 
-def test_version_and_help(ok: Run) -> None:
+def test_version_and_help(ok: Ok) -> None:
     assert ok("version").startswith("pbxbill 0.")
     listed = ok("--help")
     for name in COMMANDS:

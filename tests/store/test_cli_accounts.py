@@ -1,20 +1,17 @@
 """What `pbxbill accounts` says, and what it leaves to its defaults, on each database."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.engine import open_engine, transaction
-
-Run = Callable[..., str]
+from tests.store.command_line import Ok, Run
 
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """A prepaid and a postpaid account."""
     (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
     ok("init")
@@ -25,9 +22,7 @@ def operator(ok: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_an_open_account_may_call_offline_unless_it_is_said_otherwise(
-    ok: Run, pbxbill: Callable[..., Result]
-) -> None:
+def test_an_open_account_may_call_offline_unless_it_is_said_otherwise(ok: Ok, pbxbill: Run) -> None:
     def shown(code: str) -> tuple[str, str]:
         account = json.loads(ok("accounts", "show", code, "--json"))
         return account["failure_policy"], account["offline_allowance"]
@@ -49,7 +44,7 @@ def test_an_open_account_may_call_offline_unless_it_is_said_otherwise(
 
 
 @pytest.mark.usefixtures("operator")
-def test_the_allowance_is_in_the_wallets_unit(ok: Run) -> None:
+def test_the_allowance_is_in_the_wallets_unit(ok: Ok) -> None:
     ok("init", "--unit", "JPY", "--scale", "0", "--digits", "0")
     ok("accounts", "add", "yuki", "--mode", "postpaid", "--unit", "JPY")
     assert json.loads(ok("accounts", "show", "yuki", "--json"))["offline_allowance"] == "10"
@@ -60,7 +55,7 @@ def test_the_allowance_is_in_the_wallets_unit(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_what_was_changed_is_named_as_it_was_asked_for(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_what_was_changed_is_named_as_it_was_asked_for(ok: Ok, pbxbill: Run) -> None:
     told = ok("accounts", "set", "alice", "--tariff", "retail", "--inbound-tariff", "none")
     assert told == "changed tariff, inbound tariff of account alice\n"
     assert "it cannot call yet" in pbxbill("accounts", "add", "bob").stderr
@@ -68,7 +63,7 @@ def test_what_was_changed_is_named_as_it_was_asked_for(ok: Run, pbxbill: Callabl
 
 
 @pytest.mark.usefixtures("operator")
-def test_an_account_with_several_wallets(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_an_account_with_several_wallets(ok: Ok, pbxbill: Run) -> None:
     ok("units", "add", "POINTS", "--kind", "items")
     ok("units", "add", "USD")
     ok("exchange", "set", "EUR", "POINTS", "100")
@@ -88,7 +83,7 @@ def test_an_account_with_several_wallets(ok: Run, pbxbill: Callable[..., Result]
 
 
 @pytest.mark.usefixtures("operator")
-def test_another_wallet_is_opened_and_put_into_the_order(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_another_wallet_is_opened_and_put_into_the_order(ok: Ok, pbxbill: Run) -> None:
     ok("units", "add", "USD")
     refused = pbxbill("accounts", "set", "alice", "--wallet-order", "USD,EUR")
     assert refused.exit_code == 2
@@ -106,7 +101,7 @@ def test_another_wallet_is_opened_and_put_into_the_order(ok: Run, pbxbill: Calla
 @pytest.mark.parametrize(
     "order,reason", [("EUR,EUR", "names a unit twice"), ("EUR,XXX", "no unit 'XXX'"), ("EUR,", "no unit ''")]
 )
-def test_orders_of_wallets_that_cannot_be(pbxbill: Callable[..., Result], order: str, reason: str) -> None:
+def test_orders_of_wallets_that_cannot_be(pbxbill: Run, order: str, reason: str) -> None:
     for words in (("set", "alice"), ("add", "new")):
         result = pbxbill("accounts", *words, "--wallet-order", order)
         assert result.exit_code == 2
@@ -114,7 +109,7 @@ def test_orders_of_wallets_that_cannot_be(pbxbill: Callable[..., Result], order:
 
 
 @pytest.mark.usefixtures("operator")
-def test_shadow_mode_and_dialling_rules(ok: Run, pbxbill: Callable[..., Result], database_url: str) -> None:
+def test_shadow_mode_and_dialling_rules(ok: Ok, pbxbill: Run, database_url: str) -> None:
     def shown(code: str) -> tuple[bool, str | None]:
         account = json.loads(ok("accounts", "show", code, "--json"))
         return account["shadow"], account["dialling_rule"]

@@ -1,20 +1,16 @@
 """`pbxbill bundles`, on each database."""
 
 import json
-from collections.abc import Callable
 
 import pytest
-from click.testing import Result
 
 from pbxbill.store.catalogue_models import CounterRow
 from pbxbill.store.engine import open_engine, transaction
-
-Run = Callable[..., str]
-Try = Callable[..., Result]
+from tests.store.command_line import Ok, Run
 
 
 @pytest.fixture
-def operator(ok: Run) -> None:
+def operator(ok: Ok) -> None:
     """A reseller with a customer, and one bundle for each."""
     ok("init")
     ok("accounts", "add", "reseller", "--kind", "reseller")
@@ -24,7 +20,7 @@ def operator(ok: Run) -> None:
     ok("bundles", "add", "mobile", *own, "--destination", "mobile", "--destination", "+4932")
 
 
-def shown(ok: Run, code: str, at: str) -> list[tuple[str, str, int, int, int, int]]:
+def shown(ok: Ok, code: str, at: str) -> list[tuple[str, str, int, int, int, int]]:
     keys = ("bundle", "account", "allowed", "used", "reserved", "left")
     return [
         tuple(x[key] for key in keys) for x in json.loads(ok("bundles", "show", code, "--at", at, "--json"))
@@ -51,7 +47,7 @@ def use(url: str, window: tuple[int, int], allowed: int, used: int, reserved: in
 
 
 @pytest.mark.usefixtures("operator")
-def test_bundles_are_listed_with_their_terms(ok: Run) -> None:
+def test_bundles_are_listed_with_their_terms(ok: Ok) -> None:
     ok("bundles", "give", "alice", "mobile")
     ok("bundles", "give", "reseller", "mobile")
     family, mobile = json.loads(ok("bundles", "list", "--json"))
@@ -79,7 +75,7 @@ def test_bundles_are_listed_with_their_terms(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_an_account_is_served_by_its_own_bundles_and_shared_ones_above(ok: Run) -> None:
+def test_an_account_is_served_by_its_own_bundles_and_shared_ones_above(ok: Ok) -> None:
     ok("bundles", "give", "reseller", "family", "--from", "2026-01-01")
     ok("bundles", "give", "alice", "mobile", "--from", "2026-01-10", "--until", "2026-03-10")
     told = ok("bundles", "give", "reseller", "mobile", "--from", "2026-01-01")
@@ -94,7 +90,7 @@ def test_an_account_is_served_by_its_own_bundles_and_shared_ones_above(ok: Run) 
 
 
 @pytest.mark.usefixtures("operator")
-def test_what_is_left_comes_from_the_counter_of_the_window(ok: Run, database_url: str) -> None:
+def test_what_is_left_comes_from_the_counter_of_the_window(ok: Ok, database_url: str) -> None:
     ok("bundles", "give", "alice", "mobile", "--from", "2026-01-10")
     (window,) = json.loads(ok("bundles", "show", "alice", "--at", "2026-01-20", "--json"))
     assert (window["from"], window["to"]) == ("2026-01-10T00:00:00.000Z", "2026-02-10T00:00:00.000Z")
@@ -106,7 +102,7 @@ def test_what_is_left_comes_from_the_counter_of_the_window(ok: Run, database_url
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_bundle_is_taken(ok: Run, pbxbill: Try) -> None:
+def test_a_bundle_is_taken(ok: Ok, pbxbill: Run) -> None:
     ok("bundles", "give", "alice", "mobile", "--from", "2026-01-01")
     ok("bundles", "give", "alice", "mobile", "--from", "2026-01-05")
     assert len(shown(ok, "alice", "2026-01-20")) == 2
@@ -138,7 +134,7 @@ def test_a_bundle_is_taken(ok: Run, pbxbill: Try) -> None:
         (("take", "alice", "family"), "does not have bundle 'family' then"),
     ],
 )
-def test_what_cannot_be(pbxbill: Try, words: tuple[str, ...], reason: str) -> None:
+def test_what_cannot_be(pbxbill: Run, words: tuple[str, ...], reason: str) -> None:
     result = pbxbill("bundles", *words)
     assert result.exit_code == 2
     assert reason in result.stderr

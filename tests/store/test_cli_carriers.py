@@ -1,26 +1,23 @@
 """`pbxbill carriers`, `gateways` and `margin`, on each database."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from sqlalchemy import select
 
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
 from pbxbill.store.rerating_models import CallCorrectionRow
+from tests.store.command_line import Ok, Run
 
-Run = Callable[..., str]
-Try = Callable[..., Result]
 DAY_US = 86_400_000_000
 START_US = 1_770_000_000_000_000
 
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """Two carriers, one of them paid in dollars; a reseller with alice below it, and bob."""
     (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.03\n")
     ok("init")
@@ -117,12 +114,12 @@ class Calls:
 
 
 @pytest.fixture
-def calls(operator: None, ok: Run, database_url: str) -> Calls:
+def calls(operator: None, ok: Ok, database_url: str) -> Calls:
     ok("exchange", "set", "USD", "EUR", "0.80", "--effective-from", "2026-01-01")
     return Calls(database_url)
 
 
-def report(ok: Run, by: str = "carrier", unit: str = "EUR") -> dict[str, dict]:
+def report(ok: Ok, by: str = "carrier", unit: str = "EUR") -> dict[str, dict]:
     told = json.loads(
         ok("margin", "--from", "2026-02-01", "--to", "2026-03-01", "--by", by, "--unit", unit, "--json")
     )
@@ -134,7 +131,7 @@ def sums(line: dict) -> tuple[str, str, str, str | None]:
 
 
 @pytest.mark.usefixtures("operator")
-def test_carriers_and_their_gateways(ok: Run) -> None:
+def test_carriers_and_their_gateways(ok: Ok) -> None:
     assert json.loads(ok("carriers", "list", "--json")) == [
         {"name": "Cheap Telecom", "tariff": "cheap", "unit": "EUR", "gateways": ["cheap-1", "cheap-2"]},
         {"name": "Dear Telecom", "tariff": "dear", "unit": "USD", "gateways": ["dear"]},
@@ -161,13 +158,13 @@ def test_carriers_and_their_gateways(ok: Run) -> None:
         (("margin", "--from", "2026-02-01", "--to", "2026-02-01"), "must lie before"),
     ],
 )
-def test_what_cannot_be(pbxbill: Try, words: tuple[str, ...], reason: str) -> None:
+def test_what_cannot_be(pbxbill: Run, words: tuple[str, ...], reason: str) -> None:
     result = pbxbill(*words)
     assert result.exit_code == 2
     assert reason in result.stderr
 
 
-def test_the_margin_is_what_the_operator_was_paid_less_what_the_carrier_asks(ok: Run, calls: Calls) -> None:
+def test_the_margin_is_what_the_operator_was_paid_less_what_the_carrier_asks(ok: Ok, calls: Calls) -> None:
     """docs/carriers.md: 0.119 with 19 % tax brings 0.10, of which a carrier asks 0.03 for the minute."""
     calls("bob", [("bob", "EUR", 119_000, 19_000)], ("Cheap Telecom", "EUR", 1, 30_000))
     found = report(ok)
@@ -175,13 +172,13 @@ def test_the_margin_is_what_the_operator_was_paid_less_what_the_carrier_asks(ok:
     assert found["total"]["calls"] == 1
 
 
-def test_only_what_the_operators_own_accounts_pay_is_its_revenue(ok: Run, calls: Calls) -> None:
+def test_only_what_the_operators_own_accounts_pay_is_its_revenue(ok: Ok, calls: Calls) -> None:
     charged = [("alice", "EUR", 500_000, 0), ("reseller", "EUR", 50_000, 0)]
     calls("alice", charged, ("Cheap Telecom", "EUR", 1, 30_000))
     assert sums(report(ok, "account")["alice"]) == ("0.05", "0.03", "0.02", "40.0")
 
 
-def test_what_re_rating_corrected_counts(ok: Run, calls: Calls, database_url: str) -> None:
+def test_what_re_rating_corrected_counts(ok: Ok, calls: Calls, database_url: str) -> None:
     calls("bob", [("bob", "EUR", 119_000, 19_000)], ("Cheap Telecom", "EUR", 1, 30_000))
     database = open_engine(database_url)
     with transaction(database) as session:
@@ -203,24 +200,24 @@ def test_what_re_rating_corrected_counts(ok: Run, calls: Calls, database_url: st
     assert sums(report(ok)["Cheap Telecom"]) == ("0.05", "0.03", "0.02", "40.0")
 
 
-def test_costs_and_wallets_in_other_units(ok: Run, calls: Calls) -> None:
+def test_costs_and_wallets_in_other_units(ok: Ok, calls: Calls) -> None:
     charged = [("bob", "USD", 100_000, 0), ("bob", "EUR", 20_000, 0)]
     calls("bob", charged, ("Dear Telecom", "USD", 2, 30_001))
     assert sums(report(ok)["Dear Telecom"]) == ("0.10", "0.024001", "0.075999", "76.0")
     assert sums(report(ok, unit="USD")["Dear Telecom"]) == ("0.125", "0.030001", "0.094999", "76.0")
 
 
-def test_a_free_call_costs_all_the_same(ok: Run, calls: Calls) -> None:
+def test_a_free_call_costs_all_the_same(ok: Ok, calls: Calls) -> None:
     calls("bob", [], ("Cheap Telecom", "EUR", 1, 30_000))
     assert sums(report(ok)["Cheap Telecom"]) == ("0.00", "0.03", "-0.03", None)
 
 
-def test_an_inbound_call_needs_no_carrier(ok: Run, calls: Calls) -> None:
+def test_an_inbound_call_needs_no_carrier(ok: Ok, calls: Calls) -> None:
     calls("bob", [("bob", "EUR", 10_000, 0)], None, destination="DID", direction="inbound")
     assert sums(report(ok, "destination")["DID"]) == ("0.01", "0.00", "0.01", "100.0")
 
 
-def test_calls_of_unknown_cost_are_counted_apart(ok: Run, calls: Calls) -> None:
+def test_calls_of_unknown_cost_are_counted_apart(ok: Ok, calls: Calls) -> None:
     calls("bob", [("bob", "EUR", 100_000, 0)], None)
     calls("bob", [("bob", "EUR", 100_000, 0)], ("Cheap Telecom", "EUR", None, 0), "Germany")
     calls("bob", [("bob", "EUR", 100_000, 0)], ("Cheap Telecom", "EUR", 1, 120_000), "Germany")
@@ -232,7 +229,7 @@ def test_calls_of_unknown_cost_are_counted_apart(ok: Run, calls: Calls) -> None:
     assert (total["calls"], total["unknown_cost_calls"], total["unknown_cost_revenue"]) == (3, 2, "0.20")
 
 
-def test_calls_that_no_exchange_rate_reaches_are_named(ok: Run, pbxbill: Try, calls: Calls) -> None:
+def test_calls_that_no_exchange_rate_reaches_are_named(ok: Ok, pbxbill: Run, calls: Calls) -> None:
     ok("units", "add", "GBP")
     calls("bob", [("bob", "EUR", 100_000, 0)], ("Cheap Telecom", "EUR", 1, 30_000))
     assert report(ok, unit="GBP")["total"]["unconverted_calls"] == 1
@@ -240,7 +237,7 @@ def test_calls_that_no_exchange_rate_reaches_are_named(ok: Run, pbxbill: Try, ca
     assert "no exchange rate leads to GBP: 1" in told.stderr
 
 
-def test_the_report_reads_as_a_table(ok: Run, calls: Calls) -> None:
+def test_the_report_reads_as_a_table(ok: Ok, calls: Calls) -> None:
     calls("bob", [("bob", "EUR", 119_000, 19_000)], ("Cheap Telecom", "EUR", 1, 30_000))
     told = ok("margin", "--from", "2026-02-01", "--to", "2026-03-01", "--unit", "EUR")
     assert "in EUR, without tax" in told
@@ -249,7 +246,7 @@ def test_the_report_reads_as_a_table(ok: Run, calls: Calls) -> None:
     ]
 
 
-def test_a_record_shows_what_its_carrier_leaves(ok: Run, calls: Calls) -> None:
+def test_a_record_shows_what_its_carrier_leaves(ok: Ok, calls: Calls) -> None:
     calls("bob", [("bob", "EUR", 1_190_000, 190_000)], ("Cheap Telecom", "EUR", 1, 400_000))
     calls("bob", [("bob", "EUR", 1_190_000, 190_000)], ("Dear Telecom", "USD", 1, 400_000))
     abroad, home = json.loads(ok("cdrs", "--json"))

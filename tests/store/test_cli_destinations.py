@@ -1,12 +1,8 @@
 """Destinations and dialling rules as an administrator keeps them, on each database."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 
 from pbxbill.clock import SECOND_US
 from pbxbill.rating.destination import DiallingRule
@@ -16,33 +12,14 @@ from pbxbill.store.accounts import account_by_code
 from pbxbill.store.destinations import DESTINATION_ROWS, dialling_rule_of, load_dialling_rules
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
+from tests.store.command_line import Ok, Run, shown
 
-Run = Callable[..., str]
 NOON_US = 1_767_268_800 * SECOND_US
 
-DESTINATIONS = """\
-name;class;prefixes
-Germany;national;49
-Berlin;local;4930
-Germany mobile;mobile;4915 4916 4917
-Germany premium;premium;49900
-"""
 
-
-@pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
-    """A reseller with one prepaid customer and two phones."""
-    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
-    ok("init")
-    ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
-    ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
-
-
-def shown(ok: Run, *words: object) -> Any:
-    return json.loads(ok(*words, "--json"))
-
-
-def test_destinations_come_from_a_file_and_follow_it(operator: None, ok: Run, tmp_path: Path) -> None:
+def test_destinations_come_from_a_file_and_follow_it(
+    alice_and_her_phones: None, ok: Ok, tmp_path: Path
+) -> None:
     assert "4 destinations with 6 prefixes: 6 new" in ok("destinations", "import", "destinations.csv")
     listed = shown(ok, "destinations", "list")
     assert {"name": "Germany mobile", "class": "mobile", "prefixes": 3, "first_prefix": "4915"} in listed
@@ -62,7 +39,7 @@ def test_destinations_come_from_a_file_and_follow_it(operator: None, ok: Run, tm
 
 
 def test_a_long_list_is_written_in_parts_to_the_same_end(
-    operator: None, ok: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alice_and_her_phones: None, ok: Ok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_destinations, "MOST_TOGETHER", 2)
     assert "4 destinations with 6 prefixes: 6 new" in ok("destinations", "import", "destinations.csv")
@@ -75,10 +52,9 @@ def test_a_long_list_is_written_in_parts_to_the_same_end(
     assert listed == {"Hamburg": ("local", 2), "Germany": ("mobile", 2), "Swiss": ("international", 1)}
 
 
-def test_what_cannot_be_used_is_kept_aside(
-    operator: None, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
-    (tmp_path / "bad.csv").write_text(DESTINATIONS + "France;abroad;33\n")
+def test_what_cannot_be_used_is_kept_aside(alice_and_her_phones: None, pbxbill: Run, tmp_path: Path) -> None:
+    good = (tmp_path / "destinations.csv").read_text()
+    (tmp_path / "bad.csv").write_text(good + "France;abroad;33\n")
     result = pbxbill("destinations", "import", "bad.csv")
     assert result.exit_code == 3
     assert "line 6: class: 'abroad' is none of" in result.stderr
@@ -91,7 +67,7 @@ def test_what_cannot_be_used_is_kept_aside(
 
 
 def test_a_limit_that_names_a_lost_destination_is_told(
-    operator: None, ok: Run, pbxbill: Callable[..., Result], tmp_path: Path
+    alice_and_her_phones: None, ok: Ok, pbxbill: Run, tmp_path: Path
 ) -> None:
     ok("destinations", "import", "destinations.csv")
     ok("limits", "set", "alice", "blocked", "--destination", "germany premium", "--destination", "+4915")
@@ -103,7 +79,9 @@ def test_a_limit_that_names_a_lost_destination_is_told(
     )
 
 
-def test_dialling_rules_are_made_tried_and_removed(operator: None, ok: Run, tmp_path: Path) -> None:
+def test_dialling_rules_are_made_tried_and_removed(
+    alice_and_her_phones: None, ok: Ok, tmp_path: Path
+) -> None:
     ok("destinations", "import", "destinations.csv")
     ok(
         "dialling",
@@ -148,7 +126,7 @@ def test_dialling_rules_are_made_tried_and_removed(operator: None, ok: Run, tmp_
     assert "berlin" in ok("dialling", "list")
 
 
-def test_an_account_dials_as_the_one_above_it(operator: None, ok: Run, database_url: str) -> None:
+def test_an_account_dials_as_the_one_above_it(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
     ok("dialling", "set", "berlin", "--region", "DE", "--area-code", "30")
     ok("dialling", "set", "paris", "--region", "FR")
     database = open_engine(database_url)
@@ -164,7 +142,7 @@ def test_an_account_dials_as_the_one_above_it(operator: None, ok: Run, database_
     database.dispose()
 
 
-def test_the_charging_path_reads_destinations(operator: None, ok: Run, database_url: str) -> None:
+def test_the_charging_path_reads_destinations(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
     ok("destinations", "import", "destinations.csv")
     driver = connect(database_url)
     found = DestinationMap(driver.stream(DESTINATION_ROWS)).find("4916012345")

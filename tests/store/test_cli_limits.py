@@ -1,12 +1,8 @@
 """Limits and endpoints as an administrator keeps them, on each database."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 
 from pbxbill.charging.limits import Limit, LimitKind, limit_of
 from pbxbill.charging.spend_window import WINDOWS
@@ -24,30 +20,9 @@ from pbxbill.store.limits import (
     write_held_countries,
 )
 from pbxbill.store.models import CatalogueRow
+from tests.store.command_line import Ok, Run, shown
 
-Run = Callable[..., str]
 NOON_US = 1_767_268_800 * SECOND_US
-
-DESTINATIONS = """\
-name;class;prefixes
-Germany;national;49
-Berlin;local;4930
-Germany mobile;mobile;4915 4916 4917
-Germany premium;premium;49900
-"""
-
-
-@pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
-    """A reseller with one prepaid customer and two phones."""
-    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
-    ok("init")
-    ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
-    ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
-
-
-def shown(ok: Run, *words: object) -> Any:
-    return json.loads(ok(*words, "--json"))
 
 
 def test_store_and_charging_speak_of_the_same_limits() -> None:
@@ -103,7 +78,7 @@ def test_store_and_charging_speak_of_the_same_limits() -> None:
     ],
 )
 def test_a_limit_reaches_the_charging_path(
-    operator: None, ok: Run, database_url: str, words: str, said: str, limit: Limit
+    alice_and_her_phones: None, ok: Ok, database_url: str, words: str, said: str, limit: Limit
 ) -> None:
     assert said in ok("limits", "set", "alice", *words.split())
     database, driver = open_engine(database_url), connect(database_url)
@@ -115,7 +90,7 @@ def test_a_limit_reaches_the_charging_path(
     database.dispose()
 
 
-def test_a_limit_set_again_stands_in_the_place_of_the_old_one(operator: None, ok: Run) -> None:
+def test_a_limit_set_again_stands_in_the_place_of_the_old_one(alice_and_her_phones: None, ok: Ok) -> None:
     ok("limits", "set", "alice", "spend", "10", "--window", "day")
     ok("limits", "set", "alice", "spend", "100", "--window", "month")
     ok("limits", "set", "alice", "simultaneous_calls", "5")
@@ -141,7 +116,7 @@ def test_a_limit_set_again_stands_in_the_place_of_the_old_one(operator: None, ok
     assert [row["account"] for row in shown(ok, "limits", "list")["limits"]].count("acme") == 1
 
 
-def test_engines_hear_of_every_change(operator: None, ok: Run, database_url: str) -> None:
+def test_engines_hear_of_every_change(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
     database = open_engine(database_url)
 
     def version() -> int:
@@ -166,7 +141,7 @@ def test_engines_hear_of_every_change(operator: None, ok: Run, database_url: str
     database.dispose()
 
 
-def test_countries_are_held_and_released(operator: None, ok: Run, database_url: str) -> None:
+def test_countries_are_held_and_released(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
     ok("limits", "set", "alice", "new_country")
     database, driver = open_engine(database_url), connect(database_url)
     with transaction(database) as session:
@@ -191,7 +166,7 @@ def test_countries_are_held_and_released(operator: None, ok: Run, database_url: 
     database.dispose()
 
 
-def test_endpoints_are_suspended_and_resumed(operator: None, ok: Run, database_url: str) -> None:
+def test_endpoints_are_suspended_and_resumed(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
     assert ok("endpoints", "suspend", "sip", "2001") == "sip 2001 is suspended\n"
     assert ok("endpoints", "suspend", "sip", "2001") == "sip 2001 is suspended already\n"
     listed = shown(ok, "endpoints", "list", "alice")
@@ -261,7 +236,7 @@ def test_endpoints_are_suspended_and_resumed(operator: None, ok: Run, database_u
     ],
 )
 def test_a_mistake_gets_a_sentence_and_changes_nothing(
-    operator: None, ok: Run, pbxbill: Callable[..., Result], tmp_path: Path, words: str, message: str
+    alice_and_her_phones: None, ok: Ok, pbxbill: Run, tmp_path: Path, words: str, message: str
 ) -> None:
     (tmp_path / "rule.toml").write_text('region = "DE"\n')
     (tmp_path / "bad.toml").write_text("region = DE\n")

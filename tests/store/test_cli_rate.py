@@ -1,7 +1,6 @@
 """`pbxbill rate` says what the engine would say, on each database."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from pbxbill.charging.events import Authorize, DenialReason, Denied, Direction, 
 from pbxbill.clock import SystemClock
 from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
+from tests.store.command_line import Ok
 
-Run = Callable[..., str]
 BERLIN = "+493012345"
 LOSS = "loss_making: a minute brings account acme 0.05 EUR and costs it 0.08 EUR"
 
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """lou pays less than its reseller does."""
     (tmp_path / "dear.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.08\n33,France,0.01\n")
     (tmp_path / "cheap.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.05\n33,France,0.05\n")
@@ -34,7 +33,7 @@ def operator(ok: Run, tmp_path: Path) -> None:
     ok("topup", "lou", "3")
 
 
-def quoted(ok: Run, number: str = BERLIN) -> Any:
+def quoted(ok: Ok, number: str = BERLIN) -> Any:
     return json.loads(ok("rate", number, "--account", "lou", "--json"))
 
 
@@ -48,7 +47,7 @@ def decided(url: str, number: str = BERLIN) -> Granted | Denied:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_call_at_a_loss_is_said_to_be_refused(ok: Run, database_url: str) -> None:
+def test_a_call_at_a_loss_is_said_to_be_refused(ok: Ok, database_url: str) -> None:
     assert "the call could last 1:00:00" in ok("rate", BERLIN, "--account", "lou")
     assert quoted(ok)["refused"] is None
     ok("tariffs", "set", "cheap", "--refuse-loss")
@@ -66,7 +65,7 @@ def test_a_call_at_a_loss_is_said_to_be_refused(ok: Run, database_url: str) -> N
 
 
 @pytest.mark.usefixtures("operator")
-def test_limits_and_suspensions_are_said(ok: Run) -> None:
+def test_limits_and_suspensions_are_said(ok: Ok) -> None:
     ok("limits", "set", "lou", "call_length", "90")
     assert quoted(ok)["longest_s"] == 90
     ok("limits", "set", "acme", "blocked", "--destination", "Berlin")
@@ -88,7 +87,7 @@ def test_limits_and_suspensions_are_said(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_question_does_not_wait_for_who_holds_the_wallets(ok: Run, database_url: str) -> None:
+def test_a_question_does_not_wait_for_who_holds_the_wallets(ok: Ok, database_url: str) -> None:
     calling = connect(database_url)
     calling.begin()
     assert calling.select("SELECT w.id FROM wallets w {lock:w}")
@@ -101,7 +100,7 @@ def test_a_question_does_not_wait_for_who_holds_the_wallets(ok: Run, database_ur
 
 
 @pytest.mark.usefixtures("operator")
-def test_what_shadow_mode_lets_pass_is_said(ok: Run) -> None:
+def test_what_shadow_mode_lets_pass_is_said(ok: Ok) -> None:
     ok("tariffs", "set", "cheap", "--refuse-loss")
     ok("accounts", "set", "lou", "--shadow")
     told = ok("rate", BERLIN, "--account", "lou")
@@ -110,7 +109,7 @@ def test_what_shadow_mode_lets_pass_is_said(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_the_destination_and_the_rate_have_their_own_names(ok: Run) -> None:
+def test_the_destination_and_the_rate_have_their_own_names(ok: Ok) -> None:
     assert f"{BERLIN} is 493012345, Berlin (local), by the rate Germany\n" in ok(
         "rate", BERLIN, "--account", "lou"
     )
@@ -121,7 +120,7 @@ def test_the_destination_and_the_rate_have_their_own_names(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_the_price_is_that_of_the_band_in_force(ok: Run, tmp_path: Path) -> None:
+def test_the_price_is_that_of_the_band_in_force(ok: Ok, tmp_path: Path) -> None:
     (tmp_path / "calendar.toml").write_text('zone = "UTC"\n[[band]]\nname = "always"\n')
     (tmp_path / "banded.csv").write_text(
         "prefix,destination,band,price_per_min\n49,Germany,,0.90\n49,Germany,always,0.20\n"

@@ -2,18 +2,16 @@
 
 import csv
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from pbxbill.cli import cli
-
-Run = Callable[..., str]
+from tests.store.command_line import Ok, Run
 
 FIRST = """\
 prefix,destination,price_per_min,initial_increment,following_increment
@@ -49,21 +47,21 @@ def saved(folder: Path, text: str, name: str = "rates.csv") -> Path:
 
 
 @pytest.fixture
-def deck(ok: Run, tmp_path: Path) -> None:
+def deck(ok: Ok, tmp_path: Path) -> None:
     ok("init")
     ok("rates", "import", saved(tmp_path, FIRST), "--deck", "d", "--yes")
 
 
-def rates_of(ok: Run, *words: object) -> dict[str, dict[str, Any]]:
+def rates_of(ok: Ok, *words: object) -> dict[str, dict[str, Any]]:
     found = json.loads(ok("rates", "show", "d", "--json", *words))["rates"]
     return {row["prefix"]: row for row in found}
 
 
-def prices(ok: Run, *words: object) -> dict[str, str]:
+def prices(ok: Ok, *words: object) -> dict[str, str]:
     return {prefix: row["price_per_min"] for prefix, row in rates_of(ok, *words).items()}
 
 
-def previewed(ok: Run, path: Path, *words: object) -> dict[str, Any]:
+def previewed(ok: Ok, path: Path, *words: object) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = json.loads(
         ok("rates", "import", path, "--deck", "d", "--preview", "--json", *words)
     )
@@ -77,7 +75,7 @@ def in_days(days: int) -> str:
 
 
 @pytest.mark.usefixtures("deck")
-def test_a_preview_says_what_changes_and_changes_nothing(ok: Run, tmp_path: Path) -> None:
+def test_a_preview_says_what_changes_and_changes_nothing(ok: Ok, tmp_path: Path) -> None:
     preview = previewed(ok, saved(tmp_path, SECOND))
     assert {kind: count for kind, count in preview["counts"].items() if count} == {
         "new": 2,  # 34 and 447
@@ -95,7 +93,7 @@ def test_a_preview_says_what_changes_and_changes_nothing(ok: Run, tmp_path: Path
 
 
 @pytest.mark.usefixtures("deck")
-def test_nothing_is_written_before_yes(pbxbill: Callable[..., Result], ok: Run, tmp_path: Path) -> None:
+def test_nothing_is_written_before_yes(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     path = saved(tmp_path, SECOND)
     unasked = pbxbill("rates", "import", path, "--deck", "d")
     assert unasked.exit_code == 2
@@ -112,7 +110,7 @@ def test_nothing_is_written_before_yes(pbxbill: Callable[..., Result], ok: Run, 
 
 
 @pytest.mark.usefixtures("deck")
-def test_an_amendment_takes_the_other_rows_along(ok: Run, tmp_path: Path) -> None:
+def test_an_amendment_takes_the_other_rows_along(ok: Ok, tmp_path: Path) -> None:
     path = saved(tmp_path, "prefix,destination,price_per_min\n33,France,0.11\n34,Spain,0.05\n")
     ok("rates", "import", path, "--deck", "d", "--amend", "--yes")
     assert prices(ok) == {
@@ -126,7 +124,7 @@ def test_an_amendment_takes_the_other_rows_along(ok: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("deck")
-def test_the_old_price_counts_until_the_new_row_begins(ok: Run, tmp_path: Path) -> None:
+def test_the_old_price_counts_until_the_new_row_begins(ok: Ok, tmp_path: Path) -> None:
     begins = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     header = "prefix,destination,price_per_min,effective_from"
     text = f"{header}\n49,Germany,0.1,\n4915,Germany mobile,0.3,{begins}\n"
@@ -139,7 +137,7 @@ def test_the_old_price_counts_until_the_new_row_begins(ok: Run, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("deck")
-def test_a_price_of_now_and_one_of_later(ok: Run, tmp_path: Path) -> None:
+def test_a_price_of_now_and_one_of_later(ok: Ok, tmp_path: Path) -> None:
     later = in_days(30)[:10]
     header = "prefix,destination,price_per_min,effective_from"
     path = saved(tmp_path, f"{header}\n4915,Germany mobile,0.2,\n4915,Germany mobile,0.25,{later}\n")
@@ -151,7 +149,7 @@ def test_a_price_of_now_and_one_of_later(ok: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("deck")
-def test_increases_need_their_notice(pbxbill: Callable[..., Result], ok: Run, tmp_path: Path) -> None:
+def test_increases_need_their_notice(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     path = saved(tmp_path, SECOND)
     notice = ("--notice-days", 7, "--yes")
     refused = pbxbill("rates", "import", path, "--deck", "d", *notice)
@@ -163,7 +161,7 @@ def test_increases_need_their_notice(pbxbill: Callable[..., Result], ok: Run, tm
 
 
 @pytest.mark.usefixtures("deck")
-def test_increases_can_wait_for_the_end_of_their_notice(ok: Run, tmp_path: Path) -> None:
+def test_increases_can_wait_for_the_end_of_their_notice(ok: Ok, tmp_path: Path) -> None:
     path, report = saved(tmp_path, SECOND), tmp_path / "all.csv"
     words, day = ("--notice-days", 7, "--delay-increases"), in_days(7)[:10]
     waiting = previewed(ok, path, *words, "--report", report)["first"]["delayed"]
@@ -189,9 +187,7 @@ def test_increases_can_wait_for_the_end_of_their_notice(ok: Run, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("deck")
-def test_a_past_date_is_refused_unless_it_is_meant(
-    pbxbill: Callable[..., Result], ok: Run, tmp_path: Path
-) -> None:
+def test_a_past_date_is_refused_unless_it_is_meant(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     words = ("rates", "import", saved(tmp_path, SECOND), "--deck", "d", "--yes", "--effective", "2026-01-01")
     result = pbxbill(*words, "--zone", "Europe/Berlin")
     assert result.exit_code == 2
@@ -200,7 +196,7 @@ def test_a_past_date_is_refused_unless_it_is_meant(
 
 
 @pytest.mark.usefixtures("deck")
-def test_routes_that_are_sold_below_cost_are_named(ok: Run, tmp_path: Path) -> None:
+def test_routes_that_are_sold_below_cost_are_named(ok: Ok, tmp_path: Path) -> None:
     costs = "prefix,destination,price_per_min\n49,Germany,0.01\n49151,Germany Telekom,0.21\n3361,France,0.5\n"
     report = tmp_path / "report.csv"
     preview = json.loads(
@@ -222,7 +218,7 @@ def test_routes_that_are_sold_below_cost_are_named(ok: Run, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("deck")
 def test_a_minimum_above_the_maximum_is_refused_and_limits_are_shown(
-    pbxbill: Callable[..., Result], ok: Run, tmp_path: Path
+    pbxbill: Run, ok: Ok, tmp_path: Path
 ) -> None:
     header = "prefix,destination,price_per_min,connection_fee,minimum_charge,maximum_charge\n"
     swapped = saved(tmp_path, f'{header}"49,4930",Germany,0.1,,2,1\n33,France,0.12,0.01,1,1\n')
@@ -239,9 +235,7 @@ def test_a_minimum_above_the_maximum_is_refused_and_limits_are_shown(
 
 
 @pytest.mark.usefixtures("deck")
-def test_refused_rows_beyond_those_printed_are_counted(
-    pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_refused_rows_beyond_those_printed_are_counted(pbxbill: Run, tmp_path: Path) -> None:
     header = "prefix,destination,price_per_min"
     bad = "".join(f"49{number},Germany,-1\n" for number in range(11))
     twice = '33,France,0.1\n"33,33",France,0.1\n'  # refused in both of its codes, one row all the same
@@ -259,7 +253,7 @@ def test_refused_rows_beyond_those_printed_are_counted(
 @pytest.mark.usefixtures("deck")
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_names_that_begin_like_formulas_are_shown_by_a_spreadsheet_and_come_back(
-    ok: Run, tmp_path: Path, ending: str
+    ok: Ok, tmp_path: Path, ending: str
 ) -> None:
     names = ["@SUM(1)", "-2+3 Land", "'@quoted", "+1 Zone", "'plain'", "-", "|cmd"]
     rows = [f'{40 + at},"{name}",@day,0.1' for at, name in enumerate(names)]
@@ -283,7 +277,7 @@ def test_names_that_begin_like_formulas_are_shown_by_a_spreadsheet_and_come_back
 
 
 @pytest.mark.usefixtures("deck")
-def test_suspicious_prices_are_named(ok: Run, tmp_path: Path) -> None:
+def test_suspicious_prices_are_named(ok: Ok, tmp_path: Path) -> None:
     path = saved(tmp_path, FIRST.replace("0.07", "1000"))
     (row,) = previewed(ok, path)["first"]["suspicious"]
     assert (row["prefix"], row["price_after"]) == ("39", "1000")
@@ -291,7 +285,7 @@ def test_suspicious_prices_are_named(ok: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("deck")
-def test_suspicious_dates_are_named(pbxbill: Callable[..., Result], ok: Run, tmp_path: Path) -> None:
+def test_suspicious_dates_are_named(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     text = (
         "prefix,destination,price_per_min,effective_from\n"
         f"49,Germany,0.1,1926-12-01\n4915,Germany mobile,0.2,{in_days(6 * 366)[:10]}\n"
@@ -307,7 +301,7 @@ def test_suspicious_dates_are_named(pbxbill: Callable[..., Result], ok: Run, tmp
 
 @pytest.mark.usefixtures("deck")
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
-def test_what_is_exported_can_be_imported_again(ok: Run, tmp_path: Path, ending: str) -> None:
+def test_what_is_exported_can_be_imported_again(ok: Ok, tmp_path: Path, ending: str) -> None:
     text = (
         "prefix,destination,band,price_per_min,connection_fee,initial_increment,following_increment,"
         "minimum_charge,maximum_charge,ends_at_maximum,free_seconds,steps,effective_from,effective_to\n"
@@ -333,9 +327,7 @@ def test_what_is_exported_can_be_imported_again(ok: Run, tmp_path: Path, ending:
 
 
 @pytest.mark.usefixtures("deck")
-def test_bands_need_a_calendar_that_knows_them(
-    pbxbill: Callable[..., Result], ok: Run, tmp_path: Path
-) -> None:
+def test_bands_need_a_calendar_that_knows_them(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     def refusal(*words: object) -> str:
         result = pbxbill(*words)
         assert result.exit_code == 2, result.output
@@ -375,7 +367,7 @@ def test_bands_need_a_calendar_that_knows_them(
 
 
 @pytest.mark.usefixtures("deck")
-def test_tariffs_take_the_terms_of_the_trade(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_tariffs_take_the_terms_of_the_trade(ok: Ok, pbxbill: Run) -> None:
     ok("tariffs", "add", "reseller", "--mark-up", "20", "--mark-up-absolute", "0.005", "--unit", "eur")
     ok("tariffs", "set", "reseller", "--refuse-loss", "--mark-up-rounding", "0.001")
     ok(
@@ -400,7 +392,7 @@ def test_tariffs_take_the_terms_of_the_trade(ok: Run, pbxbill: Callable[..., Res
     assert (refused.exit_code, "not both" in refused.stderr) == (2, True)
 
 
-def test_the_help_of_an_import_can_be_read(ok: Run) -> None:
+def test_the_help_of_an_import_can_be_read(ok: Ok) -> None:
     text = " ".join(ok("rates", "import", "--help").split())
     assert '--delimiter MARK One of "," ";" "|" or the word tab; default: told from the header.' in text
     assert '--decimal MARK Decimal mark, "." or ","; default' in text
@@ -408,7 +400,7 @@ def test_the_help_of_an_import_can_be_read(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("deck")
-def test_prices_in_another_currency_are_refused(pbxbill: Callable[..., Result], tmp_path: Path) -> None:
+def test_prices_in_another_currency_are_refused(pbxbill: Run, tmp_path: Path) -> None:
     by_header = saved(tmp_path, "Code,Destination,Rate Per Minute USD\n49,Germany,0.1\n")
     result = pbxbill("rates", "import", by_header, "--deck", "d", "--yes")
     assert (result.exit_code, "prices are in USD, and the deck is in EUR" in result.stderr) == (2, True)
@@ -418,7 +410,7 @@ def test_prices_in_another_currency_are_refused(pbxbill: Callable[..., Result], 
 
 
 @pytest.mark.usefixtures("deck")
-def test_a_file_that_may_be_cut_is_named(pbxbill: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_file_that_may_be_cut_is_named(pbxbill: Run, tmp_path: Path) -> None:
     result = pbxbill("rates", "import", saved(tmp_path, FIRST.rstrip()), "--deck", "d", "--preview")
     assert "line 6, the last, has no line end: see that the file is whole" in result.stderr
     cut = saved(tmp_path, FIRST[: FIRST.index("0.07")])

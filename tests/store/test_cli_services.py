@@ -1,21 +1,12 @@
 """pbxbill services: what an account uses beside its calls is rated by a tariff of its own."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from click.testing import Result
+from tests.store.billed_accounts import BilledAccounts
+from tests.store.command_line import Run
 
-from tests.store.billed_accounts import BilledAccounts, open_accounts
-
-Run = Callable[..., Result]
 SHEET = "prefix,destination,price_per_min\n*,Messages,0.05\n"
-
-
-@pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    return open_accounts(database_url)
 
 
 def test_a_service_gets_its_tariff_and_loses_it(

@@ -1,23 +1,19 @@
 """`pbxbill units` and `pbxbill exchange`, on each database."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from pbxbill.money import Unit
 from pbxbill.rating.exchange import to_wallet
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.exchange import exchange_table
-
-Run = Callable[..., str]
-Try = Callable[..., Result]
+from tests.store.command_line import Ok, Run
 
 
 @pytest.fixture
-def operator(ok: Run) -> None:
+def operator(ok: Ok) -> None:
     """Euros, dollars, yen and bitcoin."""
     ok("init")
     ok("units", "set", "EUR", "--name", "Euro", "--symbol", "€")
@@ -27,7 +23,7 @@ def operator(ok: Run) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_units_of_every_kind(ok: Run) -> None:
+def test_units_of_every_kind(ok: Ok) -> None:
     assert "keeps 0 digits and shows 0" in ok("units", "add", "POINTS", "--kind", "items")
     assert "keeps 12 digits and shows 6" in ok("units", "add", "ETH", "--scale", "12", "--digits", "6")
     shown = {x.pop("code"): tuple(x.values()) for x in json.loads(ok("units", "list", "--json"))}
@@ -55,14 +51,14 @@ def test_units_of_every_kind(ok: Run) -> None:
         (("set", "EUR"), "nothing to change"),
     ],
 )
-def test_units_that_cannot_be(pbxbill: Try, words: tuple[str, ...], reason: str) -> None:
+def test_units_that_cannot_be(pbxbill: Run, words: tuple[str, ...], reason: str) -> None:
     result = pbxbill("units", *words)
     assert result.exit_code == 2
     assert reason in result.stderr
 
 
 @pytest.mark.usefixtures("operator")
-def test_exchange_rates_from_their_dates(ok: Run, database_url: str) -> None:
+def test_exchange_rates_from_their_dates(ok: Ok, database_url: str) -> None:
     ok("exchange", "set", "eur", "usd", "1.10", "--effective-from", "2026-01-01")
     told = ok("exchange", "set", "EUR", "USD", "1.0845", "--effective-from", "2026-02-01")
     assert told == "1 EUR is 1.0845 USD from 2026-02-01T00:00:00.000Z\n"
@@ -102,7 +98,7 @@ def test_exchange_rates_from_their_dates(ok: Run, database_url: str) -> None:
         (("BTC", "JPY", "99999999999"), "out of range"),
     ],
 )
-def test_exchange_rates_that_cannot_be(ok: Run, pbxbill: Try, words: tuple[str, ...], reason: str) -> None:
+def test_exchange_rates_that_cannot_be(ok: Ok, pbxbill: Run, words: tuple[str, ...], reason: str) -> None:
     ok("exchange", "set", "EUR", "USD", "1.1", "--effective-from", "2026-01-01")
     result = pbxbill("exchange", "set", *words, "--effective-from", "2026-01-01")
     assert result.exit_code == 2
@@ -111,7 +107,7 @@ def test_exchange_rates_that_cannot_be(ok: Run, pbxbill: Try, words: tuple[str, 
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_sheet_of_exchange_rates(ok: Run, pbxbill: Try, tmp_path: Path) -> None:
+def test_a_sheet_of_exchange_rates(ok: Ok, pbxbill: Run, tmp_path: Path) -> None:
     sheet = tmp_path / "ecb.csv"
     sheet.write_text(
         "from;to;rate;effective_from\n"
@@ -141,7 +137,7 @@ def test_a_sheet_of_exchange_rates(ok: Run, pbxbill: Try, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("operator")
-def test_the_same_sheet_twice_changes_nothing(pbxbill: Try, ok: Run, tmp_path: Path) -> None:
+def test_the_same_sheet_twice_changes_nothing(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     sheet = tmp_path / "rates.csv"
     sheet.write_text("from,to,rate\nEUR,USD,1.0845\n")
     ok("exchange", "import", sheet, "--effective-from", "2026-01-01")
@@ -161,7 +157,7 @@ def test_the_same_sheet_twice_changes_nothing(pbxbill: Try, ok: Run, tmp_path: P
         (b"PK\x03\x04\xff\xff", "line 1 is no text"),
     ],
 )
-def test_files_that_are_no_sheet(pbxbill: Try, tmp_path: Path, content: bytes, reason: str) -> None:
+def test_files_that_are_no_sheet(pbxbill: Run, tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "x.csv").write_bytes(content)
     result = pbxbill("exchange", "import", tmp_path / "x.csv")
     assert result.exit_code == 2
@@ -169,7 +165,7 @@ def test_files_that_are_no_sheet(pbxbill: Try, tmp_path: Path, content: bytes, r
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_line_without_end_is_one_refused_row(pbxbill: Try, tmp_path: Path) -> None:
+def test_a_line_without_end_is_one_refused_row(pbxbill: Run, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(
         b"from,to,rate\nEUR," + b"U" * 3_000_000 + b"\nEUR,USD,1.1\nEUR,\xff,1\n"
     )

@@ -1,17 +1,15 @@
 """With several units, what is not said follows from the tariff, on each database."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
-Run = Callable[..., str]
+from tests.store.command_line import Ok, Run
 
 
 @pytest.fixture
-def operator(ok: Run, tmp_path: Path) -> None:
+def operator(ok: Ok, tmp_path: Path) -> None:
     """Prices in euros; points are a second unit."""
     (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
     ok("init")
@@ -19,19 +17,19 @@ def operator(ok: Run, tmp_path: Path) -> None:
     ok("tariffs", "add", "retail", "--deck", "retail")
 
 
-def add_points(ok: Run) -> None:
+def add_points(ok: Ok) -> None:
     ok("units", "add", "points", "--scale", "0", "--digits", "0")
 
 
 @pytest.mark.usefixtures("operator")
-def test_an_account_has_a_wallet_in_its_tariffs_unit(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_an_account_has_a_wallet_in_its_tariffs_unit(ok: Ok, pbxbill: Run) -> None:
     add_points(ok)
     assert "with a EUR wallet" in ok("accounts", "add", "acme", "--tariff", "retail")
     assert "choose a --unit" in pbxbill("accounts", "add", "bob").stderr
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_limit_counts_in_the_tariffs_unit(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_a_limit_counts_in_the_tariffs_unit(ok: Ok, pbxbill: Run) -> None:
     add_points(ok)
     ok("accounts", "add", "alice", "--tariff", "retail", "--wallet-order", "points,EUR")
     assert "spend: 50.00 EUR per day" in ok("limits", "set", "alice", "spend", "50", "--window", "day")
@@ -43,7 +41,7 @@ def test_a_limit_counts_in_the_tariffs_unit(ok: Run, pbxbill: Callable[..., Resu
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_mark_up_is_in_the_only_unit(ok: Run, pbxbill: Callable[..., Result]) -> None:
+def test_a_mark_up_is_in_the_only_unit(ok: Ok, pbxbill: Run) -> None:
     ok("tariffs", "add", "mark", "--mark-up", "10")
     assert json.loads(ok("tariffs", "show", "mark", "--json"))[-1]["unit"] == "EUR"
     add_points(ok)

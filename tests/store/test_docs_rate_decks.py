@@ -2,10 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
-from click.testing import Result
+from tests.store.command_line import Ok, Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "rate-decks.md"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -15,9 +14,7 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_the_page_says_what_happens(
-    pbxbill: Callable[..., Result], ok: Callable[..., str], tmp_path: Path
-) -> None:
+def test_the_page_says_what_happens(pbxbill: Run, ok: Ok, tmp_path: Path) -> None:
     ok("init")
     commands = 0
     for kind, name, body in BLOCK.findall(PAGE.read_text()):

@@ -2,11 +2,11 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.store.command_line import Ok
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
-Run = Callable[..., str]
 
 
 def shown_in(page: str) -> list[tuple[list[str], str]]:
@@ -23,7 +23,7 @@ def shown_in(page: str) -> list[tuple[list[str], str]]:
     return found
 
 
-def test_the_pages_show_what_happens(ok: Run, tmp_path: Path) -> None:
+def test_the_pages_show_what_happens(ok: Ok, tmp_path: Path) -> None:
     ok("init")
     ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001")

@@ -47,11 +47,6 @@ from tests.store.billed_accounts import (
 )
 
 
-@pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    return open_accounts(database_url)
-
-
 def top_up(
     engine: ChargingEngine, accounts: BilledAccounts, code: str, amount: str, key: str = ""
 ) -> Outcome:

@@ -17,14 +17,9 @@ from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.lease import SwitchLease
 from tests.rate_tables import rates_of
 from tests.small_operator import EUR, eur, seconds
-from tests.store.billed_accounts import FRANCE, MINUTE_US, BilledAccounts, open_accounts, rate
+from tests.store.billed_accounts import FRANCE, MINUTE_US, BilledAccounts, rate
 
 NOW_US = ManualClock().now_us()
-
-
-@pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    return open_accounts(database_url)
 
 
 def explained(accounts: BilledAccounts, call: str) -> Explanation:

@@ -15,9 +15,7 @@ from pbxbill.charging.events import (
     Granted,
     Outcome,
     Settle,
-    TopUp,
 )
-from pbxbill.ids import new_id
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.alerts import list_alerts
@@ -33,25 +31,23 @@ from pbxbill.store.limits import (
     set_limit,
 )
 from tests.small_operator import eur, seconds
-from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, MINUTE_US, BilledAccounts, open_accounts
+from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, MINUTE_US, BilledAccounts
 
 HOME = DiallingRule("home", "DE")
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     """All accounts dial as in Germany; alice has funds."""
-    opened = open_accounts(database_url)
-    database = open_engine(database_url)
+    database = open_engine(accounts.url)
     with transaction(database) as session:
         set_dialling_rule(session, HOME)
         rule_id = dialling_rule_by_name(session, "home").id
         for code in ("reseller", "carol"):
             account_by_code(session, code).dialling_rule_id = rule_id
     database.dispose()
-    with opened.engine() as engine:
-        engine.execute(TopUp(new_id(), opened.ids["alice"], "EUR", eur("50"), CLOCK.now_us()))
-    return opened
+    accounts.top_up("alice", "50")
+    return accounts
 
 
 def limit(accounts: BilledAccounts, code: str, new: NewLimit, endpoint: bool = False) -> None:

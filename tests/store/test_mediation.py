@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,18 @@ from pbxbill.store.accounts import account_by_code, add_endpoint
 from pbxbill.store.decks import NewTariff, add_tariff_version
 from pbxbill.store.engine import open_engine, transaction
 from tests.small_operator import eur
-from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts, open_accounts
-from tests.store.mediated_calls import MasterLine, top_up, write_master
+from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts
+from tests.store.command_line import Ok, Run
+from tests.store.mediated_calls import MasterLine, write_master
 
 MASTER = ("--format", "asterisk-csv", "--zone", "UTC")
-Run = Callable[..., Result]
 FROM_HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    accounts = open_accounts(database_url)
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     for code in ("alice", "bob"):
-        top_up(accounts, code, "10")
+        accounts.top_up(code, "10")
     return accounts
 
 
@@ -233,7 +231,7 @@ def test_a_folders_files_are_moved_when_they_are_dealt_with(
 
 
 def test_standard_input_and_a_mapping_of_ones_own(
-    accounts: BilledAccounts, ok: Callable[..., str], tmp_path: Path, database_url: str
+    accounts: BilledAccounts, ok: Ok, tmp_path: Path, database_url: str
 ) -> None:
     mapping = tmp_path / "acme.toml"
     mapping.write_text(
@@ -303,7 +301,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(
 ) -> None:
     """kill -9, several times, anywhere: nothing is lost, nothing charged twice, the report is exact."""
     lines = 6_000
-    top_up(accounts, "bob", "990")
+    accounts.top_up("bob", "990")
     file = write_master(tmp_path / "Master.csv", *(MasterLine(n, ended_s=35) for n in range(lines)))
     command = [sys.executable, "-m", "pbxbill", "--config", str(tmp_path / "pbxbill.toml")]
     command += ["mediate", str(file), *MASTER]

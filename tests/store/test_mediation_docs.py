@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from click.testing import Result
 from sqlalchemy import update
 
 from pbxbill.mediation.mapping import load_mapping
@@ -15,14 +13,15 @@ from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import DeckVersionRow
 from tests.small_operator import eur
 from tests.store.billed_accounts import open_accounts
-from tests.store.mediated_calls import MasterLine, top_up, write_master
+from tests.store.command_line import Ok, Run
+from tests.store.mediated_calls import MasterLine, write_master
 from tests.store.test_mediation_watch import SMS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "mediation.md").read_text()
 BLOCKS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_calls(database_url: str, pbxbill: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_calls(database_url: str, pbxbill: Run, tmp_path: Path) -> None:
     open_accounts(database_url)
     rows = re.findall(r"^\| (\d) \| (\d+)[^|]* \| (\w+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
     assert len(rows) == 5
@@ -39,9 +38,9 @@ def test_the_calls(database_url: str, pbxbill: Callable[..., Result], tmp_path: 
     assert report["reasons"] == {"account_unknown": 1}
 
 
-def test_the_messages(database_url: str, ok: Callable[..., str], tmp_path: Path) -> None:
+def test_the_messages(database_url: str, ok: Ok, tmp_path: Path) -> None:
     accounts = open_accounts(database_url)
-    top_up(accounts, "bob", "1")
+    accounts.top_up("bob", "1")
     (sheet,) = re.findall(r"```csv\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "sms.csv").write_text(sheet)
     commands = r"^pbxbill ((?:rates import|tariffs|services set|services list) ?.*)$"
@@ -62,8 +61,8 @@ def test_the_messages(database_url: str, ok: Callable[..., str], tmp_path: Path)
     assert "3 messages costs bob 3 x 0.05 = 0.15" in PAGE
 
 
-def test_the_meter(database_url: str, ok: Callable[..., str], tmp_path: Path) -> None:
-    top_up(open_accounts(database_url), "bob", "100")
+def test_the_meter(database_url: str, ok: Ok, tmp_path: Path) -> None:
+    open_accounts(database_url).top_up("bob", "100")
     (tmp_path / "power.toml").write_text(BLOCKS[1])
     told = ""
     for line in re.findall(r"^pbxbill ((?:meters|readings) .*)$", PAGE, re.MULTILINE):

@@ -1,17 +1,14 @@
 """Meters: each reading is charged once, in its order, with an explanation; wrong ones are refused."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from tests.small_operator import eur
-from tests.store.billed_accounts import BilledAccounts, open_accounts
-from tests.store.mediated_calls import top_up
+from tests.store.billed_accounts import BilledAccounts
+from tests.store.command_line import Ok, Run
 
-Run = Callable[..., Result]
 POWER = """
 unit = "EUR"
 tax_mode = "exclusive"
@@ -43,14 +40,13 @@ quantity = "kwh"
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    accounts = open_accounts(database_url)
-    top_up(accounts, "bob", "100")
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
+    accounts.top_up("bob", "100")
     return accounts
 
 
 @pytest.fixture
-def meter(accounts: BilledAccounts, ok: Callable[..., str], tmp_path: Path) -> str:
+def meter(accounts: BilledAccounts, ok: Ok, tmp_path: Path) -> str:
     (tmp_path / "power.toml").write_text(POWER)
     ok("meters", "tariff", "set", "power", "--file", tmp_path / "power.toml")
     ok("meters", "add", "M1", "--account", "bob", "--tariff", "power", "--measure", "kWh")
@@ -58,9 +54,7 @@ def meter(accounts: BilledAccounts, ok: Callable[..., str], tmp_path: Path) -> s
     return "M1"
 
 
-def test_a_period_is_charged_and_explained(
-    accounts: BilledAccounts, ok: Callable[..., str], meter: str
-) -> None:
+def test_a_period_is_charged_and_explained(accounts: BilledAccounts, ok: Ok, meter: str) -> None:
     """30 days x 0.30 + 100 x 0.20 + 20 x 0.15 = 32.00, and 19 % on it: 38.08."""
     told = ok("readings", "add", meter, "1120", "--at", "2026-03-31")
     assert "120 kWh cost 38.08 EUR, tax 6.08 of it" in told
@@ -78,9 +72,7 @@ def test_a_period_is_charged_and_explained(
     assert accounts.problems() == []
 
 
-def test_the_same_reading_again_changes_nothing(
-    accounts: BilledAccounts, ok: Callable[..., str], meter: str
-) -> None:
+def test_the_same_reading_again_changes_nothing(accounts: BilledAccounts, ok: Ok, meter: str) -> None:
     ok("readings", "add", meter, "1120", "--at", "2026-03-31")
     balance = accounts.wallet("bob")
     assert "taken before" in ok("readings", "add", meter, "1120", "--at", "2026-03-31")
@@ -109,22 +101,20 @@ def test_a_wrong_reading_is_refused(
     assert accounts.select("SELECT COUNT(*) FROM meter_readings") == [(1,)]
 
 
-def test_a_replaced_meter_goes_on_from_what_the_new_one_began_with(
-    ok: Callable[..., str], meter: str
-) -> None:
+def test_a_replaced_meter_goes_on_from_what_the_new_one_began_with(ok: Ok, meter: str) -> None:
     ok("readings", "add", meter, "1010", "--at", "2026-03-02", "--replaced-by", "5")
     told = ok("readings", "add", meter, "15", "--at", "2026-03-03")
     assert "10 kWh cost" in told
 
 
-def test_a_meter_that_rolls_over(ok: Callable[..., str], meter: str) -> None:
+def test_a_meter_that_rolls_over(ok: Ok, meter: str) -> None:
     ok("meters", "add", "M2", "--account", "bob", "--tariff", "power", "--rolls-over-at", "100000")
     ok("readings", "add", "M2", "99990", "--at", "2026-03-01")
     assert "25 items cost" in ok("readings", "add", "M2", "15", "--at", "2026-03-02")
 
 
 def test_readings_from_a_file(
-    accounts: BilledAccounts, pbxbill: Run, ok: Callable[..., str], meter: str, tmp_path: Path
+    accounts: BilledAccounts, pbxbill: Run, ok: Ok, meter: str, tmp_path: Path
 ) -> None:
     (tmp_path / "grid.toml").write_text(READING_MAPPING)
     rows = [("M1", "2026-03-31T00:00:00Z", 1120), ("M1", "2026-04-01T00:00:00Z", 900)]

@@ -1,12 +1,10 @@
 """Fingerprints that tell too little, and single records that the database cannot take."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 
 from pbxbill.mediation import deciding
 from pbxbill.mediation.posting import Poster
@@ -17,9 +15,8 @@ from pbxbill.store.models import EndpointRow, TariffRow
 from pbxbill.store.services import set_service
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts, open_accounts, rate
-from tests.store.mediated_calls import top_up
+from tests.store.command_line import Run
 
-Run = Callable[..., Result]
 MAPPING = """
 name = "acme"
 fingerprint = ["ref", "part"]
@@ -82,7 +79,7 @@ class Importing:
 @pytest.fixture
 def importing(database_url: str, pbxbill: Run, tmp_path: Path) -> Importing:
     accounts = open_accounts(database_url)
-    top_up(accounts, "bob", "10")
+    accounts.top_up("bob", "10")
     return Importing(accounts, pbxbill, tmp_path)
 
 

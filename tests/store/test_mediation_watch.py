@@ -6,19 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.catalogue_models import ServiceTariffRow
 from pbxbill.store.decks import NewDeckVersion, NewTariff, add_tariff_version, import_deck_version
 from pbxbill.store.engine import open_engine, transaction
 from tests.small_operator import eur
-from tests.store.billed_accounts import CLOCK, BilledAccounts, open_accounts, rate
-from tests.store.mediated_calls import MasterLine, top_up, write_master
+from tests.store.billed_accounts import CLOCK, BilledAccounts, rate
+from tests.store.command_line import Run
+from tests.store.mediated_calls import MasterLine, write_master
 
 FROM_HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
 SMS = """
@@ -40,14 +39,13 @@ measure = { constant = "messages" }
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    accounts = open_accounts(database_url)
-    top_up(accounts, "bob", "10")
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
+    accounts.top_up("bob", "10")
     return accounts
 
 
 def test_a_file_that_grows_is_followed_whole_line_by_whole_line(
-    accounts: BilledAccounts, tmp_path: Path, pbxbill: Callable[..., Result]
+    accounts: BilledAccounts, tmp_path: Path, pbxbill: Run
 ) -> None:
     file = write_master(tmp_path / "Master.csv", MasterLine(1), MasterLine(2))
     third = str(MasterLine(3))
@@ -85,7 +83,7 @@ def test_a_file_that_grows_is_followed_whole_line_by_whole_line(
 
 
 def test_a_last_line_without_an_end_is_kept_aside_and_a_whole_file_posts_it(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path
 ) -> None:
     file = write_master(tmp_path / "Master.csv", MasterLine(1), MasterLine(2))
     whole = file.read_text()
@@ -100,7 +98,7 @@ def test_a_last_line_without_an_end_is_kept_aside_and_a_whole_file_posts_it(
 
 
 def test_messages_are_charged_by_the_accounts_tariff_for_them(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path
 ) -> None:
     """Three parts at 0.05 each; once."""
     database = open_engine(accounts.url)
@@ -125,9 +123,7 @@ def test_messages_are_charged_by_the_accounts_tariff_for_them(
 MASTER = ("--format", "asterisk-csv", "--zone", "UTC", "--settle-s", 0, "--json")
 
 
-def test_a_folder_reads_no_links_nor_pipes(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_a_folder_reads_no_links_nor_pipes(accounts: BilledAccounts, pbxbill: Run, tmp_path: Path) -> None:
     """Whoever may put files there must not have others read, or moved away."""
     elsewhere = write_master(tmp_path / "elsewhere.csv", MasterLine(1))
     folder = tmp_path / "in"
@@ -150,9 +146,7 @@ def test_a_folder_reads_no_links_nor_pipes(
     )
 
 
-def test_files_are_not_moved_through_a_link(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_files_are_not_moved_through_a_link(accounts: BilledAccounts, pbxbill: Run, tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
@@ -167,7 +161,7 @@ def test_files_are_not_moved_through_a_link(
 
 @pytest.mark.parametrize("watched", [(), ("--watch",)])
 def test_pipes_and_devices_are_refused(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path, watched: tuple[str, ...]
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path, watched: tuple[str, ...]
 ) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for path in (tmp_path / "pipe.csv", "/dev/zero"):
@@ -177,7 +171,7 @@ def test_pipes_and_devices_are_refused(
 
 
 def test_a_name_that_no_database_takes_is_refused(
-    accounts: BilledAccounts, pbxbill: Callable[..., Result], tmp_path: Path
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path
 ) -> None:
     file = write_master(tmp_path / os.fsdecode(b"\xff.csv"), MasterLine(1))
     result = pbxbill("mediate", file, *MASTER)

@@ -12,15 +12,10 @@ import pytest
 from pbxbill.charging.events import TopUp
 from pbxbill.ids import new_id
 from tests.small_operator import eur
-from tests.store.billed_accounts import CLOCK, BilledAccounts, open_accounts
+from tests.store.billed_accounts import CLOCK, BilledAccounts
 from tests.store.story import story
 
 REPOSITORY = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    return open_accounts(database_url)
 
 
 @contextmanager

@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 
-from pbxbill.charging.events import Adjust, Answer, Settle, TopUp
+from pbxbill.charging.events import Adjust
 from pbxbill.charging.writing import write
 from pbxbill.cli.output import moment
 from pbxbill.errors import InputRefused
@@ -20,24 +18,22 @@ from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
-from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, MINUTE_US, BilledAccounts, open_accounts, rate
+from tests.store.billed_accounts import (
+    CLOCK,
+    BilledAccounts,
+    rate,
+    talk_to_germany_and_france,
+)
+from tests.store.command_line import Ok, Run
 
 EVER = (0, 2**60)
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     """alice below a reseller and bob, each with money and two minutes to Germany, one to France."""
-    opened = open_accounts(database_url)
-    now_us = CLOCK.now_us()
-    with opened.engine() as engine:
-        for code in ("alice", "bob"):
-            engine.execute(TopUp(f"first {code}", opened.ids[code], "EUR", eur("5"), now_us))
-            for number, lasts_us in ((GERMANY, 2 * MINUTE_US), (FRANCE, MINUTE_US)):
-                session_id = opened.call(engine, code, number).session_id
-                engine.execute(Answer(session_id, now_us, "leg"))
-                engine.execute(Settle(session_id, now_us, now_us + lasts_us, 16))
-    return opened
+    talk_to_germany_and_france(accounts)
+    return accounts
 
 
 def new_deck(accounts: BilledAccounts, name: str, *rates: tuple[str, ...]) -> None:
@@ -212,7 +208,7 @@ def test_a_period_that_ends_before_it_begins_is_refused() -> None:
         Rerating(lambda: connect("sqlite:///none"), CLOCK, Definition(5, 5))
 
 
-def test_from_the_command_line(accounts: BilledAccounts, ok: Callable[..., str]) -> None:
+def test_from_the_command_line(accounts: BilledAccounts, ok: Ok) -> None:
     new_deck(accounts, "retail", ("49", "Germany", "0.24"))
     words = ("rerate", "--from", "2020-01-01", "--to", moment(CLOCK.now_us()), "--account", "bob")
     shown = ok(*words)
@@ -232,9 +228,7 @@ def test_from_the_command_line(accounts: BilledAccounts, ok: Callable[..., str])
     assert before - accounts.wallet("bob")[0] == eur("0.24")
 
 
-def test_a_period_that_is_not_over_is_refused(
-    pbxbill: Callable[..., Result], accounts: BilledAccounts
-) -> None:
+def test_a_period_that_is_not_over_is_refused(pbxbill: Run, accounts: BilledAccounts) -> None:
     result = pbxbill("rerate", "--from", "2020-01-01", "--to", "2999-01-01")
     assert result.exit_code == 2
     assert "not over" in result.stderr

@@ -3,12 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 
 import pytest
-from click.testing import Result
 
-from pbxbill.charging.events import Answer, Settle, TopUp
 from pbxbill.cli.output import moment
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.simulate import Outcome, Scenario, simulate
@@ -18,16 +15,23 @@ from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
-from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, MINUTE_US, BilledAccounts, open_accounts, rate
+from tests.store.billed_accounts import (
+    CLOCK,
+    FRANCE,
+    GERMANY,
+    BilledAccounts,
+    rate,
+    talk_to_germany_and_france,
+)
+from tests.store.command_line import Ok, Run
 
 EVER = (0, 2**60)
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
+def accounts(accounts: BilledAccounts) -> BilledAccounts:
     """alice (below a reseller, with tax) and bob: two minutes to Germany, one to France, each."""
-    opened = open_accounts(database_url)
-    database = open_engine(database_url)
+    database = open_engine(accounts.url)
     with transaction(database) as session:
         for name, rates in {
             "flat": [rate("", "Everywhere", "0.15")],
@@ -39,15 +43,8 @@ def accounts(database_url: str) -> BilledAccounts:
             taxed = NewTariff(name, name, tax_mode=TaxMode.INCLUSIVE, tax_ppm=190_000)
             add_tariff_version(session, taxed, 1)
     database.dispose()
-    now_us = CLOCK.now_us()
-    with opened.engine() as engine:
-        for code in ("alice", "bob"):
-            engine.execute(TopUp(f"first {code}", opened.ids[code], "EUR", eur("5"), now_us))
-            for number, lasts_us in ((GERMANY, 2 * MINUTE_US), (FRANCE, MINUTE_US)):
-                session_id = opened.call(engine, code, number).session_id
-                engine.execute(Answer(session_id, now_us, "leg"))
-                engine.execute(Settle(session_id, now_us, now_us + lasts_us, 16))
-    return opened
+    talk_to_germany_and_france(accounts)
+    return accounts
 
 
 def told(_calls: int, _of: int) -> None:
@@ -127,7 +124,7 @@ def test_what_cannot_be_tried_is_refused(accounts: BilledAccounts, scenario: Sce
         simulate(lambda: connect(accounts.url), CLOCK, scenario, told)
 
 
-def test_from_the_command_line(accounts: BilledAccounts, ok: Callable[..., str]) -> None:
+def test_from_the_command_line(accounts: BilledAccounts, ok: Ok) -> None:
     words = ("simulate", "--deck", "german", "--from", "2020-01-01", "--to", moment(CLOCK.now_us()))
     shown = ok(*words)
     assert "Calls that get" not in shown
@@ -143,7 +140,7 @@ def test_from_the_command_line(accounts: BilledAccounts, ok: Callable[..., str])
     ]
 
 
-def test_a_tariff_that_is_not_there(accounts: BilledAccounts, pbxbill: Callable[..., Result]) -> None:
+def test_a_tariff_that_is_not_there(accounts: BilledAccounts, pbxbill: Run) -> None:
     result = pbxbill("simulate", "--tariff", "nothing", "--from", "2020-01-01", "--to", "2030-01-01")
     assert result.exit_code == 2
     assert "no tariff 'nothing'" in result.stderr

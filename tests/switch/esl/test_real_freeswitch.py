@@ -3,31 +3,28 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from lab.freeswitch import PrivateFreeSwitch
-from lab.sipp import Answering, Call, Calling, SippCaller, SippResult, SippServer
+from lab.sipp import Answering, Call, Calling, SippCaller, SippServer
 from lab.site import Did, Gateway, Phone
 from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
 from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.cli.finding import Verdict
 from pbxbill.cli.switch_checks import check_freeswitch
 from pbxbill.clock import SystemClock
-from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.settings import FreeSwitchSection
 
-from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
-from .harness import CountingMetrics, RunningDaemon
+from .fake_engine import FakeAccount, FakeEngine
+from .harness import RunningDaemon
+from .real_switch import Place, finished, placing, running_daemon
 
 NUMBER = "33155512345"
 BUSY = "33155512399"
-PLACE = Callable[..., SippCaller]
 
 
 @pytest.fixture(scope="module")
@@ -70,43 +67,18 @@ def engine() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
-    settings = FreeSwitchSettings(
-        name="fs1",
-        port=freeswitch.esl_port,
-        password=freeswitch.esl_password,
-        outbound_port=freeswitch.socket_port,
-        sounds_dir=str(freeswitch.sounds),
-        cdr_dir=str(freeswitch.cdr_log),
-    )
-    reconciler = FakeReconciler(engine)
-    running = RunningDaemon(settings, engine, FakeNews(), reconciler, CountingMetrics())
-    running.start()
-    yield running
-    running.stop()
+    with running_daemon(freeswitch, engine) as running:
+        yield running
 
 
 @pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[PLACE]:
-    """Place calls from a phone."""
-    with ExitStack() as stack:
-
-        def place(number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: Any) -> SippCaller:
-            call = Call(number, phone, calling, password=f"pw{phone}")
-            return stack.enter_context(
-                SippCaller(replace(call, **details), freeswitch.sip_port, timeout_s=60)
-            )
-
+def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
+    with placing(freeswitch) as place:
         yield place
 
 
-def finished(caller: SippCaller) -> SippResult:
-    result = caller.wait()
-    assert result.failed == 0, result.log
-    return result
-
-
 def test_an_answered_call_is_settled_with_the_times_that_were_seen_on_the_wire(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     (seen,) = finished(place(NUMBER, "2001", hold_ms=2000)).calls
     (settle,) = engine.wait_closed()
@@ -119,7 +91,7 @@ def test_an_answered_call_is_settled_with_the_times_that_were_seen_on_the_wire(
 
 
 def test_simultaneous_calls_end_when_their_money_ends(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     finished(place(NUMBER, "2002", Calling.WAIT, count=10))
     for settle in engine.wait_closed(10):
@@ -131,7 +103,7 @@ def test_simultaneous_calls_end_when_their_money_ends(
 
 
 def test_slices_are_renewed_while_the_call_goes_on(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     finished(place(NUMBER, "2001", hold_ms=7000))
     (settle,) = engine.wait_closed()
@@ -141,7 +113,7 @@ def test_slices_are_renewed_while_the_call_goes_on(
     assert daemon.metrics.counts["timer_set"] >= 2
 
 
-def test_busy_has_its_cause(daemon: RunningDaemon, engine: FakeEngine, place: PLACE) -> None:
+def test_busy_has_its_cause(daemon: RunningDaemon, engine: FakeEngine, place: Place) -> None:
     finished(place(BUSY, "2001", Calling.REJECTED, rejections=(486,)))
     (void,) = engine.wait_closed()
     assert isinstance(void, Void)
@@ -149,14 +121,14 @@ def test_busy_has_its_cause(daemon: RunningDaemon, engine: FakeEngine, place: PL
 
 
 def test_an_unknown_account_hears_why_and_is_refused(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     finished(place(NUMBER, "9999", Calling.REJECTED, rejections=(403, 603)))
     assert not engine.granted
 
 
 def test_a_hostile_display_name_does_not_choose_who_pays(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     name = '"Eve%0Avariable_accountcode: 2002%0Avariable_pbxbill_account: 2002" '
     finished(place(NUMBER, "2001", hold_ms=500, display=name))
@@ -182,7 +154,7 @@ def test_a_hostile_display_name_does_not_choose_who_pays(
     ],
 )
 def test_a_hostile_number_reaches_no_carrier(
-    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE, number: str
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: Place, number: str
 ) -> None:
     before = len(carrier.calls())
     finished(place(number, "2001", Calling.REJECTED, rejections=(400, 404, 480, 484, 603)))
@@ -191,7 +163,7 @@ def test_a_hostile_number_reaches_no_carrier(
 
 
 def test_a_number_with_a_line_feed_is_dialled_as_it_was_asked_about(
-    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: Place
 ) -> None:
     before = len(carrier.calls())
     finished(place("155500%0a", "2001", hold_ms=300))
@@ -201,7 +173,7 @@ def test_a_number_with_a_line_feed_is_dialled_as_it_was_asked_about(
 
 
 def test_a_hostile_number_in_a_transfer_reaches_no_carrier(
-    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: Place
 ) -> None:
     before = len(carrier.calls())
     refer_to = "33155500001%2Csofia/gateway/carrier/1"
@@ -211,7 +183,7 @@ def test_a_hostile_number_in_a_transfer_reaches_no_carrier(
 
 
 def test_routes_are_closed_to_who_was_not_asked_about(
-    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, carrier: SippServer, place: Place
 ) -> None:
     before = len(carrier.calls())
     finished(place(NUMBER, "2007", Calling.REJECTED, rejections=(403, 603)))
@@ -220,7 +192,7 @@ def test_routes_are_closed_to_who_was_not_asked_about(
 
 
 def test_a_transfer_by_the_caller_leaves_both_legs_charged_to_its_account(
-    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: Place
 ) -> None:
     finished(place(NUMBER, "2001", Calling.TRANSFER, hold_ms=1500, refer_to="33155500001"))
     engine.wait_for(lambda engine: len(engine.of_type(Answer)) == 2)
@@ -249,7 +221,7 @@ def test_a_forwarded_did_call_is_two_sessions_of_its_owner(
 
 
 def test_a_call_goes_on_under_the_next_daemon(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     caller = place(NUMBER, "2001", hold_ms=9000)
     engine.wait_for(lambda engine: bool(engine.answered_us))
@@ -263,7 +235,7 @@ def test_a_call_goes_on_under_the_next_daemon(
 
 
 def test_without_a_daemon_the_switch_ends_the_call_after_its_slice(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     caller = place(NUMBER, "2001", Calling.WAIT)
     engine.wait_for(lambda engine: bool(engine.answered_us))
@@ -274,7 +246,7 @@ def test_without_a_daemon_the_switch_ends_the_call_after_its_slice(
 
 
 def test_with_nobody_listening_the_failure_policy_decides(
-    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: Place
 ) -> None:
     daemon.stop()
     finished(place(NUMBER, "2001", Calling.REJECTED, rejections=(480, 500, 503)))
@@ -291,7 +263,7 @@ def offline_of(daemon: RunningDaemon, number: str) -> list[SwitchRecord]:
 
 
 def test_help_is_reached_by_whom_the_engine_would_deny(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     engine.accounts["2001"] = FakeAccount(0)
     finished(place("911", "2001", hold_ms=700))
@@ -308,7 +280,7 @@ def test_help_is_reached_by_whom_the_engine_would_deny(
 
 @pytest.mark.parametrize("stuck", [False, True], ids=["nobody listens", "a daemon that stands still"])
 def test_help_is_reached_without_a_daemon_and_at_once(
-    freeswitch: PrivateFreeSwitch, place: PLACE, stuck: bool
+    freeswitch: PrivateFreeSwitch, place: Place, stuck: bool
 ) -> None:
     with ExitStack() as stack:
         if stuck:
@@ -319,7 +291,7 @@ def test_help_is_reached_without_a_daemon_and_at_once(
     assert seen.answered_us - seen.invited_us < 1_000_000
 
 
-def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine, place: PLACE) -> None:
+def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine, place: Place) -> None:
     finished(place(NUMBER, "2001", hold_ms=500))
     (settle,) = engine.wait_closed()
     assert isinstance(settle, Settle)
@@ -328,7 +300,7 @@ def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine
 
 
 def test_switch_and_daemon_killed_together_leave_calls_that_end_with_the_switch(
-    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: Place
 ) -> None:
     caller = place(NUMBER, "2001", Calling.WAIT)
     engine.wait_for(lambda engine: bool(engine.answered_us))
@@ -357,7 +329,7 @@ def test_doctor_finds_the_route_that_nobody_guards(freeswitch: PrivateFreeSwitch
 
 
 def test_a_daemon_that_dies_without_a_word_leaves_no_call_parked(
-    freeswitch: PrivateFreeSwitch, place: PLACE
+    freeswitch: PrivateFreeSwitch, place: Place
 ) -> None:
     with socket.create_server(("127.0.0.1", freeswitch.socket_port)) as server:
 

@@ -1,23 +1,19 @@
 """Shadow mode on a real FreeSWITCH; collected where FREESWITCH_BIN names one, see conftest.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from lab.freeswitch import PrivateFreeSwitch
-from lab.sipp import Answering, Call, Calling, SippCaller, SippResult, SippServer
+from lab.sipp import Answering, Calling, SippServer
 from lab.site import Gateway, Phone
 from pbxbill.charging.events import Announcement, Answer, Authorize, Extend, Settle, SettleOffline
-from pbxbill.esl.settings import FreeSwitchSettings
 
-from .fake_engine import FakeAccount, FakeEngine, FakeNews, FakeReconciler
-from .harness import CountingMetrics, RunningDaemon
+from .fake_engine import FakeAccount, FakeEngine
+from .harness import RunningDaemon
+from .real_switch import Place, finished, placing, running_daemon
 
 NUMBER = "33155512345"
-PLACE = Callable[..., SippCaller]
 TALKATIVE = Announcement(balance=True, minutes=True, warning=True)
 
 
@@ -47,37 +43,14 @@ def engine() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
-    settings = FreeSwitchSettings(
-        name="fs1",
-        port=freeswitch.esl_port,
-        password=freeswitch.esl_password,
-        outbound_port=freeswitch.socket_port,
-        sounds_dir=str(freeswitch.sounds),
-        cdr_dir=str(freeswitch.cdr_log),
-        authorize_timeout_s=0.5,
-        shadow=True,
-    )
-    running = RunningDaemon(settings, engine, FakeNews(), FakeReconciler(engine), CountingMetrics())
-    running.start()
-    yield running
-    running.stop()
+    with running_daemon(freeswitch, engine, authorize_timeout_s=0.5, shadow=True) as running:
+        yield running
 
 
 @pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[PLACE]:
-    with ExitStack() as stack:
-
-        def place(number: str, phone: str, calling: Calling = Calling.HANG_UP, **details: Any) -> SippCaller:
-            call = replace(Call(number, phone, calling, password=f"pw{phone}"), **details)
-            return stack.enter_context(SippCaller(call, freeswitch.sip_port, timeout_s=60))
-
+def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
+    with placing(freeswitch) as place:
         yield place
-
-
-def finished(caller: SippCaller) -> SippResult:
-    result = caller.wait()
-    assert result.failed == 0, result.log
-    return result
 
 
 def talked_us(settle: object) -> int:
@@ -87,7 +60,7 @@ def talked_us(settle: object) -> int:
 
 
 def test_a_call_outlives_its_money_and_is_charged(
-    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: Place
 ) -> None:
     (seen,) = finished(place(NUMBER, "2001", hold_ms=12_000)).calls
     (settle,) = engine.wait_closed()
@@ -104,7 +77,7 @@ def test_a_call_outlives_its_money_and_is_charged(
 
 
 def test_an_account_in_shadow_is_not_cut_on_a_switch_that_enforces(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     daemon.stop()
     daemon.start(shadow=False)
@@ -117,7 +90,7 @@ def test_an_account_in_shadow_is_not_cut_on_a_switch_that_enforces(
 
 
 def test_money_that_is_taken_away_shortens_nothing(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     engine.accounts["2001"] = FakeAccount(100)
     caller = place(NUMBER, "2001", hold_ms=4_000)
@@ -131,7 +104,7 @@ def test_money_that_is_taken_away_shortens_nothing(
 
 @pytest.mark.parametrize("why", ["denied", "away", "mute"])
 def test_a_call_passes_whatever_is_said_of_it(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE, why: str
+    daemon: RunningDaemon, engine: FakeEngine, place: Place, why: str
 ) -> None:
     engine.away, engine.mute = why == "away", why == "mute"
     number = {"denied": "33155521", "away": "33155522", "mute": "33155523"}[why]
@@ -150,7 +123,7 @@ def test_a_call_passes_whatever_is_said_of_it(
 
 
 def test_a_call_passes_without_a_daemon_and_has_no_end(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     daemon.stop()
     (seen,) = finished(place("331555666", "9999", hold_ms=1_500)).calls
@@ -161,7 +134,7 @@ def test_a_call_passes_without_a_daemon_and_has_no_end(
 
 
 def test_a_timer_from_before_the_shadow_is_taken_away(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     engine.accounts["2001"] = FakeAccount(100, slice_s=4, renew_before_s=1)
     daemon.stop()
@@ -180,7 +153,7 @@ def test_a_timer_from_before_the_shadow_is_taken_away(
 
 
 def test_the_administrator_has_a_list_of_emergency_numbers_of_his_own(
-    daemon: RunningDaemon, engine: FakeEngine, place: PLACE
+    daemon: RunningDaemon, engine: FakeEngine, place: Place
 ) -> None:
     finished(place("1177", "9999", hold_ms=300))
     finished(place("112", "9999", Calling.REJECTED, rejections=(404, 480, 484, 603)))
