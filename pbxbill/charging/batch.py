@@ -39,7 +39,7 @@ from pbxbill.ledger.reservation import OPEN_STATES, STATES, Reservation, Reserva
 from pbxbill.store.driver import Driver, Row
 
 ENDPOINTS = (
-    "SELECT e.kind, e.value, e.tech_prefix, a.id, e.id, e.status, a.path FROM endpoints e "
+    "SELECT e.kind, e.value, e.tech_prefix, a.id, e.id, e.status, e.tariff_id, a.path FROM endpoints e "
     "JOIN accounts a ON a.id = e.account_id "
     "WHERE e.kind IN ('did', 'sip', 'ip', 'caller_id') AND e.value {any_text}"
 )
@@ -201,7 +201,7 @@ def _counted(requests: Iterable[Authorize], state: ChargingState) -> Iterable[Co
     for request in requests:
         identified = identify(request, state)
         if identified is not None:
-            yield Counted(identified[0].id, request.at_us)
+            yield Counted(identified[0].id, request.at_us, identified[2].tariff_id or 0)
     for reservation in state.reservations.values():
         account_id = reservation.account_id
         if account_id not in state.accounts and reservation.levels:

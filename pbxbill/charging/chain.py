@@ -106,14 +106,18 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
     if called is None:
         return Refusal(DenialReason.RATING_FAILED, account, "", "the dialled digits are no number")
     call = CountedCall(called, rule, command.at_us, endpoint.id)
-    levels = _levels(command, account, call, state)
+    levels = _levels(command, account, endpoint, call, state)
     if isinstance(levels, Refusal):
         return levels
     return Chain(account, called, levels, endpoint)
 
 
 def _levels(
-    command: Authorize, account: ChargedAccount, call: CountedCall, state: ChargingState
+    command: Authorize,
+    account: ChargedAccount,
+    endpoint: KnownEndpoint,
+    call: CountedCall,
+    state: ChargingState,
 ) -> list[Rated] | Refusal:
     called = call.called
     levels: list[Rated] = []
@@ -123,7 +127,8 @@ def _levels(
         member = state.accounts.get(account_id)
         if member is None:
             return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, "an account has no wallet")
-        tariff_id = _tariff_id(command, member, state)
+        own = endpoint if member is account else None
+        tariff_id = _tariff_id(command, member, own, state)
         if tariff_id is None and (inbound or (command.service and member is not account)):
             continue  # free at this level: calls to its DIDs, or a service of accounts below
         rated = _rated(member, tariff_id, called, command.at_us, above, state)
@@ -142,10 +147,16 @@ def _levels(
     return levels
 
 
-def _tariff_id(command: Authorize, member: ChargedAccount, state: ChargingState) -> int | None:
+def _tariff_id(
+    command: Authorize, member: ChargedAccount, endpoint: KnownEndpoint | None, state: ChargingState
+) -> int | None:
+    """endpoint: that named the account, where this is the account's own level."""
     if command.service:
         return state.catalogue.offers.service_tariffs.get(member.id, {}).get(command.service)
-    return member.inbound_tariff_id if command.direction is Direction.INBOUND else member.tariff_id
+    if command.direction is not Direction.INBOUND:
+        return member.tariff_id
+    of_did = None if endpoint is None else endpoint.tariff_id
+    return member.inbound_tariff_id if of_did is None else of_did
 
 
 def _rated(

@@ -59,6 +59,8 @@ class Counted(NamedTuple):
     account_id: int
     at_us: int
     """When it was asked for: that decides which windows it counts in."""
+    did_tariff_id: int = 0
+    """Of the DID that was called, where it has its own."""
 
 
 def load_counted(
@@ -151,15 +153,18 @@ def _keys(state: ChargingState, call: Counted, last_window: LastWindow) -> Itera
                 yield key, 0 if state.rolled_over(held, key.window_from_us) else window.allowed
         for key in counters_of(state.limits.get(account_id, ()), at_us):
             yield key, 0
-        yield from _steps(state, account_id, at_us)
+        own_tariff_id = call.did_tariff_id if account_id == call.account_id else 0
+        yield from _steps(state, account_id, own_tariff_id, at_us)
 
 
-def _steps(state: ChargingState, account_id: int, at_us: int) -> Iterable[tuple[CounterKey, int]]:
+def _steps(
+    state: ChargingState, account_id: int, did_tariff_id: int, at_us: int
+) -> Iterable[tuple[CounterKey, int]]:
     if not state.catalogue.offers.any_cycle_steps or account_id not in state.accounts:
         return
     account = state.accounts[account_id]
     of_services = state.catalogue.offers.service_tariffs.get(account_id, {}).values()
-    for tariff_id in {account.tariff_id, account.inbound_tariff_id, *of_services} - {None}:
+    for tariff_id in {account.tariff_id, account.inbound_tariff_id, did_tariff_id, *of_services} - {None, 0}:
         tariff = state.catalogue.current_tariff(tariff_id or 0)
         if tariff is not None:
             for key in step_keys(account_id, tariff, at_us):

@@ -56,6 +56,8 @@ class KnownEndpoint(NamedTuple):
     account_id: int
     id: int = 0
     status: str = "active"
+    tariff_id: int | None = None
+    """Of calls to this DID; None: the account's inbound tariff."""
 
 
 @dataclass(slots=True)
