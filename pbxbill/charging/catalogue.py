@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from pbxbill.charging.offers import Offers
+from pbxbill.charging.offers import NEVER_LOADED, Offers
 from pbxbill.charging.offers_reading import load_offers
 from pbxbill.errors import InvariantBroken, PbxbillError
 from pbxbill.ledger.accounts import LedgerCode
@@ -22,6 +22,7 @@ from pbxbill.rating.deck import CompiledDeck
 from pbxbill.rating.rate_terms import terms_from_json
 from pbxbill.rating.tariff import SECONDS_PER_PRICE, Rate, Tariff, TaxMode
 from pbxbill.rating.tariff_terms import cycle_steps_from_json, mark_up_from_json
+from pbxbill.store.accounts import DESTINATIONS, WHOLE_CATALOGUE
 from pbxbill.store.driver import Driver, Row
 
 BACKGROUND_RATES = 20_000
@@ -29,8 +30,8 @@ BACKGROUND_RATES = 20_000
 
 RATE_CACHE = 100_000
 
-NOTHING_LOADED, TRY_AGAIN = -1, -2
-"""Catalogue versions that no database has."""
+TRY_AGAIN = -2
+"""A catalogue version that no database has."""
 
 RATE_COLUMNS = (
     "id, prefix, destination, price_per_min, connection_fee, minimum_charge, "
@@ -51,7 +52,7 @@ class LoadedCatalogue:
     def __init__(self, connect: Callable[[], Driver], *, serving: bool) -> None:
         self._connect = connect
         self._serving = serving  # whoever serves calls compiles decks before the first one needs them
-        self._version = NOTHING_LOADED
+        self._version = NEVER_LOADED
         self.units: dict[str, Unit] = {}
         self._current: dict[int, Tariff] = {}
         self._tariffs: dict[int, Tariff] = {}
@@ -66,8 +67,8 @@ class LoadedCatalogue:
 
     def refresh(self, driver: Driver, now_us: int) -> bool:
         """Load what changed since the last time; whether anything had."""
-        rows = driver.select("SELECT version FROM catalogue WHERE id = 1")
-        version = rows[0][0] if rows else 0  # nothing was ever set up
+        versions: dict[int, int] = dict(driver.select("SELECT id, version FROM catalogue"))
+        version = versions.get(WHOLE_CATALOGUE, 0)  # 0: nothing was ever set up
         if version == self._version:
             return False
         self.units = {
@@ -90,7 +91,7 @@ class LoadedCatalogue:
                 "SELECT id, issuer_id, code, unit FROM ledger_accounts WHERE holder_id = 0"
             )
         }
-        self.offers = load_offers(driver)
+        self.offers = load_offers(driver, versions.get(DESTINATIONS, 0), self.offers)
         self._version = version
         return True
 
@@ -181,7 +182,7 @@ class LoadedCatalogue:
             for effective_from_us, version_id in deck_versions:
                 if version_id in self._decks:
                     pass
-                elif self._version != NOTHING_LOADED and sizes[version_id] > BACKGROUND_RATES:
+                elif self._version != NEVER_LOADED and sizes[version_id] > BACKGROUND_RATES:
                     self._compile_in_background(version_id)
                 else:
                     self._decks[version_id] = self._compile(driver, version_id)

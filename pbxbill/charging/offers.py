@@ -13,6 +13,9 @@ from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.destination_map import DestinationMap
 from pbxbill.rating.exchange import ExchangeTable
 
+NEVER_LOADED = -1
+"""A version that no database has."""
+
 
 class Carrier(NamedTuple):
     """Whom a gateway leads to."""
@@ -28,6 +31,7 @@ class Offers:
 
     exchange: ExchangeTable = field(default_factory=ExchangeTable)
     destinations: DestinationMap = field(default_factory=DestinationMap)
+    destinations_version: int = NEVER_LOADED
     dialling_rules: Mapping[int, DiallingRule] = field(default_factory=dict)
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
     """By gateway."""

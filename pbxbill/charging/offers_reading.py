@@ -15,11 +15,15 @@ BUNDLES = f"SELECT {BUNDLE_COLUMNS} FROM bundles"  # noqa: S608 names are ours
 SERVICE_TARIFFS = "SELECT account_id, service, tariff_id FROM service_tariffs"
 
 
-def load_offers(driver: Driver) -> Offers:
-    """Everything as it stands now."""
+def load_offers(driver: Driver, destinations_version: int, before: Offers) -> Offers:
+    """Everything as it stands now. Destinations may be a million: they are read only if they have changed."""
+    destinations = before.destinations
+    if destinations_version != before.destinations_version:
+        destinations = DestinationMap(driver.stream(DESTINATION_ROWS))
     return Offers(
         ExchangeTable(ExchangeRate(*row) for row in driver.select(EXCHANGE_RATES)),
-        DestinationMap(driver.select(DESTINATION_ROWS)),
+        destinations,
+        destinations_version,
         {
             id: rule_from_json(name, definition)
             for id, name, definition in driver.select("SELECT id, name, definition FROM dialling_rules")

@@ -25,6 +25,9 @@ ENDPOINT_KINDS = ("sip", "ip", "caller_id", "did")
 MAX_DEPTH = 8
 MAX_WALLET_ORDER_LENGTH = 200
 
+WHOLE_CATALOGUE, DESTINATIONS = 1, 2
+"""Rows of the catalogue: the first grows with every change, the other with those of destinations alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
@@ -53,13 +56,14 @@ class NewAccount:
     shadow: bool = False
 
 
-def bump_catalogue(session: Session) -> None:
-    """Tell every engine that units, tariffs, decks or charts changed."""
-    row = session.get(CatalogueRow, 1, with_for_update=True)
-    if row is None:
-        session.add(CatalogueRow(id=1, version=1))
-    else:
-        row.version += 1
+def bump_catalogue(session: Session, *, destinations: bool = False) -> None:
+    """Tell every engine that units, tariffs, decks or charts changed, or what else it remembers."""
+    for id in (WHOLE_CATALOGUE, DESTINATIONS) if destinations else (WHOLE_CATALOGUE,):
+        row = session.get(CatalogueRow, id, with_for_update=True)
+        if row is None:
+            session.add(CatalogueRow(id=id, version=1))
+        else:
+            row.version += 1
     session.flush()
 
 

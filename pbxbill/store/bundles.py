@@ -126,10 +126,12 @@ def give_bundle(
         raise InputRefused("the operator is charged for nothing; give bundles to resellers and customers")
     if to_us is not None and to_us <= from_us:
         raise InputRefused("a bundle must end after it begins")
+    is_first = session.scalar(select(AccountBundleRow.id).limit(1)) is None
     row = AccountBundleRow(account_id=account.id, bundle_id=bundle.id, from_us=from_us, to_us=to_us)
     session.add(row)
     session.flush()
-    bump_catalogue(session)
+    if is_first:  # engines remember only whether any account has one; who has which, each batch reads
+        bump_catalogue(session)
     return row
 
 
@@ -149,7 +151,6 @@ def take_bundle(session: Session, account: AccountRow, bundle: BundleRow, at_us:
         raise InputRefused(f"account {account.code} does not have bundle {bundle.name!r} then")
     row.to_us = max(at_us, row.from_us)
     session.flush()
-    bump_catalogue(session)
     return row
 
 

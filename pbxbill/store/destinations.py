@@ -56,7 +56,8 @@ def import_destinations(
     """Make these destinations all that there are; keep_others: leave those that the lines do not name.
 
     Only what differs is written, up to MOST_TOGETHER prefixes in one transaction. More take several, so that
-    calls are charged meanwhile: SQLite has one write lock. Each of these leaves a map that works.
+    calls are charged meanwhile: SQLite has one write lock. Each of these leaves a map that works; engines
+    that are running go on with theirs until the last.
     """
     kinds: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -72,14 +73,14 @@ def import_destinations(
             few = len(changes.gone) + len(changes.moved) + len(changes.added) <= MOST_TOGETHER
             if few:
                 _write(session, changes, owners, ids)
-                _remove_empty(session)
+                _finish(session)
         if not few:
             for part in changes.parts():
                 time.sleep(PAUSE_S)
                 with transaction(database) as session:
                     _write(session, part, owners, ids)
             with transaction(database) as session:
-                _remove_empty(session)
+                _finish(session)
     except IntegrityError as error:
         raise InputRefused("destinations were imported by somebody else meanwhile; import again") from error
     counts = (len(changes.added), len(changes.moved), len(changes.gone))
@@ -140,12 +141,12 @@ def _write(session: Session, changes: _Changes, owners: Mapping[str, str], ids: 
     for chunk in _chunks([*changes.moved, *changes.added], ROWS_PER_STATEMENT):
         made = [{"prefix": prefix, "destination_id": ids[owners[prefix]]} for prefix in chunk]
         session.execute(insert(DestinationPrefixRow), made)
-    bump_catalogue(session)
 
 
-def _remove_empty(session: Session) -> None:
+def _finish(session: Session) -> None:
     empty = ~exists().where(DestinationPrefixRow.destination_id == DestinationRow.id)
     session.execute(delete(DestinationRow).where(empty))
+    bump_catalogue(session, destinations=True)  # once: engines compile their map anew
 
 
 def _chunks(prefixes: Sequence[str], length: int) -> Iterator[Sequence[str]]:
