@@ -18,9 +18,10 @@ from pbxbill.store.accounts import (
     open_operator,
     open_wallet,
 )
-from pbxbill.store.decks import NewRate, NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.decks import NewRate, add_deck_version
 from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.models import AccountRow, WalletRow
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 
 UNIT = Unit("EUR")
 EUR = 10**UNIT.scale

@@ -13,8 +13,9 @@ from pbxbill.store.accounts import (
     open_operator,
     open_wallet,
 )
-from pbxbill.store.decks import NewRate, NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.decks import NewRate, add_deck_version
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 
 EUR = Unit("EUR")
 

@@ -14,21 +14,10 @@ from pbxbill.rating.rate_terms import terms_to_json
 from pbxbill.rating.tariff import SECONDS_PER_PRICE, Rate, RateTerms
 from pbxbill.store.accounts import bump_catalogue, unit_of
 from pbxbill.store.calendars import BandUse
-from pbxbill.store.deck_lookup import deck_by_name, newest_number, version_in_force
+from pbxbill.store.deck_lookup import newest_number
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffVersionRow
-from pbxbill.store.tariffs import NewTariff, add_tariff_version, check_bands_of_tariffs
-
-__all__ = [
-    "NewDeckVersion",
-    "NewRate",
-    "NewTariff",
-    "add_deck_version",
-    "add_tariff_version",
-    "deck_by_name",
-    "import_deck_version",
-    "version_in_force",
-]
+from pbxbill.store.tariffs import check_bands_of_tariffs
 
 ROWS_PER_STATEMENT = 2_000
 PAUSE_S = 0.01

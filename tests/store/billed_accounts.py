@@ -19,9 +19,10 @@ from pbxbill.store.accounts import (
     open_operator,
     open_wallet,
 )
-from pbxbill.store.decks import NewRate, NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.decks import NewRate, add_deck_version
 from pbxbill.store.driver import Row, connect
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import EUR, eur
 
 GERMANY = "493012345"

@@ -11,10 +11,11 @@ from pbxbill.clock import ManualClock, SystemClock
 from pbxbill.errors import InputRefused
 from pbxbill.rating.bands import BandCalendar
 from pbxbill.rating.tariff import Tariff
-from pbxbill.store.decks import NewTariff, add_deck_version, add_tariff_version
+from pbxbill.store.decks import add_deck_version
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.lease import SwitchLease
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.rate_tables import rates_of
 from tests.small_operator import EUR, eur, seconds
 from tests.store.billed_accounts import FRANCE, MINUTE_US, BilledAccounts, rate

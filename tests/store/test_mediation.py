@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from pbxbill.store.accounts import account_by_code, add_endpoint
-from pbxbill.store.decks import NewTariff, add_tariff_version
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts
 from tests.store.command_line import Ok, Run

@@ -9,10 +9,11 @@ import pytest
 from pbxbill.mediation import deciding
 from pbxbill.mediation.posting import Poster
 from pbxbill.store.accounts import account_by_code, add_endpoint
-from pbxbill.store.decks import NewDeckVersion, NewTariff, add_tariff_version, import_deck_version
+from pbxbill.store.decks import NewDeckVersion, import_deck_version
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import EndpointRow, TariffRow
 from pbxbill.store.services import set_service
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts, open_accounts, rate
 from tests.store.command_line import Run

@@ -12,8 +12,9 @@ import pytest
 
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.catalogue_models import ServiceTariffRow
-from pbxbill.store.decks import NewDeckVersion, NewTariff, add_tariff_version, import_deck_version
+from pbxbill.store.decks import NewDeckVersion, import_deck_version
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK, BilledAccounts, rate
 from tests.store.command_line import Run

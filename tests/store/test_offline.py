@@ -11,10 +11,10 @@ from pbxbill.charging.events import Authorize, DenialReason, Denied, Granted
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.rating.tariff import MarkUp
 from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, tariff_by_name
-from pbxbill.store.decks import NewTariff, add_tariff_version
 from pbxbill.store.driver import Driver, connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur, minutes, seconds
 from tests.store.billed_accounts import CLOCK, GERMANY, BilledAccounts, open_accounts
 
