@@ -250,15 +250,3 @@ def load_dialling_rules(session: Session) -> dict[int, DiallingRule]:
     """Every rule by its row's id."""
     rows = session.scalars(select(DiallingRuleRow).order_by(DiallingRuleRow.name))
     return {row.id: rule_from_json(row.name, row.definition) for row in rows}
-
-
-def dialling_rule_of(
-    session: Session, account: AccountRow, rules: Mapping[int, DiallingRule]
-) -> DiallingRule | None:
-    """The rule of an account: its own, else that of the account above."""
-    current: AccountRow | None = account
-    while current is not None:
-        if current.dialling_rule_id is not None:
-            return rules.get(current.dialling_rule_id)
-        current = session.get(AccountRow, current.parent_id) if current.parent_id is not None else None
-    return None

@@ -4,12 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from pbxbill.charging.batch import load
+from pbxbill.charging.catalogue import LoadedCatalogue
+from pbxbill.charging.events import Authorize, Direction
+from pbxbill.charging.levels import dialling_rule
 from pbxbill.clock import SECOND_US
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.destination_map import DestinationMap
 from pbxbill.store import destinations as store_destinations
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.destinations import DESTINATION_ROWS, dialling_rule_of, load_dialling_rules
+from pbxbill.store.destinations import DESTINATION_ROWS, load_dialling_rules
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from tests.store.command_line import Ok, Run, shown
@@ -133,13 +137,30 @@ def test_an_account_dials_as_the_one_above_it(alice_and_her_phones: None, ok: Ok
     with transaction(database) as session:
         rules = load_dialling_rules(session)
         ids = {rule.name: rule_id for rule_id, rule in rules.items()}
-        acme, alice = account_by_code(session, "acme"), account_by_code(session, "alice")
-        assert dialling_rule_of(session, alice, rules) is None
-        acme.dialling_rule_id = ids["berlin"]
-        assert dialling_rule_of(session, alice, rules) == DiallingRule("berlin", "DE", area_code="30")
-        alice.dialling_rule_id = ids["paris"]
-        assert dialling_rule_of(session, alice, rules) == DiallingRule("paris", "FR")
+    assert _rule_of_alice(database_url) is None
+    with transaction(database) as session:
+        account_by_code(session, "acme").dialling_rule_id = ids["berlin"]
+    assert _rule_of_alice(database_url) == DiallingRule("berlin", "DE", area_code="30")
+    with transaction(database) as session:
+        account_by_code(session, "alice").dialling_rule_id = ids["paris"]
+    assert _rule_of_alice(database_url) == DiallingRule("paris", "FR")
     database.dispose()
+
+
+def _rule_of_alice(database_url: str) -> DiallingRule | None:
+    """As a call of hers is charged by."""
+    call = Authorize(
+        "s", "switch", "c", Direction.OUTBOUND, "030123456", "2001", NOON_US, account_code="2001"
+    )
+    driver = connect(database_url)
+    catalogue = LoadedCatalogue(lambda: connect(database_url), serving=False)
+    catalogue.refresh(driver, NOON_US)
+    driver.begin()
+    state = load(driver, [call], catalogue, NOON_US)
+    driver.rollback()
+    driver.close()
+    (alice,) = [account for account in state.accounts.values() if account.code == "alice"]
+    return dialling_rule(alice, state)
 
 
 def test_the_charging_path_reads_destinations(alice_and_her_phones: None, ok: Ok, database_url: str) -> None:
