@@ -3,7 +3,7 @@
 Cycles lie end to end and begin where a local day begins, so that one with a change of the clocks in it is
 an hour longer or shorter. An anchor moves their beginning: a month's to the anchor's day of the month (the
 31st is the last day of shorter months), a week's to its weekday, a quarter's and a year's to its day and
-month.
+month. Cycles of several weeks or months are counted from the anchor itself.
 """
 
 from calendar import monthrange
@@ -15,6 +15,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.rating.band_checks import zone_of
 
 CYCLES = ("day", "week", "month", "quarter", "year")
+_DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,42 +26,44 @@ def cycle_of(cycle: str, zone: str, at_us: int, anchor_us: int | None = None) ->
         raise InputRefused(f"there is no cycle {cycle[:40]!r}; a cycle is a {', '.join(CYCLES)}")
     place = zone_of(zone)
     try:
-        today = _local_day(at_us, place)
-        anchor = date(2001, 1, 1) if anchor_us is None else _local_day(anchor_us, place)  # a Monday
-        first, following = _days(cycle, today, anchor)
-        if _begin_us(following, place) <= at_us:  # a clock put back over midnight shows the old day again
-            first, following = _days(cycle, today + timedelta(days=1), anchor)
-        return _begin_us(first, place), _begin_us(following, place)
+        today = clock_day(at_us, place)
+        anchor = date(2001, 1, 1) if anchor_us is None else clock_day(anchor_us, place)  # a Monday
+        first, following = days_of_cycle(cycle, 1, anchor, today)
+        if day_begin_us(following, place) <= at_us:  # a clock put back over midnight shows the old day again
+            first, following = days_of_cycle(cycle, 1, anchor, today + timedelta(days=1))
+        return day_begin_us(first, place), day_begin_us(following, place)
     except (OverflowError, ValueError):
         raise InputRefused("a moment so far away lies in no cycle") from None
 
 
-def _days(cycle: str, today: date, anchor: date) -> tuple[date, date]:
-    if cycle == "day":
-        return today, today + timedelta(days=1)
-    if cycle == "week":
-        first = today - timedelta(days=(today.weekday() - anchor.weekday()) % 7)
-        return first, first + timedelta(days=7)
-    length = _MONTHS[cycle]
+def days_of_cycle(cycle: str, every: int, anchor: date, today: date) -> tuple[date, date]:
+    """First days of the cycle of so many days, weeks, months ... that a day lies in, and of the next one."""
+    if cycle in _DAYS:
+        length = _DAYS[cycle] * every
+        first = today - timedelta(days=(today - anchor).days % length)
+        return first, first + timedelta(days=length)
+    length = _MONTHS[cycle] * every
     month = today.year * 12 + today.month - 1
-    month -= (month - (anchor.month - 1)) % length
-    if _on(month, anchor.day) > today:
+    month -= (month - (anchor.year * 12 + anchor.month - 1)) % length
+    if day_in_month(month, anchor.day) > today:
         month -= length
-    elif _on(month + length, anchor.day) <= today:
+    elif day_in_month(month + length, anchor.day) <= today:
         month += length
-    return _on(month, anchor.day), _on(month + length, anchor.day)
+    return day_in_month(month, anchor.day), day_in_month(month + length, anchor.day)
 
 
-def _on(month: int, day: int) -> date:
+def day_in_month(month: int, day: int) -> date:
+    """A day of a month counted from year 0; the last one, where the month is shorter."""
     year, month0 = divmod(month, 12)
     return date(year, month0 + 1, min(day, monthrange(year, month0 + 1)[1]))
 
 
-def _local_day(at_us: int, zone: ZoneInfo) -> date:
+def clock_day(at_us: int, zone: ZoneInfo) -> date:
+    """The day that a calendar on the wall shows at a moment."""
     return (_EPOCH + timedelta(microseconds=at_us)).astimezone(zone).date()
 
 
-def _begin_us(day: date, zone: ZoneInfo) -> int:
+def day_begin_us(day: date, zone: ZoneInfo) -> int:
     """The first moment of a local day, midnight or where the clock is put forward over it."""
     midnight = datetime.combine(day, time(), zone).astimezone(UTC)
     begin_s = (midnight - _EPOCH) // timedelta(seconds=1)
@@ -75,4 +78,4 @@ def _begin_us(day: date, zone: ZoneInfo) -> int:
 
 
 def _is_before(at_s: int, day: date, zone: ZoneInfo) -> bool:
-    return _local_day(at_s * SECOND_US, zone) < day
+    return clock_day(at_s * SECOND_US, zone) < day
