@@ -19,7 +19,6 @@ import structlog
 from pbxbill.ami.announce import Voice
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.commands import is_safe, seconds, set_variables
-from pbxbill.ami.engine_port import Engine
 from pbxbill.ami.fastagi import AgiRequest, AgiSession
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
@@ -27,6 +26,7 @@ from pbxbill.ami.waiting import outcome_within
 from pbxbill.charging.announcement import SERVICE_DENIED
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Outcome, Void
 from pbxbill.charging.hangup import CAUSE_OF_DENIAL, HangupCause
+from pbxbill.charging.ports import Engine
 from pbxbill.charging.shadow import for_the_switch
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import EngineBusy, InputRefused, StoreUnavailable, SwitchError

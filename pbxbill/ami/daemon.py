@@ -19,7 +19,6 @@ from pbxbill.ami.announce import Voice
 from pbxbill.ami.authorize import Authorizer, Question
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.cdr_log import CdrLog
-from pbxbill.ami.engine_port import Engine, News, Reconciler
 from pbxbill.ami.events import SwitchStopping, parse_event
 from pbxbill.ami.fastagi import AgiServer
 from pbxbill.ami.metrics import AsteriskMetrics
@@ -32,6 +31,7 @@ from pbxbill.charging.control import LiveCall, Phase
 from pbxbill.charging.events import Direction
 from pbxbill.charging.gateway import gateway_of
 from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.ports import Engine, News, OfflineReconciler
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, SwitchError
@@ -53,7 +53,7 @@ class AsteriskDaemon:
         settings: AsteriskSettings,
         engine: Engine,
         news: News,
-        reconciler: Reconciler,
+        reconciler: OfflineReconciler,
         clock: Clock,
         metrics: AsteriskMetrics,
     ) -> None:

@@ -13,7 +13,6 @@ import structlog
 from pbxbill.ami.announce import Voice
 from pbxbill.ami.calls import AskWhetherGone, CallBook, EndLeg, LookAgain, Step, TrackedCall
 from pbxbill.ami.commands import seconds
-from pbxbill.ami.engine_port import Engine
 from pbxbill.ami.events import LegGone
 from pbxbill.ami.manager import Reply
 from pbxbill.ami.metrics import AsteriskMetrics
@@ -37,6 +36,7 @@ from pbxbill.charging.events import (
     Voided,
 )
 from pbxbill.charging.hangup import HangupCause
+from pbxbill.charging.ports import Engine
 from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.clock import Clock
 from pbxbill.errors import EngineBusy, InputRefused, StoreUnavailable, SwitchError

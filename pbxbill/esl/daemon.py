@@ -13,6 +13,7 @@ import structlog
 from gevent.event import Event as Flag
 
 from pbxbill.charging.control import LiveCall, Phase, SetDeadline
+from pbxbill.charging.ports import Engine, News, Reconciler
 from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
@@ -27,7 +28,6 @@ from pbxbill.esl.lost_ends import LostEnds
 from pbxbill.esl.mailbox import EngineDoor, Mailbox
 from pbxbill.esl.metrics import EslMetrics
 from pbxbill.esl.outbound import AuthorizationDesk
-from pbxbill.esl.ports import Engine, News, Reconciler
 from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.esl.snapshot import Found, live_channels, look
 from pbxbill.esl.wire import Event

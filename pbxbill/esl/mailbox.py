@@ -14,7 +14,7 @@ from gevent.event import AsyncResult
 from gevent.event import Event as Flag
 
 from pbxbill.charging.events import Authorize, Command, Denied, Granted, Outcome
-from pbxbill.esl.ports import Engine
+from pbxbill.charging.ports import Engine
 
 log = structlog.get_logger(__name__)
 

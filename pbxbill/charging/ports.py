@@ -1,4 +1,4 @@
-"""What the daemon needs of the rest of pbxbill, so that its tests can stand in for it."""
+"""What a daemon needs of the charging of its process, so that its tests can stand in for it."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -9,7 +9,7 @@ from pbxbill.charging.reconcile import LiveChannel, ReadRecords, Reconciliation,
 
 
 class Engine(Protocol):
-    """The charging engine, answered from threads of its own."""
+    """The charging engine, answered from a thread of its own."""
 
     def submit(self, command: Command, timeout_ms: int | None = None) -> Future[Outcome]:
         """Queue a command; the future has its outcome or StoreUnavailable, EngineBusy."""
@@ -40,6 +40,10 @@ class Reconciler(Protocol):
     ) -> Reconciliation:
         """Settle what ended meanwhile, void what never was, and say which calls to take up again."""
         ...
+
+
+class OfflineReconciler(Reconciler, Protocol):
+    """One that also takes what a switch's log alone tells."""
 
     def settle_offline(self, switch: str, records: Sequence[SwitchRecord]) -> None:
         """Charge calls that passed while nobody could authorize them. Repeated records change nothing."""
