@@ -23,9 +23,10 @@ class CounterKind(StrEnum):
     SPEND = "spend"
     """A spending limit; amounts in the limit's unit. allowed has no meaning: the limit says it."""
     RATE = "rate"
-    """A limit of calls a second; used is the theoretical arrival time in microseconds (GCRA)."""
+    """A limit of calls a second; used is the theoretical arrival time of the next call (GCRA), in 1/value
+    microseconds, and allowed the same for calls whose clocks are behind."""
     BURST = "burst"
-    """A limit of short calls; used counts them in the window."""
+    """A limit of short calls; used counts them in its window, and allowed is when that began, microseconds."""
 
 
 @dataclass(slots=True)
