@@ -26,7 +26,7 @@ class CounterKind(StrEnum):
     """A limit of calls a second; used is the theoretical arrival time of the next call (GCRA), in 1/value
     microseconds, and allowed the same for calls whose clocks are behind."""
     BURST = "burst"
-    """A limit of short calls; used counts them in its window, and allowed is when that began, microseconds."""
+    """A limit of short calls; used counts them in its window, allowed is when that began, in microseconds."""
 
 
 @dataclass(slots=True)
