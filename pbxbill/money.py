@@ -56,6 +56,21 @@ def round_ratio(numerator: int, denominator: int, rounding: Rounding, step: int 
             return numerator // divisor * step
 
 
+def half_up(numerator: int, denominator: int, step: int = 1) -> int:
+    """numerator / denominator to the nearest multiple of step, halves away from zero.
+
+    So what is given back is rounded as what was taken.
+    """
+    size = round_ratio(abs(numerator), denominator, Rounding.HALF_UP, step)
+    return -size if numerator < 0 else size
+
+
+def minor_step(unit: Unit) -> int:
+    """Steps of a unit's minor unit, in whose multiples invoices are made out: 10_000 for EUR, of 6 digits and
+    2 that people are shown."""
+    return int(10 ** (unit.scale - unit.digits))
+
+
 def round_ratio_limit(amount: int, denominator: int, rounding: Rounding, step: int = 1) -> int:
     """The inverse of round_ratio: the greatest numerator that it brings to at most amount."""
     divisor = denominator * step
