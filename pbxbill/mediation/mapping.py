@@ -2,29 +2,26 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.moments import PLAIN
 from pbxbill.mediation.record import Kind
+from pbxbill.mediation.written_faults import Written, sentences
 
 FORMATS = Path(__file__).parent / "formats"
 MAX_LINE_BYTES = 1 << 20
 """A record that is longer than this is none."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileForm(_Part):
+class FileForm(Written):
     """How a file is cut into records and these into columns."""
 
     type: Literal["csv", "json"]
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1, description="one character")
     columns: tuple[str, ...] = ()
     """Of a CSV without a header line."""
     may_lack: int = Field(0, ge=0)
@@ -34,7 +31,7 @@ class FileForm(_Part):
     """Values hold %20 and the like."""
 
 
-class TimeForm(_Part):
+class TimeForm(Written):
     """How moments are written."""
 
     form: str = PLAIN
@@ -45,8 +42,11 @@ class TimeForm(_Part):
     """Which one a local time means that came twice, when clocks were put back."""
 
 
-class Source(_Part):
+class Source(Written):
     """Where a field comes from: the first of its columns that is not empty, or a constant."""
+
+    ALSO: ClassVar = ("column",)
+    ALLOWED: ClassVar = 'a column ("a"), several (["a", "b"]) or a table ({ constant = "a" })'
 
     columns: tuple[str, ...] = ()
     constant: str | None = None
@@ -56,7 +56,7 @@ class Source(_Part):
     """Of durations."""
     form: str = ""
     """Of a moment, where it differs from [time]."""
-    values: dict[str, str] = {}
+    values: dict[str, str] = {}  # noqa: RUF012 pydantic copies it
     """What a column's values stand for; others stay as they are."""
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ def _source(value: Any) -> Any:
 From = Annotated[Source, BeforeValidator(_source)]
 
 
-class Fields(_Part):
+class Fields(Written):
     """What a record says, field by field."""
 
     started: From | None = None
@@ -111,7 +111,7 @@ class Fields(_Part):
         return {name: x for name in Fields.model_fields if (x := getattr(self, name)) is not None}
 
 
-class Account(_Part):
+class Account(Written):
     """Which columns name the account, by kind of endpoint."""
 
     sip: From | None = None
@@ -124,7 +124,7 @@ class Account(_Part):
         return {name: x for name in Account.model_fields if (x := getattr(self, name)) is not None}
 
 
-class Condition(_Part):
+class Condition(Written):
     """One condition that a record must meet to be read at all."""
 
     column: str
@@ -158,10 +158,13 @@ REQUIRED = {
 """Of each group, one field at least."""
 
 
-class Mapping(_Part):
+class Mapping(Written):
     """A whole mapping."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$",
+        description="up to 40 small letters, digits, dots, lines and underlines in quotes, like acme",
+    )
     """Part of each record's fingerprint: files of the same origin share it."""
     kind: Kind = Kind.CALL
     file: FileForm
@@ -171,7 +174,7 @@ class Mapping(_Part):
     filter: tuple[Condition, ...] = ()
     answered_if: tuple[Condition, ...] = ()
     """Conditions without which a call was not answered, whatever its times say."""
-    fingerprint: tuple[str, ...] = Field(min_length=1)
+    fingerprint: tuple[str, ...] = Field(min_length=1, description='columns, at least one, like ["ref"]')
     """Columns that together tell one record from all others."""
 
     @model_validator(mode="after")
@@ -234,7 +237,7 @@ def load_mapping(name: str, *, zone: str | None = None, ambiguous: str | None = 
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputRefused(f"mapping {path}: {error}") from None
+        raise InputRefused(f"mapping {path}: is no TOML: {error}") from None
     overrides = {key: value for key, value in (("zone", zone), ("ambiguous", ambiguous)) if value is not None}
     time = content.get("time", {})
     if overrides and isinstance(time, dict):
@@ -257,10 +260,7 @@ def _validated(content: dict[str, Any], where: str) -> Mapping:
     try:
         return Mapping.model_validate(content)
     except ValidationError as error:
-        lines = []
-        for found in error.errors()[:10]:
-            place = ".".join(str(part) for part in found["loc"])
-            lines.append(f"mapping {where}: {place + ': ' if place else ''}{found['msg']}")
+        lines = [f"mapping {where}: {sentence}" for sentence in sentences(error, Mapping)]
         raise InputRefused("\n".join(lines)) from None
 
 

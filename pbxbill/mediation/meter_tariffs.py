@@ -4,11 +4,12 @@ import tomllib
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
+from pbxbill.mediation.written_faults import Written, sentences
 from pbxbill.money import Rounding, Unit, compile_price, parse_decimal
 from pbxbill.rating.consumption import READING_SCALE, Component, ComponentKind, MeterTariff, Range
 from pbxbill.rating.tariff import PPM, TaxMode
@@ -29,16 +30,12 @@ def _number(value: Any) -> Decimal:
 Number = Annotated[Decimal, BeforeValidator(_number)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _RangeForm(_Part):
+class _RangeForm(Written):
     start: Number = Field(alias="from")
     price: Number
 
 
-class _ComponentForm(_Part):
+class _ComponentForm(Written):
     name: str = Field(min_length=1, max_length=60)
     kind: ComponentKind
     price: Number = Decimal(0)
@@ -46,7 +43,7 @@ class _ComponentForm(_Part):
     minimum: Number = Decimal(0)
 
 
-class _TariffForm(_Part):
+class _TariffForm(Written):
     unit: str
     component: tuple[_ComponentForm, ...]
     minimum: Number = Decimal(0)
@@ -68,12 +65,9 @@ def _form(name: str, text: str) -> _TariffForm:
     try:
         return _TariffForm.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise InputRefused(f"meter tariff {name}: {error}") from None
+        raise InputRefused(f"meter tariff {name}: is no TOML: {error}") from None
     except ValidationError as error:
-        lines = [
-            f"meter tariff {name}: {'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
-            for found in error.errors()[:10]
-        ]
+        lines = [f"meter tariff {name}: {sentence}" for sentence in sentences(error, _TariffForm)]
         raise InputRefused("\n".join(lines)) from None
 
 

@@ -260,7 +260,7 @@ CALL = '[account]\nsip="a"\n[fields]\ncalled="a"\nstarted="b"\nended="c"'
     "text,sentence",
     [
         ("name = ", "Invalid value"),
-        ('name = "x"', "file: Field required"),
+        ('name = "x"', "[file]: is missing"),
         (
             'name="x"\nfingerprint=["a"]\n[file]\ntype="csv"\n[account]\nsip="a"\n[fields]\nstarted="b"',
             "[fields] needs called",
@@ -271,7 +271,7 @@ CALL = '[account]\nsip="a"\n[fields]\ncalled="a"\nstarted="b"\nended="c"'
         ),
         (
             'name="x"\nfingerprint=["a"]\n[file]\ntype="csv"\nquote="x"\n[fields]\ncalled="a"',
-            "file.quote: Extra inputs",
+            "[file] quote: there is no such key",
         ),
     ],
 )
