@@ -1,8 +1,8 @@
 """What a credit note gives back of an invoice, line by line and tax by tax. Pure.
 
-Amounts are whole minor units, in steps of the unit. No note takes more of a line, or of a tax, than what earlier
-notes left of it, and the last note takes all that is left: so that the notes of an invoice never add up to
-more than it, and those that give all of it back are exactly the invoice.
+Amounts are whole minor units, in steps of the unit. No note takes more of a line, or of a tax, than what
+earlier notes left of it, and the last note takes all that is left: so that the notes of an invoice never add
+up to more than it, and those that give all of it back are exactly the invoice.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -144,7 +144,7 @@ def exact_part(line: CreditableLine, net: int, exact: int) -> int:
 
 
 def spread(amount: int, weights: Sequence[int], step: int) -> list[int]:
-    """An amount between 0 and the sum of the weights, in proportion to them; no part is larger than its weight.
+    """An amount up to the sum of the weights, in proportion to them; no part is larger than its weight.
 
     Every running sum is rounded, not every part: so the parts add up to the amount.
     """

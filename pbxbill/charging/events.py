@@ -269,6 +269,8 @@ class PostEntry:
     memo: str = ""
     owed: bool = False
     """Taken even below the floor, which a top-up pays back first. Else Refused where funds are short."""
+    reverses_id: str | None = None
+    """The entry that this one is equal and opposite to."""
 
 
 @dataclass(frozen=True, slots=True)

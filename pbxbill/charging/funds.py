@@ -133,6 +133,7 @@ def _post(
         at_us=command.at_us,
         postings=postings,
         memo=command.memo[:MAX_MEMO_LENGTH],
+        reverses_id=command.reverses_id if isinstance(command, PostEntry) else None,
     )
     available = wallet.available + freed.amount + amount
     balance = wallet.posted + amount

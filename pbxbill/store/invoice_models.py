@@ -50,6 +50,9 @@ class InvoiceRow(Base):
     entry_id: Mapped[str | None] = mapped_column(String(32))
     """What issuing it posted."""
     disputed_us: Mapped[int | None]
+    """Since when; why is in its events."""
+    disputed: Mapped[int] = mapped_column(server_default="0")
+    """What of open is disputed, and so not dunned."""
     dunning_step: Mapped[int]
     """0: none yet."""
     purchase_order: Mapped[str] = mapped_column(String(64), server_default="")
@@ -125,6 +128,19 @@ class InvoiceEntryRow(Base):
     entry_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     invoice_id: Mapped[int] = mapped_column(index=True)
     line_id: Mapped[int]
+
+
+class GatheredRow(Base):
+    """How far an account's entries in a unit are on invoices, so that older ones are not looked at again.
+
+    Whoever makes or discards a draft of them locks it.
+    """
+
+    __tablename__ = "gathered"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    unit: Mapped[str] = mapped_column(String(12), primary_key=True)
+    entry_id: Mapped[str] = mapped_column(String(32))
+    """Every entry up to this one that belongs on an invoice is on one, drafts included; empty: nobody knows."""
 
 
 class AllocationRow(Base):

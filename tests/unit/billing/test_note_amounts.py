@@ -1,4 +1,4 @@
-"""What credit notes give back: worked by hand, and that they are never more than the invoice, whatever is asked."""
+"""What credit notes give back: worked by hand, and never more than the invoice, whatever is asked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -121,7 +121,8 @@ def test_thirds_of_a_line_and_the_last_one_takes_the_rest() -> None:
 
 
 def test_a_total_that_no_net_and_its_tax_add_up_to_is_met_all_the_same() -> None:
-    # 0.02 + 19 % = 0.02, 0.03 + 19 % = 0.04: no net gives 0.03. Of 11.90, 0.03 x 10.00 / 11.90 = 0.0252 -> 0.03.
+    # 0.02 + 19 % = 0.02, 0.03 + 19 % = 0.04: no net gives 0.03.
+    # Of 11.90, 0.03 x 10.00 / 11.90 = 0.0252 -> 0.03.
     note = note_amounts(invoice(["10.00"], ("10.00", "1.90", {1})), Amount(eur("0.03")))
     assert told(note) == ({1: eur("0.03")}, [(eur("0.03"), 0)], eur("0.03"))
 

@@ -53,6 +53,14 @@ def upgrade() -> None:  # noqa: PLR0915 one statement per table
         batch_op.create_index(batch_op.f("ix_invoice_entries_invoice_id"), ["invoice_id"], unique=False)
 
     op.create_table(
+        "gathered",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("unit", sa.String(length=12), nullable=False),
+        sa.Column("entry_id", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_gathered_account_id")),
+        sa.PrimaryKeyConstraint("account_id", "unit", name=op.f("pk_gathered")),
+    )
+    op.create_table(
         "billing_profiles",
         sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("invoicing", sa.String(length=8), server_default="draft", nullable=False),
@@ -123,6 +131,7 @@ def upgrade() -> None:  # noqa: PLR0915 one statement per table
         sa.Column("run_id", sa.BigInteger(), nullable=True),
         sa.Column("entry_id", sa.String(length=32), nullable=True),
         sa.Column("disputed_us", sa.BigInteger(), nullable=True),
+        sa.Column("disputed", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("dunning_step", sa.BigInteger(), nullable=False),
         sa.Column("purchase_order", sa.String(length=64), server_default="", nullable=False),
         sa.Column("note", sa.String(length=1000), server_default="", nullable=False),
@@ -656,5 +665,6 @@ def downgrade() -> None:  # noqa: PLR0915 one statement per table
     with op.batch_alter_table("invoice_entries", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_invoice_entries_invoice_id"))
 
+    op.drop_table("gathered")
     op.drop_table("invoice_entries")
     op.drop_table("billing_runs")
