@@ -140,7 +140,7 @@ class GatheredRow(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     unit: Mapped[str] = mapped_column(String(12), primary_key=True)
     entry_id: Mapped[str] = mapped_column(String(32))
-    """Every entry up to this one that belongs on an invoice is on one, drafts included; empty: nobody knows."""
+    """Every entry up to this one that belongs on an invoice is on one, be it a draft; empty: unknown."""
 
 
 class AllocationRow(Base):

@@ -54,7 +54,7 @@ def upgrade() -> None:  # noqa: PLR0915 one statement per table
 
     op.create_table(
         "gathered",
-        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("unit", sa.String(length=12), nullable=False),
         sa.Column("entry_id", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_gathered_account_id")),
