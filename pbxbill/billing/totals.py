@@ -1,9 +1,9 @@
 """What an invoice comes to: nets of lines, taxes, total, and what rounding added or took.
 
 The rules, in the order of EN 16931's (BG-22, BG-23): a line's net is rounded to the minor unit once; the net
-is the sum of these; a tax is rounded once per tax and invoice, from its exact amounts on all lines, or on each
-line, where the law of the issuer wants it; total = net + taxes, with nothing rounded after it. Halves are
-rounded away from zero, on lines that give something back too.
+is the sum of these; a tax is rounded once per tax and invoice, from its exact amounts on all lines, or on
+each line, where the law of the issuer wants it; total = net + taxes, with nothing rounded after it. Halves
+are rounded away from zero, on lines that give something back too.
 
 Amounts of lines are without tax: inclusive taxes have been taken out of a price by billing.tax.taxed. Where
 the wallet paid tax already, call by call, that is what is owed of it, and not what the rate makes of the sum.

@@ -97,7 +97,7 @@ WORKED = {
     "only given back": Worked(
         [("-10.335", (VAT19,))], "-10.34", ["VAT 19 S: -10.34 -1.96"], "-12.30", "-0.005"
     ),
-    # 19 % of 5.70 is 1.083, but each of the calls' taxes was rounded when it was taken: 1.088. With 19.00: 20.088.
+    # 19 % of 5.70 is 1.083, but each call's tax was rounded when it was taken: 1.088. With 19.00: 20.088.
     "tax that the wallet paid call by call": Worked(
         [("5.70 1.088", (VAT19,)), ("100", (VAT19,))],
         "5.70 100.00",
