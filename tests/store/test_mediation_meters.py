@@ -137,10 +137,10 @@ def test_readings_from_a_file(
 @pytest.mark.parametrize(
     "text,sentence",
     [
-        ("unit = 'EUR'", "component: Field required"),
+        ("unit = 'EUR'", "[[component]]: is missing"),
         ("unit = 'XXX'\n[[component]]\nname='a'\nkind='fixed'\nprice='1'", "no unit 'XXX'"),
         ("unit = 'EUR'\n[[component]]\nname='a'\nkind='fixed'\nprice=0.1", "write it in quotes"),
-        ("unit = 'EUR'\n[[component]]\nname='a'\nkind='monthly'\nprice='1'", "component.0.kind"),
+        ("unit = 'EUR'\n[[component]]\nname='a'\nkind='monthly'\nprice='1'", "[[component]] 1 kind: must be"),
         ("unit = ", "meter tariff bad"),
     ],
 )
