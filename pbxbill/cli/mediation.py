@@ -19,7 +19,7 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.logs import configure_logs
-from pbxbill.mediation.importer import Importer, Source
+from pbxbill.mediation.importer import Importer, Source, left_out
 from pbxbill.mediation.mapping import FORMATS, Mapping, built_in_formats, load_mapping
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
 from pbxbill.mediation.reading import STANDARD_INPUT
@@ -91,7 +91,7 @@ def mediate(context: Context, /, source: str, *, as_json: bool, **options: Any) 
                 run = _run(importer, made, dry_run=options["dry_run"])
         finally:
             importer.close()
-        report = _report(application, run, importer.stopping.is_set())
+        report = _report(application, run, made, importer.stopping.is_set())
     show_report(report, as_json=as_json)
     if importer.stopping.is_set():
         sys.exit(EXIT_STOPPED)
@@ -187,11 +187,11 @@ def _line(run: Run) -> str:
     )
 
 
-def _report(application: Application, run: Run, stopped: bool) -> dict[str, Any]:
+def _report(application: Application, run: Run, source: Source, stopped: bool) -> dict[str, Any]:
     with transaction(reading(application.database)) as session:
         if run.id:
             return report_of_row(session, run.id)
-        return report_of(session, run, "stopped" if stopped else "dry run")
+        return report_of(session, run, "stopped" if stopped else "dry run", left_out(source))
 
 
 def show_report(report: dict[str, Any], *, as_json: bool) -> None:

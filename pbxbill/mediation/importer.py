@@ -58,6 +58,11 @@ class Source(Protocol):
         """Why some of its files were not read."""
         ...
 
+    @property
+    def waiting(self) -> str:
+        """What is left for the next run, and why; empty: nothing is."""
+        ...
+
     def lines(self, checkpoint: Checkpoint) -> Iterator[Located]:
         """From a checkpoint on."""
         ...
@@ -69,6 +74,11 @@ class Source(Protocol):
     def reject(self, file: str, why: str) -> None:
         """A file does not fit the mapping: leave it out, or raise InputRefused."""
         ...
+
+
+def left_out(source: Source) -> str:
+    """What of a source was not read, for its report."""
+    return "; ".join([*filter(None, [source.waiting]), *source.rejected])
 
 
 class Importer:
@@ -114,7 +124,7 @@ class Importer:
             end_run(self._database, run, state, str(fault), self._clock)
             raise
         state = "stopped" if self.stopping.is_set() else "done"
-        end_run(self._database, run, state, "; ".join(source.rejected), self._clock)
+        end_run(self._database, run, state, left_out(source), self._clock)
         if not follow or run.tally.read != read_before:
             tell(self._database, run, state, self._clock)
         return run

@@ -37,7 +37,7 @@ def report_of_row(session: Session, run_id: int) -> dict[str, Any]:
     }
 
 
-def report_of(session: Session, run: Run, state: str) -> dict[str, Any]:
+def report_of(session: Session, run: Run, state: str, detail: str) -> dict[str, Any]:
     """A run that was not kept: a dry one."""
     sums = run.tally.sums.items()
     money = [
@@ -50,7 +50,7 @@ def report_of(session: Session, run: Run, state: str) -> dict[str, Any]:
         "source": run.source,
         "switch": run.switch,
         "state": state,
-        "detail": "",
+        "detail": detail,
         "line": run.checkpoint.line,
         **{name: getattr(run.tally, name) for name in COUNTS},
         "reasons": run.tally.reasons(),

@@ -66,6 +66,7 @@ class FileSource:
         self._mapping = mapping
         self._growing = growing
         self.rejected: list[str] = []
+        self.waiting = ""
 
     @property
     def name(self) -> str:
@@ -103,6 +104,7 @@ class StreamSource:
         self._stream = stream
         self._mapping = mapping
         self.rejected: list[str] = []
+        self.waiting = ""
 
     def size(self) -> int | None:
         """Nobody knows."""
@@ -131,10 +133,11 @@ class FolderSource:
         self._folder = folder
         self._mapping = mapping
         self._clock = clock
-        self._settle_us = settle_s * SECOND_US
+        self._settle_s = settle_s
         self._read: list[Path] = []
         self._refused: dict[str, Path] = {}
         self.rejected: list[str] = []
+        self.waiting = ""
 
     @property
     def name(self) -> str:
@@ -147,16 +150,25 @@ class FolderSource:
 
     def finished(self) -> list[Path]:
         """Files that nobody has written to for a while."""
-        latest_us = self._clock.now_us() - self._settle_us
+        return self._settled()[0]
+
+    def _settled(self) -> tuple[list[Path], int]:
+        """Finished files, and how many there are beside them that may still be written to."""
+        latest_us = self._clock.now_us() - self._settle_s * SECOND_US
         found = []
+        young = 0
         for entry in self._entries():
             try:
                 is_settled = entry.stat(follow_symlinks=False).st_mtime_ns // 1000 <= latest_us
             except FileNotFoundError:
                 continue  # whoever wrote it has taken it back
-            if is_settled and not _why_not(entry):
+            if _why_not(entry):
+                continue
+            if is_settled:
                 found.append(Path(entry.path))
-        return found
+            else:
+                young += 1
+        return found, young
 
     def _entries(self) -> list[os.DirEntry[str]]:
         """What may be read, without folders and what is still being written."""
@@ -183,7 +195,9 @@ class FolderSource:
             if why := _why_not(entry):
                 _log.warning("mediation_entry_skipped", file=ascii(entry.path), why=why)
                 self.rejected.append(f"{ascii(entry.path)[1:-1]} {why}")
-        for path in self.finished():
+        finished, young = self._settled()
+        self.waiting = _said_of(young, self._settle_s)
+        for path in finished:
             name = str(path.absolute())
             try:
                 with opened(path, through_links=False) as file:
@@ -256,6 +270,17 @@ def _why_not(entry: os.DirEntry[str]) -> str:
     if not _is_text(entry.name):
         return "has a name that is no UTF-8 and was not read; rename it"
     return ""
+
+
+def _said_of(young: int, settle_s: int) -> str:
+    """Files that are left for the next run."""
+    if not young:
+        return ""
+    files = "1 file is left" if young == 1 else f"{young:,} files are left"
+    return (
+        f"{files} for the next run: written to less than {settle_s} s ago, so perhaps not finished "
+        "(--settle-s 0 does not wait)"
+    )
 
 
 def _is_text(name: str) -> bool:

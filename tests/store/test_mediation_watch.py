@@ -147,6 +147,25 @@ def test_a_folder_reads_no_links_nor_pipes(accounts: BilledAccounts, pbxbill: Ru
     )
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["posted", "dry run"])
+def test_a_folder_says_how_many_files_are_too_young(
+    accounts: BilledAccounts, pbxbill: Run, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    os.utime(write_master(folder / "a.csv", MasterLine(1)), (1, 1))
+    for number, said in ((2, "1 file is left for the next run"), (3, "2 files are left for the next run")):
+        write_master(folder / f"{number}.csv", MasterLine(number))
+        words = ("--format", "asterisk-csv", "--zone", "UTC", "--settle-s", 3600, *more)
+        told = pbxbill("mediate", folder, *words)
+        assert told.exit_code == 0, told.output
+        assert f"{said}: written to less than 3600 s ago" in told.stdout
+    result = pbxbill("mediate", folder, *MASTER, *more)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    assert (report["read"], report["detail"]) == (3 if more else 2, "")
+
+
 def test_files_are_not_moved_through_a_link(accounts: BilledAccounts, pbxbill: Run, tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
     folder.mkdir()
