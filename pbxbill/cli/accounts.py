@@ -138,10 +138,10 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
         unit = _wanted_unit(session, unit_code or (order[-1] if order else None), options["tariff"])
         if order and unit.code not in order:
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
-        allowed = _positive(allowance, unit)
+        allowed = _allowance(allowance, unit)
         new = NewAccount(code, name, offline_allowance=allowed, wallet_order=order, **options)
         account = open_account(session, new, context.clock.now_us())
-        open_wallet(session, account, unit.code, _positive(limit, unit))
+        open_wallet(session, account, unit.code, _credit_limit(limit, unit))
         for other in order:
             if other != unit.code:
                 open_wallet(session, account, other)
@@ -260,7 +260,7 @@ def wallet(context: Context, code: str, unit_code: str, limit: str) -> None:
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
         unit = unit_of(session, unit_code.upper())
-        open_wallet(session, account, unit.code, _positive(limit, unit))
+        open_wallet(session, account, unit.code, _credit_limit(limit, unit))
     click.echo(f"account {code} has a {unit.code} wallet")
 
 
@@ -294,7 +294,7 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
         with transaction(application.database) as session:
             account = account_by_code(session, code)
             unit = unit_of_account(session, account, unit_code)
-        command = SetCreditLimit(account.id, unit.code, _positive(amount, unit), context.clock.now_us())
+        command = SetCreditLimit(account.id, unit.code, _credit_limit(amount, unit), context.clock.now_us())
         outcome = change_wallet(application, command)
     match outcome:
         case Moved():
@@ -351,7 +351,7 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
                 changes[f"{name}_id"] = None if none else tariff_by_name(session, tariff).id
         if "offline_allowance" in changes:
             unit = unit_of_account(session, account, unit_code)
-            changes["offline_allowance"] = _positive(changes["offline_allowance"], unit)
+            changes["offline_allowance"] = _allowance(changes["offline_allowance"], unit)
         if "dialling_rule" in changes:
             rule = changes.pop("dialling_rule")
             account.dialling_rule_id = None if rule == "none" else dialling_rule_by_name(session, rule).id
@@ -406,10 +406,23 @@ def _wanted_unit(session: Session, code: str | None, tariff: str | None) -> Unit
     return unit_of(session, codes[0])
 
 
-def _positive(text: str, unit: Unit) -> int:
+def _credit_limit(text: str, unit: Unit) -> int:
     amount = parse_amount(text, unit)
     if amount < 0:
-        raise InputRefused(f"{text} is negative")
+        raise InputRefused(
+            f"{text} is negative; a credit limit says how far below zero the wallet may go: write "
+            f"{format_amount(-amount, unit)} to let it, or 0"
+        )
+    return amount
+
+
+def _allowance(text: str, unit: Unit) -> int:
+    amount = parse_amount(text, unit)
+    if amount < 0:
+        raise InputRefused(
+            f"{text} is negative; an offline allowance is the most that unauthorized calls may cost: "
+            "write 0 or more"
+        )
     return amount
 
 

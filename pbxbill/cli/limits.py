@@ -100,10 +100,12 @@ def _new_limit(
     elif kind in AMOUNTS:
         wanted = _unit(session, account, options["unit_code"])
         unit, number = wanted.code, parse_amount(value, wanted)
+        if number < 0:
+            raise InputRefused(f"{value} is negative; a {kind} limit is what may be spent, 0 or more")
     elif value.isascii() and value.isdigit() and len(value) < 18:
         number = int(value)
     else:
-        raise InputRefused(f"{value[:40]!r} is not a whole number")
+        raise InputRefused(f"{value[:40]!r} is not a whole number; write how many at most, e.g. 60")
     if options["region"] and kind != "new_country":
         raise InputRefused(f"a {kind} limit has no --region; use --destination")
     return NewLimit(

@@ -121,7 +121,7 @@ def readings() -> None:
     """Readings: what meters showed."""
 
 
-@readings.command("add")
+@readings.command("add", context_settings={"ignore_unknown_options": True})  # -5 is refused as a value
 @click.argument("meter")
 @click.argument("value")
 @click.option("--at", help="When it was read, UTC unless it says otherwise; now, if left out.")

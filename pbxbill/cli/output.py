@@ -14,12 +14,21 @@ from rich.table import Table
 
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
+from pbxbill.money import compile_price, parse_decimal
 from pbxbill.rating.sheet_guard import guarded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDTH_WITHOUT_TERMINAL = 200
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def price_of(option: str, text: str) -> int:
+    """The compiled price that an option was given; InputRefused names the option."""
+    try:
+        return compile_price(parse_decimal(text))
+    except InputRefused as refused:
+        raise InputRefused(f"{option}: {refused}") from None
 
 
 def console() -> Console:

@@ -16,12 +16,11 @@ from sqlalchemy import select
 
 from pbxbill.app import Application
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import console, json_option, moment, print_json
+from pbxbill.cli.output import console, json_option, moment, price_of, print_json
 from pbxbill.cli.rates_preview import Preview
 from pbxbill.cli.rates_refused import keep_aside, refused_facts, tell_refused
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import ConfigurationError, InputRefused
-from pbxbill.money import compile_price, parse_decimal
 from pbxbill.rating.deck_change import Finding, Plan
 from pbxbill.rating.sheet import RateSheet
 from pbxbill.rating.sheet_profile import Profile, parse_increments, profile_from_toml
@@ -56,7 +55,7 @@ class Wanted:
     against: str | None
     notice_days: int | None
     delay_increases: bool
-    max_price: str
+    max_price: int
     first: int
     measure: str | None
     per: int | None
@@ -173,6 +172,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     profile = replace(profile, **{name: value for name, value in said.items() if value is not None})
     if options["delay_increases"] and not options["notice_days"]:
         raise InputRefused("--delay-increases needs --notice-days")
+    options["max_price"] = price_of("--max-price", options["max_price"])
     return Wanted(profile=profile, **options)
 
 
@@ -197,7 +197,7 @@ def _import(
         wanted.amend,
         None if wanted.notice_days is None else now_us + wanted.notice_days * DAY_US,
         wanted.delay_increases,
-        compile_price(parse_decimal(wanted.max_price)),
+        wanted.max_price,
         (now_us - USUAL_US, now_us + USUAL_US),
     )
     with Preview(wanted.first, wanted.report) as preview:

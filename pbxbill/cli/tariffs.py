@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, print_json, print_table
+from pbxbill.cli.output import json_option, moment, price_of, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, Rounding, compile_price, parse_decimal, to_decimal
 from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, MarkUp, Step, TaxMode
@@ -148,7 +148,7 @@ def _mark_up(before: MarkUp | None, said: dict[str, Any]) -> MarkUp | None:
         absolute = parse_decimal(said["mark_up_absolute"])
         parts["absolute"] = compile_price(abs(absolute)) * (-1 if absolute < 0 else 1)
     if "mark_up_rounding" in said:
-        parts["rounding_step"] = compile_price(parse_decimal(said["mark_up_rounding"]))
+        parts["rounding_step"] = price_of("--mark-up-rounding", said["mark_up_rounding"])
     return (before or MarkUp())._replace(**parts) if parts else None
 
 
@@ -176,7 +176,7 @@ def _step(piece: str) -> Step:
     used, colon, price = piece.partition(":")
     if not colon or not used.isascii() or not used.isdigit() or len(used) > 15:
         raise InputRefused(f"{piece[:40]!r} is no step; write steps like 0:0.05 6000:0.04")
-    return Step(int(used), compile_price(parse_decimal(price)))
+    return Step(int(used), price_of("--cycle-steps", price))
 
 
 def _tax_ppm(percent: str) -> int:

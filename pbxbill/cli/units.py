@@ -86,7 +86,7 @@ def exchange() -> None:
     """Exchange rates: what a wallet in one unit is worth to a tariff in another."""
 
 
-@exchange.command("set")
+@exchange.command("set", context_settings={"ignore_unknown_options": True})  # -5 is refused as a rate
 @click.argument("from_unit")
 @click.argument("to_unit")
 @click.argument("rate")

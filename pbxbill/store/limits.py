@@ -82,7 +82,9 @@ class NewLimit:
         if self.window and self.window not in WINDOWS:
             raise InputRefused(f"window {self.window[:40]!r}: use one of {', '.join(WINDOWS)}")
         if not (0 <= self.window_s <= MAX_WINDOW_S and 0 <= self.shorter_s <= 3600):
-            raise InputRefused("a window lasts up to seven days, a short call up to an hour")
+            raise InputRefused(
+                "a window lasts up to seven days, a short call up to an hour, neither less than a second"
+            )
         try:
             ZoneInfo(self.zone or "UTC")
         except (ValueError, OSError, LookupError):
