@@ -22,6 +22,7 @@ from tests.store.mediated_calls import MasterLine, write_master
 
 MASTER = ("--format", "asterisk-csv", "--zone", "UTC")
 FROM_HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+RECORDED_BY_FREESWITCH = Path(__file__).parent.parent / "data" / "freeswitch"
 
 
 @pytest.fixture
@@ -285,7 +286,7 @@ def test_freeswitch_json_is_charged_from_the_bridge(
     database.dispose()
     folder = tmp_path / "json"
     folder.mkdir()
-    for path in (Path(__file__).parent.parent / "data" / "freeswitch").glob("*.cdr.json"):
+    for path in RECORDED_BY_FREESWITCH.glob("*.cdr.json"):
         text = path.read_text().replace("00155512345", GERMANY)
         # The recording lies in the future of some clocks; a call of the past is what mediation reads.
         (folder / path.name).write_text(text.replace('epoch":"1795', 'epoch":"1775'))
@@ -294,6 +295,31 @@ def test_freeswitch_json_is_charged_from_the_bridge(
     assert counts(report) == {"read": 2, "filtered": 1, "rated": 1}
     ((answered_us, ended_us),) = accounts.select("SELECT answered_us, ended_us FROM cdrs")
     assert (answered_us, ended_us) == (1_775_291_730_179_674, 1_775_291_731_219_723)
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_the_gateway_of_a_freeswitch_call_tells_what_its_carrier_asks(
+    accounts: BilledAccounts, ok: Ok, tmp_path: Path, form: str
+) -> None:
+    """As the caller's leg has it where the dialplan imports sip_gateway_name."""
+    ok("carriers", "add", "Carrier", "--tariff", "wholesale")
+    ok("gateways", "set", "my-carrier.1", "Carrier")
+    recording = RECORDED_BY_FREESWITCH / "a_fa2f0760-22e6-4a48-a89e-5ef84b410c52.cdr.json"
+    file = tmp_path / f"cdr.{form}"
+    if form == "json":
+        text = recording.read_text().replace("00155512345", GERMANY).replace('epoch":"1795', 'epoch":"1775')
+        text = text.replace('"acct_1010"', '"bob"')
+        file.write_text(text.replace('"variables":{', '"variables":{"sip_gateway_name":"my-carrier.1",', 1))
+    else:
+        line = ("Al", "4930111", GERMANY, "default", *(["2026-03-01 10:00:00"] * 2), "2026-03-01 10:00:30")
+        line += ("30", "30", "NORMAL_CLEARING", "a1", "b1", "bob", "PCMU", "PCMU", "my-carrier.1")
+        file.write_text(",".join(f'"{cell}"' for cell in line) + "\n")
+    zone = ("--zone", "UTC") if form == "csv" else ()
+    ok("mediate", file, "--format", f"freeswitch-{form}", *zone)
+    seconds = {"json": 2, "csv": 30}[form]
+    assert accounts.select("SELECT gateway, billable_s, cost FROM call_costs") == [
+        ("my-carrier.1", seconds, seconds * eur("0.001"))
+    ]
 
 
 def test_killed_in_the_middle_it_goes_on_where_it_stopped(

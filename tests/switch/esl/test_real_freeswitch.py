@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from lab.freeswitch import PrivateFreeSwitch
+from lab.process import wait_until
 from lab.sipp import Answering, Call, Calling, SippCaller, SippServer
 from lab.site import Did, Gateway, Phone
 from pbxbill.charging.events import Answer, Authorize, Direction, Evidence, Settle, SettleOffline, Void
@@ -17,6 +18,10 @@ from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.cli.finding import Verdict
 from pbxbill.cli.switch_checks import check_freeswitch
 from pbxbill.clock import SystemClock
+from pbxbill.mediation.mapping import load_mapping
+from pbxbill.mediation.parsing import RecordParser
+from pbxbill.mediation.record import UsageRecord
+from pbxbill.mediation.splitting import splitter
 from pbxbill.settings import FreeSwitchSection
 
 from .fake_engine import FakeAccount, FakeEngine
@@ -297,6 +302,22 @@ def test_the_paid_legs_gateway_is_told(daemon: RunningDaemon, engine: FakeEngine
     assert isinstance(settle, Settle)
     assert [answer.gateway for answer in engine.of_type(Answer)] == ["carrier"]
     assert settle.gateway == "carrier"
+
+
+def test_the_callers_own_record_tells_the_gateway_to_who_imports_it(
+    daemon: RunningDaemon, engine: FakeEngine, freeswitch: PrivateFreeSwitch, place: Place
+) -> None:
+    finished(place(NUMBER, "2001", hold_ms=500))
+    engine.wait_closed()
+    (asked,) = engine.of_type(Authorize)
+    file = freeswitch.cdr_log / f"a_{asked.call_id}.cdr.json"
+    wait_until(lambda: file.exists() and file.stat().st_size, 10, "the caller's record")
+    rules = load_mapping("freeswitch-json")
+    columns = splitter(rules, None, file.name)(file.read_bytes())
+    assert isinstance(columns, dict)
+    record = RecordParser(rules, SystemClock())(columns)
+    assert isinstance(record, UsageRecord)
+    assert (record.called, record.gateway) == (NUMBER, "carrier")
 
 
 def test_switch_and_daemon_killed_together_leave_calls_that_end_with_the_switch(
