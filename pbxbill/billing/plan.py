@@ -15,6 +15,7 @@
     minimum_spend = "10.00"      # of usage in a period, without tax; what is missing is charged
     trial_days = 14              # without any charge
     renewal = "cycle"            # goes on by itself; "term": for another minimum term; "ends": does not
+    unpaid = "bar"               # no service while a prepaid wallet cannot pay; "keep": it goes on, owed
     remind_days_before = 14      # before it is renewed or ends; 0: no reminder
     bundles = ["500 minutes"]    # names of bundles that the account gets
     tariff = "retail"            # by which it is charged for calls
@@ -69,6 +70,7 @@ from pbxbill.billing.plan_terms import (
     Renewal,
     TermUnit,
     Timing,
+    Unpaid,
     checked_plan,
 )
 from pbxbill.billing.proration import Proration
@@ -77,8 +79,8 @@ from pbxbill.money import Unit, parse_amount
 
 _PLAN_KEYS = (
     *("unit", "kind", "cycle", "every", "anchor", "fixed_day", "timing", "proration", "collection", "change"),
-    *("set_up_on_change", "minimum_spend", "trial_days", "renewal", "remind_days_before", "bundles"),
-    *("tariff", "inbound_tariff", "charge", "term"),
+    *("set_up_on_change", "minimum_spend", "trial_days", "renewal", "unpaid", "remind_days_before"),
+    *("bundles", "tariff", "inbound_tariff", "charge", "term"),
 )
 _CHARGE_KEYS = ("name", "price", "type", "quantity", "steps", "product_class")
 _STEP_KEYS = ("from", "price")
@@ -204,6 +206,7 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
         minimum_spend=plan.amount("minimum_spend", unit, 0),
         term=_term(plan.facts["term"], unit) if "term" in plan else None,
         renewal=plan.choice("renewal", Renewal.CYCLE),
+        unpaid=plan.choice("unpaid", Unpaid.BAR),
         remind_days_before=plan.whole("remind_days_before", 0),
         trial_days=plan.whole("trial_days", 0),
         bundles=tuple(dict.fromkeys(bundles)),
@@ -299,6 +302,7 @@ def plan_to_json(terms: PlanTerms) -> str:
         "minimum_spend": terms.minimum_spend,
         "term": terms.term and _term_facts(terms.term),
         "renewal": terms.renewal,
+        "unpaid": terms.unpaid,
         "remind_days_before": terms.remind_days_before,
         "trial_days": terms.trial_days,
         "bundles": terms.bundles,
@@ -349,6 +353,7 @@ def plan_from_json(text: str) -> PlanTerms:
             minimum_spend=facts["minimum_spend"],
             term=facts["term"] and _kept_term(facts["term"]),
             renewal=Renewal(facts["renewal"]),
+            unpaid=Unpaid(facts["unpaid"]),
             remind_days_before=facts["remind_days_before"],
             trial_days=facts["trial_days"],
             bundles=tuple(facts["bundles"]),

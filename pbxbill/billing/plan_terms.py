@@ -68,6 +68,15 @@ class Renewal(StrEnum):
     ENDS = "ends"
 
 
+class Unpaid(StrEnum):
+    """What a prepaid account has of it whose wallet could not pay a period."""
+
+    BAR = "bar"
+    """Nothing until it is paid, and the time until then costs nothing."""
+    KEEP = "keep"
+    """All of it; the time is owed."""
+
+
 class ChargeType(StrEnum):
     """How often a charge of a plan is due."""
 
@@ -179,6 +188,7 @@ class PlanTerms:
     """Of usage, without tax, in a whole period."""
     term: MinimumTerm | None = None
     renewal: Renewal = Renewal.CYCLE
+    unpaid: Unpaid = Unpaid.BAR
     remind_days_before: int = 0
     """Days before a renewal or end at which the account is reminded; 0: never."""
     trial_days: int = 0

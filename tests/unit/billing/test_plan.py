@@ -27,6 +27,7 @@ from pbxbill.billing.plan_terms import (
     Renewal,
     TermUnit,
     Timing,
+    Unpaid,
     agreed_prices,
     checked_plan,
     checked_quantity,
@@ -93,8 +94,8 @@ def test_the_example_of_the_docstring_has_every_key() -> None:
         ("set_up_on_change = true", {"set_up_on_change": True}),
         ("minimum_spend = 10", {"minimum_spend": 10 * EURO}),
         (
-            'renewal = "ends"\nterm = { cycles = 3 }',
-            {"renewal": Renewal.ENDS, "term": MinimumTerm(3, TermUnit.CYCLES)},
+            'renewal = "ends"\nunpaid = "keep"\nterm = { cycles = 3 }',
+            {"renewal": Renewal.ENDS, "unpaid": Unpaid.KEEP, "term": MinimumTerm(3, TermUnit.CYCLES)},
         ),
         (
             'term = { months = 12, fee = "remaining", share = "33.3333" }',
@@ -339,6 +340,7 @@ terms_of_plans = st.builds(
     minimum_spend=amounts,
     term=st.none() | st.builds(MinimumTerm, st.integers(1, 240), st.sampled_from(TermUnit), st.none() | fees),
     renewal=st.sampled_from([Renewal.CYCLE, Renewal.ENDS]),
+    unpaid=st.sampled_from(Unpaid),
     remind_days_before=st.integers(0, 60),
     trial_days=st.integers(0, 60),
     bundles=st.lists(names, unique=True).map(tuple),
