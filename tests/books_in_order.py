@@ -34,7 +34,8 @@ _SEARCHES = {
     ),
     "{0}: tax {1}, its taxes {2}": (
         "SELECT i.id, i.tax, CAST(COALESCE(SUM(t.tax), 0) AS BIGINT) FROM invoices i "
-        "LEFT JOIN invoice_taxes t ON t.invoice_id = i.id GROUP BY i.id, i.tax HAVING i.tax <> COALESCE(SUM(t.tax), 0)"
+        "LEFT JOIN invoice_taxes t ON t.invoice_id = i.id "
+        "GROUP BY i.id, i.tax HAVING i.tax <> COALESCE(SUM(t.tax), 0)"
     ),
     "{0}: due {1} is not total {2} without {3} from the wallet": (
         f"SELECT id, due, total, from_wallet FROM invoices WHERE {_ISSUED} AND due <> total - from_wallet"
@@ -54,7 +55,8 @@ _SEARCHES = {
     ),
     "{0} is {1} without number, date or entry": (
         f"SELECT id, state FROM invoices WHERE {_ISSUED} "
-        "AND kind IN ('invoice', 'debit_note', 'credit_note') AND (number IS NULL OR issued_us IS NULL OR entry_id IS NULL)"
+        "AND kind IN ('invoice', 'debit_note', 'credit_note') "
+        "AND (number IS NULL OR issued_us IS NULL OR entry_id IS NULL)"
     ),
     "{0} is {1} and has number {2}": (
         f"SELECT id, state, number FROM invoices WHERE NOT ({_ISSUED}) AND kind <> 'quote' "
@@ -66,7 +68,8 @@ _SEARCHES = {
     ),
     "line {0} of {1}: credited {2} of {3}": (
         "SELECT id, invoice_id, credited, net FROM invoice_lines "
-        "WHERE (net >= 0 AND (credited < 0 OR credited > net)) OR (net < 0 AND (credited > 0 OR credited < net))"
+        "WHERE (net >= 0 AND (credited < 0 OR credited > net)) "
+        "OR (net < 0 AND (credited > 0 OR credited < net))"
     ),
     "line {0}: credited {1}, by notes {2}": (
         "SELECT l.id, l.credited, CAST(COALESCE(SUM(n.net), 0) AS BIGINT) FROM invoice_lines l LEFT JOIN "

@@ -9,7 +9,7 @@ difference as far as funds are free; no live call is shortened for it, and the r
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -51,13 +51,16 @@ _NOTES = (
 )
 
 
-Invoiced = Callable[[Driver, Sequence[tuple[str, int]]], set[tuple[str, int]]]
-"""Of sessions' levels those that an issued invoice holds; asked within the transaction."""
+Invoiced = Callable[[Driver, Sequence[str]], Mapping[tuple[str, int, int], int]]
+"""Of sessions' charges, by session, level and line, those that an issued invoice holds, and which one.
+
+Asked within the transaction.
+"""
 
 
-def nothing_invoiced(_driver: Driver, _levels: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-    """As long as there are no invoices."""
-    return set()
+def nothing_invoiced(_driver: Driver, _session_ids: Sequence[str]) -> Mapping[tuple[str, int, int], int]:
+    """Where there are no invoices."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,7 @@ class Rerating:
         now_us: int,
     ) -> list[tuple[object, ...]]:
         fresh = read_levels(driver, sorted({level.call.session_id for level in batch}))
-        invoiced = self._invoiced(driver, [(x.call.session_id, x.level) for x in batch])
+        invoiced = self._invoiced(driver, sorted(fresh))
         # What is given back is there for what is taken.
         levels = sorted(batch, key=_increase)
         funds = {wallet.id: wallet.available for wallet in state.wallets.values()}
@@ -263,7 +266,7 @@ class Rerating:
             for change in corrected(now, state.catalogue, funds):
                 funds[change.line.wallet_id] -= change.delta
                 changes.append(change)
-        entries = _entries(changes, state, run_id, now_us)
+        entries = _entries(changes, state, run_id, now_us, invoiced)
         return [
             (
                 run_id,
@@ -279,8 +282,8 @@ class Rerating:
                 change.line.total + change.delta,
                 change.tax,
                 change.uncollected,
-                (change.level.call.session_id, change.level.level) in invoiced,
-                entries.get(change.line.wallet_id) if change.delta or change.tax else None,
+                _place(change) in invoiced,
+                entries.get(_together(change, invoiced)) if change.delta or change.tax else None,
                 now_us,
             )
             for change in changes
@@ -313,15 +316,43 @@ def _increase(level: PricedLevel) -> int:
     return 0 if level.owed is None else level.owed.total - level.owed_before
 
 
-def _entries(changes: Sequence[LineChange], state: ChargingState, run_id: int, now_us: int) -> dict[int, str]:
-    """Post one entry for each wallet; their ids by wallet."""
-    sums: dict[int, tuple[int, int, int]] = {}
+class _Together(NamedTuple):
+    """Changes that are one entry: notes and invoices take entries as a whole."""
+
+    wallet_id: int
+    invoice_id: int | None
+    """That holds the calls; None: none does yet."""
+    sign: int
+    """Of what the wallet gives; where there is no invoice all are together."""
+
+
+def _place(change: LineChange) -> tuple[str, int, int]:
+    return change.level.call.session_id, change.level.level, change.line.line
+
+
+def _together(change: LineChange, invoiced: Mapping[tuple[str, int, int], int]) -> _Together:
+    invoice_id = invoiced.get(_place(change))
+    sign = 0 if invoice_id is None else (change.delta > 0) - (change.delta < 0)
+    return _Together(change.line.wallet_id, invoice_id, sign)
+
+
+def _entries(
+    changes: Sequence[LineChange],
+    state: ChargingState,
+    run_id: int,
+    now_us: int,
+    invoiced: Mapping[tuple[str, int, int], int],
+) -> dict[_Together, str]:
+    """Post one entry for each wallet, or several where a part of the calls is on invoices."""
+    sums: dict[_Together, tuple[int, int, int]] = {}
     for change in changes:
-        delta, tax, calls = sums.get(change.line.wallet_id, (0, 0, 0))
         if change.delta or change.tax:  # else only less, or more, is left uncollected
-            sums[change.line.wallet_id] = (delta + change.delta, tax + change.tax, calls + 1)
+            key = _together(change, invoiced)
+            delta, tax, calls = sums.get(key, (0, 0, 0))
+            sums[key] = (delta + change.delta, tax + change.tax, calls + 1)
     entries = {}
-    for wallet_id, (delta, tax, calls) in sums.items():
+    for key, (delta, tax, calls) in sums.items():
+        wallet_id = key.wallet_id
         wallet = state.wallets[wallet_id]
         entry = JournalEntry(
             id=new_id(),
@@ -332,7 +363,7 @@ def _entries(changes: Sequence[LineChange], state: ChargingState, run_id: int, n
             postings=tuple(_postings(wallet, delta, tax, state)),
             memo=f"re-rating run {run_id}: {calls} calls",
         )
-        entries[wallet_id] = entry.id
+        entries[key] = entry.id
         moved = WalletMoved(wallet_id, posted=-delta, starved=False if delta < 0 else None, tell=True)
         state.apply([EntryPosted(entry), moved])
     return entries

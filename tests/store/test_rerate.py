@@ -182,8 +182,11 @@ def test_a_run_that_was_stopped_goes_on(accounts: BilledAccounts, monkeypatch: p
 def test_invoiced_calls_ask_for_a_note(accounts: BilledAccounts) -> None:
     new_deck(accounts, "retail", ("49", "Germany", "0.06"), ("33", "France", "0.90", "0.05", "60/60"))
     definition = Definition(*EVER, ("bob",))
-    invoiced = Rerating(lambda: connect(accounts.url), CLOCK, definition, lambda driver, levels: set(levels))
-    invoiced.apply(told)
+    invoiced = {
+        (id, level, 0): 1 for id, level in accounts.select("SELECT session_id, level FROM call_charges")
+    }
+    rerating = Rerating(lambda: connect(accounts.url), CLOCK, definition, lambda driver, ids: invoiced)
+    rerating.apply(told)
     notes = accounts.select("SELECT account_id, kind, calls, total FROM correction_notes ORDER BY kind")
     bob = accounts.ids["bob"]
     assert notes == [(bob, "credit", 1, eur("0.12")), (bob, "debit", 1, eur("0.60"))]
