@@ -1,6 +1,7 @@
 """SQLAlchemy engines for everything but the charging path, and the schema's migrations."""
 
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,15 @@ def migrate(url: str) -> None:
         raise StoreUnavailable(f"the schema cannot be brought up to date: {error.orig}") from error
 
 
+@cache
+def _newest_revision() -> str | None:
+    # Reading every migration to know the last takes longer than most commands.
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
 def pending_revision(engine: Engine) -> str | None:
     """The newest revision if the database does not stand at it; None if the schema is up to date."""
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    head = _newest_revision()
     with reading(engine).connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return None if current == head else head
