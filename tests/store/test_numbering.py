@@ -174,7 +174,7 @@ def test_issuers_and_kinds_count_by_themselves(
         for account_id in (issuer, accounts.ids["reseller"]):
             assert issue_document(session, account_id, "invoice", YEAR_2026_US) == "INV-2026-00001"
             assert issue_document(session, account_id, "credit_note", YEAR_2026_US) == "CN-2026-00001"
-        with pytest.raises(InputRefused, match="credit notes are numbered CN-.year.-"):
+        with pytest.raises(InputRefused, match="credit notes are numbered CN-"):
             set_number_format(session, issuer, "invoice", NumberFormat("CN-{year}-"))
         with pytest.raises(InputRefused, match="'bill' is no kind of document"):
             next_number(session, issuer, "bill", YEAR_2026_US, "UTC")
