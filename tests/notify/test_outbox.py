@@ -1,0 +1,207 @@
+"""Messages on their way: once per cause, in order, tried again, never in two hands at once."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, select
+
+from pbxbill.clock import SECOND_US, ManualClock
+from pbxbill.notify.outbox import (
+    CLAIM_S,
+    RETRY_S,
+    NewMessage,
+    claim,
+    counts,
+    enqueue,
+    mark_bounced,
+    mark_failed,
+    mark_sent,
+    retry,
+)
+from pbxbill.notify.sending import mail_settings, send_waiting
+from pbxbill.notify.smtp import MailSettings, settings_to_json
+from pbxbill.store.billing_models import IssuerRow, PartyRow
+from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.invoice_models import InvoiceFileRow, InvoiceRow, MessageRow
+from tests.notify.mail_servers import inbox
+from tests.store.billed_accounts import BilledAccounts, open_accounts
+
+NOW_US = 1_772_000_000 * SECOND_US
+
+
+@pytest.fixture
+def accounts(database_url: str) -> BilledAccounts:
+    return open_accounts(database_url)
+
+
+@pytest.fixture
+def database(accounts: BilledAccounts) -> Iterator[Engine]:
+    engine = open_engine(accounts.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def operator(accounts: BilledAccounts) -> int:
+    ((id,),) = accounts.select("SELECT id FROM accounts WHERE kind = 'operator'")
+    return int(id)
+
+
+def put(database: Engine, issuer_id: int, key: str, recipient: str = "bob@example.com", **more) -> bool:
+    message = NewMessage(key, issuer_id, None, "invoice", recipient, f"Subject {key}", f"Text {key}", **more)
+    with transaction(database) as session:
+        return enqueue(session, message, NOW_US)
+
+
+def states(database: Engine) -> dict[str, tuple[str, str]]:
+    with transaction(database) as session:
+        rows = session.scalars(select(MessageRow).order_by(MessageRow.id)).all()
+        return {row.key: (row.state, row.error) for row in rows}
+
+
+def test_one_cause_is_told_once(database: Engine, operator: int) -> None:
+    assert put(database, operator, "invoice:1")
+    assert not put(database, operator, "invoice:1")
+    assert states(database) == {"invoice:1": ("waiting", "")}
+
+
+def test_a_message_is_in_one_hand_at_a_time_until_that_hand_has_died(database: Engine, operator: int) -> None:
+    put(database, operator, "a")
+    put(database, operator, "b")
+    with transaction(database) as session:
+        assert [row.key for row in claim(session, NOW_US, 1)] == ["a"]
+    with transaction(database) as session:
+        assert [row.key for row in claim(session, NOW_US, 10)] == ["b"]
+    later_us = NOW_US + (CLAIM_S + 1) * SECOND_US
+    with transaction(database) as session:
+        assert [row.key for row in claim(session, later_us, 10)] == ["a", "b"]
+
+
+def test_failed_attempts_wait_ever_longer_and_end(database: Engine, operator: int) -> None:
+    put(database, operator, "a")
+    at_us = NOW_US
+    for wait_s in RETRY_S:
+        with transaction(database) as session:
+            (row,) = claim(session, at_us, 10)
+            assert mark_failed(session, row.id, "450 busy", at_us, permanent=False) == "waiting"
+        with transaction(database) as session:
+            assert claim(session, at_us + wait_s * SECOND_US - 1, 10) == []
+        at_us += wait_s * SECOND_US
+    with transaction(database) as session:
+        (row,) = claim(session, at_us, 10)
+        assert mark_failed(session, row.id, "450 busy", at_us, permanent=False) == "failed"
+    assert states(database) == {"a": ("failed", "450 busy")}
+    with transaction(database) as session:
+        assert retry(session, [row.id], at_us) == 1
+        assert [row.key for row in claim(session, at_us, 10)] == ["a"]
+
+
+def test_what_was_sent_is_not_sent_again_by_hand(database: Engine, operator: int) -> None:
+    put(database, operator, "a")
+    with transaction(database) as session:
+        (row,) = claim(session, NOW_US, 10)
+        mark_sent(session, row.id, NOW_US)
+    with transaction(database) as session:
+        assert retry(session, [row.id], NOW_US) == 0
+        assert counts(session) == {"sent": 1}
+
+
+def test_a_notification_that_comes_back_is_recorded(database: Engine, operator: int) -> None:
+    put(database, operator, "a")
+    with transaction(database) as session:
+        (row,) = claim(session, NOW_US, 10)
+        mark_sent(session, row.id, NOW_US)
+    with transaction(database) as session:
+        assert mark_bounced(session, f"<{row.message_id}>", "550 no such user") is not None
+        assert mark_bounced(session, "unknown@example.com", "550") is None
+    assert states(database) == {"a": ("bounced", "550 no such user")}
+
+
+def test_the_outbox_is_emptied_into_the_mail_server_with_the_files_of_invoices(
+    database: Engine, operator: int, accounts: BilledAccounts
+) -> None:
+    invoice_id = _invoice(database, operator, accounts.ids["alice"])
+    put(database, operator, "a", invoice_id=invoice_id)
+    put(database, operator, "b", "gone@example.com")
+    put(database, operator, "c", "full@example.com")
+    clock = ManualClock(NOW_US)
+    with inbox() as (kept, settings):
+        kept.answers = {"gone@example.com": "550 no such user", "full@example.com": "452 full"}
+        sent = send_waiting(database, clock, settings)
+        assert (sent.sent, sent.waiting, sent.failed) == (1, 1, 1)
+        assert kept.connections == 1
+        kept.answers = {}
+        clock.advance(RETRY_S[0] * SECOND_US)
+        sent = send_waiting(database, clock, settings)
+        assert (sent.sent, sent.waiting, sent.failed) == (1, 0, 0)
+        contents = list(kept.contents)
+    assert b"INV-1.pdf" in contents[0]
+    assert b"INV-1.pdf" not in contents[1]
+    assert states(database) == {
+        "a": ("sent", ""),
+        "b": ("bounced", "550 no such user"),
+        "c": ("sent", ""),
+    }
+
+
+def test_many_messages_stop_where_they_are_told_to(database: Engine, operator: int) -> None:
+    for number in range(45):
+        put(database, operator, f"m{number}")
+    with inbox() as (kept, settings):
+        assert send_waiting(database, ManualClock(NOW_US), settings, most=30).sent == 30
+        assert send_waiting(database, ManualClock(NOW_US), settings, stop=lambda: True).sent == 0
+        assert send_waiting(database, ManualClock(NOW_US), settings).sent == 15
+        subjects = [content.split(b"Subject: ")[1].splitlines()[0] for content in kept.contents]
+    assert subjects == [b"Subject m%d" % number for number in range(45)]
+
+
+def test_an_issuer_sends_by_his_own_server_else_by_the_operators_in_his_name(
+    database: Engine, accounts: BilledAccounts
+) -> None:
+    reseller = accounts.ids["reseller"]
+    default = MailSettings(host="mail.operator.example", sender="billing@operator.example")
+    with transaction(database) as session:
+        session.add(PartyRow(account_id=reseller, legal_name="Phones Ltd", email="office@phones.example"))
+    with transaction(database) as session:
+        found = mail_settings(session, reseller, default)
+        assert (found.host, found.sender) == ("mail.operator.example", "billing@operator.example")
+        assert (found.sender_name, found.reply_to) == ("Phones Ltd", "office@phones.example")
+        own = MailSettings(host="mail.phones.example", sender="bills@phones.example", sender_name="Phones")
+        session.add(IssuerRow(account_id=reseller, mail=settings_to_json(own)))
+        session.flush()
+        assert mail_settings(session, reseller, default) == own
+
+
+def _invoice(database: Engine, issuer_id: int, account_id: int) -> int:
+    with transaction(database) as session:
+        row = InvoiceRow(
+            issuer_id=issuer_id,
+            account_id=account_id,
+            kind="invoice",
+            state="paid",
+            number="INV-1",
+            unit="EUR",
+            created_us=NOW_US,
+            net=0,
+            tax=0,
+            total=0,
+            from_wallet=0,
+            due=0,
+            open=0,
+            open_wallet=0,
+            dunning_step=0,
+        )
+        session.add(row)
+        session.flush()
+        content = b"%PDF-1.7"
+        session.add(
+            InvoiceFileRow(
+                invoice_id=row.id,
+                kind="pdf",
+                name="INV-1.pdf",
+                sha256="0" * 64,
+                content=content,
+                created_us=NOW_US,
+            )
+        )
+        return row.id
