@@ -15,8 +15,8 @@ In this order:
    that they name.
 
 Where nothing would be owed either way (a small business, a class that is exempt), 2 and 3 change nothing, but
-for a reverse charge that was set. Categories are those of UNCL 5305 that EN 16931 allows. A price with its tax
-inside stays what it is for a buyer who owes none. An account without an address is taxed as at home.
+for a reverse charge that was set. Categories are those of UNCL 5305 that EN 16931 allows. A price with tax in
+it stays what it is for a buyer who owes none. An account without an address is taxed as at home.
 """
 
 from collections.abc import Sequence

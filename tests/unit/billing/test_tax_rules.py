@@ -44,6 +44,76 @@ def rate(text: str, from_us: int = 0, to_us: int | None = None) -> TaxRate:
         "!" in flags,
         reason,
     )
+
+
+def table(seller: str, *rates: str | TaxRate) -> TaxTable:
+    country, _, region = seller.partition(" ")
+    return TaxTable(TaxPlace(country, region), tuple(x if isinstance(x, TaxRate) else rate(x) for x in rates))
+
+
+GERMANY = table(
+    "DE",
+    "USt 19 S DE - -",
+    "USt 7 S DE - books",
+    "USt 0 E DE - insurance",
+    "TVA 20 S FR - -",
+)
+CANADA = table(
+    "CA QC",
+    "GST 5 S CA - -",
+    "PST 7 S CA BC -",
+    "QST 9.975 S CA QC -",
+    "HST 13 S CA ON -",
+    "GST 0 S CA ON -",
+    "GST 0 Z - - -",
+)
+
+
+def said(tax_table: TaxTable, buyer: TaxBuyer, product_class: str = "usage", at_us: int = DAY) -> str:
+    taxes = tax_table.applied(buyer, product_class, at_us)
+    return ", ".join(f"{x.name} {x.ppm / 10_000:g} {x.category}" for x in taxes)
+
+
+@pytest.mark.parametrize(
+    "buyer, product_class, taxes",
+    [
+        (TaxBuyer("DE"), "usage", "USt 19 S"),
+        (TaxBuyer(), "usage", "USt 19 S"),  # without an address: as at home
+        (TaxBuyer("DE", vat_id=GERMAN_ID), "usage", "USt 19 S"),
+        (TaxBuyer("DE"), "books", "USt 7 S"),
+        (TaxBuyer("DE"), "insurance", "USt 0 E"),
+        (TaxBuyer("FR"), "usage", "TVA 20 S"),  # a private buyer: the tax of his country
+        (TaxBuyer("MC"), "usage", "TVA 20 S"),  # Monaco counts as France
+        (TaxBuyer("ES"), "usage", "USt 19 S"),  # a country that the issuer has no rate of
+        (TaxBuyer("FR", vat_id=FRENCH_ID), "usage", "USt 0 AE"),
+        (TaxBuyer("GR", vat_id=GREEK_ID), "usage", "USt 0 AE"),
+        (TaxBuyer("FR", vat_id="FR40303265046"), "usage", "TVA 20 S"),  # check digits are wrong
+        (TaxBuyer("FR", vat_id=GERMAN_ID), "usage", "TVA 20 S"),  # of the issuer's own country
+        (TaxBuyer("GB", vat_id="XI432525179"), "usage", "USt 0 G"),  # Northern Ireland: goods only
+        (TaxBuyer("CH"), "usage", "USt 0 G"),
+        (TaxBuyer("FR", vat_id=FRENCH_ID), "insurance", "USt 0 AE"),  # exempt at home, not there
+        (TaxBuyer("FR", vat_id=FRENCH_ID, treatment=TaxTreatment.STANDARD), "usage", "TVA 20 S"),
+        (TaxBuyer("CH", treatment=TaxTreatment.STANDARD), "usage", ""),
+        (TaxBuyer("DE", treatment=TaxTreatment.REVERSE_CHARGE), "usage", "USt 0 AE"),
+    ],
+)
+def test_an_issuer_in_the_eu(buyer: TaxBuyer, product_class: str, taxes: str) -> None:
+    assert said(GERMANY, buyer, product_class) == taxes
+
+
+def test_the_law_is_named() -> None:
+    (reverse,) = GERMANY.applied(TaxBuyer("FR", vat_id=FRENCH_ID), "usage", DAY)
+    (export,) = GERMANY.applied(TaxBuyer("US"), "usage", DAY)
+    assert (reverse.reason, export.reason) == (REVERSE_CHARGE_REASON, EXPORT_REASON)
+
+
+def test_the_issuers_own_words_stand_in_for_ours() -> None:
+    own = table(
+        "DE",
+        "USt 19 S DE - -",
+        rate("Reverse-Charge 0 AE - - -")._replace(reason="Steuerschuldnerschaft des Leistungsempfängers"),
+        rate("Drittland 0 G - - -")._replace(reason="Nicht steuerbar"),
+    )
     (reverse,) = own.applied(TaxBuyer("FR", vat_id=FRENCH_ID), "usage", DAY)
     assert (reverse.name, reverse.reason) == (
         "Reverse-Charge",
