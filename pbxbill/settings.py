@@ -19,8 +19,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from pbxbill.ami.settings import AsteriskSettings
-from pbxbill.errors import ConfigurationError
+from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.esl.settings import FreeSwitchSettings
+from pbxbill.notify.smtp import MailSettings, checked
 
 PREFIX = "PBXBILL_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -87,6 +88,23 @@ class MetricsSection(Section):
         default=9464,
         description="Port of the first switch's daemon; the second [[switch]] has the next one, and so on",
     )
+
+
+class MailSection(Section):
+    """The mail server of the operator, and of resellers who have none of their own (`pbxbill mail set`)."""
+
+    host: str = Field(default="", description="The mail server; empty: nothing is sent")
+    port: Port = Field(default=587, description="Its port")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="starttls, tls (usually port 465), or none: on this machine only"
+    )
+    user: str = Field(default="", description="User name; empty: the server asks for none")
+    password_file: str = Field(
+        default="", description="File that holds the password, or $NAME of an environment variable"
+    )
+    sender: str = Field(default="", description="Address that messages come from")
+    sender_name: str = Field(default="", description="Name beside it; empty: the issuer's")
+    reply_to: str = Field(default="", description="Where answers go; empty: to the issuer's own address")
 
 
 class FreeSwitchSection(Section):
@@ -235,6 +253,7 @@ class Settings(BaseSettings):
     redis: RedisSection = RedisSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
+    mail: MailSection = MailSection()
     switch: tuple[Annotated[SwitchSection, Field(discriminator="type")], ...] = Field(
         default=(), description="One [[switch]] table for each switch"
     )
@@ -296,6 +315,14 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
             raise
         raise ConfigurationError(f"the environment: {error}") from None
     return _completed(settings, Path() if path is None else path.parent)
+
+
+def mail_settings(section: MailSection) -> MailSettings:
+    """What the sender of the outbox is given; ConfigurationError says what to change."""
+    try:
+        return checked(MailSettings(**section.model_dump()))
+    except InputRefused as error:
+        raise ConfigurationError(f"mail: {error}") from None
 
 
 def freeswitch_settings(section: FreeSwitchSection) -> FreeSwitchSettings:

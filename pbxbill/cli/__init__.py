@@ -17,6 +17,7 @@ from pbxbill.cli import (
     diagnosis,
     install,
     limits,
+    mail,
     mediation,
     meters,
     proof,
@@ -74,6 +75,7 @@ for _module in (
     mediation,
     meters,
     quarantine,
+    mail,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

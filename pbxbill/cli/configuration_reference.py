@@ -12,6 +12,7 @@ from pbxbill.settings import (
     DatabaseSection,
     FreeSwitchSection,
     LogSection,
+    MailSection,
     MetricsSection,
     RedisSection,
     Section,
@@ -40,6 +41,7 @@ TABLES: tuple[tuple[str, type[Section]], ...] = (
     ("[redis]", RedisSection),
     ("[log]", LogSection),
     ("[metrics]", MetricsSection),
+    ("[mail]", MailSection),
     ('[[switch]] with type = "freeswitch"', FreeSwitchSection),
     ('[[switch]] with type = "asterisk"', AsteriskSection),
 )
