@@ -1,0 +1,179 @@
+"""Documents as HTML: a template filled in with a document, alone for a browser or for typesetting.py to set."""
+
+import hashlib
+from dataclasses import replace
+from datetime import date
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from pbxbill.billing.document import Document, DocumentLine
+from pbxbill.billing.render.formatting import Formatting, duration, grouped_iban
+from pbxbill.billing.render.logo import Logo
+from pbxbill.billing.render.payment_code import payment_code
+from pbxbill.billing.render.sandbox import CompiledTemplate, Sandbox
+from pbxbill.billing.render.template import BUILT_IN, Template
+from pbxbill.billing.render.texts import texts_of
+
+FONT_FILES = {
+    "Inter": (("Inter-Regular", 400), ("Inter-Medium", 500), ("Inter-SemiBold", 600)),
+    "Source Serif": (("SourceSerifPro-Regular", 400), ("SourceSerifPro-Semibold", 600)),
+}
+FAMILIES = {
+    "sans": '"Inter", "DejaVu Sans", sans-serif',
+    "serif": '"Source Serif", "DejaVu Serif", serif',
+}
+LOGO_URL = "asset:logo"
+FONTS_FOLDER = Path(__file__).parent / "fonts"
+_BUILT_IN_FOLDER = Path(__file__).parent / "builtin"
+_NOTHING_FROM_ELSEWHERE = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; form-action 'none'; "
+    "base-uri 'none'; sandbox"
+)
+"""What a browser that shows a preview may do with a template that somebody wrote: draw it."""
+
+
+def render_html(document: Document, template: Template = BUILT_IN, logo: Logo | None = None) -> str:
+    """The document as one HTML file that needs and runs nothing else; TemplateFault if the template fails."""
+    body = filled_body(document, template, logo.data_uri if logo else "")
+    style = style_sheet(template).replace("</", "<\\/")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_ELSEWHERE}">'
+    return page(document, body, f"{policy}\n<style>\n{style}\n</style>")
+
+
+def page(document: Document, body: str, head: str = "") -> str:
+    """A whole HTML text around a body."""
+    texts = texts_of(document.language, {})
+    title = " ".join(part for part in (texts[f"kind_{document.kind}"], document.number) if part)
+    issued = document.issued_on.isoformat()
+    return f"""<!doctype html>
+<html lang="{escape(document.language)}">
+<head>
+<meta charset="utf-8">
+{head}
+<title>{escape(title)}</title>
+<meta name="author" content="{escape(document.seller.name)}">
+<meta name="description" content="{escape(f"{document.seller.name}: {title}")}">
+<meta name="generator" content="pbxbill">
+<meta name="dcterms.created" content="{issued}">
+<meta name="dcterms.modified" content="{issued}">
+</head>
+<body class="kind-{document.kind}">
+{body}
+</body>
+</html>
+"""
+
+
+def filled_body(document: Document, template: Template, logo_url: str) -> str:
+    """The body that the template makes of the document."""
+    formatting = Formatting(document.language, document.unit)
+    texts = texts_of(document.language, template.texts)
+    values: dict[str, Any] = {
+        "document": document,
+        "seller": document.seller,
+        "buyer": document.buyer,
+        "t": texts,
+        "layout": template.layout,
+        "colours": template.colours,
+        "logo": logo_url,
+        "payment_code": payment_code(document) if template.layout.show_payment_code else Markup(),
+        "call_digits": formatting.digits([call.total for call in document.calls]),
+        "calls_total": sum(call.total for call in document.calls),
+    }
+    return _compiled(template.html).filled(values, _formats(formatting, texts))
+
+
+def _formats(formatting: Formatting, texts: dict[str, str]) -> dict[str, Any]:
+    def measured(line: DocumentLine) -> str:
+        number = formatting.quantity(line.quantity, line.measure)
+        name = texts.get(f"measure_{line.measure}", "")
+        if abs(line.quantity) == 1_000_000:
+            name = texts.get(f"measure_{line.measure}_one", name)
+        return f"{number}\u00a0{name}" if name else number
+
+    def period(first: date | None, last: date | None) -> str:
+        if first is None or last is None or first == last:
+            return formatting.date(first or last)
+        return formatting.period(first, last)
+
+    return {
+        "amount": formatting.amount,
+        "money": formatting.money,
+        "percent": formatting.percent,
+        "number": formatting.number,
+        "date": formatting.date,
+        "moment": formatting.moment,
+        "country": formatting.country,
+        "period": period,
+        "measured": measured,
+        "duration": duration,
+        "iban": grouped_iban,
+    }
+
+
+def check_template(template: Template, documents: tuple[Document, ...]) -> None:
+    """Fill the template in with documents of all kinds; TemplateFault says the first line that fails, and why."""
+    for document in documents:
+        filled_body(document, template, LOGO_URL)
+
+
+@cache
+def _sandbox() -> Sandbox:
+    return Sandbox()
+
+
+@cache
+def built_in_html() -> str:
+    """The template that issuers without an own one use, and may start theirs from."""
+    return (_BUILT_IN_FOLDER / "document.html").read_text("utf-8")
+
+
+@cache
+def built_in_css() -> str:
+    """Its style sheet."""
+    return (_BUILT_IN_FOLDER / "document.css").read_text("utf-8")
+
+
+@lru_cache(maxsize=64)
+def _compiled(html: str) -> CompiledTemplate:
+    return CompiledTemplate(html or built_in_html(), _sandbox())
+
+
+def style_sheet(template: Template) -> str:
+    """Variables, the built-in rules unless the template's html is its own, and the template's rules."""
+    colours = template.colours
+    # @page knows no variables of the document, so that what it needs is written out.
+    variables = f""":root {{
+  --accent: {colours.accent}; --text: {colours.text}; --muted: {colours.muted}; --line: {colours.line};
+  --tint: {_tint(colours.accent, 93)}; --mark: {_tint(colours.accent, 90)};
+  --font: {FAMILIES[template.font]}; --logo-height: {template.layout.logo_height_mm}mm;
+}}
+@page {{ size: {template.layout.page_size}; font-family: {FAMILIES[template.font]}; color: {colours.muted} }}
+"""
+    rules = "" if template.html else built_in_css()
+    return f"{variables}{rules}\n{template.css}"
+
+
+def font_faces() -> str:
+    """The rules by which typesetting finds the fonts that we bring."""
+    return "\n".join(
+        f'@font-face {{ font-family: "{family}"; font-weight: {weight}; src: url(asset:font/{file}) }}'
+        for family, files in FONT_FILES.items()
+        for file, weight in files
+    )
+
+
+def _tint(colour: str, white_percent: int) -> str:
+    """A colour mixed with white."""
+    parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(
+        f"{(part * (100 - white_percent) + 255 * white_percent) // 100:02x}" for part in parts
+    )
+
+
+def style_key(template: Template) -> str:
+    """By which a parsed style sheet is kept."""
+    return hashlib.sha256(style_sheet(replace(template, texts={})).encode()).hexdigest()

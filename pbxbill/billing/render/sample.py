@@ -1,0 +1,192 @@
+"""Documents that never were, to try a template on: every kind, with all that a document can have."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from pbxbill.billing.document import (
+    Document,
+    DocumentCall,
+    DocumentLine,
+    DocumentPayment,
+    DocumentTax,
+    PartyBlock,
+)
+from pbxbill.money import Unit
+
+SAMPLES = ("invoice", "long-invoice", "paid-invoice", "draft", "credit_note", "debit_note", "quote", "receipt")
+_CENT = 10_000
+_ONE = 1_000_000
+_VAT_PPM = 190_000
+
+_SELLER = PartyBlock(
+    code="operator", name="Nordlicht Telecom GmbH", street="Speicherstraße 14", postal_code="20457", city="Hamburg",
+    country="DE", vat_id="DE136695976", registration_id="HRB 93412", contact="Billing",
+    email="billing@nordlicht.example", phone="+49 40 5550 100", website="nordlicht.example",
+    bank_name="Hanse Bank", iban="DE02120300000000202051", bic="BYLADEM1001",
+)  # fmt: skip
+_BUYER = PartyBlock(
+    code="atelier", name="Atelier Lumière SARL", contact="Camille Moreau", street="27 rue des Tanneurs",
+    postal_code="67000", city="Strasbourg", country="FR", email="compta@lumiere.example",
+)  # fmt: skip
+
+_OFFERS = (
+    # what, how many, of what, price in cents, from day, to day, detail
+    ("recurring", "Cloud PBX Business", 12, "items", 990, None, None, ""),
+    ("recurring", "SIP trunk, 10 channels", 1, "months", 4900, 12, 31, "20 of 31 days: 49.00 x 20/31"),
+    ("did_recurring", "Telephone number +49 40 5550 1200", 1, "months", 150, None, None, ""),
+    ("usage", "Calls: Germany, fixed", 1284, "calls", None, None, None, ""),
+    ("usage", "Calls: Germany, mobile", 92_437, "seconds", None, None, None, ""),
+    ("usage", "Calls: France and Switzerland", 18_220, "seconds", None, None, None, ""),
+    ("one_time", "Desk telephone T54, with shipping", 2, "items", 11_950, None, None, ""),
+    ("credit", "Cloud PBX Basic, given back", 1, "items", -495, 16, 31, "16 of 31 days"),
+)
+_USAGE_CENTS = (1284 * 2, 15_406, 2_733)
+
+
+def sample_document(kind: str = "invoice", language: str = "en") -> Document:
+    """One of SAMPLES."""
+    base = _invoice(language, _offered_lines())
+    match kind:
+        case "long-invoice":
+            many = tuple(
+                replace(line, position=at, description=f"{line.description}, site {at // 8 + 1}")
+                for at, line in enumerate(_offered_lines() * 7, start=1)
+            )
+            return replace(_invoice(language, many), calls=_calls(300), calls_left_out=1284)
+        case "paid-invoice":
+            return replace(
+                base,
+                from_wallet=base.total,
+                due=0,
+                payments=(DocumentPayment(date(2026, 1, 5), "Top-up, card", 500_000_000),),
+            )
+        case "draft":
+            return replace(base, number="", draft=True)
+        case "credit_note":
+            given_back = _invoice(language, (replace(base.lines[0], position=1),))
+            return replace(
+                given_back,
+                kind="credit_note",
+                number="CN-2026-00007",
+                due_on=None,
+                corrects="INV-2026-00041",
+                corrects_on=date(2026, 2, 1),
+                note="Agreed by telephone on 3 February.",
+            )
+        case "debit_note":
+            return replace(base, kind="debit_note", number="DN-2026-00002", corrects="INV-2026-00041")
+        case "quote":
+            return replace(base, kind="quote", number="Q-2026-00113", due_on=date(2026, 3, 1))
+        case "receipt":
+            return _receipt(base)
+        case _:
+            return replace(
+                base,
+                from_wallet=100 * _ONE,
+                due=base.total - 100 * _ONE,
+                previous_balance=42_500_000,
+                payments=(
+                    DocumentPayment(date(2026, 1, 5), "Top-up, card", 60_000_000),
+                    DocumentPayment(date(2026, 1, 20), "Bank transfer", 40_000_000),
+                ),
+                calls=_calls(24),
+            )
+
+
+def sample_documents(language: str = "en") -> tuple[Document, ...]:
+    """All of them."""
+    return tuple(sample_document(kind, language) for kind in SAMPLES)
+
+
+def _invoice(language: str, lines: tuple[DocumentLine, ...]) -> Document:
+    net = sum(line.net for line in lines)
+    # Half up, in whole cents.
+    tax = (2 * net * _VAT_PPM + _CENT * 1_000_000) // (2 * _CENT * 1_000_000) * _CENT
+    return Document(
+        kind="invoice",
+        number="INV-2026-00042",
+        draft=False,
+        language=language,
+        unit=Unit("EUR"),
+        issued_on=date(2026, 2, 1),
+        due_on=date(2026, 2, 15),
+        from_date=date(2026, 1, 1),
+        to_date=date(2026, 1, 31),
+        seller=_SELLER,
+        buyer=_BUYER,
+        lines=lines,
+        taxes=(DocumentTax("VAT", _VAT_PPM, "S", net, tax),),
+        net=net,
+        tax=tax,
+        total=net + tax,
+        from_wallet=0,
+        due=net + tax,
+        purchase_order="PO 4500-118",
+    )
+
+
+def _offered_lines() -> tuple[DocumentLine, ...]:
+    usage = iter(_USAGE_CENTS)
+    made = []
+    for position, (kind, name, count, measure, price, first, last, detail) in enumerate(_OFFERS, start=1):
+        cents = next(usage) if price is None else price * count
+        if "20 of 31" in detail:
+            cents = 3161  # 4900 * 20 / 31 = 3161.29
+        made.append(
+            DocumentLine(
+                position=position,
+                kind=kind,
+                description=name,
+                quantity=count * _ONE,
+                measure=measure,
+                unit_price=None if price is None else price * _CENT,
+                net=cents * _CENT,
+                tax_names=("VAT",),
+                category="S",
+                ppm=_VAT_PPM,
+                from_date=date(2026, 1, first or 1),
+                to_date=date(2026, 1, last or 31),
+                detail=detail,
+            )
+        )
+    return tuple(made)
+
+
+def _receipt(base: Document) -> Document:
+    line = replace(
+        base.lines[0],
+        kind="one_time",
+        description="Top-up of your balance, card ending 4242",
+        quantity=_ONE,
+        unit_price=50 * _ONE,
+        net=50 * _ONE,
+        tax_names=(),
+        category="",
+        ppm=0,
+        from_date=None,
+        to_date=None,
+    )
+    return replace(
+        base, kind="receipt", number="R-2026-00318", lines=(line,), taxes=(), net=line.net, tax=0, total=line.net,
+        from_wallet=0, due=0, due_on=None, from_date=None, to_date=None, purchase_order="",
+    )  # fmt: skip
+
+
+def _calls(count: int) -> tuple[DocumentCall, ...]:
+    places = (("493055501", "Germany, Berlin", 9), ("4915155502", "Germany, mobile", 95), ("33155503", "France", 31))
+    first = date(2026, 1, 1)
+    made = []
+    for at in range(count):
+        prefix, name, price_per_min = places[at * 7 % 3]
+        duration_s = 17 + at * 271 % 1900
+        made.append(
+            DocumentCall(
+                started_at=f"{first + timedelta(days=at * 31 // count)} {8 + at % 10:02d}:{at * 37 % 60:02d}:{at * 53 % 60:02d}",
+                caller="+49 40 5550 1200",
+                called=f"+{prefix}{at * 7919 % 10000:04d}",
+                destination=name,
+                duration_s=duration_s,
+                total=duration_s * price_per_min * 100 // 60 * (_CENT // 1000),
+            )
+        )
+    return tuple(sorted(made, key=lambda call: call.started_at))
