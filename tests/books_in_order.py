@@ -94,8 +94,9 @@ _SEARCHES = {
 }
 _ENTRIES = (
     "SELECT w.invoice_id, COALESCE(n.kind, ''), w.gross, CAST(COALESCE(e.given, 0) AS BIGINT) FROM "
-    "(SELECT invoice_id, CAST(SUM(net_exact + tax_exact) AS BIGINT) AS gross FROM invoice_lines "
-    "WHERE collection = 'wallet' AND origin <> 'removed' GROUP BY invoice_id) w "
+    "(SELECT l.invoice_id, CAST(SUM(l.net_exact + l.tax_exact) AS BIGINT) AS gross FROM invoice_lines l "
+    "JOIN invoices i ON i.id = l.invoice_id WHERE l.collection = 'wallet' AND (l.origin = 'reckoned' "
+    "OR (l.origin = 'removed') = (i.state = 'draft')) GROUP BY l.invoice_id) w "
     "JOIN invoices n ON n.id = w.invoice_id LEFT JOIN "
     "(SELECT x.invoice_id, SUM(p.amount) AS given FROM invoice_entries x "
     "JOIN postings p ON p.entry_id = x.entry_id JOIN ledger_accounts l ON l.id = p.ledger_account_id "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.gathering import unclaimed_gross
 from pbxbill.billing.standing import (
     Part,
     allocate,
@@ -19,6 +20,7 @@ from pbxbill.billing.standing import (
     locked_standing,
     locked_wallet,
     named,
+    post,
     postings,
     reason_given,
     reduce_open,
@@ -26,10 +28,11 @@ from pbxbill.billing.standing import (
     whole_coins,
 )
 from pbxbill.charging.bookkeeping import Bookkeeper
-from pbxbill.charging.events import Moved, PostEntry
+from pbxbill.charging.events import PostEntry
 from pbxbill.errors import DuplicateKey, InputRefused
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.money import minor_step
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
@@ -85,7 +88,7 @@ def record_payment(
         return _repeated(session, known, account, new)
     parts, left = _shared(rows, new.amount)
     wallet_parts = sum(part.wallet for part in parts)
-    moved = _post(
+    moved = post(
         session,
         books,
         PostEntry(
@@ -126,8 +129,10 @@ def pay_from_wallet(  # noqa: PLR0913  # one parameter per fact
     known_unit = unit_of(session, unit)
     rows = locked_open(session, account.id, unit, invoice_ids)
     wallet = locked_wallet(session, account.id, unit)
-    step = 10 ** (known_unit.scale - known_unit.digits)
-    most = max(0, funds(session, wallet)) // step * step
+    step = minor_step(known_unit)
+    # What it owes for and no invoice asks for yet is paid after what invoices ask for.
+    later = unclaimed_gross(session, account.id, unit, wallet.ledger_account_id)
+    most = max(0, funds(session, wallet) + later) // step * step
     asked = min(most, sum(row.open for row in rows)) if amount is None else amount
     if not asked:
         raise InputRefused("no invoice is open" if most else "the wallet has no funds beyond what it owes")
@@ -138,7 +143,7 @@ def pay_from_wallet(  # noqa: PLR0913  # one parameter per fact
     if left:
         raise InputRefused(f"only {said(asked - left, known_unit)} is open of these invoices")
     wallet_parts = sum(part.wallet for part in parts)
-    moved = _post(
+    moved = post(
         session,
         books,
         PostEntry(
@@ -178,7 +183,7 @@ def write_off(  # noqa: PLR0913  # one parameter per fact
     if given_up > row.open:
         raise InputRefused(f"only {said(row.open, unit)} is open of {named(row)}")
     part = reduce_open(row, given_up)
-    moved = _post(
+    moved = post(
         session,
         books,
         PostEntry(
@@ -226,7 +231,7 @@ def reverse(
     amount = -sum(part for code, part in legs if code is not LedgerCode.WALLET)
     parts = tuple((code, -part) for code, part in legs if code is not LedgerCode.WALLET)
     memo = f"{entry.memo[:80]}: {reason}"
-    moved = _post(
+    moved = post(
         session,
         books,
         PostEntry(
@@ -270,7 +275,7 @@ def _refunds_to_invoice(session: Session, books: Bookkeeper, row: InvoiceRow, no
     if amount <= 0:
         return
     part = reduce_open(row, amount)
-    moved = _post(
+    moved = post(
         session,
         books,
         PostEntry(
@@ -288,13 +293,6 @@ def _refunds_to_invoice(session: Session, books: Bookkeeper, row: InvoiceRow, no
     allocate(
         session, part, kind="credit_note", entry_id=moved.entry_id, now_us=now_us, memo="credited before"
     )
-
-
-def _post(session: Session, books: Bookkeeper, command: PostEntry) -> Moved:
-    (outcome,) = books.post(session, [command])
-    if not isinstance(outcome, Moved):
-        raise InputRefused(outcome.reason)
-    return outcome
 
 
 def _shared(rows: Sequence[InvoiceRow], amount: int) -> tuple[tuple[Part, ...], int]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.charging.events import Moved, PostEntry
 from pbxbill.errors import InputRefused, check
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit, format_amount, minor_step
@@ -37,8 +39,19 @@ Parts = tuple[tuple[LedgerCode, int], ...]
 
 
 def postings(*parts: tuple[LedgerCode, int]) -> Parts:
-    """Those that move something."""
-    return tuple(part for part in parts if part[1])
+    """Those that move something, one for each account."""
+    sums: dict[LedgerCode, int] = {}
+    for code, amount in parts:
+        sums[code] = sums.get(code, 0) + amount
+    return tuple((code, amount) for code, amount in sums.items() if amount)
+
+
+def post(session: Session, books: Bookkeeper, command: PostEntry) -> Moved:
+    """Post an entry of an invoice; InputRefused where the wallet cannot give what it takes."""
+    (outcome,) = books.post(session, [command])
+    if not isinstance(outcome, Moved):
+        raise InputRefused(outcome.reason)
+    return outcome
 
 
 def locked_invoice(session: Session, invoice_id: int) -> InvoiceRow:
