@@ -24,3 +24,8 @@ def new_number() -> int:
 def is_id(text: str) -> bool:
     """Whether text has the form that new_id() makes."""
     return _HEX32.fullmatch(text) is not None
+
+
+def id_of_moment(at_us: int) -> str:
+    """What sorts before every id that new_id() makes at a moment or later, and after those before it."""
+    return f"{max(0, at_us // 1000):012x}"

@@ -1,0 +1,312 @@
+"""Documents: what is printed of an invoice, built from its rows, and for ever the same once it is issued.
+
+The snapshot of an issued invoice holds all but its list of calls, which is read from call records: these are
+never changed either.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.call_list import calls_of, count_calls
+from pbxbill.billing.document import (
+    Document,
+    DocumentCall,
+    DocumentLine,
+    DocumentPayment,
+    DocumentTax,
+    PartyBlock,
+)
+from pbxbill.billing.drafting import live_lines, taxes_from_json
+from pbxbill.billing.gathering import Books, books_of, id_before
+from pbxbill.billing.period import local_date
+from pbxbill.billing.tax import AppliedTax
+from pbxbill.billing.wallet_funds import SplitLine, funds_for, split
+from pbxbill.errors import InputRefused
+from pbxbill.ids import id_of_moment
+from pbxbill.money import Unit, format_amount, minor_step
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.billing_models import BillingProfileRow, ChargeRow, IssuerRow
+from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxRow
+
+ANNEX_CALLS = 2_000
+"""Most calls that an annex shows; all are in the call list as a file."""
+
+_PARTIES = text(
+    "SELECT a.id, a.code, a.name, a.language, p.legal_name, p.street, p.extra, p.postal_code, p.city, "
+    "p.region, p.country, p.vat_id, p.registration_id, p.contact, p.email, p.phone, p.website, p.bank_name, "
+    "p.iban, p.bic "
+    "FROM accounts a LEFT JOIN parties p ON p.account_id = a.id WHERE a.id IN (:seller, :buyer)"
+)
+_PREVIOUS = text(
+    "SELECT CAST(COALESCE(SUM(open), 0) AS BIGINT) FROM invoices WHERE account_id = :account_id "
+    "AND unit = :unit AND id <> :id AND state <> 'draft' AND kind IN ('invoice', 'debit_note')"
+)
+_RECEIVED = text(
+    "SELECT e.at_us, e.kind, e.memo, e.id, CAST(SUM(c.amount) AS BIGINT) FROM "
+    "(SELECT p.entry_id FROM postings p WHERE p.ledger_account_id = :book AND p.entry_id > :after "
+    "UNION SELECT x.entry_id FROM allocations x "
+    "JOIN invoices v ON v.id = x.invoice_id WHERE v.account_id = :account_id AND v.unit = :unit "
+    "AND x.kind = 'payment' AND x.at_us >= :from_us AND x.at_us < :to_us) f "
+    "JOIN journal_entries e ON e.id = f.entry_id JOIN postings c ON c.entry_id = e.id "
+    "JOIN ledger_accounts l ON l.id = c.ledger_account_id AND l.code = 'cash' "
+    "WHERE e.kind IN ('top-up', 'payment') AND e.at_us >= :from_us AND e.at_us < :to_us "
+    "GROUP BY e.at_us, e.kind, e.memo, e.id ORDER BY e.at_us, e.id"
+)
+_DAY_US = 86_400_000_000
+
+
+def document_of(session: Session, invoice_id: int, *, with_calls: bool = True) -> Document:
+    """The document of an invoice, note, quote or receipt; InputRefused if there is none.
+
+    with_calls: with the list of calls, where the account gets it as an annex.
+    """
+    row = session.get(InvoiceRow, invoice_id)
+    if row is None:
+        raise InputRefused(f"there is no invoice {invoice_id}")
+    found = document_from_json(row.snapshot) if row.snapshot is not None else build_document(session, row)
+    if not with_calls or row.kind != "invoice":
+        return found
+    profile = session.get(BillingProfileRow, row.account_id)
+    if profile is not None and profile.call_list != "annex":
+        return found
+    calls = tuple(calls_of(session, row, most=ANNEX_CALLS))
+    left_out = count_calls(session, row) - len(calls) if len(calls) == ANNEX_CALLS else 0
+    return _replaced(found, calls, left_out)
+
+
+def _replaced(document: Document, calls: tuple[DocumentCall, ...], left_out: int) -> Document:
+    kept = {name: getattr(document, name) for name in document.__slots__}
+    return Document(**(kept | {"calls": calls, "calls_left_out": left_out}))
+
+
+def build_document(session: Session, row: InvoiceRow) -> Document:
+    """A document from its rows, as they are now."""
+    unit = unit_of(session, row.unit)
+    issuer = session.get(IssuerRow, row.issuer_id)
+    profile = session.get(BillingProfileRow, row.account_id)
+    zone = issuer.zone if issuer is not None else "UTC"
+    seller, buyer, language = _parties(session, row)
+    rows = live_lines(session, row.id)
+    taxes = tuple(
+        DocumentTax(x.name, x.ppm, x.category, x.base, x.tax, x.reason)
+        for x in session.scalars(
+            select(InvoiceTaxRow).where(InvoiceTaxRow.invoice_id == row.id).order_by(InvoiceTaxRow.position)
+        )
+    )
+    from_wallet, due = _met(session, row, rows, unit)
+    corrected = session.get(InvoiceRow, row.corrects_id) if row.corrects_id is not None else None
+    return Document(
+        kind=row.kind,
+        number=row.number or "",
+        draft=row.state == "draft",
+        language=(profile.language if profile is not None else "") or language,
+        unit=unit,
+        issued_on=local_date(row.issued_us if row.issued_us is not None else row.created_us, zone),
+        due_on=None if row.due_us is None else local_date(row.due_us, zone),
+        from_date=None if row.from_us is None else local_date(row.from_us, zone),
+        to_date=None if row.to_us is None else local_date(row.to_us - 1, zone),
+        seller=seller,
+        buyer=buyer,
+        lines=_lines(session, rows, unit, zone),
+        taxes=taxes,
+        net=row.net,
+        tax=row.tax,
+        total=row.total,
+        from_wallet=from_wallet,
+        due=due,
+        purchase_order=row.purchase_order,
+        corrects=(corrected.number or "") if corrected is not None else "",
+        corrects_on=_corrected_on(corrected, zone),
+        payment_terms=issuer.payment_terms if issuer is not None else "",
+        note=row.note,
+        previous_balance=_previous(session, row, profile),
+        payments=_received(session, row, zone),
+    )
+
+
+def _corrected_on(corrected: InvoiceRow | None, zone: str) -> date | None:
+    if corrected is None or corrected.issued_us is None:
+        return None
+    return local_date(corrected.issued_us, zone)
+
+
+def _parties(session: Session, row: InvoiceRow) -> tuple[PartyBlock, PartyBlock, str]:
+    rows = session.execute(_PARTIES, {"seller": row.issuer_id, "buyer": row.account_id}).all()
+    found = {values[0]: values for values in rows}
+    buyer = found[row.account_id]
+    return _party(found[row.issuer_id]), _party(buyer), buyer[3]
+
+
+def _party(values: Any) -> PartyBlock:
+    _, code, name, _, legal_name, *rest = values
+    return PartyBlock(code, legal_name or name or code, *(value or "" for value in rest))
+
+
+def _met(session: Session, row: InvoiceRow, rows: list[InvoiceLineRow], unit: Unit) -> tuple[int, int]:
+    """What the wallet has paid, and what is due: of a draft as it would be were it issued now."""
+    books = books_of(session, row.account_id, row.unit) if row.state == "draft" else None
+    if books is None or row.kind != "invoice":
+        return row.from_wallet, row.due
+    lines = [
+        SplitLine(x.collection == "wallet", x.net_exact, x.tax_exact, taxes_from_json(x.taxes)) for x in rows
+    ]
+    met = split(
+        row.total, lines, funds_for(session, row, books) + given_back(session, row.id), minor_step(unit)
+    )
+    return met.from_wallet, met.due
+
+
+def given_back(session: Session, invoice_id: int) -> int:
+    """What wallets gave for lines of a draft that were removed, or corrected to less."""
+    statement = text(
+        "SELECT CAST(COALESCE(SUM(CASE origin WHEN 'removed' THEN net_exact + tax_exact "
+        "ELSE -net_exact - tax_exact END), 0) AS BIGINT) FROM invoice_lines WHERE invoice_id = :id "
+        "AND collection = 'wallet' AND origin IN ('removed', 'corrected')"
+    )
+    return int(session.execute(statement, {"id": invoice_id}).scalar_one())
+
+
+def _lines(session: Session, rows: list[InvoiceLineRow], unit: Unit, zone: str) -> tuple[DocumentLine, ...]:
+    charge_ids = [x.charge_id for x in rows if x.charge_id is not None]
+    told: dict[int, str] = {}
+    if charge_ids:
+        query = select(ChargeRow.id, ChargeRow.explanation).where(ChargeRow.id.in_(charge_ids))
+        told = {id: how_reckoned(explanation, unit) for id, explanation in session.execute(query)}
+    taxed = [taxes_from_json(x.taxes) for x in rows]
+    any_tax = any(taxed)
+    return tuple(
+        _line(number, x, taxes, told.get(x.charge_id or 0, ""), zone, any_tax=any_tax)
+        for number, (x, taxes) in enumerate(zip(rows, taxed, strict=True), 1)
+    )
+
+
+def _line(
+    number: int, row: InvoiceLineRow, taxes: tuple[AppliedTax, ...], detail: str, zone: str, *, any_tax: bool
+) -> DocumentLine:
+    # Not subject to tax (O) may stand on an invoice alone only: beside taxed lines it is a rate of zero (Z).
+    untaxed = "Z" if any_tax else "O"
+    return DocumentLine(
+        number,
+        row.kind,
+        row.description,
+        row.quantity,
+        row.measure,
+        row.unit_price,
+        row.net,
+        tuple(tax.name for tax in taxes),
+        taxes[0].category if taxes else untaxed,
+        taxes[0].ppm if taxes else 0,
+        None if row.from_us is None else local_date(row.from_us, zone),
+        None if row.to_us is None else local_date(row.to_us - 1, zone),
+        detail,
+    )
+
+
+def how_reckoned(explanation: str, unit: Unit) -> str:
+    """How a charge's amount came about, where it is a part of a period's; empty: nothing is to be said."""
+    if not explanation:
+        return ""
+    how = json.loads(explanation)
+    used, of, by = how.get("used"), how.get("of"), how.get("by", "day")
+    if "minimum" in how:
+        spent, least = (format_amount(how[name], unit) for name in ("usage", "minimum"))
+        return f"minimum {least}, used {spent}"
+    if used is None or of is None or used == of or "whole" not in how:
+        return ""
+    return f"{used} of {of} {by}s of {format_amount(how['whole'], unit)}"
+
+
+def _previous(session: Session, row: InvoiceRow, profile: BillingProfileRow | None) -> int | None:
+    if row.kind != "invoice" or profile is None or not profile.previous_balance:
+        return None
+    values = {"account_id": row.account_id, "unit": row.unit, "id": row.id}
+    return int(session.execute(_PREVIOUS, values).scalar_one())
+
+
+def _received(session: Session, row: InvoiceRow, zone: str) -> tuple[DocumentPayment, ...]:
+    """Top-ups and payments of the invoice's period."""
+    if row.kind != "invoice" or row.from_us is None or row.to_us is None:
+        return ()
+    books = books_of(session, row.account_id, row.unit)
+    if books is None:
+        return ()
+    values = {
+        "account_id": row.account_id,
+        "unit": row.unit,
+        "book": books.wallet,
+        "after": _received_after(session, row, books),
+        "from_us": row.from_us,
+        "to_us": row.to_us,
+    }
+    return tuple(
+        DocumentPayment(local_date(at_us, zone), memo or kind.replace("-", " "), amount)
+        for at_us, kind, memo, _, amount in session.execute(_RECEIVED, values)
+    )
+
+
+def _received_after(session: Session, row: InvoiceRow, books: Books) -> str:
+    """An id before those of the period's entries, which were posted in it or later."""
+    assert row.from_us is not None
+    del books
+    first = session.execute(
+        text("SELECT MIN(entry_id) FROM invoice_entries WHERE invoice_id = :id"), {"id": row.id}
+    ).scalar_one()
+    of_period = id_of_moment(row.from_us - _DAY_US)
+    return of_period if first is None else min(of_period, id_before(first, _DAY_US // 1000))
+
+
+def keep_snapshot(session: Session, row: InvoiceRow) -> None:
+    """Keep the document of what has just been issued: it is what is rendered, for ever."""
+    session.flush()
+    row.snapshot = document_to_json(build_document(session, row))
+    session.flush()
+
+
+def document_to_json(document: Document) -> str:
+    """As it is kept."""
+    return json.dumps(asdict(document), default=_plain, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not part of a document")
+
+
+def document_from_json(kept: str) -> Document:
+    """The document that was kept, exactly."""
+    values: dict[str, Any] = json.loads(kept)
+    for name in ("issued_on", "due_on", "from_date", "to_date", "corrects_on"):
+        values[name] = _day(values[name])
+    return Document(
+        **values
+        | {
+            "unit": Unit(**values["unit"]),
+            "seller": PartyBlock(**values["seller"]),
+            "buyer": PartyBlock(**values["buyer"]),
+            "lines": tuple(_line_from(x) for x in values["lines"]),
+            "taxes": tuple(DocumentTax(**x) for x in values["taxes"]),
+            "payments": tuple(DocumentPayment(**x | {"on": _day(x["on"])}) for x in values["payments"]),
+            "calls": tuple(DocumentCall(**x) for x in values["calls"]),
+        }
+    )
+
+
+def _line_from(values: dict[str, Any]) -> DocumentLine:
+    return DocumentLine(
+        **values
+        | {
+            "tax_names": tuple(values["tax_names"]),
+            "from_date": _day(values["from_date"]),
+            "to_date": _day(values["to_date"]),
+        }
+    )
+
+
+def _day(kept: str | None) -> date | None:
+    return None if kept is None else date.fromisoformat(kept)

@@ -1,0 +1,385 @@
+"""What an account is to be invoiced for: what its wallet gave and no invoice shows, and charges to ask for.
+
+An invoice takes journal entries, not days: all that the wallet gave for before the period's end and that is
+on no invoice. So a record that comes late is on the next invoice, and nothing is lost or on two. Entries' ids
+grow with time, and `gathered` says up to which one all are on invoices: older ones are not looked at again.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.gathered_items import (
+    GatheredCharge,
+    GatheredItem,
+    charges_of_entries,
+    charges_to_ask_for,
+    readings_of,
+)
+from pbxbill.billing.period import Period
+from pbxbill.billing.usage_class import Known, classes_of, measures_of
+from pbxbill.store.driver import Driver, driver_within
+from pbxbill.store.invoice_models import GatheredRow
+
+PAGE = 5_000
+"""Entries that are looked at together."""
+
+MARGIN_MS = 86_400_000
+"""An entry may become visible this long after one with a later id."""
+
+_CHARGED = (
+    "(e.kind IN ('usage', 'volume', 'correction', 'charge') OR (e.kind = 'adjustment' AND p.amount > 0))"
+)
+"""Entries that a wallet gave for: p is the posting on it. What fills it is no line of an invoice."""
+
+_BOOKS = text(
+    "SELECT w.ledger_account_id, t.id, a.kind, a.path FROM wallets w JOIN accounts a ON a.id = w.account_id "
+    "JOIN ledger_accounts t ON t.issuer_id = a.parent_id AND t.code = 'tax:payable' AND t.unit = w.unit "
+    "AND t.holder_id = 0 WHERE w.account_id = :account_id AND w.unit = :unit"
+)
+_TAX = (
+    "CAST((SELECT COALESCE(-SUM(t.amount), 0) FROM postings t WHERE t.entry_id = p.entry_id "
+    "AND t.ledger_account_id = :tax_book) AS BIGINT)"
+)
+_HEADS = text(
+    f"SELECT p.entry_id, e.kind, e.idempotency_key, e.at_us, e.memo, p.amount, {_TAX} FROM postings p "  # noqa: S608
+    "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
+    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED} "
+    "ORDER BY p.entry_id LIMIT :page"
+)
+_UNCLAIMED = text(
+    "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p "  # noqa: S608 words are ours
+    "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
+    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED} "
+    f"AND {{correction}}".format(
+        correction="(e.kind <> 'correction' OR NOT EXISTS (SELECT 1 FROM call_corrections x "
+        "WHERE x.entry_id = e.id AND x.invoiced))"
+    )
+)
+_USAGE_SINCE = (
+    "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT), CAST(COALESCE(SUM({tax}), 0) AS BIGINT) "
+    "FROM postings p JOIN journal_entries e ON e.id = p.entry_id {claims} WHERE p.ledger_account_id = :book "
+    "AND e.kind IN ('usage', 'volume', 'correction') AND e.at_us >= :from_us AND e.at_us < :to_us AND {where}"
+)
+_USAGE_UNCLAIMED = text(
+    _USAGE_SINCE.format(
+        tax=_TAX,
+        claims="LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id",
+        where="p.entry_id > :after AND i.entry_id IS NULL",
+    )
+)
+_USAGE_INVOICED = text(
+    _USAGE_SINCE.format(
+        tax=_TAX,
+        claims="JOIN invoice_entries i ON i.entry_id = p.entry_id JOIN invoices v ON v.id = i.invoice_id",
+        where="v.account_id = :account_id AND v.unit = :unit AND v.state <> 'discarded' "
+        "AND COALESCE(v.to_us, v.created_us + 1) > :from_us",
+    )
+)
+_CALLS = (
+    "SELECT x.session_id, x.level, x.line, c.direction, c.called, x.billable_s, x.rate_id, v.tax_mode, "
+    "v.tax_ppm FROM {each_of}call_charges x JOIN cdrs c ON c.session_id = x.session_id "
+    "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE x.session_id {is_each_text} "
+    "AND x.account_id = {one_int}"
+)
+_FREE_COLUMNS = (
+    "SELECT x.session_id, x.level, x.line, c.direction, c.called, x.billable_s, x.rate_id, v.tax_mode, "
+    "v.tax_ppm, c.ended_us FROM cdrs c {below} JOIN call_charges x ON x.session_id = c.session_id "
+    "AND x.account_id = :account_id JOIN wallets w ON w.id = x.wallet_id AND w.unit = :unit "
+    "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE {whose} "
+    "AND c.started_us >= :from_us - :longest AND c.started_us < :to_us AND c.ended_us >= :from_us AND c.ended_us < :to_us AND x.entry_id IS NULL "
+    "AND x.uncollected = 0"
+)
+_FREE_OWN = text(_FREE_COLUMNS.format(below="", whose="c.account_id = :account_id"))
+_FREE_BELOW = text(
+    _FREE_COLUMNS.format(
+        below="JOIN accounts b ON b.id = c.account_id",
+        whose="(b.path = :path OR b.path LIKE :path || '%')",
+    )
+)
+_CORRECTIONS = (
+    "SELECT x.entry_id, v.tax_mode, v.tax_ppm, COUNT(*), CAST(SUM(x.new_total - x.old_total) AS BIGINT), "
+    "CAST(SUM(x.tax_delta) AS BIGINT), MAX(CASE WHEN x.invoiced THEN 1 ELSE 0 END) "
+    "FROM {each_of}call_corrections x JOIN tariff_versions v ON v.id = x.tariff_version_id "
+    "WHERE x.entry_id {is_each_text} GROUP BY x.entry_id, v.tax_mode, v.tax_ppm"
+)
+LONGEST_CALL_US = 86_400_000_000
+
+
+class Head(NamedTuple):
+    """An entry that the wallet gave for."""
+
+    entry_id: str
+    kind: str
+    key: str
+    at_us: int
+    memo: str
+    gross: int
+    """Taken from the wallet; below zero: given back."""
+    tax: int
+
+    @property
+    def session_id(self) -> str:
+        """Of a call's charge or of what a volume gives back."""
+        return self.key[7:39]
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Session, level and line of the charge."""
+        level, _, line = self.key[40:].partition(":")
+        return self.session_id, int(level), int(line or 0)
+
+
+class UsageKey(NamedTuple):
+    """What is one line: usage that is told together, under one tax."""
+
+    what: str
+    """outbound, inbound or usage (messages, data ...) as in call records; volume; correction."""
+    where: str
+    """The class of the destination; empty: none is known."""
+    measure: str
+    ppm: int | None
+    """Tax of the tariff, taken with each charge; None: a tariff without."""
+    epoch: int
+    """Between which changes of the issuer's taxes it was."""
+
+
+@dataclass(slots=True)
+class UsageSum:
+    """What lies under a key."""
+
+    first_us: int
+    calls: int = 0
+    pieces: int = 0
+    gross: int = 0
+    tax: int = 0
+    entries: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """All that an invoice of the account would hold now."""
+
+    usage: dict[UsageKey, UsageSum] = field(default_factory=dict)
+    items: list[GatheredItem] = field(default_factory=list)
+    """Readings, adjustments, and charges that nobody can say more of."""
+    charges: list[GatheredCharge] = field(default_factory=list)
+    mark: str = ""
+    """What `gathered` may say once all of it is on an invoice."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing that costs or gives back anything: calls that cost nothing make no invoice."""
+        return not (self.items or self.charges or any(x.entries for x in self.usage.values()))
+
+
+class Books(NamedTuple):
+    """Where an account's entries in a unit are found."""
+
+    wallet: int
+    tax: int
+    is_reseller: bool
+    path: str
+
+
+def books_of(session: Session, account_id: int, unit: str) -> Books | None:
+    """None: the account has no wallet in the unit."""
+    row = session.execute(_BOOKS, {"account_id": account_id, "unit": unit}).one_or_none()
+    return None if row is None else Books(row[0], row[1], row[2] == "reseller", row[3])
+
+
+def gathered_to(session: Session, account_id: int, unit: str, *, lock: bool = False) -> str:
+    """Up to which entry all are on invoices; locked: nobody else makes or discards a draft meanwhile."""
+    query = select(GatheredRow.entry_id).where(GatheredRow.account_id == account_id, GatheredRow.unit == unit)
+    if not lock:
+        return session.scalar(query) or ""
+    locked = query.with_for_update()
+    found = session.scalar(locked)
+    if found is None:
+        values = {"account_id": account_id, "unit": unit}
+        statement = "INSERT INTO gathered VALUES (:account_id, :unit, '') ON CONFLICT DO NOTHING"
+        session.execute(text(statement), values)
+        found = session.scalar(locked) or ""
+    return found
+
+
+def gather(
+    session: Session, account_id: int, unit: str, period: Period, tax_changes: Sequence[int], known: Known
+) -> Gathered:
+    """What the next invoice of the account takes. tax_changes: when taxes of the issuer begin or end."""
+    found = Gathered(charges=charges_to_ask_for(session, account_id, unit, period.to_us))
+    books = books_of(session, account_id, unit)
+    if books is None:
+        return found
+    driver = driver_within(session)
+    after = found.mark = gathered_to(session, account_id, unit)
+    gatherer = _Gatherer(driver, account_id, tax_changes, known, found)
+    first_left, last = "", ""
+    while True:
+        values = {"book": books.wallet, "tax_book": books.tax, "after": last or after, "page": PAGE}
+        heads = [Head(*row) for row in session.execute(_HEADS, values)]
+        gatherer.take([head for head in heads if head.at_us < period.to_us])
+        if heads and not first_left:
+            first_left = next((head.entry_id for head in heads if head.at_us >= period.to_us), "")
+        if len(heads) < PAGE:
+            break
+        last = heads[-1].entry_id
+    newest = heads[-1].entry_id if heads else last
+    if newest:
+        safe = id_before(newest, MARGIN_MS)
+        found.mark = max(after, min(safe, id_before(first_left, 1)) if first_left else safe)
+    _add_free_calls(session, gatherer, books, unit, period)
+    return found
+
+
+def id_before(entry_id: str, by_ms: int) -> str:
+    """An id that is certainly older than another, by so much."""
+    return f"{max(0, int(entry_id[:12], 16) - by_ms):012x}"
+
+
+def unclaimed_gross(session: Session, account_id: int, unit: str, book: int) -> int:
+    """What the wallet gave for that is on no invoice and no draft yet."""
+    values = {"book": book, "after": gathered_to(session, account_id, unit)}
+    return int(session.execute(_UNCLAIMED, values).scalar_one())
+
+
+def usage_net(session: Session, account_id: int, unit: str, period: Period) -> int:
+    """What the account used in a period, without tax, whether it is on an invoice or not."""
+    books = books_of(session, account_id, unit)
+    if books is None:
+        return 0
+    values = {
+        "account_id": account_id,
+        "unit": unit,
+        "book": books.wallet,
+        "tax_book": books.tax,
+        "from_us": period.from_us,
+        "to_us": period.to_us,
+        "after": gathered_to(session, account_id, unit),
+    }
+    net = 0
+    for statement in (_USAGE_UNCLAIMED, _USAGE_INVOICED):
+        gross, tax = session.execute(statement, values).one()
+        net += gross - tax
+    return net
+
+
+class _Gatherer:
+    """Adds entries to what is gathered, page by page."""
+
+    def __init__(
+        self, driver: Driver, account_id: int, tax_changes: Sequence[int], known: Known, found: Gathered
+    ) -> None:
+        self._driver = driver
+        self._account_id = account_id
+        self._tax_changes = tax_changes
+        self._known = known
+        self._found = found
+
+    def take(self, heads: Sequence[Head]) -> None:
+        by_kind: dict[str, list[Head]] = {}
+        for head in heads:
+            by_kind.setdefault(head.kind, []).append(head)
+        calls = by_kind.get("usage", []) + by_kind.get("volume", [])
+        if calls:
+            self._calls(calls)
+        if "correction" in by_kind:
+            self._corrections(by_kind["correction"])
+        charged = by_kind.get("charge", [])
+        if charged:
+            read, others = readings_of(self._driver, charged)
+            collected, unknown = charges_of_entries(self._driver, others)
+            self._found.items += read
+            self._found.charges += collected
+            self._found.items += [GatheredItem.of(head) for head in unknown]
+        self._found.items += [GatheredItem.adjustment(head) for head in by_kind.get("adjustment", ())]
+
+    def _calls(self, heads: Sequence[Head]) -> None:
+        sessions = sorted({head.session_id for head in heads})
+        rows = self._driver.select(_CALLS, sessions, [self._account_id])
+        classes, measures = self._named(rows)
+        by_place = {tuple(row[:3]): row for row in rows}
+        for head in heads:
+            row = by_place[head.place]
+            ppm = _ppm(row[7], row[8])
+            if head.kind == "volume":
+                self._add(UsageKey("volume", "", "items", ppm, self._epoch(head.at_us)), head)
+                continue
+            direction = row[3]
+            where = classes.get(row[4], "") if direction != "inbound" else ""
+            key = UsageKey(direction, where, measures.get(row[6], "seconds"), ppm, self._epoch(head.at_us))
+            self._add(key, head, row[5])
+
+    def free_calls(self, rows: Sequence[Sequence[int | str]]) -> None:
+        """Calls that cost nothing are counted with the others."""
+        classes, measures = self._named(rows)
+        for row in rows:
+            direction, called, billable_s, rate_id, tax_mode, tax_ppm, ended_us = row[3:]
+            where = classes.get(str(called), "") if direction != "inbound" else ""
+            measure = measures.get(int(rate_id), "seconds")
+            key = UsageKey(
+                str(direction), where, measure, _ppm(str(tax_mode), int(tax_ppm)), self._epoch(int(ended_us))
+            )
+            counted = self._found.usage.setdefault(key, UsageSum(int(ended_us)))
+            counted.calls += 1
+            counted.pieces += int(billable_s)
+
+    def _named(self, rows: Iterable[Sequence[int | str]]) -> tuple[dict[str, str], dict[int, str]]:
+        outbound = {str(row[4]) for row in rows if row[3] != "inbound"}
+        pieces = {int(row[6]) for row in rows if row[3] == "usage"}
+        return classes_of(self._driver, outbound, self._known), measures_of(self._driver, pieces, self._known)
+
+    def _corrections(self, heads: Sequence[Head]) -> None:
+        rows = self._driver.select(_CORRECTIONS, [head.entry_id for head in heads])
+        parts: dict[str, list[Sequence[int]]] = {}
+        invoiced: set[str] = set()
+        for entry_id, mode, ppm, calls, gross, tax, on_invoice in rows:
+            if on_invoice:
+                invoiced.add(entry_id)  # a note's
+            parts.setdefault(entry_id, []).append((_ppm(mode, ppm) or -1, calls, gross, tax))
+        for head in heads:
+            if head.entry_id in invoiced:
+                continue
+            for number, (ppm, calls, gross, tax) in enumerate(parts.get(head.entry_id, [(-1, 0, 0, 0)])):
+                part = head._replace(gross=gross, tax=tax) if head.entry_id in parts else head
+                key = UsageKey("correction", "", "calls", None if ppm < 0 else ppm, self._epoch(head.at_us))
+                self._add(key, part, calls, claims=not number)
+                self._found.usage[key].calls += calls - 1
+
+    def _add(self, key: UsageKey, head: Head, pieces: int = 0, *, claims: bool = True) -> None:
+        counted = self._found.usage.get(key)
+        if counted is None:
+            counted = self._found.usage[key] = UsageSum(head.at_us)
+        counted.calls += 1
+        counted.pieces += pieces
+        counted.gross += head.gross
+        counted.tax += head.tax
+        if claims:
+            counted.entries.append(head.entry_id)
+
+    def _epoch(self, at_us: int) -> int:
+        return bisect_right(self._tax_changes, at_us)
+
+
+def _ppm(tax_mode: str, tax_ppm: int) -> int | None:
+    return None if tax_mode == "none" or not tax_ppm else tax_ppm
+
+
+def _add_free_calls(session: Session, gatherer: _Gatherer, books: Books, unit: str, period: Period) -> None:
+    """By the time of their end: there is no entry that says which invoice they are on."""
+    values = {
+        "account_id": gatherer._account_id,
+        "unit": unit,
+        "from_us": period.from_us,
+        "to_us": period.to_us,
+        "longest": LONGEST_CALL_US,
+        "path": books.path,
+    }
+    statement = _FREE_BELOW if books.is_reseller else _FREE_OWN
+    rows = session.execute(statement, values)
+    while page := rows.fetchmany(PAGE):
+        gatherer.free_calls([tuple(row) for row in page])

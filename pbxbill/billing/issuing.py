@@ -1,0 +1,280 @@
+"""Issues drafts: number, date, what the wallet has paid, the one entry, and the document for ever.
+
+All of it is one transaction. Rows are locked in this order: the draft, wallets, number sequence. An invoice
+that is issued is never changed; a credit note corrects it.
+
+The entry of an invoice holds, on the issuer's books: what is due as receivable; as revenue, or deferred
+revenue, what the invoice itself collects; the tax that no charge has taken yet; and what of the due amount
+the wallet owes, as invoiced: with it the wallet's debt is receivable and no longer unbilled. The wallet
+itself moves only by what rounding to whole coins leaves over.
+
+What a wallet gave for a line that was removed from the draft, or corrected to less, is given back to it
+first, by an entry of its own, which is on the invoice with the line's other entries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.billed import Billed, billed_account
+from pbxbill.billing.documents import keep_snapshot
+from pbxbill.billing.drafting import taxes_from_json
+from pbxbill.billing.gathering import books_of
+from pbxbill.billing.numbering import next_number
+from pbxbill.billing.period import day_start_us, local_date
+from pbxbill.billing.standing import (
+    ASKING,
+    STANDING,
+    Parts,
+    happened,
+    locked_invoice,
+    locked_wallet,
+    named,
+    postings,
+    said,
+)
+from pbxbill.billing.wallet_funds import Split, SplitLine, funds_for, split
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.charging.events import Moved, PostEntry
+from pbxbill.errors import InputRefused
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.money import minor_step
+from pbxbill.store.accounts import open_wallet
+from pbxbill.store.billing_models import ChargeRow
+from pbxbill.store.driver import driver_within
+from pbxbill.store.invoice_models import InvoiceEntryRow, InvoiceLineRow, InvoiceRow
+from pbxbill.store.models import AccountRow
+
+INVOICE, GIVEN_BACK = "invoice", "given-back"
+"""Kinds of journal entries."""
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A draft is an invoice now."""
+
+    invoice_id: int
+    number: str
+    total: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyIssued:
+    """It had been issued before; nothing changed."""
+
+    invoice_id: int
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotIssued:
+    """The draft stays a draft."""
+
+    reason: str
+
+
+class _Line(NamedTuple):
+    id: int
+    collection: str
+    origin: str
+    net_exact: int
+    tax_exact: int
+    taxes: str
+    ledger_code: str
+    charge_id: int | None
+
+
+_LINES = select(
+    InvoiceLineRow.id,
+    InvoiceLineRow.collection,
+    InvoiceLineRow.origin,
+    InvoiceLineRow.net_exact,
+    InvoiceLineRow.tax_exact,
+    InvoiceLineRow.taxes,
+    InvoiceLineRow.ledger_code,
+    InvoiceLineRow.charge_id,
+)
+_TAX_POSTED = text(
+    "SELECT CAST(COALESCE(-SUM(p.amount), 0) AS BIGINT) FROM invoice_entries i "
+    "JOIN postings p ON p.entry_id = i.entry_id AND p.ledger_account_id = :tax_book WHERE i.invoice_id = :id"
+)
+
+
+def issue(
+    session: Session, books: Bookkeeper, invoice_id: int, now_us: int, by: str = ""
+) -> Issued | AlreadyIssued | NotIssued:
+    """Make an invoice of a draft. InputRefused for what is none; books.announce() after the commit."""
+    row = locked_invoice(session, invoice_id)
+    if row.kind not in ASKING:
+        raise InputRefused(f"{named(row)} is no invoice")
+    if row.state in STANDING:
+        return AlreadyIssued(row.id, row.number or "")
+    if row.state != "draft":
+        raise InputRefused(f"draft {row.id} is {row.state}")
+    billed = billed_account(session, row.account_id, row.unit)
+    found = [_Line(*values) for values in session.execute(_LINES.where(InvoiceLineRow.invoice_id == row.id))]
+    lines = [line for line in found if line.origin != "removed"]
+    if not lines:
+        return NotIssued("the draft has no lines: add one, or discard it")
+    _ensure_wallet(session, row)
+    _give_back(session, books, row.id, billed, found, now_us)
+    met, entry_id = _post(session, books, row, billed, lines, now_us)
+    _collect_charges(session, lines, entry_id)
+    row.entry_id = entry_id
+    row.issued_us = now_us
+    row.due_us = _due_us(now_us, billed)
+    row.from_wallet, row.due, row.open, row.open_wallet = met.from_wallet, met.due, met.due, met.open_wallet
+    row.state = "issued" if met.due else "paid"
+    row.number = next_number(session, row.issuer_id, row.kind, now_us, billed.zone)
+    keep_snapshot(session, row)
+    happened(
+        session, row.id, "issued", f"{row.number} over {said(row.total, billed.unit)}", at_us=now_us, by=by
+    )
+    session.flush()
+    return Issued(row.id, row.number, row.total, row.due)
+
+
+def _due_us(now_us: int, billed: Billed) -> int:
+    """The end of the last local day on which a payment is in time."""
+    last = local_date(now_us + billed.payment_days * DAY_US, billed.zone)
+    return (
+        day_start_us(
+            local_date(day_start_us(last, billed.zone) + 36 * 3_600_000_000, billed.zone), billed.zone
+        )
+        - 1
+    )
+
+
+def _ensure_wallet(session: Session, row: InvoiceRow) -> None:
+    if books_of(session, row.account_id, row.unit) is None:
+        open_wallet(session, session.get_one(AccountRow, row.account_id), row.unit)
+
+
+def _post(
+    session: Session, books: Bookkeeper, row: InvoiceRow, billed: Billed, lines: Sequence[_Line], now_us: int
+) -> tuple[Split, str]:
+    """The invoice's entry, and how its total is met."""
+    of_books = books_of(session, row.account_id, row.unit)
+    assert of_books is not None
+    locked_wallet(session, row.account_id, row.unit)
+    kinds = [
+        SplitLine(x.collection == "wallet", x.net_exact, x.tax_exact, taxes_from_json(x.taxes)) for x in lines
+    ]
+    met = split(row.total, kinds, funds_for(session, row, of_books), minor_step(billed.unit))
+    revenue = _revenue(session, lines)
+    taken = sum(line.tax_exact for line in lines)
+    parts: list[tuple[LedgerCode, int]] = [(LedgerCode.RECEIVABLE, met.due), *revenue]
+    parts.append((LedgerCode.TAX_PAYABLE, taken - row.tax))
+    inside = _inclusive(session, row.id, kinds, of_books.tax)
+    if inside:  # tax that was taken as revenue, since the tariff knew of none
+        parts += [(LedgerCode.REVENUE_USAGE, inside), (LedgerCode.TAX_PAYABLE, -inside)]
+    parts.append((LedgerCode.INVOICED, -met.open_wallet))
+    amount = met.owed - met.open_wallet
+    parts.append((LedgerCode.ROUNDING, amount - sum(part for _, part in parts)))
+    command = PostEntry(
+        f"invoice:{row.id}",
+        row.account_id,
+        row.unit,
+        amount,
+        _summed(parts) or ((LedgerCode.RECEIVABLE, 0),),
+        INVOICE,
+        now_us,
+        owed=True,
+    )
+    (outcome,) = books.post(session, [command])
+    if not isinstance(outcome, Moved):
+        raise InputRefused(f"invoice {row.id} cannot be posted: {outcome.reason}")
+    return met, outcome.entry_id
+
+
+def _summed(parts: Sequence[tuple[LedgerCode, int]]) -> Parts:
+    """One posting per account."""
+    sums: dict[LedgerCode, int] = {}
+    for code, amount in parts:
+        sums[code] = sums.get(code, 0) + amount
+    return postings(*sums.items())
+
+
+def _revenue(session: Session, lines: Sequence[_Line]) -> list[tuple[LedgerCode, int]]:
+    """What the invoice itself collects: earned, or to be earned while the service is given."""
+    asked = [line for line in lines if line.collection == "invoice"]
+    advance = _in_advance(session, [line.charge_id for line in asked if line.charge_id is not None])
+    return [
+        (
+            LedgerCode.DEFERRED if line.charge_id in advance else LedgerCode(line.ledger_code),
+            -line.net_exact,
+        )
+        for line in asked
+    ]
+
+
+def _in_advance(session: Session, charge_ids: Sequence[int]) -> set[int]:
+    """Charges of service that begins when they are made: what is paid in arrears is made at its end."""
+    if not charge_ids:
+        return set()
+    query = select(ChargeRow.id).where(
+        ChargeRow.id.in_(charge_ids), ChargeRow.to_us.is_not(None), ChargeRow.at_us <= ChargeRow.from_us
+    )
+    return set(session.scalars(query))
+
+
+def _inclusive(session: Session, invoice_id: int, kinds: Sequence[SplitLine], tax_book: int) -> int:
+    """Tax that lies inside what the wallet gave and was not posted as tax."""
+    if not any(x.from_wallet and x.tax_exact and any(t.inclusive for t in x.taxes) for x in kinds):
+        return 0
+    posted = session.execute(_TAX_POSTED, {"id": invoice_id, "tax_book": tax_book}).scalar_one()
+    return sum(x.tax_exact for x in kinds if x.from_wallet) - int(posted)
+
+
+def _give_back(
+    session: Session,
+    books: Bookkeeper,
+    invoice_id: int,
+    billed: Billed,
+    lines: Sequence[_Line],
+    now_us: int,
+) -> None:
+    """Return what the wallet gave for lines that people removed, or corrected to less."""
+    parts: list[tuple[LedgerCode, int]] = []
+    removed = [x for x in lines if x.collection == "wallet" and x.origin == "removed"]
+    if not removed:
+        return
+    for line in lines:
+        if line.collection == "wallet" and line.origin in {"removed", "corrected"}:
+            sign = 1 if line.origin == "removed" else -1
+            parts.append((LedgerCode(line.ledger_code), sign * line.net_exact))
+            parts.append((LedgerCode.TAX_PAYABLE, sign * line.tax_exact))
+    moving = _summed(parts)
+    if not moving:
+        return
+    amount = sum(part for _, part in moving)
+    key, memo = f"invoice:{invoice_id}:given-back", "lines removed from the invoice, or corrected"
+    command = PostEntry(
+        key, billed.account_id, billed.unit.code, amount, moving, GIVEN_BACK, now_us, memo, owed=True
+    )
+    (outcome,) = books.post(session, [command])
+    if not isinstance(outcome, Moved):
+        raise InputRefused(f"what was removed from draft {invoice_id} cannot be given back: {outcome.reason}")
+    claim = [(outcome.entry_id, invoice_id, removed[0].id)]
+    columns = ("entry_id", "invoice_id", "line_id")
+    driver_within(session).insert(InvoiceEntryRow.__table__, columns, claim)  # type: ignore[arg-type]
+
+
+def _collect_charges(session: Session, lines: Sequence[_Line], entry_id: str) -> None:
+    """The charges that the invoice collects are posted with it."""
+    asked = {
+        line.charge_id: line.net_exact
+        for line in lines
+        if line.collection == "invoice" and line.charge_id is not None
+    }
+    if not asked:
+        return
+    advance = _in_advance(session, sorted(asked))
+    rows = [(entry_id, net if id in advance else 0, id) for id, net in asked.items()]
+    driver = driver_within(session)
+    driver.update(ChargeRow.__table__, ("id",), ("entry_id", "deferred"), rows)  # type: ignore[arg-type]
