@@ -194,7 +194,7 @@ class FolderSource:
         for entry in self._entries():
             if why := _why_not(entry):
                 _log.warning("mediation_entry_skipped", file=ascii(entry.path), why=why)
-                self.rejected.append(f"{ascii(entry.path)[1:-1]} {why}")
+                self.rejected.append(f"{ascii(entry.name)[1:-1]} {why}")
         finished, young = self._settled()
         self.waiting = _said_of(young, self._settle_s)
         for path in finished:
