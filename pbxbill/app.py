@@ -12,13 +12,15 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.reconcile import Reconciler
 from pbxbill.clock import Clock, SystemClock
 from pbxbill.errors import ConfigurationError, StoreUnavailable
 from pbxbill.store.driver import Driver, connect
-from pbxbill.store.engine import open_engine, pending_revision, reading
+from pbxbill.store.engine import open_engine, pending_revision, reading, transaction
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
@@ -75,6 +77,25 @@ def open_charging(application: Application, *, listen: bool = False) -> Iterator
     finally:
         engine.stop()
         news.stop()
+
+
+@contextmanager
+def open_books(application: Application) -> Iterator[Bookkeeper]:
+    """What posts the entries of billing, and tells the other processes of wallets that it changed."""
+    news = open_news(application.connect, application.redis_url)
+    try:
+        yield Bookkeeper(application.connect, application.clock, news.publish)
+    finally:
+        news.stop()
+
+
+@contextmanager
+def billing(application: Application) -> Iterator[tuple[Session, Bookkeeper]]:
+    """One transaction in which rows change and money moves; live calls hear of it after the commit."""
+    with open_books(application) as books:
+        with transaction(application.database) as session:
+            yield session, books
+        books.announce()
 
 
 @contextmanager
