@@ -54,11 +54,7 @@ _HEADS = text(
 _UNCLAIMED = text(
     "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p "  # noqa: S608 words are ours
     "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
-    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED} "
-    f"AND {{correction}}".format(
-        correction="(e.kind <> 'correction' OR NOT EXISTS (SELECT 1 FROM call_corrections x "
-        "WHERE x.entry_id = e.id AND x.invoiced))"
-    )
+    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED}"
 )
 _USAGE_SINCE = (
     "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT), CAST(COALESCE(SUM({tax}), 0) AS BIGINT) "
@@ -91,8 +87,8 @@ _FREE_COLUMNS = (
     "v.tax_ppm, c.ended_us FROM cdrs c {below} JOIN call_charges x ON x.session_id = c.session_id "
     "AND x.account_id = :account_id JOIN wallets w ON w.id = x.wallet_id AND w.unit = :unit "
     "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE {whose} "
-    "AND c.started_us >= :from_us - :longest AND c.started_us < :to_us AND c.ended_us >= :from_us AND c.ended_us < :to_us AND x.entry_id IS NULL "
-    "AND x.uncollected = 0"
+    "AND c.started_us >= :from_us - :longest AND c.started_us < :to_us AND c.ended_us >= :from_us "
+    "AND c.ended_us < :to_us AND x.entry_id IS NULL AND x.uncollected = 0"
 )
 _FREE_OWN = text(_FREE_COLUMNS.format(below="", whose="c.account_id = :account_id"))
 _FREE_BELOW = text(
@@ -218,20 +214,19 @@ def gather(
     driver = driver_within(session)
     after = found.mark = gathered_to(session, account_id, unit)
     gatherer = _Gatherer(driver, account_id, tax_changes, known, found)
-    first_left, last = "", ""
+    last = ""
     while True:
         values = {"book": books.wallet, "tax_book": books.tax, "after": last or after, "page": PAGE}
         heads = [Head(*row) for row in session.execute(_HEADS, values)]
         gatherer.take([head for head in heads if head.at_us < period.to_us])
-        if heads and not first_left:
-            first_left = next((head.entry_id for head in heads if head.at_us >= period.to_us), "")
+        gatherer.left += [head.entry_id for head in heads if head.at_us >= period.to_us]
         if len(heads) < PAGE:
             break
         last = heads[-1].entry_id
     newest = heads[-1].entry_id if heads else last
     if newest:
-        safe = id_before(newest, MARGIN_MS)
-        found.mark = max(after, min(safe, id_before(first_left, 1)) if first_left else safe)
+        first_left = min(gatherer.left, default=newest)
+        found.mark = max(after, min(id_before(newest, MARGIN_MS), id_before(first_left, 1)))
     _add_free_calls(session, gatherer, books, unit, period)
     return found
 
@@ -279,6 +274,8 @@ class _Gatherer:
         self._tax_changes = tax_changes
         self._known = known
         self._found = found
+        self.left: list[str] = []
+        """Entries that a later invoice, or a note, takes."""
 
     def take(self, heads: Sequence[Head]) -> None:
         by_kind: dict[str, list[Head]] = {}
@@ -343,6 +340,7 @@ class _Gatherer:
             parts.setdefault(entry_id, []).append((_ppm(mode, ppm) or -1, calls, gross, tax))
         for head in heads:
             if head.entry_id in invoiced:
+                self.left.append(head.entry_id)
                 continue
             for number, (ppm, calls, gross, tax) in enumerate(parts.get(head.entry_id, [(-1, 0, 0, 0)])):
                 part = head._replace(gross=gross, tax=tax) if head.entry_id in parts else head

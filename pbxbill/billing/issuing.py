@@ -111,7 +111,7 @@ def issue(
     """Make an invoice of a draft. InputRefused for what is none; books.announce() after the commit."""
     row = locked_invoice(session, invoice_id)
     if row.kind not in ASKING:
-        raise InputRefused(f"{named(row)} is no invoice")
+        raise InputRefused(f"{named(row)} asks for no money: there is nothing to issue")
     if row.state in STANDING:
         return AlreadyIssued(row.id, row.number or "")
     if row.state != "draft":

@@ -55,7 +55,7 @@ class Invoicing:
             yield session
 
     def call(self, code: str, seconds: int, day: int, number: str = GERMANY) -> Settled:
-        """A call that is used up already, on a day of January (1) or later: charged whatever the funds are."""
+        """A call that is over, on a day of January (1) or later: charged whatever the funds are."""
         at_us = JANUARY_US + (day - 1) * DAY_US + DAY_US // 2
         with self.accounts.engine() as engine:
             session_id = new_id()

@@ -1,0 +1,102 @@
+"""Receipts for money received: a document for a top-up or payment whose payer wants one, once per entry."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.billed import billed_account, is_currency
+from pbxbill.billing.charge import Collection
+from pbxbill.billing.documents import keep_snapshot
+from pbxbill.billing.draft_editing import ONE
+from pbxbill.billing.gathering import gathered_to
+from pbxbill.billing.numbering import next_number
+from pbxbill.billing.standing import happened
+from pbxbill.errors import InputRefused
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
+
+_RECEIVED = text(
+    "SELECT e.kind, e.unit, e.memo, COALESCE((SELECT l.holder_id FROM postings p JOIN ledger_accounts l "
+    "ON l.id = p.ledger_account_id AND l.code = 'wallet' WHERE p.entry_id = e.id), (SELECT MIN(v.account_id) "
+    "FROM allocations x JOIN invoices v ON v.id = x.invoice_id WHERE x.entry_id = e.id)), "
+    "(SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p JOIN ledger_accounts l "
+    "ON l.id = p.ledger_account_id AND l.code = 'cash' WHERE p.entry_id = e.id) "
+    "FROM journal_entries e WHERE e.id = :entry_id"
+)
+_TOLD = {"top-up": "Top-up", "payment": "Payment received"}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt, made now or before."""
+
+    invoice_id: int
+    number: str
+    total: int
+    repeated: bool = False
+
+
+def issue_receipt(session: Session, entry_id: str, now_us: int, by: str = "") -> Receipt:
+    """The receipt for a top-up or a payment; InputRefused for an entry that brought no money in."""
+    found = session.execute(_RECEIVED, {"entry_id": entry_id}).one_or_none()
+    if found is None:
+        raise InputRefused(f"there is no journal entry {entry_id[:40]!r}")
+    kind, unit, memo, account_id, amount = found
+    if kind not in _TOLD or amount <= 0 or account_id is None:
+        raise InputRefused(f"entry {entry_id} is a {kind}: receipts are for top-ups and payments")
+    billed = billed_account(session, account_id, unit)
+    if not is_currency(billed.unit):
+        raise InputRefused(f"{unit} is no currency: no receipt is made out in it")
+    gathered_to(session, account_id, unit, lock=True)  # two at once make one
+    key = f"receipt:{entry_id}"
+    made = session.scalar(select(InvoiceRow).where(InvoiceRow.period_key == key))
+    if made is not None:
+        return Receipt(made.id, made.number or "", made.total, repeated=True)
+    row = InvoiceRow(
+        issuer_id=billed.issuer_id,
+        account_id=account_id,
+        kind="receipt",
+        state="issued",
+        unit=unit,
+        period_key=key,
+        created_us=now_us,
+        issued_us=now_us,
+        net=amount,
+        tax=0,
+        total=amount,
+        from_wallet=amount,
+        due=0,
+        open=0,
+        open_wallet=0,
+        entry_id=entry_id,
+        dunning_step=0,
+    )
+    session.add(row)
+    session.flush()
+    session.add(
+        InvoiceLineRow(
+            invoice_id=row.id,
+            position=1,
+            kind=kind.replace("-", "_"),
+            product_class="",
+            description=f"{_TOLD[kind]}: {memo}" if memo else _TOLD[kind],
+            quantity=ONE,
+            measure="items",
+            unit_price=amount,
+            net_exact=amount,
+            tax_exact=0,
+            net=amount,
+            taxes="[]",
+            collection=Collection.INVOICE.value,
+            ledger_code=LedgerCode.CASH.value,
+            credited=0,
+            origin="reckoned",
+            reason="",
+        )
+    )
+    row.number = next_number(session, row.issuer_id, row.kind, now_us, billed.zone)
+    keep_snapshot(session, row)
+    happened(session, row.id, "issued", row.number, at_us=now_us, by=by)
+    session.flush()
+    return Receipt(row.id, row.number, row.total)
