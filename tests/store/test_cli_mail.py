@@ -102,7 +102,8 @@ def test_resellers_without_a_server_send_by_the_operators(
 ) -> None:
     with inbox() as (kept, settings):
         config = tmp_path / "pbxbill.toml"
-        mail = f'[mail]\nhost = "127.0.0.1"\nport = {settings.port}\nsecurity = "none"\nsender = "billing@op.example"\n'
+        mail = f'[mail]\nhost = "127.0.0.1"\nport = {settings.port}\n'
+        mail += 'security = "none"\nsender = "billing@op.example"\n'
         config.write_text(config.read_text() + mail)
         assert json.loads(ok("mail", "show", "reseller", "--json"))["sender"] == "billing@op.example"
         assert ok("mail", "send") == "1 sent, 0 tried again later, 0 given up\n"
