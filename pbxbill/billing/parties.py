@@ -131,9 +131,11 @@ def _checked_text(name: str, value: str) -> str:
     check(column is not None and name in PARTY_FIELDS, "a party has no {}", name)
     assert column is not None
     longest: int = column.type.length  # type: ignore[attr-defined]  # every column is a String
-    if not value.replace("\n", " ").isprintable() or len(text) > longest:
-        raise InputRefused(f"{name.replace('_', ' ')}: use up to {longest} printable characters")
-    return _CHECKS.get(name, str)(text)
+    if text.isprintable():
+        text = _CHECKS.get(name, str)(text)
+        if len(text) <= longest:
+            return text
+    raise InputRefused(f"{name.replace('_', ' ')}: use up to {longest} printable characters")
 
 
 def issuer_of(session: Session, account_id: int) -> Issuer:

@@ -7,6 +7,7 @@ import click
 from pbxbill.cli import (
     accounts,
     alerts,
+    billing_profiles,
     bundles,
     calendars,
     calls,
@@ -16,10 +17,12 @@ from pbxbill.cli import (
     destinations,
     diagnosis,
     install,
+    issuers,
     limits,
     mail,
     mediation,
     meters,
+    parties,
     proof,
     quarantine,
     rate,
@@ -30,6 +33,7 @@ from pbxbill.cli import (
     shadow,
     simulate,
     tariffs,
+    taxes,
     units,
     wallets,
 )
@@ -76,6 +80,10 @@ for _module in (
     meters,
     quarantine,
     mail,
+    parties,
+    issuers,
+    billing_profiles,
+    taxes,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

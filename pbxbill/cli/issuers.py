@@ -1,0 +1,116 @@
+"""issuers: how the operator, or a reseller, makes his invoices, and numbers them."""
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from pbxbill.billing.numbering import DEFAULT_FORMATS, NumberFormat, number_formats, set_number_format
+from pbxbill.billing.parties import issuer_of, set_issuer, template_id_of
+from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.totals import TaxRounding
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.errors import InputRefused
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.invoice_models import TemplateRow
+
+KINDS = tuple(DEFAULT_FORMATS)
+code_argument = click.argument("code", default="operator")
+
+
+@click.group()
+def issuers() -> None:
+    """Issuers: time zone, tax rounding, payment terms and numbers of your company and of resellers."""
+
+
+@issuers.command("set")
+@code_argument
+@click.option("--zone", help="Time zone of dates on documents, of tax validity and of the numbers' years.")
+@click.option(
+    "--tax-rounding",
+    type=click.Choice([x.value for x in TaxRounding]),
+    help="Once per tax and invoice, or on each line where the law wants it.",
+)
+@click.option("--payment-days", type=int, help="In which an invoice is to be paid.")
+@click.option("--payment-terms", help="Printed.")
+@click.option("--did-quarantine-days", type=int, help="A DID rests so long before somebody else gets it.")
+@click.option("--template", help="Of his invoices; '' for the built-in one.")
+@pass_context
+def set_(context: Context, /, code: str, **options: Any) -> None:
+    """Change how an issuer (default: your company) makes the invoices that are issued from now on."""
+    changes = {name: value for name, value in options.items() if value is not None}
+    if not changes:
+        raise InputRefused("nothing to change; `pbxbill issuers set --help` shows what can be")
+    said = ", ".join(name.replace("_", " ") for name in changes)
+    if "tax_rounding" in changes:
+        changes["tax_rounding"] = TaxRounding(changes["tax_rounding"])
+    with context.application() as application, transaction(application.database) as session:
+        issuer = issuer_by_code(session, code)
+        if "template" in changes:
+            changes["template_id"] = template_id_of(session, issuer.id, changes.pop("template"))
+        set_issuer(session, issuer.id, replace(issuer_of(session, issuer.id), **changes))
+    click.echo(f"changed {said} of issuer {code}")
+
+
+@issuers.command("show")
+@code_argument
+@json_option
+@pass_context
+def show(context: Context, code: str, as_json: bool) -> None:
+    """Show how an issuer makes his invoices, and how he numbers them."""
+    with context.application() as application, transaction(reading(application.database)) as session:
+        account = issuer_by_code(session, code)
+        issuer = issuer_of(session, account.id)
+        template = None if issuer.template_id is None else session.get(TemplateRow, issuer.template_id)
+        formats = number_formats(session, account.id)
+    shown = {
+        "code": code,
+        "zone": issuer.zone,
+        "tax_rounding": issuer.tax_rounding.value,
+        "payment_days": issuer.payment_days,
+        "payment_terms": issuer.payment_terms,
+        "did_quarantine_days": issuer.did_quarantine_days,
+        "template": None if template is None else template.name,
+    }
+    numbers = {
+        kind: {"prefix": x.prefix, "padding": x.padding, "yearly": x.yearly} for kind, x in formats.items()
+    }
+    if as_json:
+        print_json(shown | {"numbers": numbers})
+        return
+    print_table("", ("", ""), ((key.replace("_", " "), value) for key, value in shown.items()))
+    print_table(
+        "",
+        ("Document", "Prefix", ">Digits", "Begins anew", "As in 2026"),
+        (
+            (kind.replace("_", " "), x.prefix, x.padding, _anew(x), x.number(2026, 123))
+            for kind, x in formats.items()
+        ),
+    )
+
+
+def _anew(layout: NumberFormat) -> str:
+    return "yearly" if layout.yearly else "never"
+
+
+@issuers.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.option("--prefix", help="May hold {year}, and must where numbers begin anew each year.")
+@click.option("--padding", type=int, help="Least digits of the count.")
+@click.option("--yearly/--counting-on", default=None, help="Whether each year begins with 1.")
+@click.option("--reseller", help="The reseller who issues; default: your own company.")
+@pass_context
+def numbering(context: Context, /, kind: str, reseller: str | None, **options: Any) -> None:
+    """Change how an issuer numbers documents of a kind. A number that exists never comes again."""
+    changes = {name: value for name, value in options.items() if value is not None}
+    if not changes:
+        raise InputRefused("nothing to change: give --prefix, --padding or --yearly")
+    with context.application() as application, transaction(application.database) as session:
+        issuer = issuer_by_code(session, reseller)
+        layout = replace(number_formats(session, issuer.id)[kind], **changes)
+        set_number_format(session, issuer.id, kind, layout)
+    click.echo(f"{kind.replace('_', ' ')}s are numbered like {layout.number(2026, 123)}")
+
+
+COMMANDS = (issuers,)
