@@ -22,8 +22,8 @@ help: ## list these commands
 demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/asterisk.stamp) ## real calls on a private switch, charged live (DEMO_SECONDS=60, SWITCH=asterisk|freeswitch, FREESWITCH_BIN=)
 	@$(BIN)/python -m demo
 
-test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part)
-	@$(BIN)/pytest $(PYTEST)
+test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part, '-n 0' in one process)
+	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)
