@@ -27,7 +27,7 @@ _COLUMNS = (
 _OF_ENTRIES = f"SELECT {_COLUMNS} FROM {{each_of}}charges c WHERE c.entry_id {{is_each_text}}"  # noqa: S608
 _TO_ASK_FOR = text(
     f"SELECT {_COLUMNS} FROM charges c WHERE c.account_id = :account_id AND c.unit = :unit "  # noqa: S608
-    "AND c.at_us < :to_us AND c.collection = 'invoice' AND c.invoice_id IS NULL ORDER BY c.at_us, c.id"
+    "AND c.at_us <= :to_us AND c.collection = 'invoice' AND c.invoice_id IS NULL ORDER BY c.at_us, c.id"
 )
 _READINGS = (
     "SELECT r.meter_id, r.at_us, r.consumed, r.explanation, m.code, m.measure FROM meter_readings r "

@@ -203,6 +203,12 @@ def gathered_to(session: Session, account_id: int, unit: str, *, lock: bool = Fa
     return found
 
 
+def _belongs(head: "Head", period: Period) -> bool:
+    """Charges of the very moment in which a period ends are on its invoice: what the next one costs in advance
+    is asked for when it begins, not when it is over."""
+    return head.at_us < period.to_us or (head.at_us == period.to_us and head.kind == "charge")
+
+
 def gather(
     session: Session, account_id: int, unit: str, period: Period, tax_changes: Sequence[int], known: Known
 ) -> Gathered:
@@ -218,8 +224,8 @@ def gather(
     while True:
         values = {"book": books.wallet, "tax_book": books.tax, "after": last or after, "page": PAGE}
         heads = [Head(*row) for row in session.execute(_HEADS, values)]
-        gatherer.take([head for head in heads if head.at_us < period.to_us])
-        gatherer.left += [head.entry_id for head in heads if head.at_us >= period.to_us]
+        gatherer.take([head for head in heads if _belongs(head, period)])
+        gatherer.left += [head.entry_id for head in heads if not _belongs(head, period)]
         if len(heads) < PAGE:
             break
         last = heads[-1].entry_id

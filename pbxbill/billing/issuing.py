@@ -174,13 +174,12 @@ def _post(
     if inside:  # tax that was taken as revenue, since the tariff knew of none
         parts += [(LedgerCode.REVENUE_USAGE, inside), (LedgerCode.TAX_PAYABLE, -inside)]
     parts.append((LedgerCode.INVOICED, -met.open_wallet))
-    amount = met.owed - met.open_wallet
-    parts.append((LedgerCode.ROUNDING, amount - sum(part for _, part in parts)))
+    parts.append((LedgerCode.ROUNDING, met.into_wallet - sum(part for _, part in parts)))
     command = PostEntry(
         f"invoice:{row.id}",
         row.account_id,
         row.unit,
-        amount,
+        met.into_wallet,
         _summed(parts) or ((LedgerCode.RECEIVABLE, 0),),
         INVOICE,
         now_us,

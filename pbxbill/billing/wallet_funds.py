@@ -50,8 +50,9 @@ class Split(NamedTuple):
     due: int
     open_wallet: int
     """What of due the wallet owes."""
-    owed: int
-    """What of the wallet's charges no funds have paid, exact."""
+    into_wallet: int
+    """What issuing moves into the wallet, exact: what rounding leaves over, and what the invoice gives back of
+    charges that the funds have paid."""
 
 
 def split(total: int, lines: Sequence[SplitLine], funds: int, minor: int) -> Split:
@@ -65,10 +66,13 @@ def split(total: int, lines: Sequence[SplitLine], funds: int, minor: int) -> Spl
         from_wallet = 0
     else:
         from_wallet = half_up(wallet - owed, 1, minor)
-    # Lines that are rounded one by one may come to less than the wallet gave.
+    # What is given back may come to more than what is asked for; else lines that are rounded one by one come
+    # to less than the wallet gave, and that is rounding.
+    surplus = max(0, from_wallet - total) if asks_more else 0
     from_wallet = min(from_wallet, total)
     due = total - from_wallet
-    return Split(from_wallet, due, min(due, half_up(owed, 1, minor)) if asks_more else due, owed)
+    open_wallet = min(due, half_up(owed, 1, minor)) if asks_more else due
+    return Split(from_wallet, due, open_wallet, owed - open_wallet + surplus)
 
 
 def funds_for(session: Session, row: InvoiceRow, books: Books) -> int:
