@@ -36,7 +36,7 @@ from pbxbill.billing.plan_terms import (
     Timing,
     period_price,
 )
-from pbxbill.billing.proration import Proration, prorated
+from pbxbill.billing.proration import Proration, portion, prorated
 from pbxbill.money import Rounding, round_ratio
 
 MAX_PERIODS = 500
@@ -151,12 +151,9 @@ def due_charges(terms: PlanTerms, standing: Standing, until_us: int, usage: Usag
             break
         made += stretch.period(part, whole)
         charged_to_us = part.to_us
-    following, _whole = stretch.next_part(charged_to_us)
     if stops_us is None or charged_to_us < stops_us:
-        next_us = stretch.due_us(following)
-        return Due(
-            tuple(made), charged_to_us, next_us if stops_us is None else min(next_us, stops_us), over=False
-        )
+        following, _whole = stretch.next_part(charged_to_us)
+        return Due(tuple(made), charged_to_us, stretch.due_us(following), over=False)
     if stops_us > until_us:
         return Due(tuple(made), charged_to_us, stops_us, over=False)
     made += stretch.at_stop(stops_us, charged_to_us)
@@ -225,12 +222,13 @@ class _Stretch:
         return served_to_us is not None and served_to_us > whole.from_us
 
     def _recurring(self, part: Period, whole: Period, at_us: int, sign: int) -> Iterator[DueCharge]:
+        measured = portion(part, whole, self.standing.cycle.zone, self.terms.proration)
         for charge in self.terms.charges:
             if charge.type is not ChargeType.RECURRING:
                 continue
             for priced in self._parts(charge):
                 amount = sign * priced.quantity * priced.unit_price
-                share = prorated(amount, part, whole, self.standing.cycle.zone, self.terms.proration)
+                share = measured.share(amount)
                 if not share.amount:
                     continue
                 explanation = _measures(whole, share.used, share.of, share.by) | {"whole": amount}

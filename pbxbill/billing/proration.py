@@ -35,8 +35,22 @@ class Prorated(NamedTuple):
     by: Proration
 
 
-def prorated(amount: int, part: Period, whole: Period, zone: str, by: Proration) -> Prorated:
-    """What a part of a period costs that costs the amount as a whole. A part has its ends in the period."""
+class Portion(NamedTuple):
+    """Where in a period a part of it lies: from `begin` to `end` of its `of` days or seconds."""
+
+    begin: int
+    end: int
+    of: int
+    by: Proration
+
+    def share(self, amount: int) -> Prorated:
+        """What the part costs where the period costs the amount."""
+        share = _share(abs(amount), self.end, self.of) - _share(abs(amount), self.begin, self.of)
+        return Prorated(share if amount >= 0 else -share, self.end - self.begin, self.of, self.by)
+
+
+def portion(part: Period, whole: Period, zone: str, by: Proration) -> Portion:
+    """Measure a part of a period. It has its ends in the period."""
     check(
         whole.from_us <= part.from_us <= part.to_us <= whole.to_us,
         "the part {} of a period lies outside of it, {}",
@@ -44,14 +58,17 @@ def prorated(amount: int, part: Period, whole: Period, zone: str, by: Proration)
         whole,
     )
     if by is Proration.NONE:
-        used = int(part.from_us < part.to_us)
-        return Prorated(amount * used, used, 1, by)
-    begin = _measured(whole.from_us, part.from_us, zone, by)
-    end = _measured(whole.from_us, part.to_us, zone, by)
+        return Portion(0, int(part.from_us < part.to_us), 1, by)
     of = _measured(whole.from_us, whole.to_us, zone, by)
     check(of > 0, "the period {} is too short to be measured by the {}", whole, by)
-    share = _share(abs(amount), end, of) - _share(abs(amount), begin, of)
-    return Prorated(share if amount >= 0 else -share, end - begin, of, by)
+    begin = 0 if part.from_us == whole.from_us else _measured(whole.from_us, part.from_us, zone, by)
+    end = of if part.to_us == whole.to_us else _measured(whole.from_us, part.to_us, zone, by)
+    return Portion(begin, end, of, by)
+
+
+def prorated(amount: int, part: Period, whole: Period, zone: str, by: Proration) -> Prorated:
+    """What a part of a period costs that costs the amount as a whole."""
+    return portion(part, whole, zone, by).share(amount)
 
 
 def _measured(from_us: int, to_us: int, zone: str, by: Proration) -> int:

@@ -184,6 +184,15 @@ def test_a_change_at_the_end_of_the_cycle_gives_nothing_back() -> None:
     assert due.over
 
 
+def test_a_period_that_service_turns_out_not_to_have_reached_is_given_back_whole() -> None:
+    """Charged at midnight, and told a little later that service ended at midnight."""
+    charged = due_charges(line("30"), standing("2026-04-01"), us("2026-05-01"))
+    stopped = standing("2026-04-01", charged_to_us=charged.charged_to_us, stops="2026-05-01")
+    back = due_charges(line("30"), stopped, us("2026-05-02"))
+    assert table(back.charges) == ["Line, given back: -30.00 for 2026-05-01..2026-06-01 at 2026-05-01"]
+    assert back.charges[0].key not in {charge.key for charge in charged.charges}
+
+
 def test_by_the_second_a_change_at_noon_halves_the_day() -> None:
     """April has 2,592,000 s. From the 11th, 12:00, 19.5 days are left: 30 x 19.5/30 = 19.50."""
     terms = line("30", proration=Proration.SECOND)
@@ -203,8 +212,9 @@ def test_without_proration_who_begins_a_period_pays_all_of_it() -> None:
     assert due_charges(terms, paid, us("2026-04-25")) == Due((), us("2026-04-20"), None, over=True)
     same = standing("2026-04-25", served_to="2026-04-20", set_up=False)
     assert owed(terms, same, "2026-05-01") == ["Line: 30.00 for 2026-05-01..2026-06-01 at 2026-05-01"]
-    later = standing("2026-05-10", served_to="2026-04-20", set_up=False)
-    assert owed(terms, later, "2026-05-10") == ["Line: 30.00 for 2026-05-10..2026-06-01 at 2026-05-10"]
+    for paused in ("2026-04-20", "2026-05-01"):
+        later = standing("2026-05-10", served_to=paused, set_up=False)
+        assert owed(terms, later, "2026-05-10") == ["Line: 30.00 for 2026-05-10..2026-06-01 at 2026-05-10"]
 
 
 def test_without_proration_an_end_that_is_taken_back_costs_nothing_more() -> None:
@@ -286,6 +296,7 @@ def test_a_did_is_charged_as_dids_are() -> None:
     assert [charge.kind for charge in due.charges] == [ChargeKind.DID_SET_UP, ChargeKind.DID_RECURRING]
 
 
+@pytest.mark.parametrize("proration", [Proration.DAY, Proration.NONE])
 @pytest.mark.parametrize("timing", Timing)
 @pytest.mark.parametrize(
     "begin, stop, usages, expected",
@@ -301,9 +312,15 @@ def test_a_did_is_charged_as_dids_are() -> None:
     ],
 )
 def test_a_minimum_spend_is_trued_up(
-    timing: Timing, begin: str, stop: str, usages: dict[str, str], expected: dict[str, str]
+    *,
+    proration: Proration,
+    timing: Timing,
+    begin: str,
+    stop: str,
+    usages: dict[str, str],
+    expected: dict[str, str],
 ) -> None:
-    terms = PlanTerms("EUR", minimum_spend=30 * EURO, timing=timing)
+    terms = PlanTerms("EUR", minimum_spend=30 * EURO, timing=timing, proration=proration)
 
     def usage(part: Period) -> int:
         return parse_amount(usages.get(day(part.from_us), "0"), EUR)

@@ -76,6 +76,7 @@ def by_key(*dues: Due) -> dict[str, DueCharge]:
 
 
 def used(part: Period) -> int:
+    assert part.from_us < part.to_us
     return part.from_us // SECOND_US * 997 % 10**9
 
 
