@@ -204,8 +204,8 @@ def gathered_to(session: Session, account_id: int, unit: str, *, lock: bool = Fa
 
 
 def _belongs(head: "Head", period: Period) -> bool:
-    """Charges of the very moment in which a period ends are on its invoice: what the next one costs in advance
-    is asked for when it begins, not when it is over."""
+    """Charges of the very moment in which a period ends are on its invoice: what the next period costs in
+    advance is asked for when that begins, not when it is over."""
     return head.at_us < period.to_us or (head.at_us == period.to_us and head.kind == "charge")
 
 
