@@ -33,6 +33,7 @@ from pbxbill.cli import (
     shadow,
     simulate,
     tariffs,
+    templates,
     taxes,
     units,
     wallets,
@@ -84,6 +85,7 @@ for _module in (
     issuers,
     billing_profiles,
     taxes,
+    templates,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PROFILE = "urn:cen.eu:en16931:2017"
 TYPE_CODES = {"invoice": "380", "credit_note": "381", "debit_note": "383"}
 _MEASURES = {
-    "seconds": "SEC", "minutes": "MIN", "hours": "HUR", "days": "DAY", "weeks": "WEE", "months": "MON", "years": "ANN",
-    "bytes": "AD",
+    "seconds": "SEC", "minutes": "MIN", "hours": "HUR", "days": "DAY", "weeks": "WEE", "months": "MON",
+    "years": "ANN", "bytes": "AD",
 }  # fmt: skip
 _ONE = "C62"
 _SEPA = "58"
@@ -102,7 +102,7 @@ def _category(line: DocumentLine, document: Document) -> str:
     """A line without any tax: out of VAT's scope where the seller has no VAT id, else taxed at zero."""
     if line.tax_names and line.category:
         return line.category
-    return "Z" if document.seller.vat_id else "O"
+    return "Z" if document.seller.vat_id or line.category == "Z" else "O"
 
 
 def _breakdowns(document: Document) -> tuple[_Breakdown, ...] | NoXml:
@@ -234,7 +234,7 @@ class _Writer:
         self._under(settlement, summed, self._amount(line.net))
 
     def _priced(self, line: DocumentLine) -> tuple[Decimal, Decimal, str]:
-        """BT-146 and BT-129: price times quantity is the line's amount, and no price is below zero (BR-27)."""
+        """BT-146, BT-129: price times quantity is the line's amount, and no price is below zero (BR-27)."""
         unit = self._document.unit
         net = to_decimal(line.net, unit.scale)
         quantity = to_decimal(line.quantity, QUANTITY_SCALE)

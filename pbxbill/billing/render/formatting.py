@@ -85,7 +85,7 @@ class Formatting:
                     return f"{self.number(exact / size, 0, 2)}\u00a0{name}"
         return self.number(exact, 0, QUANTITY_SCALE)
 
-    def date(self, day: date | None) -> str:
+    def day(self, day: date | None) -> str:
         """A day, in figures where the language reads them one way only, else with the month's name."""
         return "" if day is None else format_date(day, format="medium", locale=self.locale)
 
@@ -95,8 +95,9 @@ class Formatting:
 
     def moment(self, text: str) -> str:
         """A call's beginning, short."""
-        at = datetime.fromisoformat(text)  # noqa: DTZ007  # local already; its zone is the issuer's
-        return f"{format_date(at, format='short', locale=self.locale)} {format_time(at, format='HH:mm:ss', locale=self.locale)}"
+        at = datetime.fromisoformat(text)
+        day = format_date(at, format="short", locale=self.locale)
+        return f"{day} {format_time(at, format='HH:mm:ss', locale=self.locale)}"
 
     def country(self, code: str) -> str:
         """A country's name."""

@@ -1,7 +1,5 @@
-"""Documents as HTML: a template filled in with a document, alone for a browser or for typesetting.py to set."""
+"""Documents as HTML: a template filled in with a document, for a browser, or for typesetting.py to set."""
 
-import hashlib
-from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
@@ -96,7 +94,7 @@ def _formats(formatting: Formatting, texts: dict[str, str]) -> dict[str, Any]:
 
     def period(first: date | None, last: date | None) -> str:
         if first is None or last is None or first == last:
-            return formatting.date(first or last)
+            return formatting.day(first or last)
         return formatting.period(first, last)
 
     return {
@@ -104,7 +102,7 @@ def _formats(formatting: Formatting, texts: dict[str, str]) -> dict[str, Any]:
         "money": formatting.money,
         "percent": formatting.percent,
         "number": formatting.number,
-        "date": formatting.date,
+        "date": formatting.day,
         "moment": formatting.moment,
         "country": formatting.country,
         "period": period,
@@ -115,7 +113,7 @@ def _formats(formatting: Formatting, texts: dict[str, str]) -> dict[str, Any]:
 
 
 def check_template(template: Template, documents: tuple[Document, ...]) -> None:
-    """Fill the template in with documents of all kinds; TemplateFault says the first line that fails, and why."""
+    """Fill the template in with these documents; TemplateFault says the first line that fails, and why."""
     for document in documents:
         filled_body(document, template, LOGO_URL)
 
@@ -144,6 +142,11 @@ def _compiled(html: str) -> CompiledTemplate:
 
 def style_sheet(template: Template) -> str:
     """Variables, the built-in rules unless the template's html is its own, and the template's rules."""
+    return f"{style_before(template)}{template.css}"
+
+
+def style_before(template: Template) -> str:
+    """What stands before the template's own rules."""
     colours = template.colours
     # @page knows no variables of the document, so that what it needs is written out.
     variables = f""":root {{
@@ -154,7 +157,7 @@ def style_sheet(template: Template) -> str:
 @page {{ size: {template.layout.page_size}; font-family: {FAMILIES[template.font]}; color: {colours.muted} }}
 """
     rules = "" if template.html else built_in_css()
-    return f"{variables}{rules}\n{template.css}"
+    return f"{variables}{rules}\n"
 
 
 def font_faces() -> str:
@@ -172,8 +175,3 @@ def _tint(colour: str, white_percent: int) -> str:
     return "#" + "".join(
         f"{(part * (100 - white_percent) + 255 * white_percent) // 100:02x}" for part in parts
     )
-
-
-def style_key(template: Template) -> str:
-    """By which a parsed style sheet is kept."""
-    return hashlib.sha256(style_sheet(replace(template, texts={})).encode()).hexdigest()

@@ -14,10 +14,10 @@ SVG_MAX_ELEMENTS = 5_000
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
-_SVG_ELEMENTS = frozenset(
-    "svg g defs title desc path rect circle ellipse line polyline polygon text tspan linearGradient radialGradient "
-    "stop clipPath mask use symbol".split()
-)
+_SVG_ELEMENTS = frozenset((
+    "svg", "g", "defs", "title", "desc", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon",
+    "text", "tspan", "linearGradient", "radialGradient", "stop", "clipPath", "mask", "use", "symbol",
+))  # fmt: skip
 _SVG_NEVER = frozenset(("script", "foreignObject", "image", "style", "animate", "set", "a", "iframe"))
 _REFERENCE = re.compile(r"url\s*\(\s*['\"]?\s*(?P<target>[^)'\"]*)", re.IGNORECASE)
 
@@ -59,7 +59,8 @@ def _bitmap(content: bytes, kind: str, media_type: str) -> Logo:
                 if max(image.size) > LOGO_MAX_PIXELS:
                     width, height = image.size
                     raise InputRefused(
-                        f"the logo has {width} x {height} pixels; at most {LOGO_MAX_PIXELS} each way are taken"
+                        f"the logo has {width} x {height} pixels; at most {LOGO_MAX_PIXELS} each way are "
+                        "taken"
                     )
                 image.load()
     except InputRefused:
@@ -75,7 +76,12 @@ def _svg(content: bytes) -> Logo:
     if b"<!DOCTYPE" in content[:4096].upper() or b"<!ENTITY" in content.upper():
         raise InputRefused("the logo's SVG declares a DOCTYPE or entities; save it as plain SVG")
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
     )
     try:
         root = etree.fromstring(content, parser)

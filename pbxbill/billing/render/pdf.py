@@ -25,7 +25,7 @@ _here = threading.local()
 def render_pdf(
     document: Document, template: Template = BUILT_IN, logo: Logo | None = None, *, xml: bytes | None = None
 ) -> bytes:
-    """The document as PDF/A-3b, with the XML inside where it is given; TemplateFault if the template fails."""
+    """The document as PDF/A-3b, with the XML inside if it is given; TemplateFault if the template fails."""
     return render_sheets(document, template, logo, xml=xml).pdf
 
 
@@ -66,7 +66,7 @@ def _isolated() -> Isolated:
 
 
 def render_many(documents: Iterable[Document], template: Template = BUILT_IN) -> tuple[int, int]:
-    """Documents with their XML, one after the other, and thrown away: how many, and how many pages. For benches."""
+    """Set documents with their XML, for benches: how many there were, and how many pages."""
     count = pages = 0
     for document in documents:
         pages += render_sheets(document, template, xml=xml_of(document)).pages

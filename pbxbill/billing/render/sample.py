@@ -13,14 +13,23 @@ from pbxbill.billing.document import (
 )
 from pbxbill.money import Unit
 
-SAMPLES = ("invoice", "long-invoice", "paid-invoice", "draft", "credit_note", "debit_note", "quote", "receipt")
+SAMPLES = (
+    "invoice",
+    "long-invoice",
+    "paid-invoice",
+    "draft",
+    "credit_note",
+    "debit_note",
+    "quote",
+    "receipt",
+)
 _CENT = 10_000
 _ONE = 1_000_000
 _VAT_PPM = 190_000
 
 _SELLER = PartyBlock(
-    code="operator", name="Nordlicht Telecom GmbH", street="Speicherstraße 14", postal_code="20457", city="Hamburg",
-    country="DE", vat_id="DE136695976", registration_id="HRB 93412", contact="Billing",
+    code="operator", name="Nordlicht Telecom GmbH", street="Speicherstraße 14", postal_code="20457",
+    city="Hamburg", country="DE", vat_id="DE136695976", registration_id="HRB 93412", contact="Billing",
     email="billing@nordlicht.example", phone="+49 40 5550 100", website="nordlicht.example",
     bank_name="Hanse Bank", iban="DE02120300000000202051", bic="BYLADEM1001",
 )  # fmt: skip
@@ -167,21 +176,26 @@ def _receipt(base: Document) -> Document:
         to_date=None,
     )
     return replace(
-        base, kind="receipt", number="R-2026-00318", lines=(line,), taxes=(), net=line.net, tax=0, total=line.net,
-        from_wallet=0, due=0, due_on=None, from_date=None, to_date=None, purchase_order="",
+        base, kind="receipt", number="R-2026-00318", lines=(line,), taxes=(), net=line.net, tax=0,
+        total=line.net, from_wallet=0, due=0, due_on=None, from_date=None, to_date=None, purchase_order="",
     )  # fmt: skip
 
 
 def _calls(count: int) -> tuple[DocumentCall, ...]:
-    places = (("493055501", "Germany, Berlin", 9), ("4915155502", "Germany, mobile", 95), ("33155503", "France", 31))
+    places = (
+        ("493055501", "Germany, Berlin", 9),
+        ("4915155502", "Germany, mobile", 95),
+        ("33155503", "France", 31),
+    )
     first = date(2026, 1, 1)
     made = []
     for at in range(count):
         prefix, name, price_per_min = places[at * 7 % 3]
         duration_s = 17 + at * 271 % 1900
+        day = first + timedelta(days=at * 31 // count)
         made.append(
             DocumentCall(
-                started_at=f"{first + timedelta(days=at * 31 // count)} {8 + at % 10:02d}:{at * 37 % 60:02d}:{at * 53 % 60:02d}",
+                started_at=f"{day} {8 + at % 10:02d}:{at * 37 % 60:02d}:{at * 53 % 60:02d}",
                 caller="+49 40 5550 1200",
                 called=f"+{prefix}{at * 7919 % 10000:04d}",
                 destination=name,

@@ -76,7 +76,7 @@ BUILT_IN = Template()
 
 
 def checked_template(template: Template) -> Template:
-    """The template, if its options can be used; InputRefused says which cannot. Its html is checked by rendering."""
+    """The template, if its options can be used; InputRefused says which cannot. Rendering checks its html."""
     for name, limit in (("html", HTML_MAX_CHARACTERS), ("css", CSS_MAX_CHARACTERS)):
         if len(getattr(template, name)) > limit:
             raise InputRefused(f"the template's {name} is longer than {limit} characters")

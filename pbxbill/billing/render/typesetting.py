@@ -6,15 +6,15 @@ ourselves, and by worker.py, in a process with limits, for what others wrote.
 
 import hashlib
 import logging
-from binascii import a2b_base64
 from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from pbxbill.billing.render.html import FONT_FILES, FONTS_FOLDER, LOGO_URL, font_faces
@@ -23,7 +23,6 @@ from pbxbill.errors import InputRefused
 
 if TYPE_CHECKING:
     from weasyprint import CSS
-    from weasyprint.text.fonts import FontConfiguration
 
 DATA_URI_MAX_CHARACTERS = 1_400_000
 STYLE_SHEETS_KEPT = 16
@@ -53,6 +52,8 @@ class Sheets:
     pdf: bytes
     pages: int
     warnings: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    """URLs that it wanted fetched."""
 
 
 class Typesetter:
@@ -62,19 +63,20 @@ class Typesetter:
         from weasyprint.text.fonts import FontConfiguration
 
         self._fonts: FontConfiguration = FontConfiguration()
-        self._styles: OrderedDict[str, tuple[CSS, tuple[str, ...]]] = OrderedDict()
-        self._faces = self._parsed(font_faces(), None)[0]
+        self._styles: OrderedDict[str, _Style] = OrderedDict()
+        self._faces = self._parsed(font_faces(), None).sheet
 
     def set(self, job: Job) -> Sheets:
         """The document as PDF/A-3b."""
         from weasyprint import HTML
 
-        fetcher = _fetcher(job.logo)
-        style, style_warnings = self._style(job)
+        style = self._style(job)
+        refused = list(style.refused)
+        fetcher = _fetcher(job.logo, refused)
         with _warnings_of_weasyprint() as warnings:
             document = HTML(string=job.html, base_url="asset:", url_fetcher=fetcher).render(
                 font_config=self._fonts,
-                stylesheets=[self._faces, style],
+                stylesheets=[self._faces, style.sheet],
                 pdf_variant="pdf/a-3b",
             )
             if job.xml is not None:
@@ -84,9 +86,10 @@ class Typesetter:
                 pdf_identifier=_identifier(job),
                 attachments=[] if job.xml is None else [_attachment(job)],
             )
-        return Sheets(pdf, len(document.pages), tuple([*style_warnings, *warnings][:WARNINGS_KEPT]))
+        found = tuple([*style.warnings, *warnings][:WARNINGS_KEPT])
+        return Sheets(pdf, len(document.pages), found, tuple(dict.fromkeys(refused)))
 
-    def _style(self, job: Job) -> tuple["CSS", tuple[str, ...]]:
+    def _style(self, job: Job) -> "_Style":
         logo = b"" if job.logo is None else job.logo.content
         key = hashlib.sha256(b"\0".join((job.css.encode(), logo))).hexdigest()
         if key not in self._styles:
@@ -96,12 +99,22 @@ class Typesetter:
             self._styles.popitem(last=False)
         return self._styles[key]
 
-    def _parsed(self, css: str, logo: Logo | None) -> tuple["CSS", tuple[str, ...]]:
+    def _parsed(self, css: str, logo: Logo | None) -> "_Style":
         from weasyprint import CSS
 
+        refused: list[str] = []
+        fetcher = _fetcher(logo, refused)
         with _warnings_of_weasyprint() as warnings:
-            style = CSS(string=css, base_url="asset:", url_fetcher=_fetcher(logo), font_config=self._fonts)
-        return style, tuple(warnings)
+            sheet = CSS(string=css, base_url="asset:", url_fetcher=fetcher, font_config=self._fonts)
+        return _Style(sheet, tuple(warnings), tuple(refused))
+
+
+class _Style(NamedTuple):
+    """A parsed style sheet, and what was wrong with it."""
+
+    sheet: "CSS"
+    warnings: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 def _identifier(job: Job) -> bytes:
@@ -120,7 +133,7 @@ def _attachment(job: Job) -> Any:
         relationship="Alternative",  # the same invoice in another form, as ISO 32000-2 has it
         created=day,
         modified=day,
-        url_fetcher=_fetcher(None),
+        url_fetcher=_fetcher(None, []),
     )
 
 
@@ -134,7 +147,8 @@ def _name_the_xml(metadata: Any) -> None:
     def generate(variant: str, version: int, conformance: str) -> bytes:
         described = etree.fromstring(plain(variant, version, conformance))
         described.extend(list(schema))
-        return etree.tostring(described, encoding="utf-8")
+        made: bytes = etree.tostring(described, encoding="utf-8")
+        return made
 
     metadata.generate_rdf_metadata = generate
 
@@ -172,8 +186,8 @@ def _warnings_of_weasyprint() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _fetcher(logo: Logo | None) -> Any:
-    """What answers each URL of a document: our fonts, its logo, images that it holds itself. Never net or disk."""
+def _fetcher(logo: Logo | None, refused: list[str]) -> Any:
+    """What answers each URL of a document: our fonts, its logo, images that it holds. Never net or disk."""
     from weasyprint.urls import URLFetcher, URLFetcherResponse
 
     class AssetFetcher(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
@@ -181,7 +195,7 @@ def _fetcher(logo: Logo | None) -> Any:
             # The parent's initialisation would put in handlers for http, ftp and file.
             self._fail_on_errors = False
 
-        def fetch(self, url: str, headers: object = None) -> Any:
+        def fetch(self, url: str, _headers: object = None) -> Any:
             if url == LOGO_URL and logo is not None:
                 return URLFetcherResponse(url, logo.content, {"Content-Type": logo.media_type})
             if url in _FONT_URLS:
@@ -190,9 +204,11 @@ def _fetcher(logo: Logo | None) -> Any:
             if url[:5].lower() == "data:":
                 image = _image_of(url)
                 return URLFetcherResponse("data:", image.content, {"Content-Type": image.media_type})
+            if len(refused) < WARNINGS_KEPT:
+                refused.append(url[:200])
             raise InputRefused(f"nothing is fetched but the logo: {url[:100]}")
 
-        def open(self, url: Any, data: object = None, timeout: object = None) -> Any:
+        def open(self, url: Any, *_rest: object) -> Any:
             return self.fetch(url if isinstance(url, str) else url.full_url)
 
     return AssetFetcher()

@@ -1,7 +1,7 @@
 """A process that sets documents whose template somebody else wrote, within limits of memory and time.
 
-`python -m pbxbill.billing.render.worker` reads jobs on standard input and answers on standard output; both as a
-length of eight bytes, a JSON head, and the bytes that it announces. Isolated is its owner's side: it
+`python -m pbxbill.billing.render.worker` reads jobs on standard input and answers on standard output; both
+as a length of eight bytes, a JSON head, and the bytes that it announces. Isolated is its owner's side: it
 starts one when it is needed, and ends it when a document takes too long, or when it has set many.
 """
 
@@ -43,8 +43,8 @@ def _read(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     return head, [stream.read(size) for size in head["parts"]]
 
 
-class _TooLate(Exception):  # noqa: N818  # never leaves this module
-    pass
+class _TooLate(Exception):
+    """Never leaves this module."""
 
 
 class _Stream:
@@ -94,19 +94,25 @@ class Isolated:
             if answer is None:
                 self.close()
                 raise TemplateFault(
-                    f"it cannot be set within {timeout_s} s and {MEMORY_MAX_BYTES // 1024**2} MB; make it simpler"
+                    f"it cannot be set within {timeout_s} s and {MEMORY_MAX_BYTES // 1024**2} MB; "
+                    "make it simpler"
                 )
         head, parts = answer
         if head.get("fault"):
             raise TemplateFault(str(head["fault"]))
-        return Sheets(parts[0], int(head["pages"]), tuple(map(str, head["warnings"])))
+        warnings, refused = (tuple(map(str, head[name])) for name in ("warnings", "refused"))
+        return Sheets(parts[0], int(head["pages"]), warnings, refused)
 
     def _exchange(
         self, process: subprocess.Popen[bytes], job: Job, timeout_s: int
     ) -> tuple[dict[str, Any], list[bytes]] | None:
         if process.stdin is None or process.stdout is None:
             return None
-        head = {"created_on": job.created_on, "logo": job.logo and job.logo.media_type, "xml": job.xml is not None}
+        head = {
+            "created_on": job.created_on,
+            "logo": job.logo and job.logo.media_type,
+            "xml": job.xml is not None,
+        }
         logo = job.logo.content if job.logo else b""
         _write(process.stdin, head, job.html.encode(), job.css.encode(), logo, job.xml or b"")
         return _read(_Stream(process.stdout, timeout_s))  # type: ignore[arg-type]  # it reads, and that is all
@@ -165,7 +171,8 @@ def main() -> None:
         except Exception as fault:  # noqa: BLE001  # what another's style sheet breaks in a layout is his to see
             _write(answers, {"fault": f"it cannot be set: {type(fault).__name__}: {str(fault)[:200]}"})
         else:
-            _write(answers, {"pages": sheets.pages, "warnings": list(sheets.warnings)}, sheets.pdf)
+            told = {"pages": sheets.pages, "warnings": sheets.warnings, "refused": sheets.refused}
+            _write(answers, told, sheets.pdf)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is printed on documents beside their data, by language: built in, and overridden by the issuer's template."""
+"""What is printed on documents beside their data, by language: built in, or the template's own."""
 
 import tomllib
 from collections.abc import Mapping
