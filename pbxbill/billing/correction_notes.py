@@ -79,6 +79,7 @@ class CorrectionNote(NamedTuple):
     kind: str
     number: str
     total: int
+    unit: str
     account_id: int
     corrects_id: int
 
@@ -206,7 +207,9 @@ def _credit(
         ],
     )
     issued = finish_note(session, new, note, part, moved)
-    return CorrectionNote(note.id, note.kind, issued.number, issued.total, note.account_id, invoice_id)
+    return CorrectionNote(
+        note.id, note.kind, issued.number, issued.total, note.unit, note.account_id, invoice_id
+    )
 
 
 def _at_most(exact: _Exact, left: int, minor: int) -> _Exact:
@@ -326,4 +329,6 @@ def _debit(
     issued = issue(session, books, note.id, why.now_us, why.by)
     session.refresh(note)
     check(note.number is not None, "a debit note was not issued: {}", issued)
-    return CorrectionNote(note.id, note.kind, note.number or "", note.total, note.account_id, invoice_id)
+    return CorrectionNote(
+        note.id, note.kind, note.number or "", note.total, note.unit, note.account_id, invoice_id
+    )

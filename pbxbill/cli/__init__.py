@@ -17,14 +17,17 @@ from pbxbill.cli import (
     destinations,
     diagnosis,
     install,
+    invoices,
     issuers,
     limits,
     mail,
     mediation,
     meters,
     parties,
+    payments,
     proof,
     quarantine,
+    quotes,
     rate,
     rates,
     rerate,
@@ -33,8 +36,8 @@ from pbxbill.cli import (
     shadow,
     simulate,
     tariffs,
-    templates,
     taxes,
+    templates,
     units,
     wallets,
 )
@@ -86,6 +89,9 @@ for _module in (
     billing_profiles,
     taxes,
     templates,
+    invoices,
+    payments,
+    quotes,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

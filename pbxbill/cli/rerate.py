@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from pbxbill.app import Application
+from pbxbill.app import Application, billing
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
+from pbxbill.store.units import units_by_code
 
 
 @click.command()
@@ -30,6 +31,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
     Without --tariff and --deck each level keeps its tariff, and the decks count as they stand now for the
     time of the call: import a corrected version with the date from which it should have counted.
     """
+    from pbxbill.billing.correction_notes import invoiced
     from pbxbill.mediation.rerate import Definition, Rerating
 
     definition = Definition(
@@ -42,20 +44,24 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
     with context.application() as application:
         if definition.to_us > application.clock.now_us():
             raise InputRefused("the period is not over: --to lies in the future")
-        rerating = Rerating(application.connect, application.clock, definition)
+        rerating = Rerating(application.connect, application.clock, definition, invoiced)
         with progress("re-rating") as tell:
             preview = rerating.preview(tell)
         names, units = names_and_units(application)
         rows = [_previewed(names[x], units[unit], change) for (x, unit), change in preview.accounts.items()]
         posted: list[dict[str, Any]] = []
+        notes: list[dict[str, Any]] = []
         run_id = None
         if applied:
             with progress("correcting") as tell:
                 run_id, done = rerating.apply(tell)
             posted = [_posted(names[x.account_id], units[x.unit], x) for x in done]
+            notes = _notes(application, names)
     period = f"{moment(definition.from_us)} to {moment(definition.to_us)}"
     if as_json:
-        print_json({"calls": preview.calls, "preview": rows, "run": run_id, "corrected": posted})
+        print_json(
+            {"calls": preview.calls, "preview": rows, "run": run_id, "corrected": posted, "notes": notes}
+        )
         return
     columns = ("Account", ">Charges", ">Change", ">Owed", ">Would be", ">Delta", ">No rate", ">Kept", "")
     print_table(f"{preview.calls} calls from {period}", columns, (tuple(row.values()) for row in rows))
@@ -66,6 +72,9 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         return
     titles = ("Account", ">Charges", ">Taken", ">Tax", ">Uncollected", "")
     print_table(f"Run {run_id} corrected", titles, (tuple(row.values()) for row in posted))
+    if notes:
+        of_notes = ("Account", "Note", "Kind", ">Total", "")
+        print_table("Of invoices", of_notes, (tuple(row.values()) for row in notes))
 
 
 def _previewed(account: str, unit: Unit, change: Any) -> dict[str, Any]:
@@ -91,6 +100,29 @@ def _posted(account: str, unit: Unit, done: Any) -> dict[str, Any]:
         "uncollected": format_amount(done.uncollected, unit),
         "unit": unit.code,
     }
+
+
+def _notes(application: Application, names: dict[int, str]) -> list[dict[str, Any]]:
+    """Issue the notes of calls that were on invoices, also those that a run before this was stopped at."""
+    from pbxbill.billing.correction_notes import issue_correction_notes
+
+    issued: list[dict[str, Any]] = []
+    while True:
+        with billing(application) as (session, books):
+            made = issue_correction_notes(session, books, application.clock.now_us())
+            if made is None:
+                return issued
+            units = units_by_code(session)
+            issued += [
+                {
+                    "account": names[x.account_id],
+                    "number": x.number,
+                    "kind": x.kind.replace("_", " "),
+                    "total": format_amount(x.total, units[x.unit]),
+                    "unit": x.unit,
+                }
+                for x in made
+            ]
 
 
 def names_and_units(application: Application) -> tuple[dict[int, str], dict[str, Unit]]:
