@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.plan_catalogue import version_by_id
-from pbxbill.billing.plan_terms import PlanKind, PlanTerms
+from pbxbill.billing.plan_terms import PlanKind, PlanTerms, Unpaid
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import bump_catalogue, tariff_by_name
 from pbxbill.store.billing_models import DidRow, SubscriptionRow
@@ -127,13 +127,19 @@ def set_tariffs(session: Session, account: AccountRow, left: PlanTerms | None = 
 def _serving(session: Session, account: AccountRow) -> Iterable[PlanTerms]:
     rows = session.scalars(
         select(SubscriptionRow)
-        .where(SubscriptionRow.account_id == account.id, SubscriptionRow.state.in_(SERVING))
+        .where(SubscriptionRow.account_id == account.id, SubscriptionRow.state.in_((*SERVING, "unpaid")))
         .order_by(SubscriptionRow.started_us.desc(), SubscriptionRow.id.desc())
     )
     for row in rows:
         terms = version_by_id(session, row.plan_version_id).terms
-        if terms.kind is PlanKind.SERVICE:
+        if terms.kind is PlanKind.SERVICE and serves(row, terms):
             yield terms
+
+
+def serves(subscription: SubscriptionRow, terms: PlanTerms) -> bool:
+    """Whether a subscription gives service now."""
+    kept = subscription.state == "unpaid" and terms.unpaid is Unpaid.KEEP
+    return kept or subscription.state in SERVING
 
 
 def set_did(session: Session, subscription: SubscriptionRow, terms: PlanTerms) -> None:
@@ -145,7 +151,7 @@ def set_did(session: Session, subscription: SubscriptionRow, terms: PlanTerms) -
     if endpoint is None:
         return
     endpoint.tariff_id = tariff_by_name(session, terms.inbound_tariff).id if terms.inbound_tariff else None
-    if subscription.state in SERVING:
+    if serves(subscription, terms):
         endpoint.status = "active" if endpoint.status in OURS else endpoint.status
     elif endpoint.status == "active" or endpoint.status in OURS:
         endpoint.status = subscription.state if subscription.state in OURS else "paused"
