@@ -60,3 +60,7 @@ class Bookkeeper:
         told, self._told = frozenset(self._told), set()
         if told:
             self._on_news(told)
+
+    def forget(self) -> None:
+        """Nothing is to be told: the transaction was undone."""
+        self._told.clear()

@@ -1,0 +1,105 @@
+"""Bills one account up to a moment: its subscriptions' charges, and an invoice for every period that is over.
+
+All of it is one transaction of the caller's. Periods that were missed are billed one after the other, each
+with the charges that were due by its end. Done again it finds the same invoices.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.billed import RunMemory
+from pbxbill.billing.collecting import UnpaidSubscription, charge_subscriptions
+from pbxbill.billing.drafting import Drafted, draft_period
+from pbxbill.billing.issuing import NotIssued, issue
+from pbxbill.billing.period import Period
+from pbxbill.billing.profiles import Profile, billed_up_to, profile_of, set_profile
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.store.billing_models import BillingProfileRow, SubscriptionRow
+from pbxbill.store.models import WalletRow
+
+
+class BilledInvoice(NamedTuple):
+    """An invoice of a period."""
+
+    invoice_id: int
+    unit: str
+    total: int
+    issued: bool
+    made: bool
+    """By this call; else it was found."""
+
+
+class AccountBilled(NamedTuple):
+    """What billing an account came to."""
+
+    invoices: tuple[BilledInvoice, ...]
+    nothing: tuple[str, ...]
+    """Why there is no invoice of a period, unit by unit."""
+    unpaid: tuple[UnpaidSubscription, ...]
+
+
+def bill_account(  # noqa: PLR0913 what billing an account goes by
+    session: Session,
+    books: Bookkeeper,
+    account_id: int,
+    until_us: int,
+    now_us: int,
+    *,
+    run_id: int | None = None,
+    drafts_only: bool = False,
+    memory: RunMemory | None = None,
+) -> AccountBilled:
+    """Charge and invoice what is over at a moment; books.announce() after the commit."""
+    memory = memory or RunMemory()
+    profile = _with_row(session, account_id)
+    invoices: list[BilledInvoice] = []
+    nothing: list[str] = []
+    subscribed = _has_subscriptions(session, account_id)
+    for period in list(profile.periods_until(until_us)) if profile.invoiced else ():
+        if subscribed:
+            charge_subscriptions(session, books, account_id, period.to_us, now_us)
+        for unit in _units(session, account_id):
+            made = draft_period(session, account_id, unit, period, now_us, run_id, memory)
+            if not isinstance(made, Drafted):
+                nothing.append(f"{unit}: {made.reason}")
+                continue
+            issued = made.state != "draft"
+            if not issued and profile.terms.invoicing == "issue" and not drafts_only:
+                outcome = issue(session, books, made.invoice_id, now_us)
+                if isinstance(outcome, NotIssued):
+                    nothing.append(f"{unit}: {outcome.reason}")
+                issued = not isinstance(outcome, NotIssued)
+            invoices.append(BilledInvoice(made.invoice_id, unit, made.total, issued, not made.repeated))
+        billed_up_to(session, account_id, period.to_us)
+    unpaid: tuple[UnpaidSubscription, ...] = ()
+    if subscribed:
+        unpaid = charge_subscriptions(session, books, account_id, until_us, now_us).unpaid
+    return AccountBilled(tuple(invoices), tuple(nothing), unpaid)
+
+
+def next_period_of(session: Session, account_id: int) -> Period:
+    """The period that an account is billed for next."""
+    return profile_of(session, account_id).next_period()
+
+
+def _with_row(session: Session, account_id: int) -> Profile:
+    """The account's profile, its row locked: whoever bills an account does so alone."""
+    if session.get(BillingProfileRow, account_id, with_for_update=True) is None:
+        profile = profile_of(session, account_id)
+        return set_profile(session, account_id, profile.terms)
+    return profile_of(session, account_id)
+
+
+def _has_subscriptions(session: Session, account_id: int) -> bool:
+    query = select(SubscriptionRow.id).where(
+        SubscriptionRow.account_id == account_id, SubscriptionRow.state != "ended"
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def _units(session: Session, account_id: int) -> list[str]:
+    # Asked anew for each period: a subscription opens a wallet in its unit.
+    query = select(WalletRow.unit).where(WalletRow.account_id == account_id).order_by(WalletRow.unit)
+    return list(session.scalars(query))

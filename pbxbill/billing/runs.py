@@ -1,0 +1,321 @@
+"""Billing runs: which accounts, how far, what went wrong; each account in a transaction of its own.
+
+A run is a row with one row for each of its accounts. Whoever works on it takes an account by locking its row,
+bills it, and marks it done in the same transaction: a worker that dies leaves the account as it was, and any
+number of workers share a run (on PostgreSQL at once; SQLite lets one write at a time). An account that cannot
+be billed is marked failed with the reason, and stops nothing.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.billed import RunMemory
+from pbxbill.billing.billing_account import AccountBilled, bill_account
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.clock import Clock
+from pbxbill.errors import InputRefused, StoreUnavailable
+from pbxbill.rating.cycles import CYCLES
+from pbxbill.store.accounts import account_by_code
+from pbxbill.store.billing_models import BillingProfileRow, SubscriptionRow
+from pbxbill.store.engine import transaction
+from pbxbill.store.invoice_models import BillingRunAccountRow, BillingRunRow, InvoiceRow
+from pbxbill.store.models import AccountRow
+
+LOST_RACES = 3
+SHARE_OF_SQLITE = 1
+"""On SQLite a worker rests this many times as long as it held the write lock: calls need it too."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Which accounts a run bills, and up to when. Whatever is given must hold; nothing: all accounts."""
+
+    until_us: int
+    accounts: tuple[str, ...] = ()
+    """Codes."""
+    group: str = ""
+    reseller: str = ""
+    """Code: the accounts below it."""
+    cycle: str = ""
+    drafts_only: bool = False
+    """Nothing is issued, whatever profiles say: somebody reviews it first."""
+
+
+class Counts(NamedTuple):
+    """How far a run is."""
+
+    waiting: int
+    done: int
+    failed: int
+
+
+class MoneyOfRun(NamedTuple):
+    """What a run's invoices in a state come to."""
+
+    unit: str
+    kind: str
+    state: str
+    invoices: int
+    total: int
+
+
+class Failure(NamedTuple):
+    """An account that could not be billed."""
+
+    account: str
+    why: str
+
+
+def start_run(session: Session, definition: Definition, now_us: int) -> int:
+    """Make a run, or find the unfinished one of the same definition, which goes on."""
+    _refuse_bad(session, definition, now_us)
+    kept = json.dumps(asdict(definition), sort_keys=True)
+    query = select(BillingRunRow).where(BillingRunRow.definition == kept, BillingRunRow.state != "done")
+    row = session.scalar(query.order_by(BillingRunRow.id.desc()).limit(1).with_for_update())
+    if row is not None:
+        row.state, row.ended_us = "running", None
+        failed = and_(BillingRunAccountRow.run_id == row.id, BillingRunAccountRow.state == "failed")
+        session.execute(update(BillingRunAccountRow).where(failed).values(state="waiting", detail=""))
+        return row.id
+    row = BillingRunRow(definition=kept, state="running", accounts=0, started_us=now_us)
+    session.add(row)
+    session.flush()
+    chosen = select(literal(row.id), AccountRow.id, literal("waiting"), literal(0), literal(""))
+    chosen = chosen.outerjoin(BillingProfileRow, BillingProfileRow.account_id == AccountRow.id)
+    chosen = chosen.where(*_conditions(session, definition))
+    columns = ["run_id", "account_id", "state", "invoices", "detail"]
+    session.execute(insert(BillingRunAccountRow).from_select(columns, chosen))
+    row.accounts = sum(counts(session, row.id))
+    session.flush()
+    return row.id
+
+
+def definition_of(session: Session, run_id: int) -> Definition:
+    """What a run bills; InputRefused if there is none of that number."""
+    row = session.get(BillingRunRow, run_id)
+    if row is None:
+        raise InputRefused(f"there is no billing run {run_id}; `pbxbill bill list` shows them")
+    facts = json.loads(row.definition)
+    return Definition(**facts | {"accounts": tuple(facts["accounts"])})
+
+
+def counts(session: Session, run_id: int) -> Counts:
+    """How far a run is."""
+    query = select(BillingRunAccountRow.state, func.count()).where(BillingRunAccountRow.run_id == run_id)
+    found = {state: count for state, count in session.execute(query.group_by(BillingRunAccountRow.state))}  # noqa: C416
+    return Counts(found.get("waiting", 0), found.get("done", 0), found.get("failed", 0))
+
+
+def money_of(session: Session, run_id: int) -> list[MoneyOfRun]:
+    """The invoices of a run, by unit and state."""
+    columns = (InvoiceRow.unit, InvoiceRow.kind, InvoiceRow.state)
+    query = select(*columns, func.count(), func.sum(InvoiceRow.total)).where(InvoiceRow.run_id == run_id)
+    rows = session.execute(query.group_by(*columns).order_by(*columns))
+    return [MoneyOfRun(unit, kind, state, count, int(total)) for unit, kind, state, count, total in rows]
+
+
+def failures(session: Session, run_id: int, most: int = 100) -> list[Failure]:
+    """Accounts of a run that could not be billed, and why."""
+    query = (
+        select(AccountRow.code, BillingRunAccountRow.detail)
+        .join(AccountRow, AccountRow.id == BillingRunAccountRow.account_id)
+        .where(BillingRunAccountRow.run_id == run_id, BillingRunAccountRow.state == "failed")
+        .order_by(AccountRow.code)
+    )
+    return [Failure(*row) for row in session.execute(query.limit(most))]
+
+
+class _Looked(NamedTuple):
+    """An account that a worker is done with; None: it failed."""
+
+    billed: AccountBilled | None
+
+
+class Worker:
+    """Bills accounts of a run until none waits."""
+
+    def __init__(self, database: Engine, books: Bookkeeper, clock: Clock, run_id: int) -> None:
+        self._database = database
+        self._books = books
+        self._clock = clock
+        self._run_id = run_id
+        with transaction(database) as session:
+            self._definition = definition_of(session, run_id)
+        self._memory = RunMemory()
+        self._after = 0
+        """Accounts up to this one were looked at: the search for the next one begins behind it."""
+        self._rests = database.dialect.name == "sqlite"
+
+    def work(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        tell: Callable[[AccountBilled | None], None] = lambda billed: None,
+    ) -> bool:
+        """Go on until every account was looked at, or stop() says so; whether it got to the end.
+
+        tell: hears of each account; None: it failed.
+        """
+        while not stop():
+            began_ns = time.monotonic_ns()
+            found = self._next()
+            if found is None:
+                return True
+            tell(found.billed)
+            if self._rests:
+                time.sleep(SHARE_OF_SQLITE * (time.monotonic_ns() - began_ns) / 1_000_000_000)
+        return False
+
+    def _next(self) -> _Looked | None:
+        """Bill one account that waits; None if there is none."""
+        for attempt in range(LOST_RACES):
+            account_id = 0
+            try:
+                with transaction(self._database) as session:
+                    row = self._claim(session)
+                    if row is None:
+                        return None
+                    account_id = row.account_id
+                    billed = self._bill(session, account_id)
+                    self._mark(session, account_id, "done", invoices=len(billed.invoices))
+            except StoreUnavailable as error:
+                # A deadlock that another process won, or a database that is away for a moment.
+                if attempt + 1 == LOST_RACES:
+                    raise
+                _log.info("billing_account_again", account=account_id, error=str(error))
+                time.sleep(0.1 * 2**attempt)
+                continue
+            except Exception as error:
+                if not account_id:
+                    raise
+                self._failed(account_id, error)
+                self._after = account_id
+                return _Looked(None)
+            self._books.announce()
+            self._after = account_id
+            return _Looked(billed)
+        return None
+
+    def _claim(self, session: Session) -> BillingRunAccountRow | None:
+        query = select(BillingRunAccountRow).where(
+            BillingRunAccountRow.run_id == self._run_id,
+            BillingRunAccountRow.account_id > self._after,
+            BillingRunAccountRow.state == "waiting",
+        )
+        query = query.order_by(BillingRunAccountRow.account_id).limit(1)
+        return session.scalar(query.with_for_update(skip_locked=True))
+
+    def _bill(self, session: Session, account_id: int) -> AccountBilled:
+        return bill_account(
+            session,
+            self._books,
+            account_id,
+            self._definition.until_us,
+            self._clock.now_us(),
+            run_id=self._run_id,
+            drafts_only=self._definition.drafts_only,
+            memory=self._memory,
+        )
+
+    def _failed(self, account_id: int, error: Exception) -> None:
+        expected = isinstance(error, InputRefused)
+        if not expected:
+            _log.error("account_not_billed", run=self._run_id, account=account_id, exc_info=error)
+        why = str(error) if expected else f"{type(error).__name__}: {error}"
+        with transaction(self._database) as session:
+            self._mark(session, account_id, "failed", detail=why[:500])
+
+    def _mark(
+        self, session: Session, account_id: int, state: str, *, invoices: int = 0, detail: str = ""
+    ) -> None:
+        own = and_(BillingRunAccountRow.run_id == self._run_id, BillingRunAccountRow.account_id == account_id)
+        values = {"state": state, "invoices": invoices, "detail": detail, "at_us": self._clock.now_us()}
+        session.execute(update(BillingRunAccountRow).where(own).values(**values))
+
+
+def end_run(session: Session, run_id: int, now_us: int) -> str:
+    """Say that nobody works on a run any more: done if every account was looked at, else stopped."""
+    row = session.get_one(BillingRunRow, run_id, with_for_update=True)
+    row.state = "stopped" if counts(session, run_id).waiting else "done"
+    row.ended_us = now_us
+    return row.state
+
+
+def preview(
+    database: Engine,
+    books: Bookkeeper,
+    clock: Clock,
+    definition: Definition,
+    tell: Callable[[int, AccountBilled | Failure], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Bill each account of a definition and undo it again: what a run would do. tell: hears of each one."""
+    memory = RunMemory()
+    with transaction(database) as session:
+        _refuse_bad(session, definition, clock.now_us())
+        query = select(AccountRow.id, AccountRow.code)
+        query = query.outerjoin(BillingProfileRow, BillingProfileRow.account_id == AccountRow.id)
+        wanted = session.execute(query.where(*_conditions(session, definition)).order_by(AccountRow.id)).all()
+    for account_id, code in wanted:
+        if stop():
+            return
+        with Session(database) as session:
+            now_us = clock.now_us()
+            try:
+                found: AccountBilled | Failure = bill_account(
+                    session,
+                    books,
+                    account_id,
+                    definition.until_us,
+                    now_us,
+                    drafts_only=definition.drafts_only,
+                    memory=memory,
+                )
+            except InputRefused as error:
+                found = Failure(code, str(error))
+            session.rollback()
+        books.forget()
+        tell(account_id, found)
+
+
+def _refuse_bad(session: Session, definition: Definition, now_us: int) -> None:
+    if definition.until_us > now_us:
+        raise InputRefused("a run bills what is over: --until lies in the future")
+    if definition.cycle and definition.cycle not in CYCLES:
+        raise InputRefused(f"there is no cycle {definition.cycle[:40]!r}; use one of {', '.join(CYCLES)}")
+    for code in definition.accounts:
+        if account_by_code(session, code).parent_id is None:
+            raise InputRefused("the operator is billed by nobody")
+
+
+def _conditions(session: Session, definition: Definition) -> list[ColumnElement[bool]]:
+    """Accounts of the definition for which something is to be done."""
+    profile, until_us = BillingProfileRow, definition.until_us
+    subscription_due = exists().where(
+        SubscriptionRow.account_id == AccountRow.id, SubscriptionRow.due_us <= until_us
+    )
+    found = [
+        AccountRow.parent_id.is_not(None),
+        AccountRow.created_us < until_us,
+        or_(profile.account_id.is_(None), profile.next_us <= until_us, subscription_due),
+    ]
+    if definition.accounts:
+        ids = [account_by_code(session, code).id for code in definition.accounts]
+        found.append(AccountRow.id.in_(ids))
+    if definition.group:
+        found.append(profile.group_name == definition.group)
+    if definition.reseller:
+        reseller = account_by_code(session, definition.reseller)
+        found.append(AccountRow.path.startswith(reseller.path, autoescape=True))
+        found.append(AccountRow.id != reseller.id)
+    if definition.cycle:
+        found.append(func.coalesce(profile.cycle, "month") == definition.cycle)
+    return found
