@@ -37,7 +37,7 @@ class Formatting:
         self._symbol = get_currency_symbol(unit.code, locale=self.locale)
         standard = self.locale.currency_formats["standard"].pattern
         self._symbol_first = standard.startswith("¤")
-        self._gap = "" if self._symbol_first and len(self._symbol) == 1 else "\u00a0"
+        self._gap = "" if self._symbol_first and not self._symbol[-1].isalpha() else "\u00a0"
 
     def number(self, value: Decimal | int, digits: int = 0, most: int | None = None) -> str:
         """A number with so many digits after the point, or up to `most`."""
