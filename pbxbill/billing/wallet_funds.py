@@ -51,8 +51,8 @@ class Split(NamedTuple):
     open_wallet: int
     """What of due the wallet owes."""
     into_wallet: int
-    """What issuing moves into the wallet, exact: what rounding leaves over, and what the invoice gives back of
-    charges that the funds have paid."""
+    """What issuing moves into the wallet, exact: what rounding leaves over, and what of the charges that the
+    funds have paid the invoice gives back."""
 
 
 def split(total: int, lines: Sequence[SplitLine], funds: int, minor: int) -> Split:

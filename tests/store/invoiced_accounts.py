@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.charge import REVENUE, ChargeKind
 from pbxbill.billing.drafting import Drafted, Nothing, draft_period
 from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
 from pbxbill.billing.period import Period
@@ -22,8 +23,10 @@ from pbxbill.charging.events import (
 from pbxbill.clock import ManualClock
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.store.billing_models import ChargeRow, TaxRateRow
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.models import AccountRow
 from tests.small_operator import eur
 from tests.store.billed_accounts import GERMANY, BilledAccounts
 
@@ -34,6 +37,10 @@ FEBRUARY_US = JANUARY_US + 31 * DAY_US
 MARCH_US = FEBRUARY_US + 28 * DAY_US
 JANUARY = Period(JANUARY_US, FEBRUARY_US)
 FEBRUARY = Period(FEBRUARY_US, MARCH_US)
+
+
+def operator_id(session: Session) -> int:
+    return session.query(AccountRow.id).filter_by(kind="operator").scalar()
 
 
 @dataclass
@@ -77,6 +84,69 @@ class Invoicing:
             (outcome,) = self.books.post(session, [command])
         assert isinstance(outcome, Moved), outcome
         return outcome.entry_id
+
+    def charge(
+        self,
+        code: str,
+        net: str,
+        *,
+        day: int = 1,
+        collection: str = "invoice",
+        kind: str = "recurring",
+        service: Period | None = None,
+        tax: str = "0",
+        unit: str = "EUR",
+    ) -> int:
+        """A charge of a day of January or later; of the wallet's collection it is taken."""
+        at_us = JANUARY_US + (day - 1) * DAY_US
+        deferred = eur(net) if collection == "wallet" and service is not None else 0
+        row = ChargeRow(
+            key=new_id(),
+            account_id=self.accounts.ids[code],
+            kind=kind,
+            description=f"Line {net}",
+            product_class="service",
+            unit=unit,
+            quantity=1_000_000,
+            unit_price=eur(net),
+            net=eur(net),
+            at_us=at_us,
+            from_us=None if service is None else service.from_us,
+            to_us=None if service is None else service.to_us,
+            collection=collection,
+            tax=eur(tax),
+            deferred=deferred,
+            created_us=at_us,
+        )
+        income = LedgerCode.DEFERRED if deferred else REVENUE[ChargeKind(kind)]
+        gross = eur(net) + eur(tax)
+        parts = ((income, -eur(net)), *([(LedgerCode.TAX_PAYABLE, -eur(tax))] if eur(tax) else []))
+        command = PostEntry(new_id(), row.account_id, unit, -gross, parts, "charge", at_us, owed=True)
+        with self.transaction() as session:
+            if collection == "wallet":
+                (outcome,) = self.books.post(session, [command])
+                assert isinstance(outcome, Moved), outcome
+                row.entry_id = outcome.entry_id
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def tax(self, percent: int, product_class: str = "", issuer: str = "", **more: bool) -> None:
+        """A tax of the operator's, or of a reseller's."""
+        with self.transaction() as session:
+            issuer_id = self.accounts.ids[issuer] if issuer else operator_id(session)
+            terms = {"compound": False, "inclusive": False} | more
+            session.add(
+                TaxRateRow(
+                    issuer_id=issuer_id,
+                    name="VAT",
+                    ppm=percent * 10_000,
+                    category="S",
+                    product_class=product_class,
+                    from_us=0,
+                    **terms,
+                )
+            )
 
     def top_up(self, code: str, amount: str, day: int = 1) -> str:
         return self.post(code, amount, "top-up", day, LedgerCode.CASH)

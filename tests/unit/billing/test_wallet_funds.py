@@ -1,4 +1,4 @@
-"""How invoices are met, worked by hand: what the wallet's funds paid, what is due, what goes into the wallet."""
+"""How invoices are met, worked by hand: what the wallet's funds paid, what is due, what the wallet gets."""
 
 from dataclasses import dataclass
 
