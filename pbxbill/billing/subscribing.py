@@ -155,7 +155,7 @@ def plan_change(
     quantity = subscribed.row.quantity if wanted.quantity is None else checked_quantity(wanted.quantity)
     if (version.id, quantity) == (subscribed.version.id, subscribed.row.quantity):
         raise InputRefused(f"subscription {subscribed.row.id} has {quantity} of {version.shown} already")
-    _check_exchange(session, subscribed, version)
+    check_exchange(session, subscribed, version)
     check_bundles(version.terms, quantity)
     moment_us = _effective_us(subscribed, wanted.at_us, wanted.at or version.terms.change, now_us)
     write_change(
@@ -361,7 +361,7 @@ def _check_seller(session: Session, account: AccountRow, version: PlanVersion) -
         raise InputRefused(f"plan {version.name!r} is retired; nobody can subscribe to it any more")
 
 
-def _check_exchange(session: Session, subscribed: Subscribed, version: PlanVersion) -> None:
+def check_exchange(session: Session, subscribed: Subscribed, version: PlanVersion) -> None:
     if version.id == subscribed.version.id:
         return
     if version.plan_id != subscribed.version.plan_id:

@@ -8,6 +8,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from pbxbill.app import billing
 from pbxbill.billing.did_inventory import (
     STATES,
     Imported,
@@ -20,9 +21,14 @@ from pbxbill.billing.did_inventory import (
     withdraw,
 )
 from pbxbill.billing.did_sheet import DidSheet
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.dids import Assignment, assign_did, release_did
+from pbxbill.billing.plan_catalogue import issuer_by_code, offered_version
+from pbxbill.billing.plan_terms import ChangeAt
+from pbxbill.billing.subscribing import When
 from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table
+from pbxbill.cli.subscriptions import parse_prices, prices_option, tell
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import DidHistoryRow, DidRow
 from pbxbill.store.engine import reading, transaction
@@ -180,6 +186,44 @@ def show(context: Context, number: str, as_json: bool) -> None:
         return
     print_table("", ("", ""), ((key.replace("_", " "), value) for key, value in facts.items()))
     print_table("Had by", ("Account", "From", "To"), ([*x.values()] for x in history))
+
+
+@dids.command()
+@click.argument("number")
+@click.argument("account")
+@click.option("--plan", help="Of kind did; without one the number costs nothing.")
+@prices_option
+@click.option("--reason", default="", help="Kept in the history.")
+@by_option
+@pass_context
+def assign(context: Context, /, number: str, account: str, plan: str | None, **terms: Any) -> None:
+    """Give a DID to an account, which pays what the plan says from now on."""
+    with context.application() as application, billing(application) as (session, books):
+        holder = account_by_code(session, account)
+        issuer = holder if holder.parent_id is None else session.get_one(AccountRow, holder.parent_id)
+        version = None if plan is None else offered_version(session, issuer, plan)
+        wanted = Assignment(version, parse_prices(terms["prices"]), terms["reason"], terms["by"])
+        did, done = assign_did(session, books, number, holder, wanted, context.clock.now_us())
+        shown = did.number
+        words = [] if done is None else tell(session, done)
+    click.echo(f"DID {shown} is assigned to account {account}")
+    for line in words:
+        click.echo(line)
+
+
+@dids.command()
+@click.argument("number")
+@click.option("--at-cycle-end", is_flag=True, help="When what is paid of its subscription is over.")
+@click.option("--reason", default="", help="Kept in the history.")
+@by_option
+@pass_context
+def release(context: Context, /, number: str, at_cycle_end: bool, reason: str, by: str) -> None:
+    """Take a DID back from its account; it stays in quarantine before somebody else can get it."""
+    when = When(ChangeAt.CYCLE_END if at_cycle_end else ChangeAt.NOW, None, reason, by)
+    with context.application() as application, billing(application) as (session, books):
+        did = release_did(session, books, number, when, context.clock.now_us())
+        shown, state, until = did.number, did.state, moment(did.free_from_us)
+    click.echo(f"DID {shown} is {state}" + (f" until {until}" if until else ""))
 
 
 @dids.command("withdraw")

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pbxbill.app import billing
 from pbxbill.billing.plan_catalogue import (
     PlanVersion,
     import_plan,
@@ -15,12 +16,14 @@ from pbxbill.billing.plan_catalogue import (
     version_by_number,
     versions_of,
 )
-from pbxbill.billing.plan_terms import CancellationFee, PlanCharge, PlanTerms
+from pbxbill.billing.plan_terms import CancellationFee, ChangeAt, PlanCharge, PlanTerms
+from pbxbill.billing.subscribing import Wanted, migrate_plan, to_migrate
 from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, to_decimal
-from pbxbill.store.accounts import unit_of
+from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 
 MAX_PLAN_BYTES = 1_000_000
@@ -184,6 +187,46 @@ def retire(context: Context, name: str, reseller: str | None) -> None:
         plan = plan_by_name(session, issuer_by_code(session, reseller), name)
         retire_plan(session, plan, context.clock.now_us())
     click.echo(f"plan {name} is retired")
+
+
+@plans.command()
+@click.argument("name")
+@click.option("--account", "codes", multiple=True, help="Only this account's; may be repeated. Default: all.")
+@click.option("--now", "at_once", is_flag=True, help="At once; default: when the present period is over.")
+@click.option("--reason", default="", help="Kept in the history.")
+@by_option
+@reseller_option
+@json_option
+@pass_context
+def migrate(context: Context, /, name: str, *, as_json: bool, **terms: Any) -> None:
+    """Bring subscriptions of older versions of a plan to its newest one, all or those of some accounts."""
+    at = ChangeAt.NOW if terms["at_once"] else ChangeAt.CYCLE_END
+    wanted = Wanted(at=at, reason=terms["reason"], by=terms["by"])
+    failed: list[dict[str, Any]] = []
+    migrated: list[int] = []
+    with context.application() as application:
+        with transaction(reading(application.database)) as session:
+            plan = plan_by_name(session, issuer_by_code(session, terms["reseller"]), name)
+            ids = to_migrate(session, plan, [account_by_code(session, code) for code in terms["codes"]])
+        for id in ids:
+            try:
+                with billing(application) as (session, books):
+                    done = migrate_plan(session, books, plan, id, wanted, context.clock.now_us())
+            except InputRefused as refused:
+                failed.append({"subscription": id, "reason": str(refused)})
+                continue
+            if done is not None:
+                migrated.append(id)
+    if as_json:
+        print_json({"migrated": migrated, "failed": failed})
+    else:
+        click.echo(
+            f"subscriptions migrated {'now' if terms['at_once'] else 'at their next period'}: {len(migrated)}"
+        )
+        for fault in failed:
+            click.echo(f"  subscription {fault['subscription']}: {fault['reason']}", err=True)
+    if failed:
+        raise SystemExit(1)
 
 
 COMMANDS = (plans,)

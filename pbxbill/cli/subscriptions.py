@@ -1,0 +1,469 @@
+"""subscriptions: what accounts have of plans, and what is to become of it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.app import Application, billing, open_books
+from pbxbill.billing.collecting import BroughtUp
+from pbxbill.billing.plan_catalogue import PlanVersion, issuer_by_code, offered_version, version_by_id
+from pbxbill.billing.plan_terms import ChangeAt
+from pbxbill.billing.renewals import due_accounts, renew_account
+from pbxbill.billing.requests import (
+    Decision,
+    Request,
+    decide_request,
+    request_change,
+    waiting_requests,
+    withdraw_request,
+)
+from pbxbill.billing.subscribing import (
+    NewSubscription,
+    Wanted,
+    When,
+    cancel,
+    change,
+    pause,
+    resume,
+    subscribe,
+    withdraw_change,
+)
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.invoice_drafts import by_option
+from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.errors import InputRefused, PbxbillError
+from pbxbill.money import format_amount
+from pbxbill.store.accounts import account_by_code, unit_of
+from pbxbill.store.billing_models import ChargeRow, SubscriptionChangeRow, SubscriptionRow
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow
+
+MOST_LISTED = 1_000
+
+prices_option = click.option(
+    "--price", "prices", multiple=True, help="NAME=PRICE agreed with the account; may be repeated."
+)
+at_option = click.option("--at", "at", help="A moment instead, UTC unless it says otherwise.")
+cycle_end_option = click.option("--at-cycle-end", is_flag=True, help="When the present period is over.")
+why_option = click.option("--reason", default="", help="Kept in the history.")
+
+
+@click.group()
+def subscriptions() -> None:
+    """Subscriptions: plans that accounts have, their changes, pauses, ends, and what customers ask for."""
+
+
+def parse_prices(written: Sequence[str]) -> dict[str, str]:
+    """Prices by the names of charges, written NAME=PRICE."""
+    found = {}
+    for text in written:
+        name, sign, price = text.rpartition("=")
+        if not sign:
+            raise InputRefused(f"--price {text[:40]!r}: write NAME=PRICE, e.g. Line=9.90")
+        found[name.strip()] = price.strip()
+    return found
+
+
+def tell(session: Session, done: BroughtUp) -> list[str]:
+    """What a use case did, in lines for people."""
+    row, lines = done.subscribed.row, []
+    for charge in session.scalars(
+        select(ChargeRow).where(ChargeRow.id.in_(done.charge_ids)).order_by(ChargeRow.id)
+    ):
+        unit = unit_of(session, charge.unit)
+        how = "from the wallet" if charge.entry_id else "on the invoice"
+        lines.append(f"  {charge.description}: {format_amount(charge.net, unit)} {charge.unit}, {how}")
+    state = f"subscription {row.id} is {row.state}"
+    if row.ends_us is not None:
+        state += f"; it {'ended' if row.state == 'ended' else 'ends'} {moment(row.ends_us)}"
+    lines.insert(0, state)
+    if done.short is not None:
+        unit = unit_of(session, done.short.unit)
+        lines.append(
+            f"  it costs {format_amount(done.short.needed, unit)} {unit.code}, and "
+            f"{format_amount(max(0, done.short.free), unit)} are free in the wallet: top it up"
+        )
+    return lines
+
+
+def _facts(session: Session, done: BroughtUp) -> dict[str, Any]:
+    row = done.subscribed.row
+    return {
+        "subscription": row.id,
+        "state": row.state,
+        "ends": moment(row.ends_us),
+        "charges": list(done.charge_ids),
+        "short": None
+        if done.short is None
+        else format_amount(done.short.needed, unit_of(session, done.short.unit)),
+    }
+
+
+def _offered(session: Session, account: AccountRow, plan: str) -> PlanVersion:
+    issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
+    return offered_version(session, issuer, plan)
+
+
+def _account_of(session: Session, subscription_id: int) -> AccountRow:
+    row = session.get(SubscriptionRow, subscription_id)
+    if row is None:
+        raise InputRefused(f"no subscription {subscription_id}; `pbxbill subscriptions list` shows them")
+    return session.get_one(AccountRow, row.account_id)
+
+
+def _print(done: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+        return
+    for line in lines:
+        click.echo(line)
+
+
+@subscriptions.command()
+@click.argument("account")
+@click.argument("plan")
+@click.option("--quantity", type=int, default=1, show_default=True)
+@prices_option
+@click.option("--from", "since", help="When it begins, UTC unless it says otherwise; default: now.")
+@click.option("--no-trial", is_flag=True, help="Without the trial that the plan has.")
+@why_option
+@by_option
+@json_option
+@pass_context
+def add(context: Context, /, account: str, plan: str, *, as_json: bool, **terms: Any) -> None:
+    """Subscribe ACCOUNT to PLAN of whoever bills it."""
+    from_us = None if terms["since"] is None else parse_moment(terms["since"])
+    with context.application() as application, billing(application) as (session, books):
+        row = account_by_code(session, account)
+        new = NewSubscription(
+            version=_offered(session, row, plan),
+            quantity=terms["quantity"],
+            prices=parse_prices(terms["prices"]),
+            from_us=from_us,
+            trial=not terms["no_trial"],
+            by=terms["by"],
+            reason=terms["reason"],
+        )
+        done = subscribe(session, books, row, new, context.clock.now_us())
+        facts, lines = _facts(session, done), tell(session, done)
+    _print(facts, lines, as_json=as_json)
+
+
+@subscriptions.command("change")
+@click.argument("subscription", type=int)
+@click.option("--plan", help="Another plan; its newest version.")
+@click.option("--quantity", type=int)
+@click.option("--now", "at_once", is_flag=True, help="At once; default: as the plan says.")
+@cycle_end_option
+@at_option
+@why_option
+@by_option
+@json_option
+@pass_context
+def change_it(context: Context, /, subscription: int, *, as_json: bool, **terms: Any) -> None:
+    """Change the plan or the quantity of a subscription; the day of the change is the new one's."""
+    if terms["plan"] is None and terms["quantity"] is None:
+        raise InputRefused("say what to change: --plan, --quantity")
+    with context.application() as application, billing(application) as (session, books):
+        plan = terms["plan"]
+        version = None if plan is None else _offered(session, _account_of(session, subscription), plan)
+        wanted = Wanted(
+            version, terms["quantity"], _when(terms), _moment(terms), terms["reason"], terms["by"]
+        )
+        done = change(session, books, subscription, wanted, context.clock.now_us())
+        facts, lines = _facts(session, done), tell(session, done)
+    _print(facts, lines, as_json=as_json)
+
+
+def _when(terms: dict[str, Any]) -> ChangeAt | None:
+    if terms["at_cycle_end"]:
+        return ChangeAt.CYCLE_END
+    return ChangeAt.NOW if terms.get("at_once") else None
+
+
+def _moment(terms: dict[str, Any]) -> int | None:
+    return None if terms["at"] is None else parse_moment(terms["at"])
+
+
+def _happens(name: str, use_case: Any, words: str) -> click.Command:
+    """A command by which something happens to a subscription, now or later."""
+
+    @subscriptions.command(name, help=words)
+    @click.argument("subscription", type=int)
+    @cycle_end_option
+    @at_option
+    @why_option
+    @by_option
+    @json_option
+    @pass_context
+    def command(context: Context, /, subscription: int, *, as_json: bool, **terms: Any) -> None:
+        when = When(_when(terms) or ChangeAt.NOW, _moment(terms), terms["reason"], terms["by"])
+        with context.application() as application, billing(application) as (session, books):
+            done = use_case(session, books, subscription, when, context.clock.now_us())
+            facts, lines = _facts(session, done), tell(session, done)
+        _print(facts, lines, as_json=as_json)
+
+    return command
+
+
+_happens("pause", pause, "Let a subscription rest: no service and no charges until it is resumed.")
+_happens("resume", resume, "Let a paused subscription go on.")
+_happens("cancel", cancel, "End a subscription; within its minimum term that costs the plan's fee.")
+
+
+@subscriptions.command("withdraw-change")
+@click.argument("change_id", metavar="CHANGE", type=int)
+@by_option
+@pass_context
+def withdraw_planned(context: Context, change_id: int, by: str) -> None:
+    """Take back what was planned and has not happened."""
+    with context.application() as application, transaction(application.database) as session:
+        found = withdraw_change(session, change_id, context.clock.now_us(), by)
+        subscription_id = found.subscription_id
+    click.echo(f"change {change_id} of subscription {subscription_id} is withdrawn")
+
+
+@subscriptions.command("list")
+@click.option("--account", help="Only those of this account.")
+@click.option("--state", type=click.Choice(("planned", "trial", "active", "paused", "unpaid", "ended")))
+@click.option("--limit", type=click.IntRange(1, 100_000), default=MOST_LISTED, show_default=True)
+@json_option
+@pass_context
+def list_all(context: Context, account: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List subscriptions."""
+    with context.application() as application, transaction(reading(application.database)) as session:
+        query = (
+            select(SubscriptionRow, AccountRow.code)
+            .join(AccountRow, AccountRow.id == SubscriptionRow.account_id)
+            .order_by(SubscriptionRow.id)
+            .limit(limit)
+        )
+        if account is not None:
+            query = query.where(SubscriptionRow.account_id == account_by_code(session, account).id)
+        if state is not None:
+            query = query.where(SubscriptionRow.state == state)
+        listed = [_listed(session, row, code) for row, code in session.execute(query)]
+    if as_json:
+        print_json(listed)
+        return
+    shown = (
+        "id",
+        "account",
+        "plan",
+        "version",
+        "quantity",
+        "state",
+        "started",
+        "charged_to",
+        "term_ends",
+        "ends",
+    )
+    columns = (
+        *(">Id", "Account", "Plan", ">Version", ">Quantity", "State", "Since", "Charged to", "Term until"),
+        "Ends",
+    )
+    print_table("", columns, ([x[name] for name in shown] for x in listed))
+
+
+def _listed(session: Session, row: SubscriptionRow, code: str) -> dict[str, Any]:
+    version = version_by_id(session, row.plan_version_id)
+    unit = unit_of(session, version.terms.unit)
+    agreed = {name: format_amount(price, unit) for name, price in json.loads(row.overrides).items()}
+    return {
+        "id": row.id,
+        "account": code,
+        "plan": version.name,
+        "version": version.number,
+        "quantity": row.quantity,
+        "state": row.state,
+        "started": moment(row.started_us),
+        "trial_ends": moment(row.trial_ends_us),
+        "charged_to": moment(row.charged_to_us),
+        "term_ends": moment(row.term_ends_us),
+        "ends": moment(row.ends_us),
+        "paused": moment(row.paused_us),
+        "next": moment(row.due_us),
+        "prices": agreed,
+    }
+
+
+@subscriptions.command()
+@click.argument("subscription", type=int)
+@json_option
+@pass_context
+def show(context: Context, subscription: int, as_json: bool) -> None:
+    """Show a subscription, what happened to it and what is to come."""
+    with context.application() as application, transaction(reading(application.database)) as session:
+        code = _account_of(session, subscription).code
+        facts = _listed(session, session.get_one(SubscriptionRow, subscription), code)
+        rows = session.scalars(
+            select(SubscriptionChangeRow)
+            .where(SubscriptionChangeRow.subscription_id == subscription)
+            .order_by(SubscriptionChangeRow.effective_us, SubscriptionChangeRow.id)
+        )
+        history = [_change_facts(session, row) for row in rows]
+    if as_json:
+        print_json(facts | {"history": history})
+        return
+    print_table("", ("", ""), ((key.replace("_", " "), value) for key, value in facts.items()))
+    columns = (">Change", "What", "Plan", ">Quantity", "When", "State", "Reason", "By", "Decided by")
+    print_table("History", columns, ([*x.values()] for x in history))
+
+
+def _change_facts(session: Session, row: SubscriptionChangeRow) -> dict[str, Any]:
+    version = None if row.plan_version_id is None else version_by_id(session, row.plan_version_id).shown
+    return {
+        "change": row.id,
+        "kind": row.kind,
+        "plan": version,
+        "quantity": row.quantity,
+        "effective": moment(row.effective_us),
+        "state": row.state,
+        "reason": row.reason,
+        "by": row.requested_by,
+        "decided_by": row.decided_by,
+    }
+
+
+# --- what customers ask for -------------------------------------------------------------------
+
+
+@subscriptions.command()
+@click.argument("subscription", type=int)
+@click.option("--plan")
+@click.option("--quantity", type=int)
+@click.option("--cancel", "end", is_flag=True, help="Ask for its end.")
+@why_option
+@by_option
+@pass_context
+def request(context: Context, /, subscription: int, **asked: Any) -> None:
+    """Write down what a customer asks for; `accept` or `refuse` decides it."""
+    with context.application() as application, transaction(application.database) as session:
+        plan = asked["plan"]
+        version = None if plan is None else _offered(session, _account_of(session, subscription), plan)
+        wanted = Request(version, asked["quantity"], asked["end"], asked["reason"], asked["by"])
+        made = request_change(session, subscription, wanted, context.clock.now_us()).id
+    click.echo(f"request {made} waits to be decided")
+
+
+@subscriptions.command("requests")
+@click.option("--reseller", help="Only those of its customers.")
+@json_option
+@pass_context
+def list_requests(context: Context, reseller: str | None, as_json: bool) -> None:
+    """List requests that wait to be decided."""
+    with context.application() as application, transaction(reading(application.database)) as session:
+        issuer = None if reseller is None else issuer_by_code(session, reseller)
+        listed = [
+            {"account": code, "subscription": id} | _change_facts(session, row)
+            for row, code, id in waiting_requests(session, issuer)
+        ]
+    if as_json:
+        print_json(listed)
+        return
+    shown = ("change", "account", "subscription", "kind", "plan", "quantity", "effective", "reason", "by")
+    columns = (">Request", "Account", ">Subscription", "What", "Plan", ">Quantity", "Asked", "Reason", "By")
+    print_table("", columns, ([x[name] for name in shown] for x in listed))
+
+
+@subscriptions.command()
+@click.argument("request_id", metavar="REQUEST", type=int)
+@click.option("--now", "at_once", is_flag=True, help="At once; default: as the plan says.")
+@cycle_end_option
+@at_option
+@why_option
+@by_option
+@json_option
+@pass_context
+def accept(context: Context, /, request_id: int, *, as_json: bool, **terms: Any) -> None:
+    """Accept a customer's request and carry it out."""
+    decision = Decision(True, terms["by"], terms["reason"], _when(terms), _moment(terms))
+    with context.application() as application, billing(application) as (session, books):
+        done = decide_request(session, books, request_id, decision, context.clock.now_us())
+        assert done is not None
+        facts, lines = _facts(session, done), tell(session, done)
+    _print(facts, lines, as_json=as_json)
+
+
+@subscriptions.command()
+@click.argument("request_id", metavar="REQUEST", type=int)
+@click.option("--reason", required=True, help="The customer reads it.")
+@by_option
+@pass_context
+def refuse(context: Context, request_id: int, reason: str, by: str) -> None:
+    """Refuse a customer's request, with a reason."""
+    with context.application() as application, billing(application) as (session, books):
+        decide_request(session, books, request_id, Decision(False, by, reason), context.clock.now_us())
+    click.echo(f"request {request_id} is refused")
+
+
+@subscriptions.command("withdraw-request")
+@click.argument("request_id", metavar="REQUEST", type=int)
+@by_option
+@pass_context
+def withdraw_asked(context: Context, request_id: int, by: str) -> None:
+    """Take a request back before it is decided."""
+    with context.application() as application, transaction(application.database) as session:
+        withdraw_request(session, request_id, context.clock.now_us(), by)
+    click.echo(f"request {request_id} is withdrawn")
+
+
+# --- what time brings -------------------------------------------------------------------------
+
+
+@subscriptions.command()
+@click.option("--account", help="Only this account.")
+@json_option
+@pass_context
+def renew(context: Context, account: str | None, as_json: bool) -> None:
+    """Make the charges that are due, carry out what was planned, remind, try unpaid ones again.
+
+    Run it every few minutes; run twice it changes nothing. An account that fails stops no other.
+    """
+    totals: dict[str, Any] = {"accounts": 0, "charges": 0, "unpaid": [], "failed": []}
+    with context.application() as application:
+        with transaction(reading(application.database)) as session:
+            ids = [account_by_code(session, account).id] if account is not None else None
+        for account_id in ids if ids is not None else _due(application, context.clock.now_us()):
+            _renew(application, account_id, context.clock.now_us(), totals)
+    if as_json:
+        print_json(totals)
+    else:
+        click.echo(
+            f"accounts: {totals['accounts']}, charges: {totals['charges']}, unpaid: {len(totals['unpaid'])}"
+        )
+        for failure in totals["failed"]:
+            click.echo(f"  account {failure['account_id']}: {failure['error']}", err=True)
+    if totals["failed"]:
+        raise SystemExit(1)
+
+
+def _due(application: Application, now_us: int) -> list[int]:
+    found: list[int] = []
+    while True:
+        with transaction(reading(application.database)) as session:
+            page = due_accounts(session, now_us, after_id=found[-1] if found else 0)
+        if not page:
+            return found
+        found += page
+
+
+def _renew(application: Application, account_id: int, now_us: int, totals: dict[str, Any]) -> None:
+    totals["accounts"] += 1
+    try:
+        with open_books(application) as books:
+            with transaction(application.database) as session:
+                charged = renew_account(session, books, account_id, now_us)
+            books.announce()
+    except PbxbillError as error:
+        totals["failed"].append({"account_id": account_id, "error": str(error)})
+        return
+    totals["charges"] += len(charged.charge_ids)
+    totals["unpaid"] += [x.subscription_id for x in charged.unpaid]
+
+
+COMMANDS = (subscriptions,)
