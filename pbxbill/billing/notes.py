@@ -306,7 +306,8 @@ def post_note(
         note.account_id,
         note.unit,
         amount,
-        postings(*parts, (LedgerCode.ROUNDING, rounding)),
+        # What re-rating gave back of a paid invoice leaves nothing to move: the note has its entry all the same.
+        postings(*parts, (LedgerCode.ROUNDING, rounding)) or ((LedgerCode.RECEIVABLE, 0),),
         CREDIT_NOTE,
         new.now_us,
         memo,
