@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from pbxbill.store import (  # noqa: F401 their tables register themselves
     billing_models,
     catalogue_models,
+    earning_models,
     invoice_models,
     mediation_models,
     rerating_models,

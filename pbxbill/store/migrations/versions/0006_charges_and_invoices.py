@@ -325,9 +325,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_invoice_lines_corrects_id"), ["corrects_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_invoice_lines_invoice_id"), ["invoice_id"], unique=False)
 
+    op.create_table(
+        "earnings",
+        sa.Column("charge_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("entry_id", sa.String(length=32), nullable=False),
+        sa.Column("month", sa.String(length=7), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["charge_id"], ["charges.id"], name=op.f("fk_earnings_charge_id")),
+        sa.PrimaryKeyConstraint("charge_id", "entry_id", name=op.f("pk_earnings")),
+    )
+    with op.batch_alter_table("earnings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_earnings_entry_id"), ["entry_id"], unique=False)
+
 
 def downgrade() -> None:
     """Take it back."""
+    op.drop_table("earnings")
     op.drop_table("invoice_lines")
     op.drop_table("charges")
     op.drop_table("template_versions")
