@@ -254,10 +254,10 @@ def preview(
     books: Bookkeeper,
     clock: Clock,
     definition: Definition,
-    tell: Callable[[int, AccountBilled | Failure], None],
+    tell: Callable[[str, AccountBilled | Failure], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Bill each account of a definition and undo it again: what a run would do. tell: hears of each one."""
+    """Bill each account of a definition and undo it again: what a run would do. tell: hears of each, by its code."""
     memory = RunMemory()
     with transaction(database) as session:
         _refuse_bad(session, definition, clock.now_us())
@@ -283,7 +283,7 @@ def preview(
                 found = Failure(code, str(error))
             session.rollback()
         books.forget()
-        tell(account_id, found)
+        tell(code, found)
 
 
 def _refuse_bad(session: Session, definition: Definition, now_us: int) -> None:
