@@ -238,7 +238,7 @@ class Adjust:
 
 @dataclass(frozen=True, slots=True)
 class PostCharge:
-    """A charge that was reckoned elsewhere, with its tax: a meter's reading, later a fee.
+    """A meter's reading, reckoned elsewhere, with its tax.
 
     Charged even below the floor: what was used is owed.
     """

@@ -69,8 +69,19 @@ def _post_charge(command: PostCharge, state: ChargingState) -> tuple[Outcome, li
     if not 0 <= command.tax <= command.total or command.total == 0:
         return Refused("a charge is more than zero, and its tax no more than the charge"), []
     net, tax = command.total - command.tax, command.tax
-    parts = [(LedgerCode.REVENUE_USAGE, -net), (LedgerCode.TAX_PAYABLE, -tax)][: 2 if tax else 1]
+    parts = [(_income(command, state), -net), (LedgerCode.TAX_PAYABLE, -tax)][: 2 if tax else 1]
     return _post(command, -command.total, parts, "charge", state)
+
+
+def _income(command: PostCharge, state: ChargingState) -> LedgerCode:
+    """Readings' own account. They were once posted as usage: a retry of such a one must find it alike."""
+    known = state.entries.get(command.idempotency_key)
+    account = state.accounts.get(command.account_id)
+    if known is None or account is None:
+        return LedgerCode.REVENUE_READINGS
+    usage = state.catalogue.ledger_account(account.issuer_id, LedgerCode.REVENUE_USAGE, command.unit)
+    is_old = any(posting.ledger_account_id == usage for posting in known.postings)
+    return LedgerCode.REVENUE_USAGE if is_old else LedgerCode.REVENUE_READINGS
 
 
 def _post_entry(command: PostEntry, state: ChargingState) -> tuple[Outcome, list[Effect]]:

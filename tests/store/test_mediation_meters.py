@@ -69,6 +69,15 @@ def test_a_period_is_charged_and_explained(accounts: BilledAccounts, ok: Ok, met
     ]
     keys = [key for (key,) in accounts.select("SELECT idempotency_key FROM journal_entries")]
     assert sum(key.startswith("reading:") for key in keys) == 1
+    posted = accounts.select(
+        "SELECT l.code, p.amount FROM journal_entries e JOIN postings p ON p.entry_id = e.id "
+        "JOIN ledger_accounts l ON l.id = p.ledger_account_id WHERE e.kind = 'charge' ORDER BY p.line"
+    )
+    assert posted == [
+        ("wallet", eur("38.08")),
+        ("revenue:readings", -eur("32")),
+        ("tax:payable", -eur("6.08")),
+    ]
     assert accounts.problems() == []
 
 

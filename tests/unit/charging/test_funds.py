@@ -1,6 +1,7 @@
 """Top-ups, adjustments and credit limits, also in the middle of calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,8 @@ from pbxbill.charging.events import (
     FailurePolicy,
     Moved,
     Outcome,
+    PostCharge,
+    PostEntry,
     Refused,
     SetCreditLimit,
     Settle,
@@ -21,6 +24,7 @@ from pbxbill.charging.events import (
 from pbxbill.charging.funds import RETIME_MARGIN_US
 from pbxbill.charging.state import ChargedAccount
 from pbxbill.errors import DuplicateKey
+from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.ledger.reservation import Verb
 from pbxbill.money import MAX_AMOUNT
 from tests.small_operator import RETAIL, WHOLESALE, SmallOperator, eur, minutes, seconds
@@ -66,6 +70,24 @@ def test_a_key_cannot_mean_two_things(
     with pytest.raises(DuplicateKey):
         operator.do(other(alice.id, bob.id))
     assert (operator.wallet(alice).posted, operator.wallet(bob).posted) == (eur("6"), 0)
+
+
+@pytest.mark.parametrize("income", [LedgerCode.REVENUE_READINGS, LedgerCode.REVENUE_USAGE])
+def test_a_reading_is_found_again_whichever_account_it_was_posted_to(
+    operator: SmallOperator, alice: ChargedAccount, income: LedgerCode
+) -> None:
+    """Readings had no account of their own at first."""
+    parts = ((income, -eur("0.10")), (LedgerCode.TAX_PAYABLE, -eur("0.02")))
+    first = operator.do(
+        PostEntry("reading:1:5", alice.id, "EUR", -eur("0.12"), parts, "charge", 5, owed=True)
+    )
+    reading = PostCharge("reading:1:5", alice.id, "EUR", eur("0.12"), eur("0.02"), 5)
+    again = operator.do(reading)
+    assert isinstance(first, Moved)
+    assert isinstance(again, Moved)
+    assert (again.entry_id, operator.wallet(alice).posted) == (first.entry_id, eur("0.88"))
+    with pytest.raises(DuplicateKey):
+        operator.do(replace(reading, total=eur("0.13")))
 
 
 @pytest.mark.parametrize(
