@@ -4,7 +4,7 @@ Newest first, page by page: a page begins below the last row of the one before, 
 turned over as fast as a hundred. Sums are over all that is found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -187,23 +187,24 @@ def _found(
 
 def _conditions(session: Session, wanted: Wanted, now_us: int) -> list[ColumnElement[bool]]:
     when = func.coalesce(InvoiceRow.issued_us, InvoiceRow.created_us)
-    plain: list[tuple[object, ColumnElement[bool]]] = [
-        (wanted.unit, InvoiceRow.unit == wanted.unit),
-        (wanted.least, InvoiceRow.total >= wanted.least),
-        (wanted.most, InvoiceRow.total <= wanted.most),
-        (wanted.from_us, when >= wanted.from_us),
-        (wanted.to_us, when < wanted.to_us),
-        (wanted.period_from_us, InvoiceRow.to_us > wanted.period_from_us),
-        (wanted.period_to_us, InvoiceRow.from_us < wanted.period_to_us),
-        (wanted.due_before_us, InvoiceRow.due_us < wanted.due_before_us),
-        (wanted.dunning_step, InvoiceRow.dunning_step == wanted.dunning_step),
-        (wanted.run_id, InvoiceRow.run_id == wanted.run_id),
+    # Compared only where something is wanted: no column can be less than nothing.
+    plain: list[tuple[Any, Callable[[Any], ColumnElement[bool]]]] = [
+        (wanted.unit, lambda x: InvoiceRow.unit == x),
+        (wanted.least, lambda x: InvoiceRow.total >= x),
+        (wanted.most, lambda x: InvoiceRow.total <= x),
+        (wanted.from_us, lambda x: when >= x),
+        (wanted.to_us, lambda x: when < x),
+        (wanted.period_from_us, lambda x: InvoiceRow.to_us > x),
+        (wanted.period_to_us, lambda x: InvoiceRow.from_us < x),
+        (wanted.due_before_us, lambda x: InvoiceRow.due_us < x),
+        (wanted.dunning_step, lambda x: InvoiceRow.dunning_step == x),
+        (wanted.run_id, lambda x: InvoiceRow.run_id == x),
         # An account without a profile is billed by the month, and is in no group.
-        (wanted.cycle, func.coalesce(BillingProfileRow.cycle, "month") == wanted.cycle),
-        (wanted.group, func.coalesce(BillingProfileRow.group_name, "") == wanted.group),
-        (wanted.number, InvoiceRow.number.istartswith(wanted.number or "", autoescape=True)),
+        (wanted.cycle, lambda x: func.coalesce(BillingProfileRow.cycle, "month") == x),
+        (wanted.group, lambda x: func.coalesce(BillingProfileRow.group_name, "") == x),
+        (wanted.number, lambda x: InvoiceRow.number.istartswith(x, autoescape=True)),
     ]
-    conditions = [condition for value, condition in plain if value is not None]
+    conditions = [condition(value) for value, condition in plain if value is not None]
     if wanted.kinds:
         conditions.append(InvoiceRow.kind.in_(_known(wanted.kinds, KINDS, "kind")))
     if wanted.statuses:

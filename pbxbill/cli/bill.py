@@ -143,7 +143,6 @@ def send(context: Context, /, run_id: int) -> None:
 
 
 def _work(application: Application, definition: Definition, processes: int, stop: Callable[[], bool]) -> int:
-    from pbxbill.billing.parallel import work_in_processes
     from pbxbill.billing.runs import Worker, end_run, start_run
 
     with transaction(application.database) as session:
@@ -152,6 +151,8 @@ def _work(application: Application, definition: Definition, processes: int, stop
     try:
         with _progress("billing", sum(begun)) as tell:
             if processes > 1 and application.database.dialect.name != "sqlite":
+                from pbxbill.billing.parallel import work_in_processes
+
                 work_in_processes(
                     application.database_url,
                     application.redis_url,
