@@ -13,6 +13,7 @@ from pbxbill.billing.charge import QUANTITY_SCALE
 from pbxbill.money import Unit, to_decimal
 
 FALLBACK = "en"
+MOST_DIGITS = 20
 _PPM_SCALE = 4
 """19 % is 190000 ppm."""
 _BYTES = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
@@ -41,6 +42,8 @@ class Formatting:
 
     def number(self, value: Decimal | int, digits: int = 0, most: int | None = None) -> str:
         """A number with so many digits after the point, or up to `most`."""
+        if not 0 <= digits <= MOST_DIGITS:
+            raise ValueError(f"a number has 0 to {MOST_DIGITS} digits after the point")
         most = digits if most is None else max(most, digits)
         tail = "." + "0" * digits + "#" * (most - digits) if most else ""
         text = format_decimal(value, format=f"#,##0{tail}", locale=self.locale)

@@ -33,7 +33,7 @@ from pbxbill.errors import InputRefused, check
 from pbxbill.money import Unit
 
 OUTPUT_MAX_CHARACTERS = 20_000_000
-WORK_MAX = 3_000_000
+WORK_MAX = 1_000_000
 """Turns of loops, calls, and blocks of 256 characters written or joined, that one document may take."""
 VALUE_MAX_CHARACTERS = 200_000
 """Of a text that a template puts together."""
@@ -140,8 +140,7 @@ def _given(values: Any) -> tuple[Any, ...]:
 def _printed(value: Any) -> Any:
     """What a template may write: texts and numbers. Anything else would show how the program is made."""
     if isinstance(value, str):
-        _BUDGET.get().spend(1 + len(value) // _BLOCK)
-        return value
+        return _within(value)
     if isinstance(value, int) and value.bit_length() <= 128:
         return value
     if isinstance(value, StrictUndefined):

@@ -28,6 +28,7 @@ DATA_URI_MAX_CHARACTERS = 1_400_000
 STYLE_SHEETS_KEPT = 16
 WARNINGS_KEPT = 50
 XML_NAME = "factur-x.xml"
+_SRGB = "srgb"
 
 _FONT_URLS = {f"asset:font/{file}" for files in FONT_FILES.values() for file, _weight in files}
 
@@ -65,6 +66,7 @@ class Typesetter:
         self._fonts: FontConfiguration = FontConfiguration()
         self._styles: OrderedDict[str, _Style] = OrderedDict()
         self._faces = self._parsed(font_faces(), None).sheet
+        self._colours = _ColourProfile()
 
     def set(self, job: Job) -> Sheets:
         """The document as PDF/A-3b."""
@@ -77,12 +79,15 @@ class Typesetter:
             document = HTML(string=job.html, base_url="asset:", url_fetcher=fetcher).render(
                 font_config=self._fonts,
                 stylesheets=[self._faces, style.sheet],
+                color_profiles={_SRGB: self._colours},
+                output_intent=_SRGB,
                 pdf_variant="pdf/a-3b",
             )
             if job.xml is not None:
                 _name_the_xml(document.metadata)
             pdf = document.write_pdf(
                 pdf_variant="pdf/a-3b",
+                output_intent="given",  # with the profile above, else WeasyPrint opens its own each time
                 pdf_identifier=_identifier(job),
                 attachments=[] if job.xml is None else [_attachment(job)],
             )
@@ -115,6 +120,26 @@ class _Style(NamedTuple):
     sheet: "CSS"
     warnings: tuple[str, ...]
     refused: tuple[str, ...]
+
+
+class _ColourProfile:
+    """The profile that colours are meant in, as WeasyPrint asks for it.
+
+    WeasyPrint's own class would open its file for each document, leave it open, and write it out anew with
+    other bytes each time.
+    """
+
+    name = "sRGB2014"
+    src = "sRGB2014.icc"
+    rendering_intent = "relative-colorimetric"
+    components = (("r",), ("g",), ("b",))
+
+    def __init__(self) -> None:
+        import weasyprint.pdf
+
+        self.content = (Path(weasyprint.pdf.__file__).parent / self.src).read_bytes()
+        self.pdf_reference: object = None
+        """Where it is in the document that is being written."""
 
 
 def _identifier(job: Job) -> bytes:

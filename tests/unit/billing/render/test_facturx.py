@@ -1,4 +1,4 @@
-"""The structured invoice: valid by its schema, by the arithmetic of EN 16931, and by its keeper's own rules."""
+"""The structured invoice: valid by its schema, by the sums of EN 16931, and by its keeper's own rules."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,8 +67,8 @@ EXEMPT = invoice((line(1, 10_000, 0, "E"),), (tax(10_000, 0, 0, "E", "Exempt: ar
 UNTAXED = invoice((line(1, 10_000, 0, "O", ""),), (), seller=replace(INVOICE.seller, vat_id=""))
 UNTAXED_BY_TAXED = invoice((line(1, 10_000, 0, "O", ""),), ())
 GIVEN_BACK = invoice(
-    (line(1, 10_000), replace(line(2, -2_500), unit_price=-25 * EURO)), (tax(7_500, 1_425),), from_wallet=50 * EURO,
-    due=(7_500 + 1_425) * 10_000 - 50 * EURO,
+    (line(1, 10_000), replace(line(2, -2_500), unit_price=-25 * EURO)), (tax(7_500, 1_425),),
+    from_wallet=50 * EURO, due=(7_500 + 1_425) * 10_000 - 50 * EURO,
 )  # fmt: skip
 PRORATED = invoice((replace(line(1, 3161), unit_price=49 * EURO, detail="20 of 31 days"),), (tax(3161, 601),))
 IN_DOLLARS = invoice((line(1, 10_000),), (tax(10_000, 1_900),), unit=Unit("USD"))
