@@ -12,6 +12,7 @@ from pbxbill.billing.drafting import Drafted, Nothing, draft_period
 from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
 from pbxbill.billing.period import Period
 from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Authorize,
     Direction,
@@ -40,7 +41,7 @@ FEBRUARY = Period(FEBRUARY_US, MARCH_US)
 
 
 def operator_id(session: Session) -> int:
-    return session.query(AccountRow.id).filter_by(kind="operator").scalar()
+    return session.query(AccountRow).filter_by(kind="operator").one().id
 
 
 @dataclass
@@ -61,17 +62,26 @@ class Invoicing:
         with transaction(self.database) as session:
             yield session
 
-    def call(self, code: str, seconds: int, day: int, number: str = GERMANY) -> Settled:
-        """A call that is over, on a day of January (1) or later: charged whatever the funds are."""
-        at_us = JANUARY_US + (day - 1) * DAY_US + DAY_US // 2
-        with self.accounts.engine() as engine:
-            session_id = new_id()
-            request = Authorize(session_id, "s1", session_id, Direction.OUTBOUND, number, "2001", at_us, code)
-            settled = engine.execute(
-                SettleOffline(request, at_us, at_us + seconds * 1_000_000, 16, owed_in_full=True)
-            )
+    def used(self, request: Authorize, seconds: int, quantity: int | None = None) -> Settled:
+        """What is over is charged whatever the funds are."""
+        engine = ChargingEngine(lambda: connect(self.accounts.url), self.clock)
+        engine.start()
+        ended_us = request.at_us + seconds * 1_000_000
+        command = SettleOffline(request, request.at_us, ended_us, 16, owed_in_full=True, quantity=quantity)
+        try:
+            settled = engine.execute(command)
+        finally:
+            engine.stop()
         assert isinstance(settled, Settled), settled
         return settled
+
+    def call(self, code: str, seconds: int, day: int, number: str = GERMANY, did: str = "") -> Settled:
+        """A call on a day of January (1) or later; to a DID, if one is named."""
+        at_us = JANUARY_US + (day - 1) * DAY_US + DAY_US // 2
+        session_id = new_id()
+        direction = Direction.INBOUND if did else Direction.OUTBOUND
+        request = Authorize(session_id, "s1", session_id, direction, number, "2001", at_us, code, did=did)
+        return self.used(request, seconds)
 
     def post(self, code: str, amount: str, kind: str, day: int, other: LedgerCode) -> str:
         """Money into a wallet, or below zero out of it."""
