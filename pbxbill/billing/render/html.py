@@ -160,13 +160,15 @@ def style_before(template: Template) -> str:
     return f"{variables}{rules}\n"
 
 
-def font_faces() -> str:
-    """The rules by which typesetting finds the fonts that we bring."""
-    return "\n".join(
+def rules_of_paper() -> str:
+    """By which typesetting finds the fonts that we bring, and makes images as PDF/A wants them."""
+    faces = "\n".join(
         f'@font-face {{ font-family: "{family}"; font-weight: {weight}; src: url(asset:font/{file}) }}'
         for family, files in FONT_FILES.items()
         for file, weight in files
     )
+    # ISO 19005-3, 6.2.8: no image is to be interpolated.
+    return f"{faces}\n* {{ image-rendering: pixelated !important }}"
 
 
 def _tint(colour: str, white_percent: int) -> str:

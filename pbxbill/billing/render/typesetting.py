@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from pbxbill.billing.render.html import FONT_FILES, FONTS_FOLDER, LOGO_URL, font_faces
+from pbxbill.billing.render.html import FONT_FILES, FONTS_FOLDER, LOGO_URL, rules_of_paper
 from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.errors import InputRefused
 
@@ -65,7 +65,7 @@ class Typesetter:
 
         self._fonts: FontConfiguration = FontConfiguration()
         self._styles: OrderedDict[str, _Style] = OrderedDict()
-        self._faces = self._parsed(font_faces(), None).sheet
+        self._paper = self._parsed(rules_of_paper(), None).sheet
         self._colours = _ColourProfile()
 
     def set(self, job: Job) -> Sheets:
@@ -78,7 +78,7 @@ class Typesetter:
         with _warnings_of_weasyprint() as warnings:
             document = HTML(string=job.html, base_url="asset:", url_fetcher=fetcher).render(
                 font_config=self._fonts,
-                stylesheets=[self._faces, style.sheet],
+                stylesheets=[self._paper, style.sheet],
                 color_profiles={_SRGB: self._colours},
                 output_intent=_SRGB,
                 pdf_variant="pdf/a-3b",

@@ -7,11 +7,12 @@ from typing import Any
 
 import facturx
 import pytest
+from PIL import Image
 from pypdf import PdfReader
 
 from pbxbill.billing.document import Document
 from pbxbill.billing.render.facturx import facturx_xml
-from pbxbill.billing.render.logo import checked_logo
+from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.billing.render.pdf import render_pdf, render_sheets, xml_of
 from pbxbill.billing.render.sample import sample_document
 from pbxbill.billing.render.sandbox import TemplateFault
@@ -26,6 +27,15 @@ INVOICE = sample_document()
 LOGO = checked_logo(
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 1"><rect width="4" height="1"/></svg>'
 )
+
+
+def photo() -> Logo:
+    stream = io.BytesIO()
+    Image.new("RGBA", (200, 60), (11, 110, 79, 128)).save(stream, "PNG")
+    return checked_logo(stream.getvalue())
+
+
+PHOTO = photo()
 
 
 def reader(pdf: bytes) -> Any:
@@ -162,7 +172,7 @@ def test_what_is_no_invoice_holds_none(kind: str) -> None:
 
 def test_it_is_made_to_last() -> None:
     """PDF/A-3b: it says so, every font is inside, colours are defined, nothing runs."""
-    pdf = reader(render_pdf(INVOICE, Template(font="serif"), LOGO, xml=xml_of(INVOICE)))
+    pdf = reader(render_pdf(INVOICE, Template(font="serif"), PHOTO, xml=xml_of(INVOICE)))
     catalog = pdf.trailer["/Root"]
     metadata = catalog["/Metadata"].get_data().decode()
     assert 'pdfaid:part="3"' in metadata
@@ -170,6 +180,9 @@ def test_it_is_made_to_last() -> None:
     assert "/OutputIntents" in catalog
     assert catalog["/Lang"] == "en"
     assert not {"/OpenAction", "/AA"} & set(catalog)
+    images = [image for page in pdf.pages for image in page["/Resources"]["/XObject"].values()]
+    assert images
+    assert {str(image.get_object().get("/Interpolate", False)).lower() for image in images} == {"false"}
     fonts = {
         name: font.get_object()
         for page in pdf.pages
@@ -231,7 +244,7 @@ def leaks(pdf: bytes) -> bool:
     contents += [page.extract_text().encode() for page in found.pages]
     for number in range(1, len(found.xref_objStm) + found.trailer["/Size"]):
         thing = found.get_object(number) if number < found.trailer["/Size"] else None
-        if hasattr(thing, "get_data"):
+        if thing is not None and hasattr(thing, "get_data"):
             contents.append(thing.get_data())
     return any(b"hunter2" in content for content in contents)
 
