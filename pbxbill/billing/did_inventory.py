@@ -238,6 +238,16 @@ def end_quarantines(session: Session, now_us: int) -> int:
     return len(rows)
 
 
+def check_not_in_inventory(session: Session, number: str) -> None:
+    """Refuse to treat a DID of an inventory as any other endpoint: its history and charges would not know."""
+    known = select(DidRow.state).where(DidRow.number == number, DidRow.state != WITHDRAWN)
+    if session.scalar(known) is not None:
+        raise InputRefused(
+            f"DID {number} is in an inventory: `pbxbill dids assign` gives it out, and "
+            "`pbxbill dids release` takes it back"
+        )
+
+
 def state_at(did: DidRow, now_us: int) -> str:
     """Its state, which time alone may have changed."""
     if did.state == QUARANTINED and not _in_quarantine(did, now_us):

@@ -158,15 +158,12 @@ def offered_version(session: Session, issuer: AccountRow, name: str) -> PlanVers
 
 def versions_of(session: Session, plan: PlanRow) -> list[tuple[PlanVersion, int, int]]:
     """Every version with when it was written and how many live subscriptions have it, oldest first."""
-    live = dict(
-        session.execute(
-            select(SubscriptionRow.plan_version_id, func.count())
-            .where(SubscriptionRow.state != "ended")
-            .group_by(SubscriptionRow.plan_version_id)
-        )
-        .tuples()
-        .all()
+    counted = session.execute(
+        select(SubscriptionRow.plan_version_id, func.count())
+        .where(SubscriptionRow.state != "ended")
+        .group_by(SubscriptionRow.plan_version_id)
     )
+    live: dict[int, int] = {row[0]: row[1] for row in counted}
     rows = session.scalars(
         select(PlanVersionRow).where(PlanVersionRow.plan_id == plan.id).order_by(PlanVersionRow.number)
     )
@@ -175,16 +172,13 @@ def versions_of(session: Session, plan: PlanRow) -> list[tuple[PlanVersion, int,
 
 def list_plans(session: Session, issuer: AccountRow | None = None) -> list[OfferedPlan]:
     """All plans, by issuer and name; issuer: only its own."""
-    live = dict(
-        session.execute(
-            select(PlanVersionRow.plan_id, func.count())
-            .join(SubscriptionRow, SubscriptionRow.plan_version_id == PlanVersionRow.id)
-            .where(SubscriptionRow.state != "ended")
-            .group_by(PlanVersionRow.plan_id)
-        )
-        .tuples()
-        .all()
+    counted = session.execute(
+        select(PlanVersionRow.plan_id, func.count())
+        .join(SubscriptionRow, SubscriptionRow.plan_version_id == PlanVersionRow.id)
+        .where(SubscriptionRow.state != "ended")
+        .group_by(PlanVersionRow.plan_id)
     )
+    live: dict[int, int] = {row[0]: row[1] for row in counted}
     query = (
         select(PlanRow, AccountRow.code)
         .join(AccountRow, AccountRow.id == PlanRow.issuer_id)

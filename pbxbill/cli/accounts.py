@@ -6,6 +6,7 @@ import click
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, aliased
 
+from pbxbill.billing.did_inventory import check_not_in_inventory
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -148,6 +149,7 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
         for value in sip:
             add_endpoint(session, account, "sip", value)
         for value in did:
+            check_not_in_inventory(session, value)
             add_endpoint(session, account, "did", value)
         _say_if_nobody_passes(account)
         rates_missing = pairs_without_rate(session, account, context.clock.now_us())
@@ -234,6 +236,8 @@ def endpoint(context: Context, code: str, kind: str, value: str, tech_prefix: st
     """Let a SIP account code, an IP, a caller ID or a DID identify an account."""
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
+        if kind == "did":
+            check_not_in_inventory(session, value)
         if not remove:
             add_endpoint(session, account, kind, value, tech_prefix)
         else:

@@ -1,6 +1,7 @@
 """Requests, migrations, renewals with reminders, charges by hand: on each database."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -150,6 +151,7 @@ def test_a_term_renews_itself_after_a_reminder(shop: Shop) -> None:
         session.add(PartyRow(account_id=carol.id, legal_name="Carol", email="carol@example.org"))
         account_id = carol.id
     id = shop.subscribe("carol", "line")
+    told: list[tuple[str, str, int]] = []
     for day in ("2026-02-01", "2026-03-01", "2026-03-17 23:00", "2026-03-18", "2026-03-20"):
         now_us = shop.at(day)
         with shop.session() as session:
@@ -213,9 +215,9 @@ def test_a_plan_brings_its_tariff_and_bundles_while_it_is_paid(shop: Shop) -> No
 # --- charges by hand ---------------------------------------------------------------------------
 
 
-def charged(shop: Shop, code: str, **terms) -> int:
+def charged(shop: Shop, code: str, **terms: Any) -> int:
     with shop.session() as session:
-        values = {
+        values: dict[str, Any] = {
             "description": "Visit",
             "unit": "EUR",
             "unit_price": eur("50"),

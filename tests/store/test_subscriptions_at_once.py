@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def go(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-def result(process: "subprocess.Popen[str]") -> dict:
+def result(process: "subprocess.Popen[str]") -> Any:
     assert process.stdout is not None
     return json.loads(process.stdout.read().strip().splitlines()[-1])
 
