@@ -111,7 +111,7 @@ def test_lines_taxes_and_numbers_of_notes(billing: Invoicing) -> None:
     # 0.89 of calls without tax, 10.00 with 19 %: 1.90. In all 12.79.
     issued = with_line(billing, "carol", "Router", "10.00")
     assert issued.total == eur("12.79")
-    ids = dict(
+    ids: dict[str, int] = dict(
         billing.accounts.select(
             f"SELECT description, id FROM invoice_lines WHERE invoice_id = {issued.invoice_id}"
         )
