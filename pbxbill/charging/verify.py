@@ -37,11 +37,14 @@ class Invariant:
         return not self.problem_count
 
 
-def verify(driver: Driver, clock: Clock) -> list[Invariant]:
-    """Check every promise; the database may be in use meanwhile and is seen as of one moment."""
+def verify(driver: Driver, clock: Clock, more: Iterable[Rule] = ()) -> list[Invariant]:
+    """Check every promise; the database may be in use meanwhile and is seen as of one moment.
+
+    more: what others promise, who stand above charging.
+    """
     driver.begin_snapshot()
     try:
-        return list(invariants(driver, clock.now_us()))
+        return list(chain(invariants(driver, clock.now_us()), (checked(driver, rule) for rule in more)))
     finally:
         driver.rollback()
 
@@ -49,7 +52,7 @@ def verify(driver: Driver, clock: Clock) -> list[Invariant]:
 def invariants(driver: Driver, now_us: int) -> Iterator[Invariant]:
     """The same inside a transaction of the caller's."""
     for rule in (*LEDGER_RULES, *CALL_RULES, _forgotten(now_us)):
-        yield _checked(driver, rule)
+        yield checked(driver, rule)
     catalogue = LoadedCatalogue(lambda: driver, serving=False)
     catalogue.refresh(driver, now_us)
     yield _reckoned("charged time follows from the switch's times", check_durations(driver))
@@ -77,7 +80,8 @@ def _forgotten(now_us: int) -> Rule:
     )
 
 
-def _checked(driver: Driver, rule: Rule) -> Invariant:
+def checked(driver: Driver, rule: Rule) -> Invariant:
+    """What breaks a rule, inside a transaction of the caller's."""
     ((count,),) = driver.select(f"SELECT COUNT(*) FROM {rule.counted}")  # noqa: S608 names are ours
     problems = Problems()
     for search in rule.searches:

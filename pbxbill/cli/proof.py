@@ -5,9 +5,9 @@ import sys
 import click
 from sqlalchemy import select
 
+from pbxbill.billing.promises import verify_all
 from pbxbill.charging.explain import explain
 from pbxbill.charging.statement import Audience, statement
-from pbxbill.charging.verify import verify as verify_all
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, visible
 from pbxbill.store.engine import reading, transaction

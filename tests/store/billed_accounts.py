@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Answer, Authorize, Direction, Granted, Settle, TopUp
-from pbxbill.charging.verify import verify
 from pbxbill.clock import SystemClock
 from pbxbill.ids import new_id
 from pbxbill.money import compile_price, parse_decimal
@@ -23,6 +22,7 @@ from pbxbill.store.decks import NewRate, add_deck_version
 from pbxbill.store.driver import Row, connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
+from tests.books_in_order import problems_of
 from tests.small_operator import EUR, eur
 
 GERMANY = "493012345"
@@ -64,11 +64,7 @@ class BilledAccounts:
 
     def problems(self) -> list[str]:
         """Everything that verify finds."""
-        driver = connect(self.url)
-        try:
-            return [f"{x.name}: {problem}" for x in verify(driver, CLOCK) for problem in x.problems]
-        finally:
-            driver.close()
+        return problems_of(self.url, CLOCK)
 
     @contextmanager
     def engine(self) -> Iterator[ChargingEngine]:
