@@ -165,15 +165,14 @@ def allocate(  # noqa: PLR0913  # one parameter per column
 
 
 def _state(session: Session, row: InvoiceRow) -> str:
-    sums = select(AllocationRow.kind, func.sum(AllocationRow.amount)).where(
-        AllocationRow.invoice_id == row.id
-    )
-    given: dict[str, int] = {kind: int(x) for kind, x in session.execute(sums.group_by(AllocationRow.kind))}
-    if not row.open:
-        if wholly_credited(session, row.id):
-            return "cancelled"
-        return "written_off" if given.get("write_off", 0) else "paid"
-    return "partly_paid" if given.get("payment", 0) else "issued"
+    own = AllocationRow.invoice_id == row.id
+    if row.open:
+        paid = select(func.sum(AllocationRow.amount)).where(own, AllocationRow.kind == "payment")
+        return "partly_paid" if session.scalar(paid) else "issued"
+    if wholly_credited(session, row.id):
+        return "cancelled"
+    last = select(AllocationRow.kind).where(own, AllocationRow.amount > 0).order_by(AllocationRow.id.desc())
+    return "written_off" if session.scalar(last.limit(1)) == "write_off" else "paid"
 
 
 def wholly_credited(session: Session, invoice_id: int) -> bool:
