@@ -65,7 +65,7 @@ def charge_subscriptions(
     """
     charge_ids: list[int] = []
     unpaid: list[UnpaidSubscription] = []
-    for subscribed in locked_subscriptions(session, account_id):
+    for subscribed in locked_subscriptions(session, account_id, until_us=until_us):
         found = bring_up_to(session, books, subscribed, until_us, now_us)
         charge_ids += found.charge_ids
         if found.short is not None:

@@ -1,5 +1,6 @@
 """The plans that an issuer offers, immutable version by version; who has one keeps it until migrated."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -210,5 +211,9 @@ def _newest_row(session: Session, plan: PlanRow) -> PlanVersionRow | None:
 
 
 def _version(plan: PlanRow, row: PlanVersionRow) -> PlanVersion:
-    terms = plan_from_json(row.definition)
-    return PlanVersion(row.id, plan.id, plan.issuer_id, plan.name, row.number, terms)
+    return PlanVersion(row.id, plan.id, plan.issuer_id, plan.name, row.number, _terms(row.definition))
+
+
+@lru_cache(maxsize=1024)
+def _terms(definition: str) -> PlanTerms:
+    return plan_from_json(definition)

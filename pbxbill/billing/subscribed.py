@@ -52,6 +52,14 @@ class BillingPlace(NamedTuple):
     """One on whose like its invoices' periods begin."""
 
 
+class Happened(NamedTuple):
+    """A change that was carried out."""
+
+    id: int
+    kind: str
+    effective_us: int
+
+
 @dataclass(slots=True)
 class Subscribed:
     """A subscription at work."""
@@ -60,7 +68,7 @@ class Subscribed:
     account: AccountRow
     place: BillingPlace
     version: PlanVersion
-    history: list[SubscriptionChangeRow]
+    history: list[Happened]
     """What was done, in its order."""
     planned: list[SubscriptionChangeRow]
     """What is to be done, the earliest first."""
@@ -91,7 +99,7 @@ class Subscribed:
         return self.is_barred or self.row.state in {"paused", "ended", "planned"}
 
     @property
-    def beginning(self) -> SubscriptionChangeRow:
+    def beginning(self) -> Happened:
         """The change that the present, or last, stretch began with."""
         found = next((x for x in reversed(self.history) if x.kind in BEGINS), None)
         check(found is not None, "subscription {} never began", self.row.id)
@@ -140,14 +148,14 @@ class Subscribed:
             term=self.term,
         )
 
-    def _wants_set_up(self, session: Session, beginning: SubscriptionChangeRow) -> bool:
+    def _wants_set_up(self, session: Session, beginning: Happened) -> bool:
         if beginning.kind == "subscribe" or (beginning.kind == "change" and self.terms.set_up_on_change):
             return True
         # Whoever changed, or could not pay, before anything was charged owes it still.
         charged = select(ChargeRow.id).where(ChargeRow.subscription_id == self.row.id).limit(1)
         return session.scalar(charged) is None
 
-    def _served_to(self, beginning: SubscriptionChangeRow) -> int | None:
+    def _served_to(self, beginning: Happened) -> int | None:
         if beginning.kind == "subscribe":
             return None
         stop = beginning
@@ -169,10 +177,17 @@ def billing_place(session: Session, account: AccountRow) -> BillingPlace:
     return BillingPlace(zone, local_date(account.created_us, zone))
 
 
-def locked_subscriptions(session: Session, account_id: int, ids: Sequence[int] = ()) -> list[Subscribed]:
-    """An account's subscriptions that have not ended, or some of them, for this transaction alone."""
+def locked_subscriptions(
+    session: Session, account_id: int, ids: Sequence[int] = (), *, until_us: int | None = None
+) -> list[Subscribed]:
+    """An account's subscriptions that have not ended, or some of them, for this transaction alone.
+
+    until_us: only those of which something is due up to then, or that wait for funds.
+    """
     query = select(SubscriptionRow).where(SubscriptionRow.account_id == account_id)
     query = query.where(SubscriptionRow.id.in_(ids)) if ids else query.where(SubscriptionRow.state != "ended")
+    if until_us is not None:
+        query = query.where((SubscriptionRow.due_us <= until_us) | (SubscriptionRow.state == "unpaid"))
     rows = session.scalars(
         query.order_by(SubscriptionRow.id).with_for_update().execution_options(populate_existing=True)
     ).all()
@@ -213,12 +228,16 @@ def _read(session: Session, account_id: int, rows: Sequence[SubscriptionRow]) ->
         )
         .order_by(SubscriptionChangeRow.effective_us, SubscriptionChangeRow.id)
     )
+    done: list[SubscriptionChangeRow] = []
     for change in changes:
-        subscribed = by_id[change.subscription_id]
-        (subscribed.history if change.state == "done" else subscribed.planned).append(change)
-    for subscribed in by_id.values():
-        # Done later is later, whatever was planned when.
-        subscribed.history.sort(key=lambda x: (x.effective_us, x.decided_us or 0, x.id))
+        if change.state == "done":
+            done.append(change)
+        else:
+            by_id[change.subscription_id].planned.append(change)
+    # Done later is later, whatever was planned when.
+    for change in sorted(done, key=lambda x: (x.effective_us, x.decided_us or 0, x.id)):
+        happened = Happened(change.id, change.kind, change.effective_us)
+        by_id[change.subscription_id].history.append(happened)
     return list(by_id.values())
 
 
