@@ -47,7 +47,7 @@ clean: ## remove .venv, .cache and what tools left behind
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
-.venv/stamp: pyproject.toml lab/install-venv.sh
+.venv/stamp: pyproject.toml lab/install-venv.sh | .cache/pdf.stamp
 	@PYTHON='$(PYTHON)' lab/install-venv.sh .venv
 	touch $@
 
@@ -57,6 +57,11 @@ clean: ## remove .venv, .cache and what tools left behind
 
 .cache/sipp.stamp: lab/install-packages.sh
 	@lab/install-packages.sh sipp=sip-tester
+	mkdir -p $(@D) && touch $@
+
+# What sets PDF invoices; it brings a font of Debian's with it.
+.cache/pdf.stamp: lab/install-packages.sh
+	@lab/install-packages.sh libpangoft2-1.0.so.0=libpangoft2-1.0-0 libharfbuzz-subset.so.0=libharfbuzz-subset0
 	mkdir -p $(@D) && touch $@
 
 .cache/databases.stamp: lab/install-packages.sh

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs Debian packages, where PROGRAM is given only if it is missing, and starts none of their services:
+# Installs Debian packages, where PROGRAM (or a library, *.so.N) is given only if it is missing, and starts none
+# of their services:
 #   lab/install-packages.sh [PROGRAM=]PACKAGE ...
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
@@ -7,7 +8,10 @@ export PATH=$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')
 
 missing=()
 for pair in "$@"; do
-  [[ $pair == *=* ]] && command -v "${pair%%=*}" >/dev/null && continue
+  case $pair in
+    *.so.*=*) ldconfig -p | grep -qF "${pair%%=*} " && continue ;;
+    *=*) command -v "${pair%%=*}" >/dev/null && continue ;;
+  esac
   missing+=("${pair#*=}")
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from pbxbill.billing.render.html import FONT_FILES, FONTS_FOLDER, LOGO_URL, rules_of_paper
 from pbxbill.billing.render.logo import Logo, checked_logo
-from pbxbill.errors import InputRefused
+from pbxbill.errors import ConfigurationError, InputRefused
 
 if TYPE_CHECKING:
     from weasyprint import CSS
@@ -61,7 +61,13 @@ class Typesetter:
     """Fonts and style sheets, ready for the next document. For one thread at a time."""
 
     def __init__(self) -> None:
-        from weasyprint.text.fonts import FontConfiguration
+        try:
+            from weasyprint.text.fonts import FontConfiguration
+        except OSError as fault:  # it loads Pango when it is imported
+            raise ConfigurationError(
+                "PDFs need Pango; as root: apt-get install --no-install-recommends "
+                "libpangoft2-1.0-0 libharfbuzz-subset0"
+            ) from fault
 
         self._fonts: FontConfiguration = FontConfiguration()
         self._styles: OrderedDict[str, _Style] = OrderedDict()

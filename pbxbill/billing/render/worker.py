@@ -18,6 +18,7 @@ from typing import IO, Any
 from pbxbill.billing.render.logo import Logo
 from pbxbill.billing.render.sandbox import TemplateFault
 from pbxbill.billing.render.typesetting import Job, Sheets, Typesetter
+from pbxbill.errors import ConfigurationError
 
 MEMORY_MAX_BYTES = 2 * 1024**3
 JOBS_PER_PROCESS = 500
@@ -156,7 +157,11 @@ def main() -> None:
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    typesetter = Typesetter()
+    try:
+        typesetter = Typesetter()
+    except ConfigurationError as fault:
+        _write(answers, {"fault": str(fault)})
+        return
     while (message := _read(sys.stdin.buffer)) is not None:
         head, (html, css, logo, xml) = message
         job = Job(
