@@ -1,9 +1,11 @@
 """Bills one account up to a moment: its subscriptions' charges, and an invoice for every period that is over.
 
 All of it is one transaction of the caller's. Periods that were missed are billed one after the other, each
-with the charges that were due by its end. Done again it finds the same invoices.
+with the charges that were due by its end. Done again it finds the same invoices; so a caller may let it end
+between two periods, commit, and go on.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -38,6 +40,8 @@ class AccountBilled(NamedTuple):
     nothing: tuple[str, ...]
     """Why there is no invoice of a period, unit by unit."""
     unpaid: tuple[UnpaidSubscription, ...]
+    is_whole: bool = True
+    """Nothing is left to do; else it was made to end between two periods."""
 
 
 def bill_account(  # noqa: PLR0913 what billing an account goes by
@@ -50,14 +54,20 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
     run_id: int | None = None,
     drafts_only: bool = False,
     memory: RunMemory | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> AccountBilled:
-    """Charge and invoice what is over at a moment; books.announce() after the commit."""
+    """Charge and invoice what is over at a moment; books.announce() after the commit.
+
+    go_on: asked between two periods.
+    """
     memory = memory or RunMemory()
     profile = _with_row(session, account_id)
     invoices: list[BilledInvoice] = []
     nothing: list[str] = []
     subscribed = _has_subscriptions(session, account_id)
-    for period in list(profile.periods_until(until_us)) if profile.invoiced else ():
+    for number, period in enumerate(profile.periods_until(until_us) if profile.invoiced else ()):
+        if number and not go_on():
+            return AccountBilled(tuple(invoices), tuple(nothing), (), is_whole=False)
         if subscribed:
             charge_subscriptions(session, books, account_id, period.to_us, now_us)
         for unit in _units(session, account_id):

@@ -22,6 +22,8 @@ from pbxbill.billing.gathered_items import (
 )
 from pbxbill.billing.period import Period
 from pbxbill.billing.usage_class import Known, classes_of, measures_of
+from pbxbill.errors import InputRefused
+from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.driver import Driver, driver_within
 from pbxbill.store.invoice_models import GatheredRow
 
@@ -38,7 +40,7 @@ _CHARGED = (
 
 _BOOKS = text(
     "SELECT w.ledger_account_id, t.id, a.kind, a.path FROM wallets w JOIN accounts a ON a.id = w.account_id "
-    "JOIN ledger_accounts t ON t.issuer_id = a.parent_id AND t.code = 'tax:payable' AND t.unit = w.unit "
+    "LEFT JOIN ledger_accounts t ON t.issuer_id = a.parent_id AND t.code = 'tax:payable' AND t.unit = w.unit "
     "AND t.holder_id = 0 WHERE w.account_id = :account_id AND w.unit = :unit"
 )
 _TAX = (
@@ -185,7 +187,11 @@ class Books(NamedTuple):
 def books_of(session: Session, account_id: int, unit: str) -> Books | None:
     """None: the account has no wallet in the unit."""
     row = session.execute(_BOOKS, {"account_id": account_id, "unit": unit}).one_or_none()
-    return None if row is None else Books(row[0], row[1], row[2] == "reseller", row[3])
+    if row is None:
+        return None
+    if row[1] is None:
+        raise InputRefused(f"the seller's books in {unit} lack {LedgerCode.TAX_PAYABLE}: open it first")
+    return Books(row[0], row[1], row[2] == "reseller", row[3])
 
 
 def gathered_to(session: Session, account_id: int, unit: str, *, lock: bool = False) -> str:

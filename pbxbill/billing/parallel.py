@@ -68,7 +68,13 @@ def work_in_processes(  # noqa: PLR0913 what a run in processes goes by
         if database.dialect.name == "sqlite" or processes == 1:
             _bill(task, stop, _now_and_then(look))
         else:
-            _work_there(task, processes, stop, look)
+            before = look().waiting
+            while before:
+                _work_there(task, processes, stop, look)
+                now = look().waiting
+                if stop() or now == before:
+                    break
+                before = now  # accounts of a process that died wait again
         return not look().waiting
     finally:
         database.dispose()

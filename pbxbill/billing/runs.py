@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory
@@ -24,13 +25,16 @@ from pbxbill.errors import InputRefused, StoreUnavailable
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import BillingProfileRow, SubscriptionRow
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import BillingRunAccountRow, BillingRunRow, InvoiceRow
 from pbxbill.store.models import AccountRow
 
 LOST_RACES = 3
 SHARE_OF_SQLITE = 1
 """On SQLite a worker rests this many times as long as it held the write lock: calls need it too."""
+
+LONGEST_NS = 15_000_000
+"""A transaction takes no further period of its account after this time."""
 
 _log = structlog.get_logger()
 
@@ -148,11 +152,12 @@ class Worker:
         self._books = books
         self._clock = clock
         self._run_id = run_id
-        with transaction(database) as session:
+        with transaction(reading(database)) as session:
             self._definition = definition_of(session, run_id)
         self._memory = RunMemory()
         self._after = 0
         """Accounts up to this one were looked at: the search for the next one begins behind it."""
+        self._began_ns = 0
         self._rests = database.dialect.name == "sqlite"
 
     def work(
@@ -165,18 +170,19 @@ class Worker:
         tell: hears of each account; None: it failed.
         """
         while not stop():
-            began_ns = time.monotonic_ns()
+            self._began_ns = time.monotonic_ns()
             found = self._next()
             if found is None:
                 return True
-            tell(found.billed)
+            if found.billed is None or found.billed.is_whole:
+                tell(found.billed)
             if self._rests:
-                time.sleep(SHARE_OF_SQLITE * (time.monotonic_ns() - began_ns) / 1_000_000_000)
+                time.sleep(SHARE_OF_SQLITE * (time.monotonic_ns() - self._began_ns) / 1_000_000_000)
         return False
 
     def _next(self) -> _Looked | None:
-        """Bill one account that waits; None if there is none."""
-        for attempt in range(LOST_RACES):
+        """Bill one account that waits, or some of its periods; None if there is none."""
+        for attempt in range(1, LOST_RACES + 1):
             account_id = 0
             try:
                 with transaction(self._database) as session:
@@ -185,22 +191,25 @@ class Worker:
                         return None
                     account_id = row.account_id
                     billed = self._bill(session, account_id)
-                    self._mark(session, account_id, "done", invoices=len(billed.invoices))
-            except StoreUnavailable as error:
-                # A deadlock that another process won, or a database that is away for a moment.
-                if attempt + 1 == LOST_RACES:
+                    self._note(session, row, billed)
+            except (StoreUnavailable, IntegrityError) as error:
+                # A deadlock or a row that another process won, or a database that is away for a moment.
+                self._books.forget()
+                if attempt == LOST_RACES and account_id:
+                    return self._failed(account_id, error)
+                if attempt == LOST_RACES:
                     raise
                 _log.info("billing_account_again", account=account_id, error=str(error))
                 time.sleep(0.1 * 2**attempt)
                 continue
             except Exception as error:
+                self._books.forget()
                 if not account_id:
                     raise
-                self._failed(account_id, error)
-                self._after = account_id
-                return _Looked(None)
+                return self._failed(account_id, error)
             self._books.announce()
-            self._after = account_id
+            if billed.is_whole:
+                self._after = account_id
             return _Looked(billed)
         return None
 
@@ -223,21 +232,35 @@ class Worker:
             run_id=self._run_id,
             drafts_only=self._definition.drafts_only,
             memory=self._memory,
+            go_on=self._go_on,
         )
 
-    def _failed(self, account_id: int, error: Exception) -> None:
+    def _go_on(self) -> bool:
+        """Whether to take another period into the transaction: calls wait for SQLite's lock meanwhile."""
+        return time.monotonic_ns() - self._began_ns < LONGEST_NS
+
+    def _note(self, session: Session, row: BillingRunAccountRow, billed: AccountBilled) -> None:
+        invoices = row.invoices + sum(invoice.made for invoice in billed.invoices)
+        self._mark(session, row.account_id, "done" if billed.is_whole else "waiting", invoices=invoices)
+
+    def _failed(self, account_id: int, error: Exception) -> _Looked:
+        """Say why an account could not be billed; StoreUnavailable if it is the database that is away."""
         expected = isinstance(error, InputRefused)
         if not expected:
             _log.error("account_not_billed", run=self._run_id, account=account_id, exc_info=error)
         why = str(error) if expected else f"{type(error).__name__}: {error}"
         with transaction(self._database) as session:
             self._mark(session, account_id, "failed", detail=why[:500])
+        self._after = account_id
+        return _Looked(None)
 
     def _mark(
-        self, session: Session, account_id: int, state: str, *, invoices: int = 0, detail: str = ""
+        self, session: Session, account_id: int, state: str, *, invoices: int | None = None, detail: str = ""
     ) -> None:
         own = and_(BillingRunAccountRow.run_id == self._run_id, BillingRunAccountRow.account_id == account_id)
-        values = {"state": state, "invoices": invoices, "detail": detail, "at_us": self._clock.now_us()}
+        values = {"state": state, "detail": detail, "at_us": self._clock.now_us()}
+        if invoices is not None:
+            values["invoices"] = invoices
         session.execute(update(BillingRunAccountRow).where(own).values(**values))
 
 
@@ -257,7 +280,10 @@ def preview(
     tell: Callable[[str, AccountBilled | Failure], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Bill each account of a definition and undo it again: what a run would do. tell: hears of each, by its code."""
+    """Bill each account of a definition and undo it again: what a run would do.
+
+    tell: hears of each account, by its code.
+    """
     memory = RunMemory()
     with transaction(database) as session:
         _refuse_bad(session, definition, clock.now_us())
@@ -268,22 +294,38 @@ def preview(
         if stop():
             return
         with Session(database) as session:
-            now_us = clock.now_us()
-            try:
-                found: AccountBilled | Failure = bill_account(
-                    session,
-                    books,
-                    account_id,
-                    definition.until_us,
-                    now_us,
-                    drafts_only=definition.drafts_only,
-                    memory=memory,
-                )
-            except InputRefused as error:
-                found = Failure(code, str(error))
+            found = _tried(session, books, clock.now_us(), definition, account_id, code, memory)
             session.rollback()
         books.forget()
         tell(code, found)
+
+
+def _tried(  # noqa: PLR0913, PLR0917 what billing an account goes by
+    session: Session,
+    books: Bookkeeper,
+    now_us: int,
+    definition: Definition,
+    account_id: int,
+    code: str,
+    memory: RunMemory,
+) -> AccountBilled | Failure:
+    try:
+        return bill_account(
+            session,
+            books,
+            account_id,
+            definition.until_us,
+            now_us,
+            drafts_only=definition.drafts_only,
+            memory=memory,
+        )
+    except InputRefused as error:
+        return Failure(code, str(error))
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 a bad account stops nothing, whatever is wrong with it
+        _log.error("account_not_billed", account=account_id, exc_info=error)
+        return Failure(code, f"{type(error).__name__}: {error}"[:500])
 
 
 def _refuse_bad(session: Session, definition: Definition, now_us: int) -> None:
