@@ -217,6 +217,11 @@ def _of_lines(invoice: Creditable, nets: Iterable[tuple[int, int | None]]) -> No
             f"together with tax {_said(made.total, invoice)}, which is more than the "
             f"{_said(invoice.left, invoice)} left of the invoice"
         )
+    if made.total < 0:
+        raise InputRefused(
+            f"these lines gave back {_said(-made.total, invoice)} themselves: a debit note asks for it again, or "
+            "credit them together with lines that cost more"
+        )
     return made
 
 

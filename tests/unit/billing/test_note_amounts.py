@@ -180,6 +180,13 @@ def test_what_cannot_be_credited(what: What, sentence: str) -> None:
     assert sentence in str(refused.value)
 
 
+def test_a_discount_alone_is_not_credited() -> None:
+    made = invoice(["10", "-3"], ("7", "0.70", {1, 2}))
+    with pytest.raises(InputRefused, match=r"gave back 3\.30 EUR themselves: a debit note asks for it again"):
+        note_amounts(made, Lines(((2, None),)))
+    assert told(note_amounts(made, Lines(((1, None), (2, None)))))[2] == eur("7.70")
+
+
 def test_a_line_is_not_credited_twice() -> None:
     left = after(TWO_RATES, note_amounts(TWO_RATES, Lines(((1, None),))))
     with pytest.raises(InputRefused, match="nothing is left of line 1"):
