@@ -219,8 +219,8 @@ def _of_lines(invoice: Creditable, nets: Iterable[tuple[int, int | None]]) -> No
         )
     if made.total < 0:
         raise InputRefused(
-            f"these lines gave back {_said(-made.total, invoice)} themselves: a debit note asks for it again, or "
-            "credit them together with lines that cost more"
+            f"these lines gave back {_said(-made.total, invoice)} themselves: a debit note asks for it "
+            "again, or credit them together with lines that cost more"
         )
     return made
 
