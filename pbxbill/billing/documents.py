@@ -7,7 +7,7 @@ never changed either.
 import json
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -29,13 +29,18 @@ from pbxbill.billing.wallet_funds import SplitLine, funds_for, split
 from pbxbill.errors import InputRefused
 from pbxbill.ids import id_of_moment
 from pbxbill.money import Unit, format_amount, minor_step
-from pbxbill.store.accounts import unit_of
-from pbxbill.store.billing_models import BillingProfileRow, ChargeRow, IssuerRow
+from pbxbill.store.billing_models import BillingProfileRow, ChargeRow
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxRow
 
 ANNEX_CALLS = 2_000
 """Most calls that an annex shows; all are in the call list as a file."""
 
+_HEAD = text(
+    "SELECT u.scale, u.digits, COALESCE(s.zone, 'UTC'), COALESCE(s.payment_terms, ''), "
+    "COALESCE(b.language, ''), COALESCE(b.previous_balance, :no) FROM units u "
+    "LEFT JOIN issuers s ON s.account_id = :seller LEFT JOIN billing_profiles b ON b.account_id = :buyer "
+    "WHERE u.code = :unit"
+)
 _PARTIES = text(
     "SELECT a.id, a.code, a.name, a.language, p.legal_name, p.street, p.extra, p.postal_code, p.city, "
     "p.region, p.country, p.vat_id, p.registration_id, p.contact, p.email, p.phone, p.website, p.bank_name, "
@@ -45,6 +50,12 @@ _PARTIES = text(
 _PREVIOUS = text(
     "SELECT CAST(COALESCE(SUM(open), 0) AS BIGINT) FROM invoices WHERE account_id = :account_id "
     "AND unit = :unit AND id <> :id AND state <> 'draft' AND kind IN ('invoice', 'debit_note')"
+)
+_FIRST = text("SELECT MIN(entry_id) FROM invoice_entries WHERE invoice_id = :id")
+_GIVEN_BACK = text(
+    "SELECT CAST(COALESCE(SUM(CASE origin WHEN 'removed' THEN net_exact + tax_exact "
+    "ELSE -net_exact - tax_exact END), 0) AS BIGINT) FROM invoice_lines WHERE invoice_id = :id "
+    "AND collection = 'wallet' AND origin IN ('removed', 'corrected')"
 )
 _RECEIVED = text(
     "SELECT e.at_us, e.kind, e.memo, e.id, CAST(SUM(c.amount) AS BIGINT) FROM "
@@ -58,6 +69,29 @@ _RECEIVED = text(
     "GROUP BY e.at_us, e.kind, e.memo, e.id ORDER BY e.at_us, e.id"
 )
 _DAY_US = 86_400_000_000
+_TOLD = {"top-up": "Top-up", "payment": "Payment"}
+
+
+class _Head(NamedTuple):
+    """What a document goes by beside its rows."""
+
+    scale: int
+    digits: int
+    zone: str
+    payment_terms: str
+    language: str
+    """Empty: the account's."""
+    previous_balance: bool
+
+
+_TAXES = select(
+    InvoiceTaxRow.name,
+    InvoiceTaxRow.ppm,
+    InvoiceTaxRow.category,
+    InvoiceTaxRow.base,
+    InvoiceTaxRow.tax,
+    InvoiceTaxRow.reason,
+).order_by(InvoiceTaxRow.position)
 
 
 def document_of(session: Session, invoice_id: int, *, with_calls: bool = True) -> Document:
@@ -86,25 +120,20 @@ def _replaced(document: Document, calls: tuple[DocumentCall, ...], left_out: int
 
 def build_document(session: Session, row: InvoiceRow) -> Document:
     """A document from its rows, as they are now."""
-    unit = unit_of(session, row.unit)
-    issuer = session.get(IssuerRow, row.issuer_id)
-    profile = session.get(BillingProfileRow, row.account_id)
-    zone = issuer.zone if issuer is not None else "UTC"
+    values = {"seller": row.issuer_id, "buyer": row.account_id, "unit": row.unit, "no": False}
+    head = _Head(*session.execute(_HEAD, values).one())
+    unit, zone = Unit(row.unit, head.scale, head.digits), head.zone
     seller, buyer, language = _parties(session, row)
+    books = books_of(session, row.account_id, row.unit) if row.kind == "invoice" else None
     rows = live_lines(session, row.id)
-    taxes = tuple(
-        DocumentTax(x.name, x.ppm, x.category, x.base, x.tax, x.reason)
-        for x in session.scalars(
-            select(InvoiceTaxRow).where(InvoiceTaxRow.invoice_id == row.id).order_by(InvoiceTaxRow.position)
-        )
-    )
-    from_wallet, due = _met(session, row, rows, unit)
+    taxes = session.execute(_TAXES.where(InvoiceTaxRow.invoice_id == row.id))
+    from_wallet, due = _met(session, row, rows, unit, books)
     corrected = session.get(InvoiceRow, row.corrects_id) if row.corrects_id is not None else None
     return Document(
         kind=row.kind,
         number=row.number or "",
         draft=row.state == "draft",
-        language=(profile.language if profile is not None else "") or language,
+        language=head.language or language,
         unit=unit,
         issued_on=local_date(row.issued_us if row.issued_us is not None else row.created_us, zone),
         due_on=None if row.due_us is None else local_date(row.due_us, zone),
@@ -113,7 +142,7 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         seller=seller,
         buyer=buyer,
         lines=_lines(session, rows, unit, zone),
-        taxes=taxes,
+        taxes=tuple(DocumentTax(*tax) for tax in taxes),
         net=row.net,
         tax=row.tax,
         total=row.total,
@@ -122,10 +151,10 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         purchase_order=row.purchase_order,
         corrects=(corrected.number or "") if corrected is not None else "",
         corrects_on=_corrected_on(corrected, zone),
-        payment_terms=issuer.payment_terms if issuer is not None else "",
+        payment_terms=head.payment_terms,
         note=row.note,
-        previous_balance=_previous(session, row, profile),
-        payments=_received(session, row, zone),
+        previous_balance=_previous(session, row) if head.previous_balance else None,
+        payments=_received(session, row, zone, books),
     )
 
 
@@ -147,10 +176,11 @@ def _party(values: Any) -> PartyBlock:
     return PartyBlock(code, legal_name or name or code, *(value or "" for value in rest))
 
 
-def _met(session: Session, row: InvoiceRow, rows: list[InvoiceLineRow], unit: Unit) -> tuple[int, int]:
+def _met(
+    session: Session, row: InvoiceRow, rows: list[InvoiceLineRow], unit: Unit, books: Books | None
+) -> tuple[int, int]:
     """What the wallet has paid, and what is due: of a draft as it would be were it issued now."""
-    books = books_of(session, row.account_id, row.unit) if row.state == "draft" else None
-    if books is None or row.kind != "invoice":
+    if books is None or row.state != "draft":
         return row.from_wallet, row.due
     lines = [
         SplitLine(x.collection == "wallet", x.net_exact, x.tax_exact, taxes_from_json(x.taxes)) for x in rows
@@ -163,12 +193,7 @@ def _met(session: Session, row: InvoiceRow, rows: list[InvoiceLineRow], unit: Un
 
 def given_back(session: Session, invoice_id: int) -> int:
     """What wallets gave for lines of a draft that were removed, or corrected to less."""
-    statement = text(
-        "SELECT CAST(COALESCE(SUM(CASE origin WHEN 'removed' THEN net_exact + tax_exact "
-        "ELSE -net_exact - tax_exact END), 0) AS BIGINT) FROM invoice_lines WHERE invoice_id = :id "
-        "AND collection = 'wallet' AND origin IN ('removed', 'corrected')"
-    )
-    return int(session.execute(statement, {"id": invoice_id}).scalar_one())
+    return int(session.execute(_GIVEN_BACK, {"id": invoice_id}).scalar_one())
 
 
 def _lines(session: Session, rows: list[InvoiceLineRow], unit: Unit, zone: str) -> tuple[DocumentLine, ...]:
@@ -221,43 +246,34 @@ def how_reckoned(explanation: str, unit: Unit) -> str:
     return f"{used} of {of} {by}s of {format_amount(how['whole'], unit)}"
 
 
-def _previous(session: Session, row: InvoiceRow, profile: BillingProfileRow | None) -> int | None:
-    if row.kind != "invoice" or profile is None or not profile.previous_balance:
+def _previous(session: Session, row: InvoiceRow) -> int | None:
+    if row.kind != "invoice":
         return None
     values = {"account_id": row.account_id, "unit": row.unit, "id": row.id}
     return int(session.execute(_PREVIOUS, values).scalar_one())
 
 
-def _received(session: Session, row: InvoiceRow, zone: str) -> tuple[DocumentPayment, ...]:
+def _received(
+    session: Session, row: InvoiceRow, zone: str, books: Books | None
+) -> tuple[DocumentPayment, ...]:
     """Top-ups and payments of the invoice's period."""
-    if row.kind != "invoice" or row.from_us is None or row.to_us is None:
+    if books is None or row.from_us is None or row.to_us is None:
         return ()
-    books = books_of(session, row.account_id, row.unit)
-    if books is None:
-        return ()
+    # Ids that are older than the period and than what was posted for it belong to nothing in it.
+    first = session.execute(_FIRST, {"id": row.id}).scalar_one()
+    of_period = id_of_moment(row.from_us - _DAY_US)
     values = {
         "account_id": row.account_id,
         "unit": row.unit,
         "book": books.wallet,
-        "after": _received_after(session, row, books),
+        "after": of_period if first is None else min(of_period, id_before(first, _DAY_US // 1000)),
         "from_us": row.from_us,
         "to_us": row.to_us,
     }
     return tuple(
-        DocumentPayment(local_date(at_us, zone), memo or kind.replace("-", " "), amount)
+        DocumentPayment(local_date(at_us, zone), f"{_TOLD[kind]}: {memo}" if memo else _TOLD[kind], amount)
         for at_us, kind, memo, _, amount in session.execute(_RECEIVED, values)
     )
-
-
-def _received_after(session: Session, row: InvoiceRow, books: Books) -> str:
-    """An id before those of the period's entries, which were posted in it or later."""
-    assert row.from_us is not None
-    del books
-    first = session.execute(
-        text("SELECT MIN(entry_id) FROM invoice_entries WHERE invoice_id = :id"), {"id": row.id}
-    ).scalar_one()
-    of_period = id_of_moment(row.from_us - _DAY_US)
-    return of_period if first is None else min(of_period, id_before(first, _DAY_US // 1000))
 
 
 def keep_snapshot(session: Session, row: InvoiceRow) -> None:

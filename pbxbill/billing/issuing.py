@@ -121,7 +121,8 @@ def issue(
     lines = [line for line in found if line.origin != "removed"]
     if not lines:
         return NotIssued("the draft has no lines: add one, or discard it")
-    _ensure_wallet(session, row)
+    if books_of(session, row.account_id, row.unit) is None:
+        open_wallet(session, session.get_one(AccountRow, row.account_id), row.unit)
     _give_back(session, books, row.id, billed, found, now_us)
     met, entry_id = _post(session, books, row, billed, lines, now_us)
     _collect_charges(session, lines, entry_id)
@@ -148,11 +149,6 @@ def _due_us(now_us: int, billed: Billed) -> int:
         )
         - 1
     )
-
-
-def _ensure_wallet(session: Session, row: InvoiceRow) -> None:
-    if books_of(session, row.account_id, row.unit) is None:
-        open_wallet(session, session.get_one(AccountRow, row.account_id), row.unit)
 
 
 def _post(

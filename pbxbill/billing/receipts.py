@@ -44,7 +44,7 @@ def issue_receipt(session: Session, entry_id: str, now_us: int, by: str = "") ->
         raise InputRefused(f"there is no journal entry {entry_id[:40]!r}")
     kind, unit, memo, account_id, amount = found
     if kind not in _TOLD or amount <= 0 or account_id is None:
-        raise InputRefused(f"entry {entry_id} is a {kind}: receipts are for top-ups and payments")
+        raise InputRefused(f"entry {entry_id} is of kind {kind}: receipts are for top-ups and payments")
     billed = billed_account(session, account_id, unit)
     if not is_currency(billed.unit):
         raise InputRefused(f"{unit} is no currency: no receipt is made out in it")
