@@ -229,7 +229,7 @@ def _command(entry: _Entry, shares: list[_Share]) -> PostEntry:
         postings((LedgerCode.DEFERRED, total), *parts) or ((LedgerCode.DEFERRED, 0),),
         EARNED,
         entry.at_us,
-        f"earned in {entry.month} of {charges} in advance",
+        f"earned in {entry.month}: {charges}",
     )
 
 
