@@ -12,16 +12,16 @@ from pbxbill.billing.issuing import Issued
 from pbxbill.billing.note_amounts import Amount, Lines, What, Whole
 from pbxbill.billing.notes import Credited, credit
 from pbxbill.billing.payments import NewPayment, record_payment
+from pbxbill.billing.recognition import recognise_all
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import ChargeRow, IssuerRow, TaxRateRow
-from pbxbill.store.engine import transaction
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, BilledAccounts
-from tests.store.invoiced_accounts import DAY_US, JANUARY_US, Invoicing
+from tests.store.invoiced_accounts import DAY_US, JANUARY_US, MARCH_US, Invoicing
 
 
 @pytest.fixture
@@ -150,43 +150,35 @@ def test_a_prepaid_account_gets_its_money_back(billing: Invoicing) -> None:
     assert_books_in_order(billing.accounts.url)
 
 
-def in_advance(billing: Invoicing, price: str, earned: str) -> ChargeRow:
-    """A year in advance, asked for by carol's January invoice; some of it is earned."""
+def in_advance(billing: Invoicing, price: str) -> None:
+    """A year in advance, asked for by carol's January invoice, which is issued on 1 February."""
     with billing.transaction() as session:
-        charge = ChargeRow(
-            key="year",
-            account_id=billing.accounts.ids["carol"],
-            kind="recurring",
-            description="Support, one year",
-            product_class="service",
-            unit="EUR",
-            quantity=1_000_000,
-            unit_price=eur(price),
-            net=eur(price),
-            at_us=JANUARY_US,
-            from_us=JANUARY_US,
-            to_us=JANUARY_US + 365 * DAY_US,
-            collection="invoice",
-            created_us=JANUARY_US,
-        )
-        session.add(charge)
-    billing.invoice("carol")
-    with billing.transaction() as session:
-        charge = session.scalars(select(ChargeRow)).one()
-        assert charge.deferred == eur(price)
-    with billing.transaction() as session:  # as recognition posts it
-        charge = session.scalars(select(ChargeRow)).one()
-        charge.earned = eur(earned)
-    if eur(earned):
-        with transaction(billing.database) as session:
-            from pbxbill.charging.events import PostEntry
-
-            parts = ((LedgerCode.DEFERRED, eur(earned)), (LedgerCode.REVENUE_RECURRING, -eur(earned)))
-            command = PostEntry(
-                "e", billing.accounts.ids["carol"], "EUR", 0, parts, "recognition", JANUARY_US
+        session.add(
+            ChargeRow(
+                key="year",
+                account_id=billing.accounts.ids["carol"],
+                kind="recurring",
+                description="Support, one year",
+                product_class="service",
+                unit="EUR",
+                quantity=1_000_000,
+                unit_price=eur(price),
+                net=eur(price),
+                at_us=JANUARY_US,
+                from_us=JANUARY_US,
+                to_us=JANUARY_US + 365 * DAY_US,
+                collection="invoice",
+                created_us=JANUARY_US,
             )
-            billing.books.post(session, [command])
-    return charge
+        )
+    billing.invoice("carol")
+    assert -billing.balance(LedgerCode.DEFERRED) == eur(price)
+
+
+def time_passes(billing: Invoicing, until_us: int) -> None:
+    """What was served until then is earned."""
+    billing.clock.step(max(0, until_us - billing.clock.now_us()))
+    list(recognise_all(billing.database, billing.books, until_us, billing.clock.now_us()))
 
 
 def charge_line(billing: Invoicing) -> tuple[int, int]:
@@ -196,34 +188,39 @@ def charge_line(billing: Invoicing) -> tuple[int, int]:
         return line.invoice_id, line.id
 
 
+NEVER, MARCH, NEXT_YEAR = JANUARY_US, MARCH_US, JANUARY_US + 365 * DAY_US
+
+
 @pytest.mark.parametrize(
-    "earned, credited, deferred_left, revenue_left",
+    "until_us, credited, deferred_left, revenue_left",
     [
-        # 120.00 for a year, 30.00 of it earned: 90.00 is deferred.
-        ("30.00", "120.00", "0", "0"),  # 90.00 is taken from it, 30.00 from revenue
-        ("30.00", "50.00", "40.00", "30.00"),
-        ("30.00", "100.00", "0", "20.00"),
-        ("0", "120.00", "0", "0"),
-        ("120.00", "20.00", "0", "100.00"),
+        # 365.00 for 365 days: until March 59.00 are earned, and 306.00 deferred.
+        (MARCH, "365.00", "0", "0"),  # 306.00 are taken from what is deferred, 59.00 from revenue
+        (MARCH, "100.00", "206.00", "59.00"),
+        (MARCH, "336.00", "0", "29.00"),
+        (NEVER, "365.00", "0", "0"),
+        (NEXT_YEAR, "20.00", "0", "345.00"),
     ],
 )
 def test_what_is_not_earned_is_taken_back_first(
-    billing: Invoicing, earned: str, credited: str, deferred_left: str, revenue_left: str
+    billing: Invoicing, until_us: int, credited: str, deferred_left: str, revenue_left: str
 ) -> None:
-    in_advance(billing, "120.00", earned)
-    assert_books_in_order(billing.accounts.url)
+    in_advance(billing, "365.00")
+    time_passes(billing, until_us)
     invoice_id, line_id = charge_line(billing)
     give_back(billing, invoice_id, Lines(((line_id, eur(credited)),)))
     assert -billing.balance(LedgerCode.DEFERRED) == eur(deferred_left)
     assert -billing.balance(LedgerCode.REVENUE_RECURRING) == eur(revenue_left)
-    ((deferred, was_earned),) = billing.accounts.select("SELECT deferred, earned FROM charges")
-    assert (deferred - was_earned, was_earned) == (eur(deferred_left), eur(earned))
+    assert_books_in_order(billing.accounts.url)
+    time_passes(billing, NEXT_YEAR)
+    assert billing.balance(LedgerCode.DEFERRED) == 0
+    assert -billing.balance(LedgerCode.REVENUE_RECURRING) == eur("365.00") - eur(credited)
     assert_books_in_order(billing.accounts.url)
 
 
 def test_thirds_of_a_charge_in_advance_leave_nothing_deferred(billing: Invoicing) -> None:
     # 33.333333 a year is 33.33 on the invoice, and 6.333333 of tax 6.33.
-    in_advance(billing, "33.333333", "0")
+    in_advance(billing, "33.333333")
     invoice_id, line_id = charge_line(billing)
     for net in ("11.11", "11.11"):
         give_back(billing, invoice_id, Lines(((line_id, eur(net)),)))
