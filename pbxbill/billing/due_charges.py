@@ -136,7 +136,7 @@ def due_charges(terms: PlanTerms, standing: Standing, until_us: int, usage: Usag
     """
     stretch = _Stretch(terms, standing, usage)
     stops_us = standing.stops_us
-    if stops_us is not None and stops_us <= standing.from_us:
+    if stops_us is not None and stops_us <= standing.from_us and standing.charged_to_us <= standing.from_us:
         over = stops_us <= until_us
         return Due((), standing.from_us, None if over else stops_us, over)
     if standing.from_us > until_us:
