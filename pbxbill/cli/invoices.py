@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.search import KINDS, MAX_PAGE, STATUSES, Found, Wanted, find, search, sums
-from pbxbill.cli import credit_notes, invoice_drafts, invoice_papers, payments
+from pbxbill.cli import credit_notes, invoice_drafts, invoice_papers, invoice_sending, payments
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import (
     json_option,
@@ -303,7 +303,7 @@ def lines(context: Context, invoice: str, as_json: bool) -> None:
     print_table("", (*columns, "Origin", "Reason"), (tuple(x.values()) for x in rows))
 
 
-for _module in (invoice_papers, invoice_drafts, credit_notes, payments):
+for _module in (invoice_papers, invoice_drafts, invoice_sending, credit_notes, payments):
     for _command in _module.ON_INVOICES:
         invoices.add_command(_command)
 
