@@ -42,7 +42,6 @@ from pbxbill.store.rerating_models import CorrectionNoteRow
 
 TAKEN_BACK = "correction-back"
 """Kind of the entry where notes had given back already what re-rating gave back again."""
-BATCH = 20
 
 # A call that a debit note corrected stays with that: what changes of it later is on the next invoice.
 _INVOICED = (
@@ -105,32 +104,29 @@ class _Exact(NamedTuple):
 
 
 def issue_correction_notes(
-    session: Session, books: Bookkeeper, now_us: int, *, at_most: int = BATCH, by: str = ""
+    session: Session, books: Bookkeeper, now_us: int, by: str = ""
 ) -> list[CorrectionNote] | None:
-    """Issue some of the notes that re-rating asks for, oldest first; None: none is asked for any more.
+    """Issue the notes that re-rating asks for next, of one account, one for each invoice; None: none is left.
 
-    Each is issued once, however many ask at once: so call it in a transaction of its own until it is None.
+    Each is issued once, however many ask at once. Call it in a transaction of its own until it is None.
     """
-    asked = session.scalars(
+    row = session.scalar(
         select(CorrectionNoteRow)
         .where(CorrectionNoteRow.issued_us.is_(None))
         .order_by(CorrectionNoteRow.id)
-        .limit(at_most)
+        .limit(1)
         .with_for_update(skip_locked=True)
-    ).all()
-    if not asked:
+    )
+    if row is None:
         return None
-    issued = []
-    for row in asked:
-        row.issued_us = now_us
-        reason = f"Re-rating run {row.run_id}"
-        run_id, account_id, unit, kind = row.run_id, row.account_id, row.unit, row.kind
-        for invoice_id, lines in _corrected(session, run_id, account_id, unit, kind).items():
-            make = _credit if kind == "credit" else _debit
-            note = make(session, books, invoice_id, lines, _Why(reason, now_us, by))
-            if note is not None:
-                issued.append(note)
-    return issued
+    row.issued_us = now_us
+    why = _Why(f"Re-rating run {row.run_id}", now_us, by)
+    make = _credit if row.kind == "credit" else _debit
+    corrected = _corrected(session, row.run_id, row.account_id, row.unit, row.kind)
+    for invoice_id in sorted(corrected):
+        locked_standing(session, invoice_id)  # all of them before wallets and the sequence of numbers
+    notes = [make(session, books, invoice_id, lines, why) for invoice_id, lines in corrected.items()]
+    return [note for note in notes if note is not None]
 
 
 class _Why(NamedTuple):

@@ -81,6 +81,8 @@ def record_payment(
     unit = unit_of(session, new.unit)
     whole_coins(new.amount, unit, "a payment")
     method = _method(new.method)
+    if not new.reference.isprintable() or len(new.reference) > MAX_KEY_LENGTH:
+        raise InputRefused(f"a reference has up to {MAX_KEY_LENGTH} printable characters, on one line")
     key = f"{PAYMENT}:{_key(new.key)}"
     rows = locked_open(session, account.id, unit.code, new.invoice_ids)
     known = session.scalar(select(JournalEntryRow).where(JournalEntryRow.idempotency_key == key))

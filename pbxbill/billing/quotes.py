@@ -33,6 +33,7 @@ from pbxbill.store.models import AccountRow
 
 ONE = 1_000_000
 MAX_LINES = 200
+MAX_NOTE = 1000
 MAX_VALID_US = 3 * 366 * 86_400_000_000
 PLAN_VERSION, QUANTITY = "plan_version_id", "quantity"
 """What the document of a plan's quote remembers."""
@@ -108,11 +109,13 @@ def offer(session: Session, account: AccountRow, new: NewQuote, now_us: int, by:
         raise InputRefused("a quote is valid until a moment to come, within three years")
     if not 0 < len(new.lines) <= MAX_LINES:
         raise InputRefused(f"a quote has 1 to {MAX_LINES} lines")
+    if len(new.note) > MAX_NOTE or not all(line.isprintable() for line in new.note.splitlines()):
+        raise InputRefused(f"a note has up to {MAX_NOTE} printable characters")
     billed = billed_account(session, account.id, new.unit)
     if not is_currency(billed.unit):
         raise InputRefused(f"{new.unit} is no currency: no quote is made out in it")
     row = new_draft(session, account.id, new.unit, now_us, by)
-    row.kind, row.due_us, row.note = "quote", new.valid_until_us, new.note[:1000]
+    row.kind, row.due_us, row.note = "quote", new.valid_until_us, new.note
     taxes = RunMemory().taxes_of(session, billed)
     for position, line in enumerate(new.lines, 1):
         session.add(_line_row(row.id, position, line, taxes.at(line.product_class, now_us)))

@@ -372,7 +372,7 @@ def _entries(
 def _postings(wallet: Wallet, delta: int, tax: int, state: ChargingState) -> Iterator[Posting]:
     issuer_id = state.accounts[wallet.account_id].issuer_id
     book = state.catalogue.ledger_account
-    if delta:
+    if delta or not tax:  # what some calls cost more others may cost less: the entry says so all the same
         yield Posting(wallet.ledger_account_id, delta)
     if tax != delta:
         yield Posting(book(issuer_id, LedgerCode.REVENUE_USAGE, wallet.unit), tax - delta)

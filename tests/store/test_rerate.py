@@ -264,3 +264,13 @@ def test_a_killed_run_goes_on(accounts: BilledAccounts, tmp_path: Path) -> None:
     assert accounts.select("SELECT state, calls FROM rerating_runs") == [("done", 4)]
     assert accounts.wallet("bob")[0] == eur("4.78")
     assert accounts.problems() == []
+
+
+def test_calls_that_cost_more_and_calls_that_cost_less_may_come_to_nothing(accounts: BilledAccounts) -> None:
+    before = accounts.wallet("bob")
+    # Two minutes to Germany cost 0.10 more, one to France 0.10 less.
+    new_deck(accounts, "retail", ("49", "Germany", "0.17"), ("33", "France", "0.20", "0.05", "60/60"))
+    run(accounts, "bob").apply(told)
+    assert accounts.wallet("bob") == before
+    assert accounts.select("SELECT COUNT(*) FROM call_corrections") == [(2,)]
+    assert accounts.problems() == []
