@@ -53,6 +53,9 @@ def carry_out(session: Session, subscribed: Subscribed, event: Event, now_us: in
     row, change = subscribed.row, event.change
     if change is None:
         change = write_change(session, row, event.kind, effective_us=event.at_us, now_us=now_us)
+    if _is_void(subscribed, event.kind):
+        change.state, change.decided_us = "withdrawn", now_us
+        return read_again(session, subscribed)
     match event.kind:
         case "subscribe":
             _subscribe(session, subscribed, event.at_us)
@@ -74,6 +77,12 @@ def carry_out(session: Session, subscribed: Subscribed, event: Event, now_us: in
             check(False, "a subscription knows no change {}", event.kind)
     change.state, change.decided_us = "done", now_us
     return read_again(session, subscribed)
+
+
+def _is_void(subscribed: Subscribed, kind: str) -> bool:
+    """What was planned and has no sense any more, as things have come."""
+    state = subscribed.row.state
+    return (kind == "pause" and state == "paused") or (kind == "resume" and state not in {"paused", "unpaid"})
 
 
 def bar(session: Session, subscribed: Subscribed, at_us: int, now_us: int) -> Subscribed:

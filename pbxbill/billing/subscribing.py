@@ -194,8 +194,10 @@ def pause(session: Session, books: Bookkeeper, subscription_id: int, when: When,
 def resume(session: Session, books: Bookkeeper, subscription_id: int, when: When, now_us: int) -> BroughtUp:
     """Let a paused subscription go on."""
     subscribed = _up_to_now(session, books, subscription_id, now_us)
-    if subscribed.row.state != "paused" and not any(x.kind == "pause" for x in subscribed.planned):
-        raise InputRefused(f"subscription {subscription_id} is {subscribed.row.state}, not paused")
+    moment_us = _effective_us(subscribed, when.at_us, when.at, now_us)
+    will_pause = any(x.kind == "pause" and x.effective_us < moment_us for x in subscribed.planned)
+    if subscribed.row.state != "paused" and not will_pause:
+        raise InputRefused(f"subscription {subscription_id} is {subscribed.row.state} then, not paused")
     return _plan(session, books, subscribed, "resume", when, now_us)
 
 
