@@ -6,8 +6,9 @@ holders have left is theirs (customers' funds); what they owe and no invoice ask
 For that a wallet is taken together with what of its debt is on invoices (INVOICED), holder by holder.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from pbxbill.errors import check
@@ -53,12 +54,14 @@ class TrialBalance:
     closing: Wallets
 
 
-_EVERYTHING_UNTIL = 2**62
+FOREVER_US = 2**62
+"""After every moment."""
 _SUMS = (
-    "SELECT a.code, u.code, u.scale, u.digits, l.code, l.holder_id, "
+    "SELECT a.code, u.code, u.scale, u.digits, l.code, l.holder_id, COALESCE(h.code, ''), "
     "CAST(COALESCE(s.opening, 0) AS BIGINT), CAST(COALESCE(s.debit, 0) AS BIGINT), "
-    "CAST(COALESCE(s.credit, 0) AS BIGINT), l.issuer_id FROM ledger_accounts l "
-    "JOIN accounts a ON a.id = l.issuer_id JOIN units u ON u.code = l.unit LEFT JOIN ("
+    "CAST(COALESCE(s.credit, 0) AS BIGINT) FROM ledger_accounts l "
+    "JOIN accounts a ON a.id = l.issuer_id JOIN units u ON u.code = l.unit "
+    "LEFT JOIN accounts h ON h.id = l.holder_id LEFT JOIN ("
     "SELECT p.ledger_account_id, SUM(CASE WHEN e.at_us < {from_us} THEN p.amount ELSE 0 END) AS opening, "
     "SUM(CASE WHEN e.at_us >= {from_us} AND p.amount > 0 THEN p.amount ELSE 0 END) AS debit, "
     "SUM(CASE WHEN e.at_us >= {from_us} AND p.amount < 0 THEN -p.amount ELSE 0 END) AS credit "
@@ -77,48 +80,59 @@ _INVOICED = (
 
 
 def trial_balances(
-    driver: Driver, *, from_us: int = 0, to_us: int = _EVERYTHING_UNTIL, issuer_id: int | None = None
+    driver: Driver, *, from_us: int = 0, to_us: int = FOREVER_US, issuer_id: int | None = None
 ) -> list[TrialBalance]:
     """Of one issuer, or of all, in each unit; within a snapshot of the caller's (driver.begin_snapshot).
 
     Every posting until then is read once: some seconds for each ten millions.
     """
-    moments = {"from_us": int(from_us), "to_us": int(to_us)}
-    mine = whose = ""
-    if issuer_id is not None:
-        mine = _MINE.format(issuer_id=int(issuer_id))
-        whose = f"WHERE l.issuer_id = {int(issuer_id)}"
-    asked = {at_us: _invoiced(driver, at_us, issuer_id) for at_us in moments.values()}
-    books: dict[tuple[str, Unit], list[_Sum]] = {}
-    for issuer, code, scale, digits, *rest in driver.stream(_SUMS.format(**moments, mine=mine, whose=whose)):
-        books.setdefault((issuer, Unit(code, scale, digits)), []).append(_Sum(*rest))
+    asked = {at_us: _invoiced(driver, at_us, issuer_id) for at_us in (from_us, to_us)}
     found = []
-    for (issuer, unit), sums in books.items():
-        opening, closing = (
-            _wallets(unit, sums, asked[at_us], at_end=at_end)
-            for at_us, at_end in ((moments["from_us"], False), (moments["to_us"], True))
-        )
+    for (issuer, unit), own in groupby(
+        ledger_sums(driver, from_us=from_us, to_us=to_us, issuer_id=issuer_id),
+        key=lambda x: (x.issuer, x.unit),
+    ):
+        sums = list(own)
+        opening = _wallets(sums, asked[from_us], at_end=False)
+        closing = _wallets(sums, asked[to_us], at_end=True)
         found.append(checked(TrialBalance(issuer, unit, tuple(_accounts(sums)), opening, closing)))
     return found
 
 
-class _Sum(NamedTuple):
-    """One ledger account."""
+class LedgerSum(NamedTuple):
+    """One account of the ledger over a time."""
 
-    code: str
+    issuer: str
+    unit: Unit
+    code: LedgerCode
     holder_id: int
+    """Whose wallet it is; 0: it is none."""
+    holder: str
     opening: int
     debit: int
     credit: int
-    issuer_id: int
 
     def at(self, *, end: bool) -> int:
+        """At the beginning or end."""
         return self.opening + self.debit - self.credit if end else self.opening
 
 
-def _accounts(sums: Sequence[_Sum]) -> Iterable[Balance]:
+def ledger_sums(
+    driver: Driver, *, from_us: int = 0, to_us: int = FOREVER_US, issuer_id: int | None = None
+) -> Iterator[LedgerSum]:
+    """Every account of the ledger, each wallet for itself; by issuer and unit."""
+    mine = whose = ""
+    if issuer_id is not None:
+        mine = _MINE.format(issuer_id=int(issuer_id))
+        whose = f"WHERE l.issuer_id = {int(issuer_id)}"
+    statement = _SUMS.format(from_us=int(from_us), to_us=int(to_us), mine=mine, whose=whose)
+    for issuer, code, scale, digits, ledger_code, *rest in driver.stream(statement):
+        yield LedgerSum(issuer, Unit(code, scale, digits), LedgerCode(ledger_code), *rest)
+
+
+def _accounts(sums: Sequence[LedgerSum]) -> Iterable[Balance]:
     for code in LedgerCode:
-        own = [x for x in sums if x.code == code.value]
+        own = [x for x in sums if x.code is code]
         yield Balance(
             code, sum(x.opening for x in own), sum(x.debit for x in own), sum(x.credit for x in own)
         )
@@ -131,13 +145,11 @@ def _invoiced(driver: Driver, at_us: int, issuer_id: int | None) -> dict[tuple[i
     return {(account_id, unit): amount for account_id, unit, amount in rows}
 
 
-def _wallets(
-    unit: Unit, sums: Sequence[_Sum], invoiced: dict[tuple[int, str], int], *, at_end: bool
-) -> Wallets:
+def _wallets(sums: Sequence[LedgerSum], invoiced: dict[tuple[int, str], int], *, at_end: bool) -> Wallets:
     owed = [
-        x.at(end=at_end) - invoiced.get((x.holder_id, unit.code), 0)
+        x.at(end=at_end) - invoiced.get((x.holder_id, x.unit.code), 0)
         for x in sums
-        if x.code == LedgerCode.WALLET.value
+        if x.code is LedgerCode.WALLET
     ]
     return Wallets(sum(x for x in owed if x < 0), sum(x for x in owed if x > 0))
 
