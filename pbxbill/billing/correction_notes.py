@@ -151,6 +151,30 @@ def _corrected(
     return found
 
 
+def _placed(
+    session: Session, counting: Mapping[int, InvoiceLineRow], corrected: Mapping[int, _Corrected]
+) -> tuple[dict[int, InvoiceLineRow], dict[int, _Corrected]]:
+    """The lines that corrections are of, by id, and what is corrected of each.
+
+    Calls whose line was corrected in the draft are on the one in its place; where it was removed they stay with
+    it, of which nothing is left.
+    """
+    lines, placed = dict(counting), dict[int, _Corrected]()
+    beside = {line.position: line.id for line in counting.values() if line.origin == "corrected"}
+    for id, of in corrected.items():
+        on = id
+        if id not in counting:
+            removed = session.get_one(InvoiceLineRow, id)
+            on = beside.get(removed.position, id)
+            lines.setdefault(on, removed)
+        sums = placed.setdefault(on, _Corrected())
+        sums.calls += of.calls
+        sums.gross += of.gross
+        sums.tax += of.tax
+        sums.entries |= of.entries
+    return lines, placed
+
+
 def _exact(line: InvoiceLineRow, corrected: _Corrected) -> _Exact:
     """As drafts have it: a tariff's tax was taken with the call; the issuer's may be inside the price."""
     taxes = taxes_from_json(line.taxes)
@@ -165,13 +189,14 @@ def _credit(
 ) -> CorrectionNote | None:
     row = locked_standing(session, invoice_id)
     billed = billed_account(session, row.account_id, row.unit)
-    lines = lines_of(session, row.id)
+    counting = lines_of(session, row.id)
+    lines, corrected = _placed(session, counting, corrected)
     exact = {id: _exact(lines[id], corrected[id]) for id in corrected}
     # No more than what other notes left of a line; what re-rating gave beyond it is taken back.
     minor = minor_step(billed.unit)
     kept = {id: _at_most(exact[id], lines[id].net - lines[id].credited, minor) for id in corrected}
     totals = _totals(kept, billed)
-    left = creditable(session, row, billed.unit, lines)
+    left = creditable(session, row, billed.unit, counting)
     amounts = _amounts(session, row, left, dict(zip(kept, totals.nets, strict=True)), totals)
     given = sum(x.gross for x in corrected.values())
     tax_given = sum(x.tax for x in corrected.values())
@@ -224,7 +249,7 @@ def _amounts(
 ) -> NoteAmounts:
     """Nets and taxes of a note, none of them more than what is left of it."""
     of_lines = {line.id: line.left for line in left.lines}
-    capped = {id: min(net, of_lines[id]) for id, net in nets.items()}
+    capped = {id: min(net, of_lines.get(id, 0)) for id, net in nets.items()}
     of_taxes = {x.position: x for x in left.taxes}
     taxes = []
     for tax_row in session.scalars(taxes_query(row.id)):
@@ -290,7 +315,7 @@ def _debit(
 ) -> CorrectionNote | None:
     row = locked_standing(session, invoice_id)
     billed = billed_account(session, row.account_id, row.unit)
-    lines = lines_of(session, row.id)
+    lines, corrected = _placed(session, lines_of(session, row.id), corrected)
     exact = {id: _exact(lines[id], of) for id, of in corrected.items()}
     note = new_draft(session, row.account_id, row.unit, why.now_us, why.by)
     note.kind, note.corrects_id, note.note = "debit_note", row.id, why.reason

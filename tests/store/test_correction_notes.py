@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pbxbill.billing.correction_notes import CorrectionNote, invoiced, issue_correction_notes
+from pbxbill.billing.draft_editing import Correction, correct_line, remove_line
 from pbxbill.billing.drafting import Drafted, recalculate
 from pbxbill.billing.note_amounts import Amount, Whole
 from pbxbill.billing.notes import credit
@@ -241,4 +242,46 @@ def test_there_and_back_again(billing: Invoicing) -> None:
     assert told(notes(billing)) == []
     billing.call("carol", 6000, 35)
     billing.invoice("carol", FEBRUARY)
+    assert_books_in_order(billing.accounts.url)
+
+
+def edited(billing: Invoicing, net: str | None) -> Drafted:
+    """A draft whose line of calls was corrected, or removed, before it was issued; 5.00 beside it."""
+    billing.call("carol", 600, 3)  # 1.20
+    billing.charge("carol", "5")
+    drafted = billing.draft("carol")
+    assert isinstance(drafted, Drafted)
+    ((line_id,),) = billing.accounts.select("SELECT id FROM invoice_lines WHERE collection = 'wallet'")
+    with billing.transaction() as session:
+        if net is None:
+            remove_line(session, line_id, "goodwill", billing.clock.now_us())
+        else:
+            correct_line(session, line_id, Correction(eur(net)), "goodwill", billing.clock.now_us())
+    billing.issue(drafted.invoice_id)
+    return drafted
+
+
+def test_calls_whose_line_was_corrected_in_the_draft(billing: Invoicing) -> None:
+    drafted = edited(billing, "0.80")
+    assert wallet(billing, "carol") == -eur("0.80")
+    rerate(billing, ("49", "Germany", "0.07"))  # 0.50 less
+    assert told(notes(billing)) == [("credit_note", "CN-2026-00001", eur("0.50"))]
+    assert billing.row(drafted.invoice_id)["open"] == eur("5.30")
+    assert wallet(billing, "carol") == -eur("0.30")
+    assert_books_in_order(billing.accounts.url)
+    rerate(billing, ("49", "Germany", "0.01"))  # 0.60 less, of which 0.30 is left
+    assert [note.total for note in notes(billing)] == [eur("0.30")]
+    assert wallet(billing, "carol") == 0
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_calls_whose_line_was_removed_from_the_draft_are_not_given_back_again(billing: Invoicing) -> None:
+    edited(billing, None)
+    rerate(billing, ("49", "Germany", "0.07"))
+    assert notes(billing) == []
+    assert wallet(billing, "carol") == 0
+    assert_books_in_order(billing.accounts.url)
+    rerate(billing, ("49", "Germany", "0.10"))
+    assert told(notes(billing)) == [("debit_note", "DN-2026-00001", eur("0.30"))]
+    assert wallet(billing, "carol") == -eur("0.30")
     assert_books_in_order(billing.accounts.url)
