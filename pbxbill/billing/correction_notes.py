@@ -156,8 +156,8 @@ def _placed(
 ) -> tuple[dict[int, InvoiceLineRow], dict[int, _Corrected]]:
     """The lines that corrections are of, by id, and what is corrected of each.
 
-    Calls whose line was corrected in the draft are on the one in its place; where it was removed they stay with
-    it, of which nothing is left.
+    Calls whose line was corrected in the draft are on the one in its place; where it was removed they stay
+    with it, of which nothing is left.
     """
     lines, placed = dict(counting), dict[int, _Corrected]()
     beside = {line.position: line.id for line in counting.values() if line.origin == "corrected"}
