@@ -5,7 +5,7 @@ never changed either.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import fields, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -110,12 +110,7 @@ def document_of(session: Session, invoice_id: int, *, with_calls: bool = True) -
         return found
     calls = tuple(calls_of(session, row, most=ANNEX_CALLS))
     left_out = count_calls(session, row) - len(calls) if len(calls) == ANNEX_CALLS else 0
-    return _replaced(found, calls, left_out)
-
-
-def _replaced(document: Document, calls: tuple[DocumentCall, ...], left_out: int) -> Document:
-    kept = {name: getattr(document, name) for name in document.__slots__}
-    return Document(**(kept | {"calls": calls, "calls_left_out": left_out}))
+    return replace(found, calls=calls, calls_left_out=left_out)
 
 
 def build_document(session: Session, row: InvoiceRow) -> Document:
@@ -285,13 +280,14 @@ def keep_snapshot(session: Session, row: InvoiceRow) -> None:
 
 def document_to_json(document: Document) -> str:
     """As it is kept."""
-    return json.dumps(asdict(document), default=_plain, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(document, default=_plain, ensure_ascii=False, separators=(",", ":"))
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> str | dict[str, object]:
     if isinstance(value, date):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not part of a document")
+    # Each part is a flat dataclass: asdict() would copy all that is in it.
+    return {part.name: getattr(value, part.name) for part in fields(value)}  # type: ignore[arg-type]
 
 
 def document_from_json(kept: str) -> Document:

@@ -71,7 +71,7 @@ def draft_period(  # noqa: PLR0913, PLR0917 what names an invoice
     billed = billed_account(session, account_id, unit)
     if not is_currency(billed.unit):
         return Nothing(f"{unit} is no currency: no invoice is made out in it")
-    gathered_to(session, account_id, unit, lock=True)
+    mark = gathered_to(session, account_id, unit, lock=True)
     made = _made_before(session, account_id, unit, period)
     if made is not None:
         return made
@@ -95,11 +95,8 @@ def draft_period(  # noqa: PLR0913, PLR0917 what names an invoice
     session.flush()
     _write_lines(session, row.id, lines, totals.nets, first=1)
     _write_taxes(session, row.id, totals)
-    session.execute(
-        update(GatheredRow)
-        .where(GatheredRow.account_id == account_id, GatheredRow.unit == unit)
-        .values(entry_id=gathered.mark)
-    )
+    if gathered.mark != mark:
+        _set_mark(session, account_id, unit, gathered.mark)
     happened(session, row.id, "drafted", f"over {said(row.total, billed.unit)}", at_us=now_us, by="")
     session.flush()
     return Drafted(row.id, row.total)

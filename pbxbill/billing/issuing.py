@@ -13,14 +13,14 @@ first, by an entry of its own, which is on the invoice with the line's other ent
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, billed_account
-from pbxbill.billing.documents import keep_snapshot
+from pbxbill.billing.documents import build_document, document_to_json
 from pbxbill.billing.drafting import taxes_from_json
 from pbxbill.billing.gathering import books_of
 from pbxbill.billing.numbering import next_number
@@ -88,6 +88,11 @@ class _Line(NamedTuple):
     ledger_code: str
     charge_id: int | None
 
+    @property
+    def for_split(self) -> SplitLine:
+        from_wallet = self.collection == "wallet"
+        return SplitLine(from_wallet, self.net_exact, self.tax_exact, taxes_from_json(self.taxes))
+
 
 _LINES = select(
     InvoiceLineRow.id,
@@ -101,7 +106,8 @@ _LINES = select(
 )
 _TAX_POSTED = text(
     "SELECT CAST(COALESCE(-SUM(p.amount), 0) AS BIGINT) FROM invoice_entries i "
-    "JOIN postings p ON p.entry_id = i.entry_id AND p.ledger_account_id = :tax_book WHERE i.invoice_id = :id"
+    "JOIN postings p ON p.entry_id = i.entry_id JOIN ledger_accounts l ON l.id = p.ledger_account_id "
+    "AND l.code = 'tax:payable' AND l.issuer_id = :issuer AND l.unit = :unit WHERE i.invoice_id = :id"
 )
 
 
@@ -124,20 +130,23 @@ def issue(
     if books_of(session, row.account_id, row.unit) is None:
         open_wallet(session, session.get_one(AccountRow, row.account_id), row.unit)
     _give_back(session, books, row.id, billed, found, now_us)
-    met, entry_id = _post(session, books, row, billed, lines, now_us)
-    _collect_charges(session, lines, entry_id)
+    advance = _in_advance(session, lines)
+    met = _met(session, row, lines, minor_step(billed.unit))
+    entry_id = _post(session, books, row, met, _income(session, row, lines, advance), now_us)
+    _collect_charges(session, lines, advance, entry_id)
     row.entry_id = entry_id
     row.issued_us = now_us
     row.due_us = _due_us(now_us, billed)
     row.from_wallet, row.due, row.open, row.open_wallet = met.from_wallet, met.due, met.due, met.open_wallet
     row.state = "issued" if met.due else "paid"
-    row.number = next_number(session, row.issuer_id, row.kind, now_us, billed.zone)
-    keep_snapshot(session, row)
-    happened(
-        session, row.id, "issued", f"{row.number} over {said(row.total, billed.unit)}", at_us=now_us, by=by
-    )
     session.flush()
-    return Issued(row.id, row.number, row.total, row.due)
+    document = build_document(session, row)
+    # Whoever issues for the same issuer waits from here on until this is committed.
+    number = next_number(session, row.issuer_id, row.kind, now_us, billed.zone)
+    row.number, row.snapshot = number, document_to_json(replace(document, number=number))
+    happened(session, row.id, "issued", f"{number} over {said(row.total, billed.unit)}", at_us=now_us, by=by)
+    session.flush()
+    return Issued(row.id, number, row.total, row.due)
 
 
 def _due_us(now_us: int, billed: Billed) -> int:
@@ -151,25 +160,36 @@ def _due_us(now_us: int, billed: Billed) -> int:
     )
 
 
-def _post(
-    session: Session, books: Bookkeeper, row: InvoiceRow, billed: Billed, lines: Sequence[_Line], now_us: int
-) -> tuple[Split, str]:
-    """The invoice's entry, and how its total is met."""
+def _met(session: Session, row: InvoiceRow, lines: Sequence[_Line], minor: int) -> Split:
+    """What the wallet has paid of the total, with the wallet locked until the end of the transaction."""
+    locked_wallet(session, row.account_id, row.unit)
     of_books = books_of(session, row.account_id, row.unit)
     assert of_books is not None
-    locked_wallet(session, row.account_id, row.unit)
-    kinds = [
-        SplitLine(x.collection == "wallet", x.net_exact, x.tax_exact, taxes_from_json(x.taxes)) for x in lines
-    ]
-    met = split(row.total, kinds, funds_for(session, row, of_books), minor_step(billed.unit))
-    revenue = _revenue(session, lines)
-    taken = sum(line.tax_exact for line in lines)
-    parts: list[tuple[LedgerCode, int]] = [(LedgerCode.RECEIVABLE, met.due), *revenue]
-    parts.append((LedgerCode.TAX_PAYABLE, taken - row.tax))
-    inside = _inclusive(session, row.id, kinds, of_books.tax)
-    if inside:  # tax that was taken as revenue, since the tariff knew of none
+    return split(row.total, [line.for_split for line in lines], funds_for(session, row, of_books), minor)
+
+
+def _income(
+    session: Session, row: InvoiceRow, lines: Sequence[_Line], advance: set[int]
+) -> list[tuple[LedgerCode, int]]:
+    """Revenue and tax that no charge has posted."""
+    parts = _revenue(lines, advance)
+    parts.append((LedgerCode.TAX_PAYABLE, sum(line.tax_exact for line in lines) - row.tax))
+    inside = _inclusive(session, row, lines)
+    if inside:  # it was taken as revenue, since the tariff knew of no tax
         parts += [(LedgerCode.REVENUE_USAGE, inside), (LedgerCode.TAX_PAYABLE, -inside)]
-    parts.append((LedgerCode.INVOICED, -met.open_wallet))
+    return parts
+
+
+def _post(
+    session: Session,
+    books: Bookkeeper,
+    row: InvoiceRow,
+    met: Split,
+    income: Sequence[tuple[LedgerCode, int]],
+    now_us: int,
+) -> str:
+    """The invoice's one entry."""
+    parts = [(LedgerCode.RECEIVABLE, met.due), *income, (LedgerCode.INVOICED, -met.open_wallet)]
     parts.append((LedgerCode.ROUNDING, met.into_wallet - sum(part for _, part in parts)))
     command = PostEntry(
         f"invoice:{row.id}",
@@ -184,7 +204,7 @@ def _post(
     (outcome,) = books.post(session, [command])
     if not isinstance(outcome, Moved):
         raise InputRefused(f"invoice {row.id} cannot be posted: {outcome.reason}")
-    return met, outcome.entry_id
+    return outcome.entry_id
 
 
 def _summed(parts: Sequence[tuple[LedgerCode, int]]) -> Parts:
@@ -195,35 +215,39 @@ def _summed(parts: Sequence[tuple[LedgerCode, int]]) -> Parts:
     return postings(*sums.items())
 
 
-def _revenue(session: Session, lines: Sequence[_Line]) -> list[tuple[LedgerCode, int]]:
+def _revenue(lines: Sequence[_Line], advance: set[int]) -> list[tuple[LedgerCode, int]]:
     """What the invoice itself collects: earned, or to be earned while the service is given."""
-    asked = [line for line in lines if line.collection == "invoice"]
-    advance = _in_advance(session, [line.charge_id for line in asked if line.charge_id is not None])
     return [
         (
             LedgerCode.DEFERRED if line.charge_id in advance else LedgerCode(line.ledger_code),
             -line.net_exact,
         )
-        for line in asked
+        for line in lines
+        if line.collection == "invoice"
     ]
 
 
-def _in_advance(session: Session, charge_ids: Sequence[int]) -> set[int]:
-    """Charges of service that begins when they are made: what is paid in arrears is made at its end."""
-    if not charge_ids:
+def _in_advance(session: Session, lines: Sequence[_Line]) -> set[int]:
+    """Charges that the invoice collects of service that begins when they are made.
+
+    What is paid in arrears is made at its end.
+    """
+    ids = [x.charge_id for x in lines if x.collection == "invoice" and x.charge_id is not None]
+    if not ids:
         return set()
     query = select(ChargeRow.id).where(
-        ChargeRow.id.in_(charge_ids), ChargeRow.to_us.is_not(None), ChargeRow.at_us <= ChargeRow.from_us
+        ChargeRow.id.in_(ids), ChargeRow.to_us.is_not(None), ChargeRow.at_us <= ChargeRow.from_us
     )
     return set(session.scalars(query))
 
 
-def _inclusive(session: Session, invoice_id: int, kinds: Sequence[SplitLine], tax_book: int) -> int:
+def _inclusive(session: Session, row: InvoiceRow, lines: Sequence[_Line]) -> int:
     """Tax that lies inside what the wallet gave and was not posted as tax."""
+    kinds = [line.for_split for line in lines]
     if not any(x.from_wallet and x.tax_exact and any(t.inclusive for t in x.taxes) for x in kinds):
         return 0
-    posted = session.execute(_TAX_POSTED, {"id": invoice_id, "tax_book": tax_book}).scalar_one()
-    return sum(x.tax_exact for x in kinds if x.from_wallet) - int(posted)
+    posted = session.execute(_TAX_POSTED, {"id": row.id, "issuer": row.issuer_id, "unit": row.unit})
+    return sum(x.tax_exact for x in kinds if x.from_wallet) - int(posted.scalar_one())
 
 
 def _give_back(
@@ -235,15 +259,14 @@ def _give_back(
     now_us: int,
 ) -> None:
     """Return what the wallet gave for lines that people removed, or corrected to less."""
-    parts: list[tuple[LedgerCode, int]] = []
-    removed = [x for x in lines if x.collection == "wallet" and x.origin == "removed"]
-    if not removed:
+    changed = [x for x in lines if x.collection == "wallet" and x.origin in {"removed", "corrected"}]
+    if not changed:
         return
-    for line in lines:
-        if line.collection == "wallet" and line.origin in {"removed", "corrected"}:
-            sign = 1 if line.origin == "removed" else -1
-            parts.append((LedgerCode(line.ledger_code), sign * line.net_exact))
-            parts.append((LedgerCode.TAX_PAYABLE, sign * line.tax_exact))
+    parts = _unearned(session, changed)
+    for line in changed:
+        sign = 1 if line.origin == "removed" else -1
+        parts.append((LedgerCode(line.ledger_code), sign * line.net_exact))
+        parts.append((LedgerCode.TAX_PAYABLE, sign * line.tax_exact))
     moving = _summed(parts)
     if not moving:
         return
@@ -255,21 +278,39 @@ def _give_back(
     (outcome,) = books.post(session, [command])
     if not isinstance(outcome, Moved):
         raise InputRefused(f"what was removed from draft {invoice_id} cannot be given back: {outcome.reason}")
-    claim = [(outcome.entry_id, invoice_id, removed[0].id)]
+    claim = [(outcome.entry_id, invoice_id, changed[0].id)]
     columns = ("entry_id", "invoice_id", "line_id")
     driver_within(session).insert(InvoiceEntryRow.__table__, columns, claim)  # type: ignore[arg-type]
 
 
-def _collect_charges(session: Session, lines: Sequence[_Line], entry_id: str) -> None:
+def _unearned(session: Session, lines: Sequence[_Line]) -> list[tuple[LedgerCode, int]]:
+    """What is given back of charges in advance is taken from what is not earned yet, as far as that goes."""
+    back: dict[int, int] = {}
+    codes: dict[int, LedgerCode] = {}
+    for line in lines:
+        if line.charge_id is not None:
+            sign = 1 if line.origin == "removed" else -1
+            back[line.charge_id] = back.get(line.charge_id, 0) + sign * line.net_exact
+            codes[line.charge_id] = LedgerCode(line.ledger_code)
+    charges = session.scalars(select(ChargeRow).where(ChargeRow.id.in_(back)).with_for_update())
+    parts = []
+    for charge in charges if back else ():
+        exact, left = back[charge.id], charge.deferred - charge.earned
+        unearned = min(left, exact) if exact > 0 else max(left, exact)
+        if left * exact > 0:
+            charge.deferred -= unearned
+            parts += [(LedgerCode.DEFERRED, unearned), (codes[charge.id], -unearned)]
+    session.flush()
+    return parts
+
+
+def _collect_charges(session: Session, lines: Sequence[_Line], advance: set[int], entry_id: str) -> None:
     """The charges that the invoice collects are posted with it."""
-    asked = {
-        line.charge_id: line.net_exact
+    rows = [
+        (entry_id, line.net_exact if line.charge_id in advance else 0, line.charge_id)
         for line in lines
         if line.collection == "invoice" and line.charge_id is not None
-    }
-    if not asked:
-        return
-    advance = _in_advance(session, sorted(asked))
-    rows = [(entry_id, net if id in advance else 0, id) for id, net in asked.items()]
-    driver = driver_within(session)
-    driver.update(ChargeRow.__table__, ("id",), ("entry_id", "deferred"), rows)  # type: ignore[arg-type]
+    ]
+    if rows:
+        driver = driver_within(session)
+        driver.update(ChargeRow.__table__, ("id",), ("entry_id", "deferred"), rows)  # type: ignore[arg-type]

@@ -8,12 +8,13 @@ import pytest
 from pbxbill.billing.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
 from pbxbill.billing.drafting import Drafted, discard, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, NotIssued
+from pbxbill.billing.recognition import recognise
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, BilledAccounts
-from tests.store.invoiced_accounts import JANUARY, Invoicing
+from tests.store.invoiced_accounts import DAY_US, JANUARY, JANUARY_US, Invoicing
 
 
 @pytest.fixture
@@ -117,6 +118,24 @@ def test_a_corrected_line_is_removed(invoicing: Invoicing, draft: int) -> None:
     change(invoicing, remove_line, corrected)
     invoicing.issue(draft)
     assert invoicing.accounts.wallet("alice")[0] == eur("5")
+
+
+def test_a_charge_in_advance_is_given_back_from_what_is_not_earned(invoicing: Invoicing) -> None:
+    # 31.00 were taken for January in advance; 10.00 of it, ten days, are earned. Of the 26.00 that go back
+    # 21.00 are not earned yet, 5.00 are revenue.
+    invoicing.top_up("bob", "50")
+    invoicing.charge("bob", "31", day=1, collection="wallet", service=JANUARY)
+    with invoicing.transaction() as session:
+        tenth_us = JANUARY_US + 10 * DAY_US
+        recognise(session, invoicing.books, tenth_us, tenth_us, by_day=True)
+    assert invoicing.balance(LedgerCode.DEFERRED) == -eur("21")
+    drafted = invoicing.draft("bob")
+    assert isinstance(drafted, Drafted)
+    change(invoicing, correct_line, line_ids(invoicing, drafted.invoice_id)[0], Correction(eur("5")))
+    invoicing.issue(drafted.invoice_id)
+    assert invoicing.accounts.wallet("bob")[0] == eur("45")
+    assert invoicing.balance(LedgerCode.DEFERRED) == 0
+    assert invoicing.balance(LedgerCode.REVENUE_RECURRING) == -eur("5")
 
 
 def test_a_charge_is_corrected_in_price(invoicing: Invoicing, draft: int) -> None:

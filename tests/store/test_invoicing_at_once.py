@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import documents, drafting, issuing
+from pbxbill.billing import drafting, issuing
 from pbxbill.billing.drafting import Drafted, discard, draft_period, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, Issued, issue
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -125,8 +125,8 @@ STEPS = [
     (issuing, "_post"),
     (issuing, "_collect_charges"),
     (issuing, "next_number"),
-    (issuing, "keep_snapshot"),
-    (documents, "build_document"),
+    (issuing, "build_document"),
+    (issuing, "document_to_json"),
     (issuing, "happened"),
 ]
 
