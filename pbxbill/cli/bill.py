@@ -13,6 +13,7 @@ from pbxbill.app import Application, open_books
 from pbxbill.billing.billing_account import AccountBilled
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.runs import Counts, Definition, Failure, counts, failures, money_of
+from pbxbill.cli.bill_now import now
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused, PbxbillError
@@ -323,4 +324,5 @@ def _progress(what: str, of: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
+bill.add_command(now)
 COMMANDS = (bill,)
