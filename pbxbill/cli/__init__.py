@@ -9,6 +9,7 @@ from pbxbill.cli import (
     alerts,
     bill,
     billing_profiles,
+    books,
     bundles,
     calendars,
     calls,
@@ -39,6 +40,7 @@ from pbxbill.cli import (
     setup,
     shadow,
     simulate,
+    subscription_requests,
     subscriptions,
     tariffs,
     taxes,
@@ -99,9 +101,11 @@ for _module in (
     quotes,
     plans,
     subscriptions,
+    subscription_requests,
     charges,
     dids,
     bill,
+    books,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

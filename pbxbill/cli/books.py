@@ -1,0 +1,254 @@
+"""books: an issuer's trial balance, journal for accountants, chart of accounts; revenue as it is earned."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pbxbill.app import Application, open_books
+from pbxbill.billing.accounting_export import Exported, beancount_lines, csv_lines, first_day
+from pbxbill.billing.chart import CHART
+from pbxbill.billing.parties import issuer_of
+from pbxbill.billing.period import day_start_us, local_date
+from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.recognition import recognise_all
+from pbxbill.billing.trial_balance import FOREVER_US, TrialBalance, trial_balances
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.errors import InputRefused
+from pbxbill.money import Unit, format_amount
+from pbxbill.store.driver import Driver
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow
+from pbxbill.store.units import all_units, units_by_code
+
+reseller_option = click.option("--reseller", help="Whose books; default: your own company's.")
+FUNDS, UNBILLED = "customers' funds", "unbilled usage"
+
+
+@click.group()
+def books() -> None:
+    """The ledger of an issuer: trial balance, export for accounting, revenue as it is earned."""
+
+
+@books.command()
+@json_option
+def accounts(as_json: bool) -> None:
+    """List the chart of accounts that the books of every issuer have."""
+    shown = [
+        {"account": code.value, "kind": x.kind, "beancount": x.name, "meaning": x.meaning}
+        for code, x in CHART.items()
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    print_table("", ("Account", "Kind", "In Beancount", "What it holds"), ([*x.values()] for x in shown))
+
+
+@books.command("trial-balance")
+@click.option("--from", "first", help="First day, in the issuer's zone; default: the first there is.")
+@click.option("--to", "last", help="Last day; default: today.")
+@click.option("--unit", help="Only this one.")
+@click.option("--all", "everybody", is_flag=True, help="Of every issuer: your own company and resellers.")
+@reseller_option
+@json_option
+@pass_context
+def trial_balance(  # noqa: PLR0913  # one parameter per option
+    context: Context,
+    /,
+    first: str | None,
+    last: str | None,
+    *,
+    unit: str | None,
+    everybody: bool,
+    reseller: str | None,
+    as_json: bool,
+) -> None:
+    """Show every account with its opening, debit, credit and closing, and what lies in wallets."""
+    with context.application() as application:
+        issuer, zone = _issuer(application, reseller)
+        from_us = 0 if first is None else day_start_us(_day(first), zone)
+        to_us = FOREVER_US if last is None else day_start_us(_day(last) + timedelta(days=1), zone)
+        if to_us <= from_us:
+            raise InputRefused("the last day lies before the first")
+        with _snapshot(application) as driver:
+            found = trial_balances(
+                driver, from_us=from_us, to_us=to_us, issuer_id=None if everybody else issuer.id
+            )
+    if unit is not None:
+        found = [x for x in found if x.unit.code == unit.upper()]
+    if as_json:
+        print_json([_shown(x) for x in found])
+        return
+    for x in found:
+        rows = [[row["account"], *list(row.values())[1:]] for row in _rows(x)]
+        print_table(
+            f"{x.issuer}, {x.unit.code}", ("Account", ">Opening", ">Debit", ">Credit", ">Closing"), rows
+        )
+
+
+def _rows(balance: TrialBalance) -> Iterator[dict[str, str]]:
+    """Accounts, the sum of all, and then wallets told apart."""
+    unit = balance.unit
+    for x in balance.accounts:
+        yield _told(x.code.value, unit, x.opening, x.debit, x.credit, x.closing)
+    opening, closing = (sum(getattr(x, of) for x in balance.accounts) for of in ("opening", "closing"))
+    debit, credit = (sum(getattr(x, of) for x in balance.accounts) for of in ("debit", "credit"))
+    yield _told("sum", unit, opening, debit, credit, closing)
+    yield _told(f"of wallets: {FUNDS}", unit, balance.opening.funds, None, None, balance.closing.funds)
+    yield _told(
+        f"of wallets: {UNBILLED}", unit, balance.opening.unbilled, None, None, balance.closing.unbilled
+    )
+
+
+def _told(name: str, unit: Unit, *amounts: int | None) -> dict[str, str]:
+    told = ("" if amount is None else format_amount(amount, unit) for amount in amounts)
+    return dict(zip(("account", "opening", "debit", "credit", "closing"), (name, *told), strict=True))
+
+
+def _shown(balance: TrialBalance) -> dict[str, Any]:
+    unit = balance.unit
+    return {
+        "issuer": balance.issuer,
+        "unit": unit.code,
+        "accounts": [
+            _told(x.code.value, unit, x.opening, x.debit, x.credit, x.closing) for x in balance.accounts
+        ],
+        "wallets": {
+            moment: {"funds": format_amount(x.funds, unit), "unbilled": format_amount(x.unbilled, unit)}
+            for moment, x in (("opening", balance.opening), ("closing", balance.closing))
+        },
+    }
+
+
+@books.command()
+@click.option("--format", "form", type=click.Choice(["csv", "beancount"]), default="csv", show_default=True)
+@click.option("--from", "first", help="First day, in the issuer's zone; default: the first there is.")
+@click.option("--to", "last", help="Last day; default: yesterday.")
+@click.option("--by-day", is_flag=True, help="Sum up usage by day instead of a line for each call.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: standard output.")
+@reseller_option
+@pass_context
+def export(  # noqa: PLR0913  # one parameter per option
+    context: Context,
+    /,
+    form: str,
+    first: str | None,
+    last: str | None,
+    *,
+    by_day: bool,
+    output: Path | None,
+    reseller: str | None,
+) -> None:
+    """Write the journal of some days for an accounting program: CSV, or Beancount text."""
+    with context.application() as application:
+        issuer, zone = _issuer(application, reseller)
+        with transaction(reading(application.database)) as session:
+            units = units_by_code(session)
+            names = {row.code: row.name for row in all_units(session)}
+        yesterday = local_date(context.clock.now_us(), zone) - timedelta(days=1)
+        with _snapshot(application) as driver:
+            begins = _day(first) if first else first_day(driver, issuer.id, zone)
+            if begins is None:
+                raise InputRefused(f"nothing is in the books of {issuer.code} yet")
+            ends = _day(last) if last else max(begins, yesterday)
+            asked = Exported(issuer.id, issuer.code, zone, begins, ends, by_day)
+            lines = (
+                csv_lines(driver, asked, units) if form == "csv" else beancount_lines(driver, asked, names)
+            )
+            _write(lines, output)
+
+
+def _write(lines: Iterator[str], output: Path | None) -> None:
+    if output is None:
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    partial = output.with_name(f"{output.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            stream.writelines(lines)
+        partial.replace(output)
+    except OSError as error:
+        raise InputRefused(f"{output} cannot be written: {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@books.command()
+@click.option("--until", help="All service before this day, of its issuer's zone; default: this month's 1st.")
+@click.option("--reseller", help="Only his charges; default: those of every issuer.")
+@json_option
+@pass_context
+def recognise(context: Context, until: str | None, reseller: str | None, as_json: bool) -> None:
+    """Make revenue of what was charged in advance and has been served since.
+
+    Months that are over, or with --until all days before that one. Billing runs do it too.
+    """
+    now_us = context.clock.now_us()
+    with context.application() as application, open_books(application) as bookkeeper:
+        issuer, zone = _issuer(application, reseller)
+        until_us = now_us if until is None else day_start_us(_day(until), zone)
+        if until_us > now_us:
+            raise InputRefused("what is not over yet is not earned: choose a day that is not in the future")
+        only = None if reseller is None else issuer.id
+        charges = entries = 0
+        sums: dict[tuple[int, str], int] = {}
+        for done in recognise_all(
+            application.database, bookkeeper, until_us, now_us, only, by_day=until is not None
+        ):
+            charges, entries = charges + done.charges, entries + done.entries
+            for issuer_id, unit, amount in done.amounts:
+                sums[issuer_id, unit] = sums.get((issuer_id, unit), 0) + amount
+        with transaction(reading(application.database)) as session:
+            units = units_by_code(session)
+            earned = [
+                {
+                    "issuer": session.get_one(AccountRow, issuer_id).code,
+                    "unit": unit,
+                    "earned": format_amount(amount, units[unit]),
+                }
+                for (issuer_id, unit), amount in sums.items()
+            ]
+    if as_json:
+        print_json({"charges": charges, "entries": entries, "earned": earned})
+        return
+    click.echo(f"{charges} charges, {entries} entries")
+    for x in earned:
+        click.echo(f"{x['issuer']}: {x['earned']} {x['unit']}")
+
+
+def _issuer(application: Application, code: str | None) -> tuple[AccountRow, str]:
+    """The issuer and the zone of his books."""
+    with transaction(reading(application.database)) as session:
+        issuer = issuer_by_code(session, code)
+        return issuer, issuer_of(session, issuer.id).zone
+
+
+@contextmanager
+def _snapshot(application: Application) -> Iterator[Driver]:
+    """One moment of the live database, for as long as it takes."""
+    driver = application.connect()
+    try:
+        driver.begin_snapshot()
+        yield driver
+    finally:
+        driver.rollback()
+        driver.close()
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InputRefused(f"{text[:40]!r} is no day; write it like 2026-01-31") from None
+    if not 1970 <= day.year < 2300:
+        raise InputRefused(f"{day} is too far away for books")
+    return day
+
+
+COMMANDS = (books,)
+"""Of the command line."""
