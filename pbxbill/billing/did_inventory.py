@@ -238,10 +238,10 @@ def end_quarantines(session: Session, now_us: int) -> int:
     return len(rows)
 
 
-def check_not_in_inventory(session: Session, number: str) -> None:
+def check_not_in_inventory(session: Session, kind: str, number: str) -> None:
     """Refuse to treat a DID of an inventory as any other endpoint: its history and charges would not know."""
     known = select(DidRow.state).where(DidRow.number == number, DidRow.state != WITHDRAWN)
-    if session.scalar(known) is not None:
+    if kind == "did" and session.scalar(known) is not None:
         raise InputRefused(
             f"DID {number} is in an inventory: `pbxbill dids assign` gives it out, and "
             "`pbxbill dids release` takes it back"

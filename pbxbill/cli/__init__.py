@@ -9,7 +9,6 @@ from pbxbill.cli import (
     alerts,
     bill,
     billing_profiles,
-    books,
     bundles,
     calendars,
     calls,
@@ -105,7 +104,6 @@ for _module in (
     charges,
     dids,
     bill,
-    books,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

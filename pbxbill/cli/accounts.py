@@ -146,11 +146,9 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
         for other in order:
             if other != unit.code:
                 open_wallet(session, account, other)
-        for value in sip:
-            add_endpoint(session, account, "sip", value)
-        for value in did:
-            check_not_in_inventory(session, value)
-            add_endpoint(session, account, "did", value)
+        for kind, value in [*(("sip", x) for x in sip), *(("did", x) for x in did)]:
+            check_not_in_inventory(session, kind, value)
+            add_endpoint(session, account, kind, value)
         _say_if_nobody_passes(account)
         rates_missing = pairs_without_rate(session, account, context.clock.now_us())
     wallets = f"{', '.join(order)} wallets" if len(order) > 1 else f"a {unit.code} wallet"
@@ -236,8 +234,7 @@ def endpoint(context: Context, code: str, kind: str, value: str, tech_prefix: st
     """Let a SIP account code, an IP, a caller ID or a DID identify an account."""
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
-        if kind == "did":
-            check_not_in_inventory(session, value)
+        check_not_in_inventory(session, kind, value)
         if not remove:
             add_endpoint(session, account, kind, value, tech_prefix)
         else:

@@ -10,17 +10,9 @@ from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing, open_books
 from pbxbill.billing.collecting import BroughtUp
-from pbxbill.billing.plan_catalogue import PlanVersion, issuer_by_code, offered_version, version_by_id
+from pbxbill.billing.plan_catalogue import PlanVersion, offered_version, version_by_id
 from pbxbill.billing.plan_terms import ChangeAt
 from pbxbill.billing.renewals import due_accounts, renew_account
-from pbxbill.billing.requests import (
-    Decision,
-    Request,
-    decide_request,
-    request_change,
-    waiting_requests,
-    withdraw_request,
-)
 from pbxbill.billing.subscribing import (
     NewSubscription,
     Wanted,
@@ -90,7 +82,8 @@ def tell(session: Session, done: BroughtUp) -> list[str]:
     return lines
 
 
-def _facts(session: Session, done: BroughtUp) -> dict[str, Any]:
+def facts_of(session: Session, done: BroughtUp) -> dict[str, Any]:
+    """What a use case did, for a program."""
     row = done.subscribed.row
     return {
         "subscription": row.id,
@@ -103,19 +96,22 @@ def _facts(session: Session, done: BroughtUp) -> dict[str, Any]:
     }
 
 
-def _offered(session: Session, account: AccountRow, plan: str) -> PlanVersion:
+def offered(session: Session, account: AccountRow, plan: str) -> PlanVersion:
+    """The newest version of a plan of whoever bills the account."""
     issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
     return offered_version(session, issuer, plan)
 
 
-def _account_of(session: Session, subscription_id: int) -> AccountRow:
+def account_of(session: Session, subscription_id: int) -> AccountRow:
+    """Whose a subscription is."""
     row = session.get(SubscriptionRow, subscription_id)
     if row is None:
         raise InputRefused(f"no subscription {subscription_id}; `pbxbill subscriptions list` shows them")
     return session.get_one(AccountRow, row.account_id)
 
 
-def _print(done: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+def tell_or_json(done: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print what was done, for people or for a program."""
     if as_json:
         print_json(done)
         return
@@ -140,7 +136,7 @@ def add(context: Context, /, account: str, plan: str, *, as_json: bool, **terms:
     with context.application() as application, billing(application) as (session, books):
         row = account_by_code(session, account)
         new = NewSubscription(
-            version=_offered(session, row, plan),
+            version=offered(session, row, plan),
             quantity=terms["quantity"],
             prices=parse_prices(terms["prices"]),
             from_us=from_us,
@@ -149,8 +145,8 @@ def add(context: Context, /, account: str, plan: str, *, as_json: bool, **terms:
             reason=terms["reason"],
         )
         done = subscribe(session, books, row, new, context.clock.now_us())
-        facts, lines = _facts(session, done), tell(session, done)
-    _print(facts, lines, as_json=as_json)
+        facts, lines = facts_of(session, done), tell(session, done)
+    tell_or_json(facts, lines, as_json=as_json)
 
 
 @subscriptions.command("change")
@@ -170,22 +166,24 @@ def change_it(context: Context, /, subscription: int, *, as_json: bool, **terms:
         raise InputRefused("say what to change: --plan, --quantity")
     with context.application() as application, billing(application) as (session, books):
         plan = terms["plan"]
-        version = None if plan is None else _offered(session, _account_of(session, subscription), plan)
+        version = None if plan is None else offered(session, account_of(session, subscription), plan)
         wanted = Wanted(
-            version, terms["quantity"], _when(terms), _moment(terms), terms["reason"], terms["by"]
+            version, terms["quantity"], when_of(terms), moment_of(terms), terms["reason"], terms["by"]
         )
         done = change(session, books, subscription, wanted, context.clock.now_us())
-        facts, lines = _facts(session, done), tell(session, done)
-    _print(facts, lines, as_json=as_json)
+        facts, lines = facts_of(session, done), tell(session, done)
+    tell_or_json(facts, lines, as_json=as_json)
 
 
-def _when(terms: dict[str, Any]) -> ChangeAt | None:
+def when_of(terms: dict[str, Any]) -> ChangeAt | None:
+    """When a person wants it; None: as the plan says."""
     if terms["at_cycle_end"]:
         return ChangeAt.CYCLE_END
     return ChangeAt.NOW if terms.get("at_once") else None
 
 
-def _moment(terms: dict[str, Any]) -> int | None:
+def moment_of(terms: dict[str, Any]) -> int | None:
+    """The moment that a person named."""
     return None if terms["at"] is None else parse_moment(terms["at"])
 
 
@@ -201,11 +199,11 @@ def _happens(name: str, use_case: Any, words: str) -> click.Command:
     @json_option
     @pass_context
     def command(context: Context, /, subscription: int, *, as_json: bool, **terms: Any) -> None:
-        when = When(_when(terms) or ChangeAt.NOW, _moment(terms), terms["reason"], terms["by"])
+        when = When(when_of(terms) or ChangeAt.NOW, moment_of(terms), terms["reason"], terms["by"])
         with context.application() as application, billing(application) as (session, books):
             done = use_case(session, books, subscription, when, context.clock.now_us())
-            facts, lines = _facts(session, done), tell(session, done)
-        _print(facts, lines, as_json=as_json)
+            facts, lines = facts_of(session, done), tell(session, done)
+        tell_or_json(facts, lines, as_json=as_json)
 
     return command
 
@@ -298,14 +296,14 @@ def _listed(session: Session, row: SubscriptionRow, code: str) -> dict[str, Any]
 def show(context: Context, subscription: int, as_json: bool) -> None:
     """Show a subscription, what happened to it and what is to come."""
     with context.application() as application, transaction(reading(application.database)) as session:
-        code = _account_of(session, subscription).code
+        code = account_of(session, subscription).code
         facts = _listed(session, session.get_one(SubscriptionRow, subscription), code)
         rows = session.scalars(
             select(SubscriptionChangeRow)
             .where(SubscriptionChangeRow.subscription_id == subscription)
             .order_by(SubscriptionChangeRow.effective_us, SubscriptionChangeRow.id)
         )
-        history = [_change_facts(session, row) for row in rows]
+        history = [change_facts(session, row) for row in rows]
     if as_json:
         print_json(facts | {"history": history})
         return
@@ -314,7 +312,8 @@ def show(context: Context, subscription: int, as_json: bool) -> None:
     print_table("History", columns, ([*x.values()] for x in history))
 
 
-def _change_facts(session: Session, row: SubscriptionChangeRow) -> dict[str, Any]:
+def change_facts(session: Session, row: SubscriptionChangeRow) -> dict[str, Any]:
+    """A line of a history, for a program."""
     version = None if row.plan_version_id is None else version_by_id(session, row.plan_version_id).shown
     return {
         "change": row.id,
@@ -327,92 +326,6 @@ def _change_facts(session: Session, row: SubscriptionChangeRow) -> dict[str, Any
         "by": row.requested_by,
         "decided_by": row.decided_by,
     }
-
-
-# --- what customers ask for -------------------------------------------------------------------
-
-
-@subscriptions.command()
-@click.argument("subscription", type=int)
-@click.option("--plan")
-@click.option("--quantity", type=int)
-@click.option("--cancel", "end", is_flag=True, help="Ask for its end.")
-@why_option
-@by_option
-@pass_context
-def request(context: Context, /, subscription: int, **asked: Any) -> None:
-    """Write down what a customer asks for; `accept` or `refuse` decides it."""
-    with context.application() as application, transaction(application.database) as session:
-        plan = asked["plan"]
-        version = None if plan is None else _offered(session, _account_of(session, subscription), plan)
-        wanted = Request(version, asked["quantity"], asked["end"], asked["reason"], asked["by"])
-        made = request_change(session, subscription, wanted, context.clock.now_us()).id
-    click.echo(f"request {made} waits to be decided")
-
-
-@subscriptions.command("requests")
-@click.option("--reseller", help="Only those of its customers.")
-@json_option
-@pass_context
-def list_requests(context: Context, reseller: str | None, as_json: bool) -> None:
-    """List requests that wait to be decided."""
-    with context.application() as application, transaction(reading(application.database)) as session:
-        issuer = None if reseller is None else issuer_by_code(session, reseller)
-        listed = [
-            {"account": code, "subscription": id} | _change_facts(session, row)
-            for row, code, id in waiting_requests(session, issuer)
-        ]
-    if as_json:
-        print_json(listed)
-        return
-    shown = ("change", "account", "subscription", "kind", "plan", "quantity", "effective", "reason", "by")
-    columns = (">Request", "Account", ">Subscription", "What", "Plan", ">Quantity", "Asked", "Reason", "By")
-    print_table("", columns, ([x[name] for name in shown] for x in listed))
-
-
-@subscriptions.command()
-@click.argument("request_id", metavar="REQUEST", type=int)
-@click.option("--now", "at_once", is_flag=True, help="At once; default: as the plan says.")
-@cycle_end_option
-@at_option
-@why_option
-@by_option
-@json_option
-@pass_context
-def accept(context: Context, /, request_id: int, *, as_json: bool, **terms: Any) -> None:
-    """Accept a customer's request and carry it out."""
-    decision = Decision(True, terms["by"], terms["reason"], _when(terms), _moment(terms))
-    with context.application() as application, billing(application) as (session, books):
-        done = decide_request(session, books, request_id, decision, context.clock.now_us())
-        assert done is not None
-        facts, lines = _facts(session, done), tell(session, done)
-    _print(facts, lines, as_json=as_json)
-
-
-@subscriptions.command()
-@click.argument("request_id", metavar="REQUEST", type=int)
-@click.option("--reason", required=True, help="The customer reads it.")
-@by_option
-@pass_context
-def refuse(context: Context, request_id: int, reason: str, by: str) -> None:
-    """Refuse a customer's request, with a reason."""
-    with context.application() as application, billing(application) as (session, books):
-        decide_request(session, books, request_id, Decision(False, by, reason), context.clock.now_us())
-    click.echo(f"request {request_id} is refused")
-
-
-@subscriptions.command("withdraw-request")
-@click.argument("request_id", metavar="REQUEST", type=int)
-@by_option
-@pass_context
-def withdraw_asked(context: Context, request_id: int, by: str) -> None:
-    """Take a request back before it is decided."""
-    with context.application() as application, transaction(application.database) as session:
-        withdraw_request(session, request_id, context.clock.now_us(), by)
-    click.echo(f"request {request_id} is withdrawn")
-
-
-# --- what time brings -------------------------------------------------------------------------
 
 
 @subscriptions.command()
