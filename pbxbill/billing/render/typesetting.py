@@ -6,6 +6,8 @@ ourselves, and by worker.py, in a process with limits, for what others wrote.
 
 import hashlib
 import logging
+import shutil
+import weakref
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections import OrderedDict
@@ -72,6 +74,8 @@ class Typesetter:
         self._fonts: FontConfiguration = FontConfiguration()
         self._styles: OrderedDict[str, _Style] = OrderedDict()
         self._paper = self._parsed(rules_of_paper(), None).sheet
+        # WeasyPrint forgets its copies of the fonts where a process ends before it.
+        weakref.finalize(self, shutil.rmtree, self._fonts._folder, ignore_errors=True)
         self._colours = _ColourProfile()
 
     def set(self, job: Job) -> Sheets:
