@@ -4,17 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.drafting import Drafted, Nothing
+from pbxbill.billing.drafting import Drafted, Nothing, draft_period
 from pbxbill.billing.period import Period
+from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.store.accounts import account_by_code, add_endpoint
+from pbxbill.money import Unit
+from pbxbill.store.accounts import NewAccount, account_by_code, add_endpoint, ensure_unit, open_account
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.catalogue_models import DestinationPrefixRow, DestinationRow
 from pbxbill.store.models import TariffRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts
-from tests.store.invoiced_accounts import DAY_US, FEBRUARY, JANUARY, Invoicing
+from tests.store.invoiced_accounts import DAY_US, FEBRUARY, JANUARY, Invoicing, operator_id
 
 
 @pytest.fixture
@@ -269,3 +271,33 @@ def test_what_is_less_than_nothing_waits(invoicing: Invoicing) -> None:
     invoicing.charge("carol", "10", day=33)
     issued = invoicing.invoice("carol", FEBRUARY)
     assert (issued.total, issued.due) == (eur("7"), eur("7"))
+
+
+def test_an_account_without_a_wallet_gets_one_with_its_first_invoice(invoicing: Invoicing) -> None:
+    with invoicing.transaction() as session:
+        account = open_account(session, NewAccount("dave", "Dave", mode="postpaid"), 0)
+        invoicing.accounts.ids["dave"] = account.id
+    invoicing.charge("dave", "9.90", kind="set_up")
+    issued = invoicing.invoice("dave")
+    assert sums(invoicing, issued.invoice_id) == "9.90 0.00 9.90 0.00 9.90 0.00"
+    assert invoicing.accounts.wallet("dave") == (0, 0, 0)
+
+
+def test_points_are_not_invoiced(invoicing: Invoicing) -> None:
+    with invoicing.transaction() as session:
+        ensure_unit(session, Unit("POINTS", 0, 0))
+        made = draft_period(session, invoicing.accounts.ids["bob"], "POINTS", JANUARY, JANUARY.to_us)
+    assert made == Nothing("POINTS is no currency: no invoice is made out in it")
+
+
+def test_periods_that_overlap_are_refused(invoicing: Invoicing) -> None:
+    invoicing.call("carol", 100, 3)
+    number = invoicing.invoice("carol").number
+    invoicing.call("carol", 100, 20)
+    with pytest.raises(InputRefused, match=f"part of this period is on invoice {number} already"):
+        invoicing.draft("carol", Period(JANUARY.from_us + 15 * DAY_US, JANUARY.to_us + 15 * DAY_US))
+
+
+def test_the_operator_is_billed_by_nobody(invoicing: Invoicing) -> None:
+    with invoicing.transaction() as session, pytest.raises(InputRefused, match="billed by nobody"):
+        draft_period(session, operator_id(session), "EUR", JANUARY, JANUARY.to_us)
