@@ -5,14 +5,14 @@ advance it takes back what is not earned yet from what is deferred. An invoice w
 back is cancelled. The whole of it is one transaction, one entry, one number.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import billed_account
-from pbxbill.billing.documents import keep_snapshot
+from pbxbill.billing.documents import build_document, document_to_json
 from pbxbill.billing.drafting import taxes_from_json
 from pbxbill.billing.note_amounts import (
     Creditable,
@@ -104,7 +104,8 @@ def credit(  # noqa: PLR0913, PLR0917  # one parameter per fact
     new = NewNote(row, amounts, reason, now_us, by)
     note = write_note(session, new, lines)
     part = reduce_open(row, min(amounts.total, row.open))
-    income = [leg for id, net in amounts.lines for leg in _given_back(session, lines[id], net) if leg[1]]
+    charges = _locked_charges(session, [lines[id].charge_id for id, _ in amounts.lines])
+    income = [leg for id, net in amounts.lines for leg in _given_back(charges, lines[id], net) if leg[1]]
     credit_lines(lines, amounts)
     amount = part.wallet + amounts.total - part.amount
     moved = post_note(
@@ -266,17 +267,22 @@ def _note_tax(note_id: int, of: InvoiceTaxRow, tax: NoteTax) -> InvoiceTaxRow:
     )
 
 
-def _given_back(session: Session, line: InvoiceLineRow, net: int) -> list[tuple[LedgerCode, int]]:
+def _locked_charges(session: Session, ids: Iterable[int | None]) -> dict[int, ChargeRow]:
+    """Charges by id; locked in the order in which what they earn is booked."""
+    known = [id for id in ids if id is not None]
+    query = select(ChargeRow).where(ChargeRow.id.in_(known)).order_by(ChargeRow.id).with_for_update()
+    rows = session.scalars(query.execution_options(populate_existing=True)) if known else ()
+    return {row.id: row for row in rows}
+
+
+def _given_back(
+    charges: Mapping[int, ChargeRow], line: InvoiceLineRow, net: int
+) -> list[tuple[LedgerCode, int]]:
     """Where the exact amount behind a part of a line is taken back from: what is not earned yet first."""
     exact = exact_part(CreditableLine(line.id, line.net, line.credited), net, line.net_exact)
     unearned = 0
     if line.charge_id is not None:
-        charge = session.scalars(
-            select(ChargeRow)
-            .where(ChargeRow.id == line.charge_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one()
+        charge = charges[line.charge_id]
         left = charge.deferred - charge.earned
         if left * exact > 0:
             unearned = min(left, exact) if exact > 0 else max(left, exact)
@@ -306,7 +312,7 @@ def post_note(
         note.account_id,
         note.unit,
         amount,
-        # What re-rating gave back of a paid invoice leaves nothing to move: the note has its entry all the same.
+        # What re-rating gave back of a paid invoice leaves nothing to move: there is an entry all the same.
         postings(*parts, (LedgerCode.ROUNDING, rounding)) or ((LedgerCode.RECEIVABLE, 0),),
         CREDIT_NOTE,
         new.now_us,
@@ -329,16 +335,18 @@ def finish_note(session: Session, new: NewNote, note: InvoiceRow, part: Part, mo
         memo=new.reason,
         note_id=note.id,
     )
-    note.number = next_number(session, note.issuer_id, note.kind, new.now_us, billed.zone)
     session.flush()
-    keep_snapshot(session, note)
+    document = build_document(session, note)
+    # Whoever issues for the same issuer waits from here on until this is committed.
+    number = next_number(session, note.issuer_id, note.kind, new.now_us, billed.zone)
+    note.number, note.snapshot = number, document_to_json(replace(document, number=number))
     told = f"{named(note)} over {said(note.total, billed.unit)}: {new.reason}"
     happened(session, part.invoice_id, "credited", told, at_us=new.now_us, by=new.by)
     happened(session, note.id, "issued", f"for {named(new.row)}", at_us=new.now_us, by=new.by)
     session.flush()
     return Credited(
         note.id,
-        note.number or "",
+        number,
         note.net,
         note.tax,
         note.total,
