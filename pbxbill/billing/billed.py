@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.tax import AppliedTax
@@ -13,8 +13,9 @@ from pbxbill.billing.usage_class import Known
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit
 from pbxbill.store.billing_models import TaxExemptionRow
+from pbxbill.store.driver import rows_within
 
-_BILLED = text(
+_BILLED = (
     "SELECT a.id, a.parent_id, a.code, u.code, u.scale, u.digits, "
     "COALESCE(s.zone, 'UTC'), COALESCE(s.tax_rounding, 'invoice'), "
     "COALESCE(b.payment_days, s.payment_days, 14), COALESCE(b.minimum_total, 0), "
@@ -85,9 +86,10 @@ class RunMemory:
 
 def billed_account(session: Session, account_id: int, unit: str) -> Billed:
     """How an account is billed in a unit; InputRefused if there is neither, or nobody above to bill it."""
-    row = session.execute(_BILLED, {"account_id": account_id, "unit": unit}).one_or_none()
-    if row is None:
+    rows = rows_within(session, _BILLED, {"account_id": account_id, "unit": unit})
+    if not rows:
         raise InputRefused(f"there is no account {account_id}, or no unit {unit[:20]!r}")
+    (row,) = rows
     id, issuer_id, code, *of_unit, zone, rounding = row[:8]
     payment_days, minimum_total, purchase_order = row[8:11]
     country, region, vat_id, treatment, exempt = row[11:]

@@ -8,7 +8,6 @@ between two periods, commit, and go on.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory
@@ -16,10 +15,13 @@ from pbxbill.billing.collecting import UnpaidSubscription, charge_subscriptions
 from pbxbill.billing.drafting import Drafted, draft_period
 from pbxbill.billing.issuing import NotIssued, issue
 from pbxbill.billing.period import Period
-from pbxbill.billing.profiles import Profile, billed_up_to, profile_of, set_profile
+from pbxbill.billing.profiles import Profile, ProfileTerms, note_billed, profile_of, set_profile
 from pbxbill.charging.bookkeeping import Bookkeeper
-from pbxbill.store.billing_models import BillingProfileRow, SubscriptionRow
-from pbxbill.store.models import WalletRow
+from pbxbill.store.billing_models import BillingProfileRow
+from pbxbill.store.driver import rows_within
+
+_SUBSCRIBED = "SELECT id FROM subscriptions WHERE account_id = :account_id AND state <> 'ended' LIMIT 1"
+_UNITS = "SELECT unit FROM wallets WHERE account_id = :account_id ORDER BY unit"
 
 
 class BilledInvoice(NamedTuple):
@@ -61,7 +63,7 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
     go_on: asked between two periods.
     """
     memory = memory or RunMemory()
-    profile = _with_row(session, account_id)
+    row, profile = _locked(session, account_id)
     invoices: list[BilledInvoice] = []
     nothing: list[str] = []
     subscribed = _has_subscriptions(session, account_id)
@@ -82,7 +84,7 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
                     nothing.append(f"{unit}: {outcome.reason}")
                 issued = not isinstance(outcome, NotIssued)
             invoices.append(BilledInvoice(made.invoice_id, unit, made.total, issued, not made.repeated))
-        billed_up_to(session, account_id, period.to_us)
+        profile = note_billed(row, profile, period.to_us)
     unpaid: tuple[UnpaidSubscription, ...] = ()
     if subscribed:
         unpaid = charge_subscriptions(session, books, account_id, until_us, now_us).unpaid
@@ -94,22 +96,19 @@ def next_period_of(session: Session, account_id: int) -> Period:
     return profile_of(session, account_id).next_period()
 
 
-def _with_row(session: Session, account_id: int) -> Profile:
-    """The account's profile, its row locked: whoever bills an account does so alone."""
-    if session.get(BillingProfileRow, account_id, with_for_update=True) is None:
-        profile = profile_of(session, account_id)
-        return set_profile(session, account_id, profile.terms)
-    return profile_of(session, account_id)
+def _locked(session: Session, account_id: int) -> tuple[BillingProfileRow, Profile]:
+    """How the account is billed, its row locked: whoever bills an account does so alone."""
+    row = session.get(BillingProfileRow, account_id, with_for_update=True)
+    if row is None:
+        set_profile(session, account_id, ProfileTerms())
+        row = session.get_one(BillingProfileRow, account_id)
+    return row, profile_of(session, account_id)
 
 
 def _has_subscriptions(session: Session, account_id: int) -> bool:
-    query = select(SubscriptionRow.id).where(
-        SubscriptionRow.account_id == account_id, SubscriptionRow.state != "ended"
-    )
-    return session.scalar(query.limit(1)) is not None
+    return bool(rows_within(session, _SUBSCRIBED, {"account_id": account_id}))
 
 
 def _units(session: Session, account_id: int) -> list[str]:
     # Asked anew for each period: a subscription opens a wallet in its unit.
-    query = select(WalletRow.unit).where(WalletRow.account_id == account_id).order_by(WalletRow.unit)
-    return list(session.scalars(query))
+    return [row[0] for row in rows_within(session, _UNITS, {"account_id": account_id})]

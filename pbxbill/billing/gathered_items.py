@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.charge import ChargeKind
 from pbxbill.billing.tax import PPM
 from pbxbill.money import half_up
-from pbxbill.store.driver import Driver
+from pbxbill.store.driver import Driver, rows_within
 
 if TYPE_CHECKING:
     from pbxbill.billing.gathering import Head
@@ -25,7 +24,7 @@ _COLUMNS = (
     "c.at_us, c.from_us, c.to_us"
 )
 _OF_ENTRIES = f"SELECT {_COLUMNS} FROM {{each_of}}charges c WHERE c.entry_id {{is_each_text}}"  # noqa: S608
-_TO_ASK_FOR = text(
+_TO_ASK_FOR = (
     f"SELECT {_COLUMNS} FROM charges c WHERE c.account_id = :account_id AND c.unit = :unit "  # noqa: S608
     "AND c.at_us <= :to_us AND c.collection = 'invoice' AND c.invoice_id IS NULL ORDER BY c.at_us, c.id"
 )
@@ -101,7 +100,7 @@ class GatheredItem(NamedTuple):
 def charges_to_ask_for(session: Session, account_id: int, unit: str, to_us: int) -> list[GatheredCharge]:
     """Charges that the next invoice collects."""
     values = {"account_id": account_id, "unit": unit, "to_us": to_us}
-    return [GatheredCharge(*row) for row in session.execute(_TO_ASK_FOR, values)]
+    return [GatheredCharge(*row) for row in rows_within(session, _TO_ASK_FOR, values)]
 
 
 def charges_of_entries(driver: Driver, heads: Sequence["Head"]) -> tuple[list[GatheredCharge], list["Head"]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gathered_items import (
@@ -24,8 +24,7 @@ from pbxbill.billing.period import Period
 from pbxbill.billing.usage_class import Known, classes_of, measures_of
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.store.driver import Driver, driver_within
-from pbxbill.store.invoice_models import GatheredRow
+from pbxbill.store.driver import Driver, driver_within, row_lock, rows_within
 
 PAGE = 5_000
 """Entries that are looked at together."""
@@ -38,7 +37,9 @@ _CHARGED = (
 )
 """Entries that a wallet gave for: p is the posting on it. What fills it is no line of an invoice."""
 
-_BOOKS = text(
+_GATHERED_TO = "SELECT entry_id FROM gathered WHERE account_id = :account_id AND unit = :unit"
+_GATHER_FIRST = text("INSERT INTO gathered VALUES (:account_id, :unit, '') ON CONFLICT DO NOTHING")
+_BOOKS = (
     "SELECT w.ledger_account_id, t.id, a.kind, a.path FROM wallets w JOIN accounts a ON a.id = w.account_id "
     "LEFT JOIN ledger_accounts t ON t.issuer_id = a.parent_id AND t.code = 'tax:payable' AND t.unit = w.unit "
     "AND t.holder_id = 0 WHERE w.account_id = :account_id AND w.unit = :unit"
@@ -47,13 +48,13 @@ _TAX = (
     "CAST((SELECT COALESCE(-SUM(t.amount), 0) FROM postings t WHERE t.entry_id = p.entry_id "
     "AND t.ledger_account_id = :tax_book) AS BIGINT)"
 )
-_HEADS = text(
+_HEADS = (
     f"SELECT p.entry_id, e.kind, e.idempotency_key, e.at_us, e.memo, p.amount, {_TAX} FROM postings p "  # noqa: S608
     "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
     f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED} "
     "ORDER BY p.entry_id LIMIT :page"
 )
-_UNCLAIMED = text(
+_UNCLAIMED = (
     "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p "  # noqa: S608 words are ours
     "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
     f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED}"
@@ -63,20 +64,16 @@ _USAGE_SINCE = (
     "FROM postings p JOIN journal_entries e ON e.id = p.entry_id {claims} WHERE p.ledger_account_id = :book "
     "AND e.kind IN ('usage', 'volume', 'correction') AND e.at_us >= :from_us AND e.at_us < :to_us AND {where}"
 )
-_USAGE_UNCLAIMED = text(
-    _USAGE_SINCE.format(
-        tax=_TAX,
-        claims="LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id",
-        where="p.entry_id > :after AND i.entry_id IS NULL",
-    )
+_USAGE_UNCLAIMED = _USAGE_SINCE.format(
+    tax=_TAX,
+    claims="LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id",
+    where="p.entry_id > :after AND i.entry_id IS NULL",
 )
-_USAGE_INVOICED = text(
-    _USAGE_SINCE.format(
-        tax=_TAX,
-        claims="JOIN invoice_entries i ON i.entry_id = p.entry_id JOIN invoices v ON v.id = i.invoice_id",
-        where="v.account_id = :account_id AND v.unit = :unit AND v.state <> 'discarded' "
-        "AND COALESCE(v.to_us, v.created_us + 1) > :from_us",
-    )
+_USAGE_INVOICED = _USAGE_SINCE.format(
+    tax=_TAX,
+    claims="JOIN invoice_entries i ON i.entry_id = p.entry_id JOIN invoices v ON v.id = i.invoice_id",
+    where="v.account_id = :account_id AND v.unit = :unit AND v.state <> 'discarded' "
+    "AND COALESCE(v.to_us, v.created_us + 1) > :from_us",
 )
 _CALLS = (
     "SELECT x.session_id, x.level, x.line, c.direction, c.called, x.billable_s, x.rate_id, v.tax_mode, "
@@ -186,9 +183,10 @@ class Books(NamedTuple):
 
 def books_of(session: Session, account_id: int, unit: str) -> Books | None:
     """None: the account has no wallet in the unit."""
-    row = session.execute(_BOOKS, {"account_id": account_id, "unit": unit}).one_or_none()
-    if row is None:
+    rows = rows_within(session, _BOOKS, {"account_id": account_id, "unit": unit})
+    if not rows:
         return None
+    (row,) = rows
     if row[1] is None:
         raise InputRefused(f"the seller's books in {unit} lack {LedgerCode.TAX_PAYABLE}: open it first")
     return Books(row[0], row[1], row[2] == "reseller", row[3])
@@ -196,17 +194,16 @@ def books_of(session: Session, account_id: int, unit: str) -> Books | None:
 
 def gathered_to(session: Session, account_id: int, unit: str, *, lock: bool = False) -> str:
     """Up to which entry all are on invoices; locked: nobody else makes or discards a draft meanwhile."""
-    query = select(GatheredRow.entry_id).where(GatheredRow.account_id == account_id, GatheredRow.unit == unit)
+    values = {"account_id": account_id, "unit": unit}
     if not lock:
-        return session.scalar(query) or ""
-    locked = query.with_for_update()
-    found = session.scalar(locked)
-    if found is None:
-        values = {"account_id": account_id, "unit": unit}
-        statement = "INSERT INTO gathered VALUES (:account_id, :unit, '') ON CONFLICT DO NOTHING"
-        session.execute(text(statement), values)
-        found = session.scalar(locked) or ""
-    return found
+        found = rows_within(session, _GATHERED_TO, values)
+        return str(found[0][0]) if found else ""
+    locking = _GATHERED_TO + row_lock(session)
+    found = rows_within(session, locking, values)
+    if not found:
+        session.execute(_GATHER_FIRST, values)
+        found = rows_within(session, locking, values)
+    return str(found[0][0])
 
 
 def _belongs(head: "Head", period: Period) -> bool:
@@ -229,7 +226,7 @@ def gather(
     last = ""
     while True:
         values = {"book": books.wallet, "tax_book": books.tax, "after": last or after, "page": PAGE}
-        heads = [Head(*row) for row in session.execute(_HEADS, values)]
+        heads = [Head(*row) for row in rows_within(session, _HEADS, values)]
         gatherer.take([head for head in heads if _belongs(head, period)])
         gatherer.left += [head.entry_id for head in heads if not _belongs(head, period)]
         if len(heads) < PAGE:
@@ -251,7 +248,8 @@ def id_before(entry_id: str, by_ms: int) -> str:
 def unclaimed_gross(session: Session, account_id: int, unit: str, book: int) -> int:
     """What the wallet gave for that is on no invoice and no draft yet."""
     values = {"book": book, "after": gathered_to(session, account_id, unit)}
-    return int(session.execute(_UNCLAIMED, values).scalar_one())
+    ((gross,),) = rows_within(session, _UNCLAIMED, values)
+    return int(gross)
 
 
 def usage_net(session: Session, account_id: int, unit: str, period: Period) -> int:
@@ -270,7 +268,7 @@ def usage_net(session: Session, account_id: int, unit: str, period: Period) -> i
     }
     net = 0
     for statement in (_USAGE_UNCLAIMED, _USAGE_INVOICED):
-        gross, tax = session.execute(statement, values).one()
+        ((gross, tax),) = rows_within(session, statement, values)
         net += gross - tax
     return net
 

@@ -13,11 +13,12 @@ prefix never ends in a digit: the 12th after "A1" would be the 112th after "A".
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
+from pbxbill.store.driver import row_lock, rows_within
 from pbxbill.store.invoice_models import InvoiceRow, NumberFormatRow, NumberSequenceRow
 
 YEAR = "{year}"
@@ -82,19 +83,22 @@ DEFAULT_FORMATS = {
 """By kind of document, where the issuer has not said otherwise."""
 
 # Both databases know this statement. The row stays locked until the transaction ends.
-_NEXT = text(
+_NEXT = (
     "INSERT INTO number_sequences (issuer_id, kind, year, last) VALUES (:issuer_id, :kind, :year, 1) "
     "ON CONFLICT (issuer_id, kind, year) DO UPDATE SET last = number_sequences.last + 1 RETURNING last"
 )
+_FORMAT = "SELECT prefix, padding, yearly FROM number_formats WHERE issuer_id = :issuer_id AND kind = :kind"
 
 
 def next_number(session: Session, issuer_id: int, kind: str, at_us: int, zone: str) -> str:
     """The number of a document that is issued now; the last thing to be asked for in its transaction."""
-    row = session.scalar(_format_query(issuer_id, kind).with_for_update(read=True))
-    layout = _default(kind) if row is None else _format_of(row)
+    of_kind = {"issuer_id": issuer_id, "kind": kind}
+    layout = _default(kind)
+    for prefix, padding, yearly in rows_within(session, _FORMAT + row_lock(session, "FOR SHARE"), of_kind):
+        layout = NumberFormat(prefix, padding, bool(yearly))
     year = local_date(at_us, zone).year
-    key = {"issuer_id": issuer_id, "kind": kind, "year": layout.sequence_year(year)}
-    return layout.number(year, session.execute(_NEXT, key).scalar_one())
+    ((last,),) = rows_within(session, _NEXT, of_kind | {"year": layout.sequence_year(year)})
+    return layout.number(year, last)
 
 
 def number_formats(session: Session, issuer_id: int) -> dict[str, NumberFormat]:

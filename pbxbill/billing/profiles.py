@@ -9,27 +9,32 @@ leaves a gap between them.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.identifiers import checked_email
-from pbxbill.billing.parties import issuer_of, party_of
+from pbxbill.billing.parties import Issuer, party_of
 from pbxbill.billing.period import BillingCycle, Period, check_cycle, day_start_us, local_date
 from pbxbill.billing.tax_rules import Exemption, TaxBuyer, TaxTreatment
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.store.billing_models import BillingProfileRow, TaxExemptionRow
-from pbxbill.store.models import AccountRow
+from pbxbill.store.driver import rows_within
 
 INVOICINGS = ("draft", "issue", "none")
 CALL_LISTS = ("annex", "file", "none")
 FORMATS = ("pdf", "xml", "csv")
 MAX_EMAILS, MAX_ORDER_LENGTH, MAX_GROUP_LENGTH, MAX_PAYMENT_DAYS = 20, 64, 64, 3650
 SHORTEST_US = 86_400 * SECOND_US
+_DEFAULTS = (
+    "SELECT a.parent_id, a.created_us, a.language, s.zone, s.payment_days, s.template_id, p.email "
+    "FROM accounts a LEFT JOIN issuers s ON s.account_id = a.parent_id "
+    "LEFT JOIN parties p ON p.account_id = a.id WHERE a.id = :account_id"
+)
 _LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
 
 
@@ -107,13 +112,8 @@ def _period_from(cycle: BillingCycle, from_us: int) -> Period:
 
 def profile_of(session: Session, account_id: int) -> Profile:
     """How an account is billed."""
-    account = session.get(AccountRow, account_id)
-    check(account is not None, "there is no account {}", account_id)
-    assert account is not None
-    if account.parent_id is None:
-        raise InputRefused("the operator is billed by nobody")
     row = session.get(BillingProfileRow, account_id)
-    return _filled(session, account, row, terms_of(row))
+    return _filled(session, account_id, row, terms_of(row))
 
 
 def terms_of(row: BillingProfileRow | None) -> ProfileTerms:
@@ -158,8 +158,7 @@ def set_profile(session: Session, account_id: int, terms: ProfileTerms) -> Profi
     row.payment_days, row.call_list = terms.payment_days, terms.call_list
     row.previous_balance, row.tax_treatment = terms.previous_balance, terms.tax_treatment
     row.minimum_total, row.group_name = terms.minimum_total, terms.group_name
-    account = session.get_one(AccountRow, account_id)
-    profile = _filled(session, account, row, terms)
+    profile = _filled(session, account_id, row, terms)
     row.next_us = profile.next_period().to_us if profile.invoiced else None
     session.flush()
     return profile
@@ -171,11 +170,19 @@ def billed_up_to(session: Session, account_id: int, to_us: int) -> None:
     if row is None:
         set_profile(session, account_id, ProfileTerms())
         row = session.get_one(BillingProfileRow, account_id)
-    check(row.billed_to_us is None or row.billed_to_us <= to_us, "account {} is billed further", account_id)
-    row.billed_to_us = to_us
-    profile = profile_of(session, account_id)
-    row.next_us = profile.next_period().to_us if profile.invoiced else None
+    note_billed(row, profile_of(session, account_id), to_us)
     session.flush()
+
+
+def note_billed(row: BillingProfileRow, profile: Profile, to_us: int) -> Profile:
+    """The same for a row that the caller has locked, and its profile; as that is now."""
+    check(
+        row.billed_to_us is None or row.billed_to_us <= to_us, "account {} is billed further", row.account_id
+    )
+    row.billed_to_us = to_us
+    profile = replace(profile, billed_to_us=to_us)
+    row.next_us = profile.next_period().to_us if profile.invoiced else None
+    return profile
 
 
 def tax_buyer_of(session: Session, account_id: int) -> TaxBuyer:
@@ -194,25 +201,27 @@ def tax_buyer_of(session: Session, account_id: int) -> TaxBuyer:
     )
 
 
-def _filled(
-    session: Session, account: AccountRow, row: BillingProfileRow | None, terms: ProfileTerms
-) -> Profile:
-    assert account.parent_id is not None
-    issuer = issuer_of(session, account.parent_id)
-    zone = terms.zone or issuer.zone
-    anchor = terms.anchor or local_date(account.created_us, zone)
-    party_email = party_of(session, account.id).email
+def _filled(session: Session, account_id: int, row: BillingProfileRow | None, terms: ProfileTerms) -> Profile:
+    found = rows_within(session, _DEFAULTS, {"account_id": account_id})
+    check(bool(found), "there is no account {}", account_id)
+    ((issuer_id, created_us, language, zone, payment_days, template_id, email),) = found
+    if issuer_id is None:
+        raise InputRefused("the operator is billed by nobody")
+    zone = terms.zone or zone or Issuer().zone
+    anchor = terms.anchor or local_date(created_us, zone)
+    if terms.payment_days is not None:
+        payment_days = terms.payment_days
     return Profile(
-        account_id=account.id,
-        issuer_id=account.parent_id,
+        account_id=account_id,
+        issuer_id=issuer_id,
         terms=terms,
         cycle=BillingCycle(terms.cycle, terms.every, anchor, zone),
-        first_us=account.created_us,
+        first_us=created_us,
         billed_to_us=None if row is None else row.billed_to_us,
-        language=terms.language or account.language,
-        emails=terms.emails or ((party_email,) if party_email else ()),
-        payment_days=issuer.payment_days if terms.payment_days is None else terms.payment_days,
-        template_id=issuer.template_id if terms.template_id is None else terms.template_id,
+        language=terms.language or language,
+        emails=terms.emails or ((email,) if email else ()),
+        payment_days=Issuer().payment_days if payment_days is None else payment_days,
+        template_id=template_id if terms.template_id is None else terms.template_id,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, literal, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ from pbxbill.errors import InputRefused, StoreUnavailable
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import BillingProfileRow, SubscriptionRow
+from pbxbill.store.driver import row_lock, rows_within
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import BillingRunAccountRow, BillingRunRow, InvoiceRow
 from pbxbill.store.models import AccountRow
@@ -35,6 +36,16 @@ SHARE_OF_SQLITE = 1
 
 LONGEST_NS = 15_000_000
 """A transaction takes no further period of its account after this time."""
+
+_NEXT_WAITING = (
+    "SELECT account_id, invoices FROM billing_run_accounts WHERE run_id = :run_id AND account_id > :after "
+    "AND state = 'waiting' ORDER BY account_id LIMIT 1"
+)
+_MARK = text(
+    "UPDATE billing_run_accounts SET state = :state, detail = :detail, at_us = :at_us, "
+    "invoices = COALESCE(CAST(:invoices AS INTEGER), invoices) "
+    "WHERE run_id = :run_id AND account_id = :account_id"
+)
 
 _log = structlog.get_logger()
 
@@ -186,12 +197,14 @@ class Worker:
             account_id = 0
             try:
                 with transaction(self._database) as session:
-                    row = self._claim(session)
-                    if row is None:
+                    claimed = self._claim(session)
+                    if claimed is None:
                         return None
-                    account_id = row.account_id
+                    account_id, invoices = claimed
                     billed = self._bill(session, account_id)
-                    self._note(session, row, billed)
+                    invoices += sum(invoice.made for invoice in billed.invoices)
+                    state = "done" if billed.is_whole else "waiting"
+                    self._mark(session, account_id, state, invoices=invoices)
             except (StoreUnavailable, IntegrityError) as error:
                 # A deadlock or a row that another process won, or a database that is away for a moment.
                 self._books.forget()
@@ -213,14 +226,11 @@ class Worker:
             return _Looked(billed)
         return None
 
-    def _claim(self, session: Session) -> BillingRunAccountRow | None:
-        query = select(BillingRunAccountRow).where(
-            BillingRunAccountRow.run_id == self._run_id,
-            BillingRunAccountRow.account_id > self._after,
-            BillingRunAccountRow.state == "waiting",
-        )
-        query = query.order_by(BillingRunAccountRow.account_id).limit(1)
-        return session.scalar(query.with_for_update(skip_locked=True))
+    def _claim(self, session: Session) -> tuple[int, int] | None:
+        """The next account that waits, and how many invoices the run has made of it."""
+        values = {"run_id": self._run_id, "after": self._after}
+        found = rows_within(session, _NEXT_WAITING + row_lock(session, "FOR UPDATE SKIP LOCKED"), values)
+        return (found[0][0], found[0][1]) if found else None
 
     def _bill(self, session: Session, account_id: int) -> AccountBilled:
         return bill_account(
@@ -239,10 +249,6 @@ class Worker:
         """Whether to take another period into the transaction: calls wait for SQLite's lock meanwhile."""
         return time.monotonic_ns() - self._began_ns < LONGEST_NS
 
-    def _note(self, session: Session, row: BillingRunAccountRow, billed: AccountBilled) -> None:
-        invoices = row.invoices + sum(invoice.made for invoice in billed.invoices)
-        self._mark(session, row.account_id, "done" if billed.is_whole else "waiting", invoices=invoices)
-
     def _failed(self, account_id: int, error: Exception) -> _Looked:
         """Say why an account could not be billed; StoreUnavailable if it is the database that is away."""
         expected = isinstance(error, InputRefused)
@@ -257,11 +263,9 @@ class Worker:
     def _mark(
         self, session: Session, account_id: int, state: str, *, invoices: int | None = None, detail: str = ""
     ) -> None:
-        own = and_(BillingRunAccountRow.run_id == self._run_id, BillingRunAccountRow.account_id == account_id)
-        values = {"state": state, "detail": detail, "at_us": self._clock.now_us()}
-        if invoices is not None:
-            values["invoices"] = invoices
-        session.execute(update(BillingRunAccountRow).where(own).values(**values))
+        session.flush()
+        values = {"run_id": self._run_id, "account_id": account_id, "state": state, "detail": detail}
+        session.execute(_MARK, values | {"invoices": invoices, "at_us": self._clock.now_us()})
 
 
 def end_run(session: Session, run_id: int, now_us: int) -> str:

@@ -15,6 +15,7 @@ from pbxbill.charging.session import decide
 from pbxbill.charging.writing import write
 from pbxbill.clock import Clock
 from pbxbill.store.driver import Driver, driver_within
+from pbxbill.store.models import WalletRow
 
 MoneyCommand = TopUp | Adjust | PostCharge | PostEntry | SetCreditLimit
 
@@ -52,7 +53,9 @@ class Bookkeeper:
             outcomes.append(outcome)
         write(driver, state, now_us)
         self._told |= state.told
-        session.expire_all()  # wallets were changed past it
+        for row in session.identity_map.values():
+            if isinstance(row, WalletRow):  # they were changed past it
+                session.expire(row)
         return outcomes
 
     def announce(self) -> None:
