@@ -31,17 +31,21 @@ BOOK_OF_REVENUE, BOOK_OF_TAX = 1, 2
 RESERVATION = (
     "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, state, "
     "requested_us, answered_us, paid_leg, granted_us, final, slice_s, renew_before_s, max_call_s, "
-    "failure_policy, created_us"
+    "failure_policy, endpoint_id, gateway, shadow, created_us"
 )
 STEP = "session_id, verb, at_us, granted_us, reserved"
-LEVEL = "session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, rate_id, reserved"
+LEVEL = (
+    "session_id, level, account_id, wallet_id, issuer_id, tariff_version_id, rate_id, reserved, line, "
+    "exchange_id"
+)
 CDR = (
     "session_id, switch, call_id, direction, account_id, caller, dialled, called, destination, started_us, "
-    "answered_us, ended_us, billed_us, granted_us, hangup_cause, denial, detail, evidence, created_us"
+    "answered_us, ended_us, billed_us, granted_us, hangup_cause, denial, detail, evidence, shadow, "
+    "created_us"
 )
 CHARGE = (
     "session_id, level, account_id, wallet_id, tariff_version_id, rate_id, billable_s, total, tax, "
-    "uncollected, entry_id"
+    "uncollected, entry_id, line, exchange_id"
 )
 ENTRY = "id, idempotency_key, kind, unit, at_us, memo, reverses_id"
 POSTING = "entry_id, line, ledger_account_id, amount"
@@ -51,7 +55,7 @@ _NUMBERS = frozenset(
         *("level", "line", "amount", "reserved", "account_id", "wallet_id", "issuer_id", "tariff_version_id"),
         *("rate_id", "ledger_account_id", "requested_us", "answered_us", "started_us", "ended_us", "at_us"),
         *("created_us", "granted_us", "billed_us", "billable_s", "slice_s", "renew_before_s", "max_call_s"),
-        *("hangup_cause", "total", "tax", "uncollected"),
+        *("hangup_cause", "total", "tax", "uncollected", "endpoint_id", "exchange_id"),
     ]
 )
 
@@ -264,13 +268,13 @@ def _call(session_id: str, wallet: OpenedWallet) -> tuple[Any, ...]:
 
 def _reservation(command: RawReserve) -> tuple[Any, ...]:
     call = _call(command.session_id, command.wallet)
-    times = (AT_US, None, "", 60_000_000, False, 60, 15, 14_400, "closed", AT_US)
+    times = (AT_US, None, "", 60_000_000, False, 60, 15, 14_400, "closed", 1, "", None, AT_US)
     return (*call, "reserved", *times)
 
 
 def _level(command: RawReserve) -> tuple[Any, ...]:
     wallet = command.wallet
-    return (command.session_id, 0, wallet.account_id, wallet.wallet_id, 1, 1, 1, RESERVED)
+    return (command.session_id, 0, wallet.account_id, wallet.wallet_id, 1, 1, 1, RESERVED, 0, None)
 
 
 def _step(command: RawReserve) -> tuple[Any, ...]:
@@ -280,12 +284,12 @@ def _step(command: RawReserve) -> tuple[Any, ...]:
 def _cdr(command: RawSettle) -> tuple[Any, ...]:
     call = _call(command.session_id, command.wallet)
     times = (AT_US, AT_US, AT_US + 30_000_000, 30_000_000, 60_000_000, 16)
-    return (*call, *times, None, "", "event", AT_US)
+    return (*call, *times, None, "", "event", None, AT_US)
 
 
 def _charge(command: RawSettle) -> tuple[Any, ...]:
     wallet = command.wallet
-    charged = (60, CHARGED, TAX, 0, command.session_id)
+    charged = (60, CHARGED, TAX, 0, command.session_id, 0, None)
     return (command.session_id, 0, wallet.account_id, wallet.wallet_id, 1, 1, *charged)
 
 

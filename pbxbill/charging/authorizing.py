@@ -167,20 +167,24 @@ def _reserve(
 ) -> Decision:
     account, called, levels, endpoint, emergency = chain
     starts: tuple[int, ...] = (command.at_us,)
+    funds = 0
     if levels:
         terms = levels[0].tariff
-        max_call_s = min([level.tariff.max_call_s for level in levels])
-        if limit_s is not None:
-            max_call_s = min(max_call_s, limit_s)
+        max_call_s = terms.max_call_s if limit_s is None else min(terms.max_call_s, limit_s)
+        for level in levels:
+            max_call_s = min(max_call_s, level.tariff.max_call_s)
         starts = starts_us(levels, command.at_us)
-        funds = [level.funds() for level in levels]
-        lasts_us = [x.lasts_us(own, max_call_s, starts) for x, own in zip(levels, funds, strict=True)]
-        longest_us = min(lasts_us)
+        longest_us = max_call_s * SECOND_US
+        shortest = levels[0]
+        for level in reversed(levels):  # what the caller's own level has is left in funds
+            funds = level.funds()
+            lasts_us = level.lasts_us(funds, max_call_s, starts)
+            if lasts_us <= longest_us:
+                longest_us, shortest = lasts_us, level
         if longest_us <= 0 and shadow is None:
-            return deny(command, _out_of_funds(chain, levels[lasts_us.index(longest_us)]), state)
-        slice_us = levels[0].increment_end(terms.slice_s * SECOND_US, starts[0])
+            return deny(command, _out_of_funds(chain, shortest), state)
+        slice_us = levels[0].slice_end(starts[0])
     else:
-        funds = [0]
         terms = FREE
         max_call_s = FREE.max_call_s
         longest_us = max_call_s * SECOND_US
@@ -213,13 +217,14 @@ def _reserve(
         shadow,
         *reserve_levels([(rated, ()) for rated in levels], granted_us, starts),
     )
-    outcome = _granted(reservation, state, longest_us, funds[0])
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
-    return outcome, [
+    effects: list[Effect] = [
         ReservationOpened(reservation),
-        *[WalletMoved(level.wallet_id, 0, level.reserved, 0, starved) for level in reservation.levels],
-        *[CounterMoved(count.counter_id, 0, count.reserved) for count in reservation.counts],
+        *[WalletMoved(line.wallet_id, 0, line.reserved, 0, starved) for line in reservation.levels],
     ]
+    if reservation.counts:
+        effects += [CounterMoved(count.counter_id, 0, count.reserved) for count in reservation.counts]
+    return _granted(reservation, state, longest_us, funds), effects
 
 
 def _out_of_funds(chain: Chain, short: Rated) -> Refusal:

@@ -138,9 +138,15 @@ class LoadedCatalogue:
         if in_force is None:
             return None
         deck = self._decks.get(in_force)
-        rate = (self._load_deck(in_force) if deck is None else deck).find(number, at_us)
-        if rate is not None:
-            self._rates[rate.id] = rate
+        if deck is None:
+            deck = self._load_deck(in_force)
+        found = deck.locate(number, at_us)
+        if found is None:
+            return None
+        row, rate_id = found
+        rate = self._rates.get(rate_id)
+        if rate is None:
+            rate = self._rates[rate_id] = deck.rate(row, number)
         return rate
 
     def ledger_account(self, issuer_id: int, code: LedgerCode, unit: str) -> int:

@@ -16,7 +16,7 @@ from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint
 from pbxbill.money import Unit, format_amount
 from pbxbill.rating.destination import is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
-from pbxbill.rating.rater import charge
+from pbxbill.rating.rater import charge, opening
 from pbxbill.rating.tariff import Tariff
 
 FREE = Tariff(version_id=0, name="", deck_id=0, unit=Unit(""))
@@ -105,8 +105,7 @@ def rated_chain(command: Authorize, state: ChargingState) -> Chain | Refusal:
         called = NO_NUMBER if command.service and not dialled else to_e164(dialled, rule)
     if called is None:
         return Refusal(DenialReason.RATING_FAILED, account, "", "the dialled digits are no number")
-    call = CountedCall(called, rule, command.at_us, endpoint.id)
-    levels = _levels(command, account, endpoint, call, state)
+    levels = _levels(command, account, endpoint, called, state)
     if isinstance(levels, Refusal):
         return levels
     return Chain(account, called, levels, endpoint)
@@ -116,10 +115,11 @@ def _levels(
     command: Authorize,
     account: ChargedAccount,
     endpoint: KnownEndpoint,
-    call: CountedCall,
+    called: str,
     state: ChargingState,
 ) -> list[Rated] | Refusal:
-    called = call.called
+    counted = state.catalogue.offers.counted
+    call: CountedCall | None = None
     levels: list[Rated] = []
     above: Rated | None = None
     inbound = command.direction is Direction.INBOUND
@@ -139,7 +139,8 @@ def _levels(
                 else DenialReason.END_USER_SERVICE_DENIED
             )
             return Refusal(reason, account, called, rated)
-        if state.catalogue.offers.counted or rated.terms is not None:
+        if counted or rated.terms is not None:
+            call = call or CountedCall(called, dialling_rule(account, state), command.at_us, endpoint.id)
             rated = _with_terms(rated, call, state)
         levels.append(rated)
         above = rated
@@ -186,13 +187,15 @@ def _rated(
     rate = state.catalogue.find_rate(tariff.deck_id, called, at_us)
     if rate is None:
         return f"no rate for {called} in tariff {tariff.name} of account {account.code}"
-    return Rated(account, wallet, tariff, rate, terms)
+    plain = terms is None and rate.terms is None
+    return Rated(account, wallet, tariff, rate, terms, opening(rate, tariff) if plain else None)
 
 
 def _with_terms(rated: Rated, call: CountedCall, state: ChargingState) -> Rated:
-    account, wallet, tariff, _, terms = rated
+    account, wallet, tariff, _, terms, known = rated
     paying = (PayingWallet(wallet, tariff.unit),) if terms is None else terms.wallets
-    return rated._replace(terms=level_terms(account, tariff, paying, call, NOTHING_HELD, state))
+    terms = level_terms(account, tariff, paying, call, NOTHING_HELD, state)
+    return rated._replace(terms=terms, opening=known if terms is None else None)
 
 
 def loss_making(levels: list[Rated], at_us: int) -> str | None:

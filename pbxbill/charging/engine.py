@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from typing import NamedTuple
 
 import structlog
 
@@ -40,17 +39,16 @@ _MONEY_BY_HAND = frozenset({TopUp, Adjust, PostCharge})
 
 
 class _Promise(Future[Outcome]):
-    """A command is carried out even if its caller stops waiting."""
+    """A command that waits for its turn, and its outcome. It is carried out even if nobody waits any more."""
+
+    def __init__(self, command: Command, expires_us: int | None) -> None:
+        """expires_us: monotonic; None: waits until it is done."""
+        super().__init__()
+        self.command = command
+        self.expires_us = expires_us
 
     def cancel(self) -> bool:
         return False
-
-
-class _Pending(NamedTuple):
-    command: Command
-    future: Future[Outcome]
-    expires_us: int | None
-    """Monotonic; None: waits until it is done."""
 
 
 class ChargingEngine:
@@ -73,7 +71,7 @@ class ChargingEngine:
         self._serving = serving
         self._driver: Driver | None = None
         self._memory = Memory()
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[_Promise] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._refreshed_us: int | None = None
@@ -107,16 +105,18 @@ class ChargingEngine:
         Faults: EngineBusy (queue full, or no turn within timeout_ms), StoreUnavailable (the database stayed
         away for timeout_ms). Without timeout_ms the command waits until it is durable.
         """
-        future = _Promise()
         expires_us = None if timeout_ms is None else self._clock.monotonic_us() + timeout_ms * 1000
+        promise = _Promise(command, expires_us)
         with self._wake:
-            if self._stopping or (len(self._queue) >= MAX_QUEUE and timeout_ms is not None):
+            waiting = len(self._queue)
+            if self._stopping or (waiting >= MAX_QUEUE and timeout_ms is not None):
                 why = "stopping" if self._stopping else f"{MAX_QUEUE} commands are waiting"
-                future.set_exception(EngineBusy(f"the charging engine takes no command now: {why}"))
-                return future
-            self._queue.append(_Pending(command, future, expires_us))
-            self._wake.notify()
-        return future
+                promise.set_exception(EngineBusy(f"the charging engine takes no command now: {why}"))
+                return promise
+            self._queue.append(promise)
+            if not waiting:  # else the worker is at work, or was told before
+                self._wake.notify()
+        return promise
 
     def execute(self, command: Command, timeout_ms: int = 10_000) -> Outcome:
         """submit() and wait for the outcome."""
@@ -154,7 +154,7 @@ class ChargingEngine:
                 _log.warning("database_unavailable", error=str(error), waiting=len(batch) + len(self._queue))
                 self._drop_connection()
                 with self._wake:
-                    self._queue.extendleft(reversed([x for x in batch if not x.future.done()]))
+                    self._queue.extendleft(reversed([x for x in batch if not x.done()]))
                     self._wake.wait_for(lambda: self._stopping, timeout=retry_s)
                     stopping = self._stopping
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
@@ -168,7 +168,7 @@ class ChargingEngine:
                     _answer(pending, error)
         self._drop_connection()
 
-    def _within_deadline(self, batch: Sequence[_Pending], why: str) -> list[_Pending]:
+    def _within_deadline(self, batch: Sequence[_Promise], why: str) -> list[_Promise]:
         now_us = self._clock.monotonic_us()
         kept = []
         for pending in batch:
@@ -188,13 +188,13 @@ class ChargingEngine:
         for pending in late:
             _answer(pending, StoreUnavailable(str(error)))
 
-    def _take_all(self) -> list[_Pending]:
+    def _take_all(self) -> list[_Promise]:
         with self._wake:
             taken = list(self._queue)
             self._queue.clear()
         return taken
 
-    def _process(self, batch: Sequence[_Pending], *, again: bool = False) -> None:
+    def _process(self, batch: Sequence[_Promise], *, again: bool = False) -> None:
         if not batch:
             return
         try:
@@ -260,12 +260,12 @@ class ChargingEngine:
             driver.close()
 
 
-def _answer(pending: _Pending, result: Outcome | Exception) -> None:
+def _answer(pending: _Promise, result: Outcome | Exception) -> None:
     try:
         if isinstance(result, Exception):
-            pending.future.set_exception(result)
+            pending.set_exception(result)
         else:
-            pending.future.set_result(result)
+            pending.set_result(result)
     except InvalidStateError:
         return  # answered before the database went away in the middle of a spoiled batch
 

@@ -4,11 +4,12 @@ Most levels have one wallet in their tariff's unit and nothing else; then Rated.
 they owe is one call of the rater. The others carry LevelTerms.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pbxbill.charging.state import ChargedAccount, Wallet
+from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import ReservationLevel, ReservedCount
 from pbxbill.money import Unit
 from pbxbill.rating.allotment import Allotment
@@ -16,7 +17,7 @@ from pbxbill.rating.bundle import counted_once
 from pbxbill.rating.exchange import ExchangeRate, Source, allocate, to_wallet, total_worth
 from pbxbill.rating.mark_up import calendar_of, marked_up
 from pbxbill.rating.rater import Charge, affordable, charge, charge_total, increment_end
-from pbxbill.rating.tariff import Rate, Tariff
+from pbxbill.rating.tariff import Opening, Rate, Tariff
 
 RINGING_US = 300_000_000
 """Before the answer nobody knows in which band it will be: that of any moment this far ahead may come."""
@@ -70,6 +71,8 @@ class Rated(NamedTuple):
     tariff: Tariff
     rate: Rate
     terms: LevelTerms | None = None
+    opening: Opening | None = None
+    """Of a new call, where neither the rate nor the level has terms."""
 
     def funds(self, held: Sequence[ReservationLevel] = ()) -> int:
         """What the call may cost at most, with what it has reserved already, in the tariff's unit."""
@@ -93,6 +96,9 @@ class Rated(NamedTuple):
 
     def lasts_us(self, funds: int, limit_s: int, starts_us: Sequence[int]) -> int:
         """How long the call can last on funds, whichever of these moments it is answered at."""
+        known = self.opening
+        if known is not None and funds >= known.longest_total and limit_s <= self.tariff.max_call_s:
+            return limit_s * SECOND_US
         if self.rate.terms is None and self.terms is None:
             return affordable(self.rate, self.tariff, funds, limit_s)
         return min(
@@ -104,6 +110,8 @@ class Rated(NamedTuple):
 
     def costs(self, duration_us: int, starts_us: Sequence[int]) -> int:
         """The most that this much call time costs, whichever of these moments it is answered at."""
+        if self.opening is not None and duration_us == self.opening.slice_us:
+            return self.opening.slice_total
         if self.rate.terms is None and self.terms is None:
             return charge_total(self.rate, self.tariff, duration_us)
         return max([self.charge(duration_us, start_us).total for start_us in starts_us])
@@ -111,6 +119,12 @@ class Rated(NamedTuple):
     def charge(self, duration_us: int, start_us: int) -> Charge:
         """What it costs, answered at start_us."""
         return charge(self.rate, self.tariff, duration_us, start_us, self.allotments)
+
+    def slice_end(self, start_us: int) -> int:
+        """The end of the increment that the first slice of the call ends in."""
+        if self.opening is not None:
+            return self.opening.slice_us
+        return self.increment_end(self.tariff.slice_s * SECOND_US, start_us)
 
     def increment_end(self, duration_us: int, start_us: int) -> int:
         """The end of the increment that a duration falls in."""
@@ -227,14 +241,14 @@ def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
     return tuple([count._replace(reserved=own) for count, own in zip(named, added, strict=True)])
 
 
-def starts_us(levels: Iterable[Rated], at_us: int) -> tuple[int, ...]:
+def starts_us(levels: Sequence[Rated], at_us: int) -> tuple[int, ...]:
     """Moments at which a call that is asked for now may be answered, as far as they differ in price."""
     found = {at_us}
     for rated in levels:
-        calendar = calendar_of(rated.rate, rated.tariff)
+        calendar = None if rated.rate.terms is None else calendar_of(rated.rate, rated.tariff)
         if calendar is not None:
             found.update(moment for moment, _ in calendar.edges(at_us, at_us + RINGING_US))
-    return tuple(sorted(found))
+    return (at_us,) if len(found) == 1 else tuple(sorted(found))
 
 
 def with_mark_ups(levels: Sequence[tuple[Tariff, Rate]]) -> list[tuple[Tariff, Rate]]:

@@ -55,4 +55,4 @@ def answers_us(reservation: Reservation, levels: Levels) -> tuple[int, ...]:
     """The moment of its answer, or those at which it may still be answered."""
     if reservation.answered_us is not None:
         return (reservation.answered_us,)
-    return starts_us((rated for rated, _ in levels), reservation.requested_us)
+    return starts_us([rated for rated, _ in levels], reservation.requested_us)

@@ -36,7 +36,7 @@ from pbxbill.charging.state import (
     WalletMoved,
 )
 from pbxbill.clock import SECOND_US
-from pbxbill.ledger.reservation import TRANSITIONS, Reservation, Verb
+from pbxbill.ledger.reservation import TRANSITIONS, Reservation, ReservationLevel, Verb
 from pbxbill.money import Unit
 
 CUT_TOLERANCE_US = 2 * SECOND_US
@@ -68,16 +68,18 @@ def _settled(record: RatedCdr, state: ChargingState, effects: Iterable[Effect] =
     available = 0
     if wallet is not None:
         # The wallet still stands as before the effects: say what will be available after them.
-        moved = [e for e in effects if isinstance(e, WalletMoved) and e.wallet_id == wallet.id]
-        available = wallet.available + sum([e.posted - e.reserved for e in moved])
+        available = wallet.available
+        for effect in effects:
+            if isinstance(effect, WalletMoved) and effect.wallet_id == wallet.id:
+                available += effect.posted - effect.reserved
     return Settled(
-        session_id=record.session_id,
-        account_id=record.account_id or 0,
-        unit=state.catalogue.units[wallet.unit] if wallet is not None else Unit(""),
-        billed_us=record.billed_us,
-        total=0 if first is None else first.total,
-        uncollected=0 if first is None else first.uncollected,
-        available=available,
+        record.session_id,
+        record.account_id or 0,
+        state.catalogue.units[wallet.unit] if wallet is not None else Unit(""),
+        record.billed_us,
+        0 if first is None else first.total,
+        0 if first is None else first.uncollected,
+        available,
     )
 
 
@@ -109,7 +111,7 @@ def settle(command: Settle, state: ChargingState) -> Decision:
     closed = reservation._replace(
         state=target,
         answered_us=answered_us,
-        levels=tuple([level._replace(reserved=0) for level in reservation.levels]),
+        levels=tuple([ReservationLevel(*level[:6], 0, *level[7:]) for level in reservation.levels]),
         counts=counts,
     )
     late = "" if ended_us >= answered_us else "the switch says it ended before its answer"
@@ -155,27 +157,20 @@ def _record(
     charges: tuple[CallCharge, ...],
     detail: str,
 ) -> RatedCdr:
+    # By position, in the order of the fields: by name it takes twice as long.
     return RatedCdr(
-        session_id=reservation.session_id,
-        switch=reservation.switch,
-        call_id=reservation.call_id,
-        direction=reservation.direction,
-        account_id=reservation.account_id,
-        caller=reservation.caller,
-        dialled=reservation.dialled,
-        called=reservation.called,
-        destination=reservation.destination,
-        started_us=reservation.requested_us,
-        answered_us=answered_us,
-        ended_us=command.ended_us,
-        billed_us=billed_us,
-        granted_us=reservation.granted_us,
-        hangup_cause=command.hangup_cause,
-        denial=None,
-        detail=detail,
-        evidence=command.evidence,
-        shadow=_shadow(reservation, billed_us),
-        charges=charges,
+        *reservation[:9],  # from the session to the destination they are the same
+        reservation.requested_us,
+        answered_us,
+        command.ended_us,
+        billed_us,
+        reservation.granted_us,
+        command.hangup_cause,
+        None,
+        detail,
+        command.evidence,
+        _shadow(reservation, billed_us),
+        charges,
     )
 
 

@@ -343,7 +343,9 @@ class ChargingState:
         self.changed_counters.add(counter.id)
 
     def _count_live(self, reservation: Reservation, change: int) -> None:
-        account = self.accounts.get(reservation.account_id) if self.live_of_account else None
+        if not self.live_of_account and not self.live_of_endpoint:
+            return
+        account = self.accounts.get(reservation.account_id)
         if account is not None:
             for account_id in account.chain:
                 if account_id in self.live_of_account:

@@ -44,6 +44,8 @@ PACKED_FIELDS = (
 """What a packed row holds, as struct knows it, big end first: packed rows sort as bytes."""
 
 _PACKED = struct.Struct(">" + "".join(code for _, code in PACKED_FIELDS))
+_PERIOD = struct.Struct(">8xQQQ")
+"""From, id and to of a packed row."""
 
 BIAS = 2**63
 """Added to moments, so that those before 1970 sort before the others: 0 is since ever, FOR_EVER the end."""
@@ -85,6 +87,11 @@ class CompiledDeck:
 
     def find(self, number: str, at_us: int) -> Rate | None:
         """The rate in force at a moment with the longest prefix of an E.164 number; None if there is none."""
+        found = self.locate(number, at_us)
+        return None if found is None else self.rate(found[0], number)
+
+    def locate(self, number: str, at_us: int) -> tuple[int, int] | None:
+        """The row of that rate and its id, for those who know what they have found before."""
         if not (1 <= len(number) <= E164_MAX_DIGITS and number.isascii() and number.isdigit()):
             return None
         aligned = int(number.ljust(E164_MAX_DIGITS, "0"))
@@ -94,26 +101,31 @@ class CompiledDeck:
         while row >= 0:
             key = self._keys[row]
             if aligned < (key >> 4) + _SPAN[key & 15]:
-                _, from_us, id, to_us, price, fee, minimum, initial_s, following_s, free_s, destination = (
-                    _PACKED.unpack_from(self._rows, row * _PACKED.size)
-                )
+                from_us, id, to_us = _PERIOD.unpack_from(self._rows, row * _PACKED.size)
                 if from_us <= moment < to_us:
-                    return Rate(
-                        id,
-                        number[: key & 15],
-                        self._destinations[destination],
-                        price,
-                        fee,
-                        minimum,
-                        initial_s,
-                        following_s,
-                        free_s,
-                        from_us - BIAS if from_us else None,
-                        to_us - BIAS if to_us != FOR_EVER else None,
-                        _terms(self._texts[self._terms[row]]) if self._terms else None,
-                    )
+                    return row, id
             row = self._next[row]
         return None
+
+    def rate(self, row: int, number: str) -> Rate:
+        """The rate of a row that locate() has found for a number."""
+        key, from_us, id, to_us, price, fee, minimum, initial_s, following_s, free_s, destination = (
+            _PACKED.unpack_from(self._rows, row * _PACKED.size)
+        )
+        return Rate(
+            id,
+            number[: key & 15],
+            self._destinations[destination],
+            price,
+            fee,
+            minimum,
+            initial_s,
+            following_s,
+            free_s,
+            from_us - BIAS if from_us else None,
+            to_us - BIAS if to_us != FOR_EVER else None,
+            _terms(self._texts[self._terms[row]]) if self._terms else None,
+        )
 
     def _compile(self, version_id: int, rows: Iterable[RateRow | Rate]) -> None:
         self.version_id = version_id

@@ -16,7 +16,6 @@ is paid; the maximum caps the sum of all this.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pbxbill.clock import SECOND_US
@@ -24,11 +23,13 @@ from pbxbill.money import MAX_AMOUNT, Rounding, ceil_div, round_ratio, round_rat
 from pbxbill.rating.allotment import Allotment
 from pbxbill.rating.mark_up import calendar_of
 from pbxbill.rating.stretch import Run, Walk
-from pbxbill.rating.tariff import PPM, BandPrice, Rate, Tariff, TaxMode
+from pbxbill.rating.tariff import PPM, BandPrice, Opening, Rate, Tariff, TaxMode
+
+MOST_OPENINGS = 10_000
+"""Rates of a tariff."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What one level owes for a call, in the tariff's unit: total = net + tax."""
 
     total: int
@@ -185,6 +186,20 @@ def increment_end(
     if duration_us <= walk.start.free_s * SECOND_US:
         return duration_us
     return (walk.start.free_s + sum(run.seconds for run in walk.runs())) * SECOND_US
+
+
+def opening(rate: Rate, tariff: Tariff) -> Opening:
+    """How calls of a rate without terms begin, reckoned once: they go to the same places again and again."""
+    known = tariff.openings.get(rate.id)
+    if known is not None and known[0] is rate:  # comparing all of it would take as long as reckoning again
+        return known[1]
+    slice_us = increment_end(rate, tariff.slice_s * SECOND_US)
+    longest_total = charge_total(rate, tariff, tariff.max_call_s * SECOND_US)
+    found = Opening(slice_us, charge_total(rate, tariff, slice_us), longest_total)
+    if len(tariff.openings) >= MOST_OPENINGS:
+        tariff.openings.clear()
+    tariff.openings[rate.id] = (rate, found)
+    return found
 
 
 def stretches(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import gcd
 from typing import NamedTuple
 
 from pbxbill.money import PRICE_SCALE, Rounding, Unit
@@ -88,6 +89,17 @@ class Rate(NamedTuple):
         )
 
 
+class Opening(NamedTuple):
+    """What is the same for every call of a rate without terms by a tariff."""
+
+    slice_us: int
+    """The end of the increment that the tariff's slice ends in."""
+    slice_total: int
+    """What a call of that length costs."""
+    longest_total: int
+    """What the tariff's longest call costs."""
+
+
 class MarkUp(NamedTuple):
     """Prices made from those that the account above pays: price x (1 + ppm) + absolute, then rounded."""
 
@@ -157,9 +169,14 @@ class Tariff:
     """Whose version this is; its cycle steps count by it."""
     gross_ratio: tuple[int, int] = field(init=False, repr=False, compare=False)
     """What exact prices are multiplied and divided by to become the unit's smallest steps, with tax."""
+    openings: dict[int, tuple[Rate, Opening]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What rater.opening() remembers, by rate."""
 
     def __post_init__(self) -> None:
         factor, denominator = 10**self.unit.scale, self.per * 10**PRICE_SCALE
         if self.tax_mode is TaxMode.EXCLUSIVE:
             factor, denominator = factor * (PPM + self.tax_ppm), denominator * PPM
-        object.__setattr__(self, "gross_ratio", (factor, denominator))
+        common = gcd(factor, denominator)  # in lowest terms, since arithmetic with long integers takes longer
+        object.__setattr__(self, "gross_ratio", (factor // common, denominator // common))

@@ -272,7 +272,7 @@ def test_two_clocks_apart_pass_five_calls_each() -> None:
 BACK_S = st.lists(st.one_of(st.integers(0, 300), st.integers(0, 200_000)), max_size=4)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(value=st.integers(1, 50), window_s=st.sampled_from((0, 60)), back_s=BACK_S)
 @example(value=1, window_s=60, back_s=[121, 180])
 @example(value=1, window_s=60, back_s=[179, 240])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Rounding, Unit
-from pbxbill.rating.rater import Charge, affordable, billable_seconds, charge, increment_end
+from pbxbill.rating.rater import Charge, affordable, billable_seconds, charge, increment_end, opening
 from pbxbill.rating.tariff import PPM, Rate, Tariff, TaxMode
 
 EUR = Unit("EUR")
@@ -121,6 +121,18 @@ def test_funds_of_exactly_the_charge_last_that_long(rate: Rate, tariff: Tariff, 
     assert affordable(rate, tariff, funds, limit_s) >= duration_us
     if funds and duration_us:
         assert affordable(rate, tariff, funds - 1, limit_s) < duration_us
+
+
+@given(rates, tariffs, st.integers(0, 10**9), st.integers(1, 14_400))
+def test_what_is_remembered_of_a_rate_is_what_would_be_reckoned(
+    rate: Rate, tariff: Tariff, funds: int, limit_s: int
+) -> None:
+    known = opening(rate, tariff)
+    assert opening(rate, tariff) is known
+    assert known.slice_us == increment_end(rate, tariff.slice_s * SECOND_US)
+    assert known.slice_total == charge(rate, tariff, known.slice_us).total
+    for enough in (known.longest_total, known.longest_total + funds):
+        assert affordable(rate, tariff, enough, limit_s) == limit_s * SECOND_US
 
 
 @given(rates, tariffs, st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 90_000))
