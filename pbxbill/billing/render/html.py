@@ -2,6 +2,7 @@
 
 from datetime import date
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,35 @@ from pbxbill.billing.render.payment_code import payment_code
 from pbxbill.billing.render.sandbox import CompiledTemplate, Sandbox
 from pbxbill.billing.render.template import BUILT_IN, Template
 from pbxbill.billing.render.texts import texts_of
+from pbxbill.errors import check
 
 FONT_FILES = {
-    "Inter": (("Inter-Regular", 400), ("Inter-Medium", 500), ("Inter-SemiBold", 600)),
+    "Source Sans": (("SourceSansPro-Regular", 400), ("SourceSansPro-Semibold", 600)),
     "Source Serif": (("SourceSerifPro-Regular", 400), ("SourceSerifPro-Semibold", 600)),
 }
+FONT_PACKAGES = {"SourceSansPro": "font_source_sans_pro", "SourceSerifPro": "font_source_serif_pro"}
+"""The packages that bring their files, which are under the SIL Open Font License."""
 FAMILIES = {
-    "sans": '"Inter", "DejaVu Sans", sans-serif',
+    "sans": '"Source Sans", "DejaVu Sans", sans-serif',
     "serif": '"Source Serif", "DejaVu Serif", serif',
 }
 LOGO_URL = "asset:logo"
 LONG_WORD_CHARACTERS = 30
-FONTS_FOLDER = Path(__file__).parent / "fonts"
 _BUILT_IN_FOLDER = Path(__file__).parent / "builtin"
 _NOTHING_FROM_ELSEWHERE = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; form-action 'none'; "
     "base-uri 'none'"
 )
 """What a browser that shows a preview may do with a template that somebody wrote: draw it."""
+
+
+def font_file(name: str) -> Path:
+    """Where the file of a font is."""
+    package = find_spec(FONT_PACKAGES[name.partition("-")[0]])
+    check(package is not None and package.origin is not None, "the font {} is not installed", name)
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "files" / f"{name}.ttf"
 
 
 def render_html(document: Document, template: Template = BUILT_IN, logo: Logo | None = None) -> str:

@@ -47,7 +47,7 @@ def refuse_fetching(template: Template, sheets: Sheets) -> None:
     raise TemplateFault(f"it wants {url[:120]}, but nothing is fetched; {_INSTEAD}")
 
 
-_INSTEAD = "use {{ logo }} for the logo, and the fonts Inter and Source Serif"
+_INSTEAD = "use {{ logo }} for the logo, and the fonts Source Sans and Source Serif"
 
 
 def notes_on(template: Template, sheets: Sheets) -> tuple[str, ...]:

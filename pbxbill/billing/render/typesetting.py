@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from pbxbill.billing.render.html import FONT_FILES, FONTS_FOLDER, LOGO_URL, rules_of_paper
+from pbxbill.billing.render.html import FONT_FILES, LOGO_URL, font_file, rules_of_paper
 from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.errors import ConfigurationError, InputRefused
 
@@ -234,7 +234,7 @@ def _fetcher(logo: Logo | None, refused: list[str]) -> Any:
             if url == LOGO_URL and logo is not None:
                 return URLFetcherResponse(url, logo.content, {"Content-Type": logo.media_type})
             if url in _FONT_URLS:
-                file = FONTS_FOLDER / f"{url.removeprefix('asset:font/')}.ttf"
+                file = font_file(url.removeprefix("asset:font/"))
                 return URLFetcherResponse(url, file.read_bytes(), {"Content-Type": "font/ttf"})
             if url[:5].lower() == "data:":
                 image = _image_of(url)
