@@ -175,7 +175,19 @@ def _work(application: Application, definition: Definition, processes: int, stop
     finally:
         with transaction(application.database) as session:
             end_run(session, run_id, application.clock.now_us())
+    _recognise(application, stop)
     return run_id
+
+
+def _recognise(application: Application, stop: Callable[[], bool]) -> None:
+    """What was charged in advance is revenue, as far as its months are over."""
+    from pbxbill.billing.recognition import recognise_all
+
+    now_us = application.clock.now_us()
+    with open_books(application) as books:
+        for _ in recognise_all(application.database, books, now_us, now_us):
+            if stop():
+                break
 
 
 def _preview(
