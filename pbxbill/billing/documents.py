@@ -32,7 +32,7 @@ from pbxbill.money import Unit, format_amount, minor_step
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxRow
 
-ANNEX_CALLS = 2_000
+ANNEX_CALLS = 500
 """Most calls that an annex shows; all are in the call list as a file."""
 
 _HEAD = text(
