@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from demo.invoicing import document_table, examine_invoices, invoice_everybody, offer_plans
 from demo.performance import play
 from demo.product import Product
 from demo.promises import examine
@@ -59,6 +60,7 @@ def perform(kind: str, seconds: int) -> int:
         screen.say(f"{on.version} with SIP on 127.0.0.1:{on.switch.sip_port}")
         product = Product(FOLDER, on.switch)
         product.set_up(seconds)
+        offer_plans(product)
         product.start()
         screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
         try:
@@ -73,21 +75,24 @@ def perform(kind: str, seconds: int) -> int:
                     lambda elapsed_s: screen.show_calls(product.json("calls"), elapsed_s),
                 )
             _wait_for_settlement(product)
+            invoiced = invoice_everybody(product)
             _show(product, screen)
-            promises = list(examine(played, product, on, evening_us))
+            screen.console.print(document_table(invoiced))
+            promises = [*examine(played, product, on, evening_us), *examine_invoices(product, invoiced)]
         finally:
             stopped = product.stop()
     for promise in promises:
         screen.say(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.evidence}")
-    config = (
-        product.config.relative_to(Path.cwd())
-        if product.config.is_relative_to(Path.cwd())
-        else product.config
-    )
-    screen.say(f"\nlook around: .venv/bin/pbxbill --config {config} cdrs | explain | margin | limits list")
+    screen.say(f"\nthe invoices are in {_from_here(invoiced.folder)}")
+    commands = "cdrs | explain | margin | invoices list | limits list"
+    screen.say(f"look around: .venv/bin/pbxbill --config {_from_here(product.config)} {commands}")
     if stopped != 0:
         screen.say(f"BROKEN  the daemon ended with {stopped}:\n{product.log_end()}")
     return 0 if stopped == 0 and all(promise.kept for promise in promises) else 1
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _show(product: Product, screen: Screen) -> None:
