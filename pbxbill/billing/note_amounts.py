@@ -119,6 +119,16 @@ def note_amounts(invoice: Creditable, what: What) -> NoteAmounts:
     """What a note gives back; InputRefused where it asks for more than is left."""
     if not invoice.left and not any(line.left for line in invoice.lines):
         raise InputRefused("nothing is left of it to credit")
+    made = _made(invoice, what)
+    if made.total < 0:
+        raise InputRefused(
+            f"these lines gave back {_said(-made.total, invoice)} themselves: a debit note asks for it "
+            "again, or credit them together with lines that cost more"
+        )
+    return made
+
+
+def _made(invoice: Creditable, what: What) -> NoteAmounts:
     match what:
         case Whole():
             return _whole(invoice)
@@ -216,11 +226,6 @@ def _of_lines(invoice: Creditable, nets: Iterable[tuple[int, int | None]]) -> No
         raise InputRefused(
             f"together with tax {_said(made.total, invoice)}, which is more than the "
             f"{_said(invoice.left, invoice)} left of the invoice"
-        )
-    if made.total < 0:
-        raise InputRefused(
-            f"these lines gave back {_said(-made.total, invoice)} themselves: a debit note asks for it "
-            "again, or credit them together with lines that cost more"
         )
     return made
 

@@ -130,6 +130,8 @@ _CREDITED = Rule(
         Search(
             "SELECT i.id, i.total, CAST(SUM(n.total) AS BIGINT) FROM invoices i JOIN invoices n "  # noqa: S608
             f"ON n.corrects_id = i.id AND n.kind = 'credit_note' AND n.{_STANDS} "
+            # Where the invoice set a credit against what it asked for, re-rating may give back more of that.
+            "WHERE NOT EXISTS (SELECT 1 FROM invoice_lines l WHERE l.invoice_id = i.id AND l.net < 0) "
             "GROUP BY i.id, i.total HAVING SUM(n.total) > i.total",
             "invoice {0}: total {1}, its notes {2}",
         ),

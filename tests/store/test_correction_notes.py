@@ -10,6 +10,7 @@ from pbxbill.billing.drafting import Drafted, recalculate
 from pbxbill.billing.note_amounts import Amount, Whole
 from pbxbill.billing.notes import credit
 from pbxbill.billing.payments import NewPayment, record_payment
+from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.mediation.rerate import Definition, Rerating
 from pbxbill.store.billing_models import TaxRateRow
@@ -284,4 +285,18 @@ def test_calls_whose_line_was_removed_from_the_draft_are_not_given_back_again(bi
     rerate(billing, ("49", "Germany", "0.10"))
     assert told(notes(billing)) == [("debit_note", "DN-2026-00001", eur("0.30"))]
     assert wallet(billing, "carol") == -eur("0.30")
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_a_credit_on_the_invoice_does_not_keep_what_calls_give_back(billing: Invoicing) -> None:
+    billing.call("carol", 600, 3)  # 1.20
+    billing.charge("carol", "-1.00", kind="credit", collection="wallet")
+    issued = billing.invoice("carol")
+    assert issued.total == eur("0.20")
+    rerate(billing, ("49", "Germany", "0.07"))
+    assert told(notes(billing)) == [("credit_note", "CN-2026-00001", eur("0.50"))]
+    assert wallet(billing, "carol") == eur("0.30")
+    assert_books_in_order(billing.accounts.url)
+    with billing.transaction() as session, pytest.raises(InputRefused, match=r"gave back 0\.30 EUR themselves"):
+        credit(session, billing.books, issued.invoice_id, Whole(), "goodwill", billing.clock.now_us())
     assert_books_in_order(billing.accounts.url)
