@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, case, func, insert, select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.charge import REVENUE, ChargeKind
+from pbxbill.billing.charge import income_of
 from pbxbill.billing.earning import DeferredCharge, Earning, earnings, month_start_us
 from pbxbill.billing.period import Period, day_start_us, local_date
 from pbxbill.billing.standing import postings
@@ -56,6 +56,7 @@ class _Waiting(NamedTuple):
     issuer_id: int
     unit: str
     kind: str
+    gives_back: str
     zone: str
     charge: DeferredCharge
 
@@ -151,6 +152,7 @@ def _waiting(
             AccountRow.parent_id,
             ChargeRow.unit,
             ChargeRow.kind,
+            ChargeRow.gives_back,
             zone,
             ChargeRow.deferred,
             ChargeRow.earned,
@@ -171,13 +173,14 @@ def _waiting(
         )
         .order_by(ChargeRow.id)
         .limit(most)
-        .with_for_update(of=ChargeRow)
+        # Who holds one writes a note of it: its turn comes with the next run.
+        .with_for_update(of=ChargeRow, skip_locked=True)
     )
     if issuer_id is not None:
         query = query.where(AccountRow.parent_id == issuer_id)
     return [
-        _Waiting(id, account_id, issuer or 0, unit, kind, own_zone, _deferred(*rest))
-        for id, account_id, issuer, unit, kind, own_zone, *rest in session.execute(query)
+        _Waiting(id, account_id, issuer or 0, unit, kind, back, own_zone, _deferred(*rest))
+        for id, account_id, issuer, unit, kind, back, own_zone, *rest in session.execute(query)
     ]
 
 
@@ -216,7 +219,7 @@ def _book(session: Session, books: Bookkeeper, entries: dict[_Entry, list[_Share
 
 
 def _command(entry: _Entry, shares: list[_Share]) -> PostEntry:
-    parts = [(REVENUE[ChargeKind(share.waiting.kind)], -share.amount) for share in shares]
+    parts = [(income_of(share.waiting.kind, share.waiting.gives_back), -share.amount) for share in shares]
     total = sum(share.amount for share in shares)
     charges = "1 charge" if len(shares) == 1 else f"{len(shares)} charges"
     return PostEntry(

@@ -84,7 +84,7 @@ def trial_balances(
 ) -> list[TrialBalance]:
     """Of one issuer, or of all, in each unit; within a snapshot of the caller's (driver.begin_snapshot).
 
-    Every posting until then is read once: some seconds for each ten millions.
+    Every posting until then is read once: ten to sixteen seconds for ten millions of them.
     """
     asked = {at_us: _invoiced(driver, at_us, issuer_id) for at_us in (from_us, to_us)}
     found = []

@@ -216,7 +216,7 @@ def recognise(context: Context, until: str | None, reseller: str | None, as_json
     if as_json:
         print_json({"charges": charges, "entries": entries, "earned": earned})
         return
-    click.echo(f"{charges} charges, {entries} entries")
+    click.echo(f"earned of {charges} charges by {entries} entries" if entries else "nothing is left to book")
     for x in earned:
         click.echo(f"{x['issuer']}: {x['earned']} {x['unit']}")
 
