@@ -217,7 +217,8 @@ class TariffVersionRow(Base):
 
 
 class CatalogueRow(Base):
-    """One row whose version grows with every change of tariffs and decks: engines compare it per batch."""
+    """Versions that grow with every change: row 1 of tariffs and decks, which engines compare per batch, row 2 of
+    destinations."""
 
     __tablename__ = "catalogue"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
