@@ -54,3 +54,8 @@ REVENUE = {
     ChargeKind.CREDIT: LedgerCode.REVENUE_RECURRING,
 }
 """Where the net of a charge is posted, once it is earned."""
+
+
+def income_of(kind: str, gives_back: str = "") -> LedgerCode:
+    """Whose income a charge is; what gives a charge back lessens the income that the charge was."""
+    return REVENUE[ChargeKind(gives_back or kind)]

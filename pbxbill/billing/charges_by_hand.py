@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.charge import QUANTITY_SCALE, REVENUE, ChargeKind, Collection
+from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection, income_of
 from pbxbill.billing.making_charges import (
     ENTRY_KIND,
     MAX_DESCRIPTION,
@@ -153,12 +153,20 @@ def withdraw_charge(
 def _give_back(
     session: Session, books: Bookkeeper, row: ChargeRow, why: str, now_us: int, by: str
 ) -> ChargeRow:
-    kind = ChargeKind(row.kind)
-    parts = ((REVENUE[kind], row.net), (LedgerCode.TAX_PAYABLE, row.tax))
+    parts = ((income_of(row.kind, row.gives_back), row.net), (LedgerCode.TAX_PAYABLE, row.tax))
     key = f"withdraw:{row.id}"
     values = {
         name: getattr(row, name)
-        for name in ("account_id", "kind", "product_class", "unit", "quantity", "at_us", "collection")
+        for name in (
+            "account_id",
+            "kind",
+            "gives_back",
+            "product_class",
+            "unit",
+            "quantity",
+            "at_us",
+            "collection",
+        )
     }
     entry = PostEntry(
         idempotency_key=f"charge:{key}",
@@ -179,7 +187,9 @@ def _give_back(
         unit_price=-row.unit_price,
         net=-row.net,
         tax=-row.tax,
-        explanation=json.dumps({"reason": why, "by": by[:64], "withdraws": row.id}, ensure_ascii=False),
+        explanation=json.dumps(
+            _called(row) | {"reason": why, "by": by[:64], "withdraws": row.id}, ensure_ascii=False
+        ),
         created_us=now_us,
     )
     (moved,) = books.post(session, [entry])
@@ -189,6 +199,14 @@ def _give_back(
     session.add(opposite)
     session.flush()
     return opposite
+
+
+def _called(row: ChargeRow) -> dict[str, str | int]:
+    """What a charge is called, so that its withdrawal is told in the customer's language too."""
+    known = json.loads(row.explanation) if row.explanation else {}
+    if "charge" not in known:
+        return {"charge": row.description}
+    return {name: known[name] for name in ("plan", "charge", "piece") if name in known}
 
 
 def _withdrawal(session: Session, row: ChargeRow) -> int | None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.charge import Collection
 from pbxbill.billing.due_charges import DueCharge, Standing, Stop, due_charges
 from pbxbill.billing.gathering import usage_net
+from pbxbill.billing.line_words import ENGLISH
 from pbxbill.billing.making_charges import NewCharge, Short, make_charges
 from pbxbill.billing.period import Period
 from pbxbill.billing.plan_terms import PlanTerms, Timing
@@ -133,10 +134,11 @@ def _make(
 
 
 def _new_charge(due: DueCharge, subscribed: Subscribed, *, by_invoice: bool) -> NewCharge:
+    plan = subscribed.version.name
     return NewCharge(
         key=due.key,
         kind=due.kind,
-        description=f"{subscribed.version.name}: {due.description}",
+        description=ENGLISH.description(due.facts | {"plan": plan}),
         product_class=due.product_class,
         unit=subscribed.terms.unit,
         quantity=due.quantity,
@@ -148,5 +150,6 @@ def _new_charge(due: DueCharge, subscribed: Subscribed, *, by_invoice: bool) -> 
         to_us=due.to_us,
         in_advance=due.deferred != 0,
         subscription_id=subscribed.row.id,
-        explanation=due.explanation,
+        explanation={**due.explanation, "plan": plan, "charge": due.name, "piece": due.first_piece},
+        gives_back=due.gives_back,
     )

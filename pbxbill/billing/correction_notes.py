@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, billed_account
 from pbxbill.billing.charge import Collection
+from pbxbill.billing.document_words import words_for
 from pbxbill.billing.drafting import new_draft, reckon_totals, taxes_from_json
 from pbxbill.billing.issuing import issue
 from pbxbill.billing.note_amounts import Creditable, NoteAmounts, NoteTax
@@ -120,7 +121,7 @@ def issue_correction_notes(
     if row is None:
         return None
     row.issued_us = now_us
-    why = _Why(f"Re-rating run {row.run_id}", now_us, by)
+    why = _Why(f"Re-rating run {row.run_id}", row.run_id, now_us, by)
     make = _credit if row.kind == "credit" else _debit
     corrected = _corrected(session, row.run_id, row.account_id, row.unit, row.kind)
     for invoice_id in sorted(corrected):
@@ -131,8 +132,15 @@ def issue_correction_notes(
 
 class _Why(NamedTuple):
     reason: str
+    """For who works with it; the note says it in the account's language."""
+    run_id: int
     now_us: int
     by: str
+
+
+def _printed(session: Session, row: InvoiceRow, billed: Billed, why: _Why) -> str:
+    words = words_for(session, row.issuer_id, row.account_id, billed.unit)
+    return words.say("note_rerated", run=words.form.number(why.run_id))
 
 
 def _corrected(
@@ -204,7 +212,7 @@ def _credit(
     if not amounts.total:
         _take_back(session, books, row, why, [*again, (LedgerCode.TAX_PAYABLE, -tax_given)], given)
         return None
-    new = NewNote(row, amounts, why.reason, why.now_us, why.by)
+    new = NewNote(row, amounts, why.reason, why.now_us, why.by, _printed(session, row, billed, why))
     note = write_note(session, new, lines)
     _claim(session, note.id, corrected, exact)
     credit_lines(lines, amounts)
@@ -318,7 +326,7 @@ def _debit(
     lines, corrected = _placed(session, lines_of(session, row.id), corrected)
     exact = {id: _exact(lines[id], of) for id, of in corrected.items()}
     note = new_draft(session, row.account_id, row.unit, why.now_us, why.by)
-    note.kind, note.corrects_id, note.note = "debit_note", row.id, why.reason
+    note.kind, note.corrects_id, note.note = "debit_note", row.id, _printed(session, row, billed, why)
     note.from_us, note.to_us, note.purchase_order = row.from_us, row.to_us, row.purchase_order
     for position, (id, of) in enumerate(corrected.items(), 1):
         line, own = lines[id], exact[id]
@@ -329,6 +337,7 @@ def _debit(
                 kind=line.kind,
                 product_class=line.product_class,
                 description=line.description,
+                told=line.told,
                 quantity=of.calls * 1_000_000,
                 measure="calls",
                 net_exact=own.net,

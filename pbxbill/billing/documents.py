@@ -2,6 +2,8 @@
 
 The snapshot of an issued invoice holds all but its list of calls, which is read from call records: these are
 never changed either.
+
+Words of ours are chosen when a document is built, in its language and from facts; the snapshot keeps them.
 """
 
 import json
@@ -21,14 +23,16 @@ from pbxbill.billing.document import (
     DocumentTax,
     PartyBlock,
 )
+from pbxbill.billing.document_words import words_in
 from pbxbill.billing.drafting import live_lines, taxes_from_json
 from pbxbill.billing.gathering import Books, books_of, id_before
+from pbxbill.billing.line_words import Words
 from pbxbill.billing.period import local_date
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.billing.wallet_funds import SplitLine, funds_for, split
 from pbxbill.errors import InputRefused
 from pbxbill.ids import id_of_moment
-from pbxbill.money import Unit, format_amount, minor_step
+from pbxbill.money import Unit, minor_step
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxRow
 
@@ -37,7 +41,8 @@ ANNEX_CALLS = 500
 
 _HEAD = text(
     "SELECT u.scale, u.digits, COALESCE(s.zone, 'UTC'), COALESCE(s.payment_terms, ''), "
-    "COALESCE(b.language, ''), COALESCE(b.previous_balance, :no) FROM units u "
+    "COALESCE(b.language, ''), COALESCE(b.previous_balance, :no), COALESCE(b.template_id, s.template_id) "
+    "FROM units u "
     "LEFT JOIN issuers s ON s.account_id = :seller LEFT JOIN billing_profiles b ON b.account_id = :buyer "
     "WHERE u.code = :unit"
 )
@@ -69,7 +74,6 @@ _RECEIVED = text(
     "GROUP BY e.at_us, e.kind, e.memo, e.id ORDER BY e.at_us, e.id"
 )
 _DAY_US = 86_400_000_000
-_TOLD = {"top-up": "Top-up", "payment": "Payment"}
 
 
 class _Head(NamedTuple):
@@ -82,6 +86,7 @@ class _Head(NamedTuple):
     language: str
     """Empty: the account's."""
     previous_balance: bool
+    template_id: int | None
 
 
 _TAXES = select(
@@ -118,7 +123,9 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
     values = {"seller": row.issuer_id, "buyer": row.account_id, "unit": row.unit, "no": False}
     head = _Head(*session.execute(_HEAD, values).one())
     unit, zone = Unit(row.unit, head.scale, head.digits), head.zone
-    seller, buyer, language = _parties(session, row)
+    seller, buyer, of_account = _parties(session, row)
+    language = head.language or of_account
+    words = words_in(session, language, unit, row.issuer_id, head.template_id)
     books = books_of(session, row.account_id, row.unit) if row.kind == "invoice" else None
     rows = live_lines(session, row.id)
     taxes = session.execute(_TAXES.where(InvoiceTaxRow.invoice_id == row.id))
@@ -128,7 +135,7 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         kind=row.kind,
         number=row.number or "",
         draft=row.state == "draft",
-        language=head.language or language,
+        language=language,
         unit=unit,
         issued_on=local_date(row.issued_us if row.issued_us is not None else row.created_us, zone),
         due_on=None if row.due_us is None else local_date(row.due_us, zone),
@@ -136,8 +143,11 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         to_date=None if row.to_us is None else local_date(row.to_us - 1, zone),
         seller=seller,
         buyer=buyer,
-        lines=_lines(session, rows, unit, zone),
-        taxes=tuple(DocumentTax(*tax) for tax in taxes),
+        lines=_lines(session, rows, words, zone),
+        taxes=tuple(
+            DocumentTax(words.tax_name(name), ppm, category, base, tax, words.reason(reason))
+            for name, ppm, category, base, tax, reason in taxes
+        ),
         net=row.net,
         tax=row.tax,
         total=row.total,
@@ -149,7 +159,7 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         payment_terms=head.payment_terms,
         note=row.note,
         previous_balance=_previous(session, row) if head.previous_balance else None,
-        payments=_received(session, row, zone, books),
+        payments=_received(session, row, zone, books, words),
     )
 
 
@@ -191,54 +201,51 @@ def given_back(session: Session, invoice_id: int) -> int:
     return int(session.execute(_GIVEN_BACK, {"id": invoice_id}).scalar_one())
 
 
-def _lines(session: Session, rows: list[InvoiceLineRow], unit: Unit, zone: str) -> tuple[DocumentLine, ...]:
+def _lines(session: Session, rows: list[InvoiceLineRow], words: Words, zone: str) -> tuple[DocumentLine, ...]:
     charge_ids = [x.charge_id for x in rows if x.charge_id is not None]
-    told: dict[int, str] = {}
+    details: dict[int | None, str] = {}
     if charge_ids:
         query = select(ChargeRow.id, ChargeRow.explanation).where(ChargeRow.id.in_(charge_ids))
-        told = {id: how_reckoned(explanation, unit) for id, explanation in session.execute(query)}
+        details = {
+            id: words.reckoned(json.loads(explanation))
+            for id, explanation in session.execute(query)
+            if explanation
+        }
     taxed = [taxes_from_json(x.taxes) for x in rows]
     any_tax = any(taxed)
     return tuple(
-        _line(number, x, taxes, told.get(x.charge_id or 0, ""), zone, any_tax=any_tax)
+        _line(number, x, taxes, words, details.get(x.charge_id, ""), zone, any_tax=any_tax)
         for number, (x, taxes) in enumerate(zip(rows, taxed, strict=True), 1)
     )
 
 
-def _line(
-    number: int, row: InvoiceLineRow, taxes: tuple[AppliedTax, ...], detail: str, zone: str, *, any_tax: bool
+def _line(  # noqa: PLR0913  what a line is made of
+    number: int,
+    row: InvoiceLineRow,
+    taxes: tuple[AppliedTax, ...],
+    words: Words,
+    detail: str,
+    zone: str,
+    *,
+    any_tax: bool,
 ) -> DocumentLine:
     # Not subject to tax (O) may stand on an invoice alone only: beside taxed lines it is a rate of zero (Z).
     untaxed = "Z" if any_tax else "O"
     return DocumentLine(
         number,
         row.kind,
-        row.description,
+        words.description(json.loads(row.told)) if row.told else row.description,
         row.quantity,
         row.measure,
         row.unit_price,
         row.net,
-        tuple(tax.name for tax in taxes),
+        tuple(words.tax_name(tax.name) for tax in taxes),
         taxes[0].category if taxes else untaxed,
         taxes[0].ppm if taxes else 0,
         None if row.from_us is None else local_date(row.from_us, zone),
         None if row.to_us is None else local_date(row.to_us - 1, zone),
         detail,
     )
-
-
-def how_reckoned(explanation: str, unit: Unit) -> str:
-    """How a charge's amount came about, where it is a part of a period's; empty: nothing is to be said."""
-    if not explanation:
-        return ""
-    how = json.loads(explanation)
-    used, of, by = how.get("used"), how.get("of"), how.get("by", "day")
-    if "minimum" in how:
-        spent, least = (format_amount(how[name], unit) for name in ("usage", "minimum"))
-        return f"minimum {least}, used {spent}"
-    if used is None or of is None or used == of or "whole" not in how:
-        return ""
-    return f"{used} of {of} {by}s of {format_amount(how['whole'], unit)}"
 
 
 def _previous(session: Session, row: InvoiceRow) -> int | None:
@@ -249,7 +256,7 @@ def _previous(session: Session, row: InvoiceRow) -> int | None:
 
 
 def _received(
-    session: Session, row: InvoiceRow, zone: str, books: Books | None
+    session: Session, row: InvoiceRow, zone: str, books: Books | None, words: Words
 ) -> tuple[DocumentPayment, ...]:
     """Top-ups and payments of the invoice's period."""
     if books is None or row.from_us is None or row.to_us is None:
@@ -266,7 +273,7 @@ def _received(
         "to_us": row.to_us,
     }
     return tuple(
-        DocumentPayment(local_date(at_us, zone), f"{_TOLD[kind]}: {memo}" if memo else _TOLD[kind], amount)
+        DocumentPayment(local_date(at_us, zone), words.received(kind, memo), amount)
         for at_us, kind, memo, _, amount in session.execute(_RECEIVED, values)
     )
 

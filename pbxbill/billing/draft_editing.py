@@ -133,7 +133,7 @@ def correct_line(
         line.unit_price = None
     line.net_exact, line.reason = net, reason
     if correction.description is not None:
-        line.description = _described(correction.description)
+        line.description, line.told = _described(correction.description), ""
     session.flush()
     id = line.id
     _changed(session, row, billed, "line corrected", detail, now_us, by)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pbxbill.billing.charge import QUANTITY_SCALE, REVENUE, ChargeKind, Collection
+from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection, income_of
 from pbxbill.billing.gathered_items import GatheredCharge, GatheredItem
 from pbxbill.billing.gathering import Gathered, UsageKey, UsageSum
+from pbxbill.billing.line_words import ENGLISH, Facts, facts_of_charge
 from pbxbill.billing.period import Period
 from pbxbill.billing.tax import PPM, AppliedTax, taxed
 from pbxbill.billing.totals import TotalLine
@@ -33,20 +34,6 @@ class Taxes(Protocol):
 MAX_DESCRIPTION = 300
 USAGE_CLASS, READING_CLASS = "usage", "reading"
 
-_CALLS = {
-    "": "Calls",
-    "local": "Local calls",
-    "national": "National calls",
-    "mobile": "Calls to mobiles",
-    "international": "International calls",
-    "premium": "Premium-rate calls",
-    "toll_free": "Toll-free calls",
-    "shared_cost": "Shared-cost calls",
-    "satellite": "Satellite calls",
-    "emergency": "Emergency calls",
-    "special": "Calls to special numbers",
-}
-_MEASURES = {"messages": "Messages", "bytes": "Data", "seconds": "Other usage", "items": "Other usage"}
 _ORDER = ("outbound", "inbound", "usage", "volume", "correction")
 
 
@@ -70,11 +57,15 @@ class DraftLine:
     charge_id: int | None = None
     entries: list[str] = field(default_factory=list)
     """What of the wallet it shows."""
+    told: Facts | None = None
+    """What it is about; None: somebody wrote the description."""
+    gives_back: str = ""
+    """Of a credit: the kind of the charge that it gives back."""
 
     @property
     def ledger_code(self) -> str:
         """Whose income it is."""
-        return REVENUE[self.kind].value
+        return income_of(self.kind, self.gives_back).value
 
     @property
     def for_total(self) -> TotalLine:
@@ -122,10 +113,19 @@ def _charge(charge: GatheredCharge, taxes: Taxes) -> DraftLine:
         charge.to_us,
         charge.id,
         [charge.entry_id] if charge.entry_id is not None else [],
+        facts_of_charge(charge.kind, charge.explanation),
+        charge.gives_back,
     )
 
 
 def _usage(key: UsageKey, found: UsageSum, period: Period, taxes: Taxes) -> DraftLine:
+    facts: Facts = {
+        "of": "usage",
+        "what": key.what,
+        "where": key.where,
+        "measure": key.measure,
+        "count": found.calls,
+    }
     pieces = found.pieces
     if key.what == "volume":
         pieces = 1
@@ -133,7 +133,7 @@ def _usage(key: UsageKey, found: UsageSum, period: Period, taxes: Taxes) -> Draf
     return DraftLine(
         ChargeKind.USAGE,
         USAGE_CLASS,
-        usage_description(key, found.calls),
+        ENGLISH.description(facts),
         pieces * 10**QUANTITY_SCALE,
         key.measure,
         None,
@@ -145,25 +145,8 @@ def _usage(key: UsageKey, found: UsageSum, period: Period, taxes: Taxes) -> Draf
         period.to_us,
         None,
         found.entries,
+        facts,
     )
-
-
-def usage_description(key: UsageKey, calls: int) -> str:
-    """How a line of usage is told."""
-    match key.what:
-        case "inbound":
-            told = "Incoming calls"
-        case "usage":
-            told = _MEASURES.get(key.measure, key.measure)
-            if key.where:
-                told = f"{told}, {key.where.replace('_', ' ')}"
-        case "volume":
-            return "Volume discount"
-        case "correction":
-            told = "Corrections of earlier calls"
-        case _:
-            told = _CALLS.get(key.where) or f"Calls, {key.where.replace('_', ' ')}"
-    return f"{told} ({calls})"
 
 
 def _item(item: GatheredItem, taxes: Taxes) -> DraftLine:
@@ -188,6 +171,7 @@ def _item(item: GatheredItem, taxes: Taxes) -> DraftLine:
         item.at_us if item.from_us is not None else None,
         None,
         [item.entry_id],
+        item.told,
     )
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection
+from pbxbill.billing.line_words import ENGLISH
 from pbxbill.billing.period import BillingCycle, Period, local_date, months_after
 from pbxbill.billing.plan_terms import (
     WHOLE_PPM,
@@ -90,8 +91,6 @@ class DueCharge:
     kind: ChargeKind
     name: str
     """Of the plan's charge; empty: a minimum spend or a fee."""
-    description: str
-    """In plain English; what it is made of is in kind, name, first_piece and reason."""
     product_class: str
     quantity: int
     """In millionths."""
@@ -108,6 +107,18 @@ class DueCharge:
     """Above 1: a later step of a graduated price."""
     reason: Stop | None = None
     """Why something is given back, or a fee is due."""
+    gives_back: ChargeKind | None = None
+    """Of a credit: the kind of what it gives back."""
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """What its line is about."""
+        return {"of": "charge", "kind": self.kind.value, "name": self.name, "piece": self.first_piece}
+
+    @property
+    def description(self) -> str:
+        """In plain English."""
+        return ENGLISH.description(self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,19 +256,16 @@ class _Stretch:
         part: Period | None = None,
     ) -> DueCharge:
         key = [self.standing.key, charge.name, str(part.from_us if part else at_us)]
-        description = charge.name
         if priced.first_piece > 1:
             key.append(str(priced.first_piece))
-            description += f", from piece {priced.first_piece} on"
         if net < 0:
             key.append("credit")
-            description += ", given back"
+        kind = self.terms.charge_kind(charge)
         in_advance = part is not None and self.terms.timing is Timing.ADVANCE
         return DueCharge(
             key=":".join(key),
-            kind=ChargeKind.CREDIT if net < 0 else self.terms.charge_kind(charge),
+            kind=ChargeKind.CREDIT if net < 0 else kind,
             name=charge.name,
-            description=description,
             product_class=charge.product_class,
             quantity=priced.quantity * _ONE,
             unit_price=priced.unit_price,
@@ -270,6 +278,7 @@ class _Stretch:
             deferred=net if in_advance else 0,
             first_piece=priced.first_piece,
             reason=self.standing.stop if net < 0 else None,
+            gives_back=kind if net < 0 else None,
         )
 
     def _true_up(self, to_us: int) -> Iterator[DueCharge]:
@@ -329,7 +338,6 @@ class _Stretch:
             key=f"{self.standing.key}:{key}",
             kind=kind,
             name="",
-            description=kind.value.replace("_", " ").capitalize(),
             product_class=product_class,
             quantity=_ONE,
             unit_price=net,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.charge import ChargeKind
+from pbxbill.billing.line_words import ENGLISH, Facts
 from pbxbill.billing.tax import PPM
 from pbxbill.money import half_up
 from pbxbill.store.driver import Driver, rows_within
@@ -21,7 +22,7 @@ ONE = 1_000_000
 
 _COLUMNS = (
     "c.id, c.entry_id, c.kind, c.description, c.product_class, c.quantity, c.unit_price, c.net, c.tax, "
-    "c.at_us, c.from_us, c.to_us"
+    "c.at_us, c.from_us, c.to_us, c.explanation, c.gives_back"
 )
 _OF_ENTRIES = f"SELECT {_COLUMNS} FROM {{each_of}}charges c WHERE c.entry_id {{is_each_text}}"  # noqa: S608
 _TO_ASK_FOR = (
@@ -50,6 +51,8 @@ class GatheredCharge(NamedTuple):
     at_us: int
     from_us: int | None
     to_us: int | None
+    explanation: str = ""
+    gives_back: str = ""
 
 
 class GatheredItem(NamedTuple):
@@ -68,15 +71,17 @@ class GatheredItem(NamedTuple):
     """It falls under no tax at all."""
     at_us: int
     from_us: int | None = None
+    told: Facts | None = None
+    """What it is about; None: somebody wrote the description."""
 
     @classmethod
     def adjustment(cls, head: "Head") -> "GatheredItem":
         """Money taken by hand: no supply, so no tax."""
-        description = head.memo or "Adjustment"
+        facts: Facts | None = None if head.memo else {"of": "adjustment"}
         return cls(
             head.entry_id,
             ChargeKind.ADJUSTMENT,
-            description,
+            head.memo if facts is None else ENGLISH.description(facts),
             ONE,
             "items",
             head.gross,
@@ -84,6 +89,7 @@ class GatheredItem(NamedTuple):
             None,
             True,
             head.at_us,
+            told=facts,
         )
 
     @classmethod
@@ -91,9 +97,19 @@ class GatheredItem(NamedTuple):
         """A charge of which only the entry tells."""
         net = head.gross - head.tax
         ppm = half_up(head.tax * PPM, net, 100) if head.tax and net > 0 else None
-        kind, description = ChargeKind.ONE_TIME, head.memo or "Charge"
+        facts: Facts | None = None if head.memo else {"of": "unnamed"}
         return cls(
-            head.entry_id, kind, description, ONE, "items", head.gross, head.tax, ppm, False, head.at_us
+            head.entry_id,
+            ChargeKind.ONE_TIME,
+            head.memo if facts is None else ENGLISH.description(facts),
+            ONE,
+            "items",
+            head.gross,
+            head.tax,
+            ppm,
+            False,
+            head.at_us,
+            told=facts,
         )
 
 
@@ -132,11 +148,12 @@ def readings_of(driver: Driver, heads: Sequence["Head"]) -> tuple[list[GatheredI
         head = places[place]
         # A tariff's tax may come to nothing on one reading: then nothing was taken, and nothing is said.
         ppm = rates.get((how["tariff"], how["version"])) if head.tax else None
+        facts: Facts = {"of": "reading", "meter": code, "consumed": consumed, "measure": measure}
         items.append(
             GatheredItem(
                 head.entry_id,
                 ChargeKind.READING,
-                f"Meter {code}: {how['consumed']}",
+                ENGLISH.description(facts),
                 consumed,
                 measure[:12],
                 head.gross,
@@ -145,6 +162,7 @@ def readings_of(driver: Driver, heads: Sequence["Head"]) -> tuple[list[GatheredI
                 False,
                 head.at_us,
                 how["from_us"],
+                facts,
             )
         )
     known = {places[place].entry_id for place in told}

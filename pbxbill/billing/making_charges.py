@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import billed_account
-from pbxbill.billing.charge import REVENUE, ChargeKind, Collection
+from pbxbill.billing.charge import ChargeKind, Collection, income_of
 from pbxbill.billing.tax import Taxed, taxed
 from pbxbill.billing.tax_rules import TaxTable
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -49,6 +49,8 @@ class NewCharge:
     in_advance: bool = False
     subscription_id: int | None = None
     explanation: Mapping[str, int | str] = field(default_factory=dict)
+    gives_back: ChargeKind | None = None
+    """Of a credit: the kind of the charge that it gives back."""
 
 
 class Short(NamedTuple):
@@ -135,6 +137,7 @@ def _row(account: AccountRow, charge: NewCharge, reckoned: tuple[Taxed, int], no
         account_id=account.id,
         subscription_id=charge.subscription_id,
         kind=charge.kind.value,
+        gives_back="" if charge.gives_back is None else charge.gives_back.value,
         description=charge.description[:MAX_DESCRIPTION],
         product_class=charge.product_class,
         unit=charge.unit,
@@ -159,7 +162,7 @@ def _row(account: AccountRow, charge: NewCharge, reckoned: tuple[Taxed, int], no
 def _entry(
     account: AccountRow, row: ChargeRow, charge: NewCharge, posted_us: int | None, *, owed: bool
 ) -> PostEntry:
-    income = LedgerCode.DEFERRED if charge.in_advance else REVENUE[charge.kind]
+    income = LedgerCode.DEFERRED if charge.in_advance else income_of(row.kind, row.gives_back)
     parts = ((income, -row.net), (LedgerCode.TAX_PAYABLE, -row.tax))
     return PostEntry(
         idempotency_key=f"charge:{row.key}",

@@ -81,6 +81,8 @@ class NewNote:
     reason: str
     now_us: int
     by: str
+    printed: str = ""
+    """What the note itself says of why; empty: the reason."""
 
 
 def credit(  # noqa: PLR0913, PLR0917  # one parameter per fact
@@ -216,7 +218,7 @@ def write_note(session: Session, new: NewNote, lines: Mapping[int, InvoiceLineRo
         corrects_id=row.id,
         dunning_step=0,
         purchase_order=row.purchase_order,
-        note=new.reason,
+        note=new.printed or new.reason,
     )
     session.add(note)
     session.flush()
@@ -237,6 +239,7 @@ def _note_line(note_id: int, position: int, line: InvoiceLineRow, net: int, reas
         kind=line.kind,
         product_class=line.product_class,
         description=line.description,
+        told=line.told,
         quantity=line.quantity if whole else ONE,
         measure=line.measure if whole else "items",
         unit_price=line.unit_price if whole else net,

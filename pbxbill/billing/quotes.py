@@ -252,6 +252,7 @@ def _draft_of(session: Session, quote: InvoiceRow, now_us: int, by: str) -> int:
         "kind",
         "product_class",
         "description",
+        "told",
         "quantity",
         "measure",
         "unit_price",

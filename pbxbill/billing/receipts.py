@@ -10,6 +10,7 @@ from pbxbill.billing.charge import Collection
 from pbxbill.billing.documents import keep_snapshot
 from pbxbill.billing.draft_editing import ONE
 from pbxbill.billing.gathering import gathered_to
+from pbxbill.billing.line_words import ENGLISH, Facts, facts_to_json
 from pbxbill.billing.numbering import next_number
 from pbxbill.billing.standing import happened
 from pbxbill.errors import InputRefused
@@ -24,7 +25,7 @@ _RECEIVED = text(
     "ON l.id = p.ledger_account_id AND l.code = 'cash' WHERE p.entry_id = e.id) "
     "FROM journal_entries e WHERE e.id = :entry_id"
 )
-_TOLD = {"top-up": "Top-up", "payment": "Payment received"}
+_RECEIPTS = ("top-up", "payment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def issue_receipt(session: Session, entry_id: str, now_us: int, by: str = "") ->
     if found is None:
         raise InputRefused(f"there is no journal entry {entry_id[:40]!r}")
     kind, unit, memo, account_id, amount = found
-    if kind not in _TOLD or amount <= 0 or account_id is None:
+    if kind not in _RECEIPTS or amount <= 0 or account_id is None:
         raise InputRefused(f"entry {entry_id} is of kind {kind}: receipts are for top-ups and payments")
     billed = billed_account(session, account_id, unit)
     if not is_currency(billed.unit):
@@ -74,13 +75,15 @@ def issue_receipt(session: Session, entry_id: str, now_us: int, by: str = "") ->
     )
     session.add(row)
     session.flush()
+    facts: Facts = {"of": "received", "kind": kind, "memo": memo}
     session.add(
         InvoiceLineRow(
             invoice_id=row.id,
             position=1,
             kind=kind.replace("-", "_"),
             product_class="",
-            description=f"{_TOLD[kind]}: {memo}" if memo else _TOLD[kind],
+            description=ENGLISH.description(facts),
+            told=facts_to_json(facts),
             quantity=ONE,
             measure="items",
             unit_price=amount,

@@ -31,6 +31,8 @@ from pbxbill.billing.identifiers import EU_VAT_AREA, eu_country_of_vat_id, vat_c
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.store.billing_models import PartyRow, TaxRateRow
 
+TAKEN_TAX = "Tax"
+"""What a tariff's tax is called where the issuer has none of its rate; documents say it in their language."""
 REVERSE_CHARGE_REASON = (
     "Reverse charge: VAT is to be accounted for by the recipient (Articles 44 and 196 of "
     "Directive 2006/112/EC)"
@@ -171,7 +173,7 @@ class TaxTable:
         alike += [rate.applied for rate in self.rates if rate.ppm == ppm and rate.in_force(at_us)]
         if alike:
             return alike[0]._replace(compound=False, inclusive=True)
-        return AppliedTax("Tax", ppm, "S" if ppm else "Z", compound=False, inclusive=True)
+        return AppliedTax(TAKEN_TAX, ppm, "S" if ppm else "Z", compound=False, inclusive=True)
 
     def _rates(self, place: TaxPlace, product_class: str, at_us: int) -> tuple[TaxRate, ...]:
         """By name the narrowest; those of reverse charge and export are kept for their cases."""

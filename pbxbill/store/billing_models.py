@@ -97,7 +97,10 @@ class ChargeRow(Base):
     subscription_id: Mapped[int | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     kind: Mapped[str] = mapped_column(String(20))
     """billing.charge.ChargeKind."""
+    gives_back: Mapped[str] = mapped_column(String(20), server_default="")
+    """Of a credit: the kind of the charge that it gives back, whose income it lessens; empty: of none."""
     description: Mapped[str] = mapped_column(String(200))
+    """Plain English, or what somebody wrote."""
     product_class: Mapped[str] = mapped_column(String(32))
     """What taxes it falls under."""
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
@@ -107,7 +110,7 @@ class ChargeRow(Base):
     """For one, in the unit's steps."""
     net: Mapped[int]
     explanation: Mapped[str] = mapped_column(Text, server_default="")
-    """JSON: how net came about, days and amounts."""
+    """JSON: how net came about, days and amounts; of a plan's charge also what it is called."""
     at_us: Mapped[int]
     """On the invoice whose period this moment lies in."""
     from_us: Mapped[int | None]

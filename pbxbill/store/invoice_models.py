@@ -77,6 +77,10 @@ class InvoiceLineRow(Base):
     """billing.charge.ChargeKind."""
     product_class: Mapped[str] = mapped_column(String(32))
     description: Mapped[str] = mapped_column(String(300))
+    """Plain English, or what somebody wrote."""
+    told: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON of billing.line_words' facts, from which documents tell it in their language; empty: somebody
+    wrote the description."""
     quantity: Mapped[int]
     """In millionths."""
     measure: Mapped[str] = mapped_column(String(12))

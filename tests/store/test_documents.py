@@ -72,10 +72,10 @@ def test_a_document_says_who_owes_whom_what_for_what(invoicing: Invoicing) -> No
     # Midnight UTC is nine in the morning in Tokyo; ten days to pay.
     assert (issued.issued_on, issued.due_on) == (date(2026, 2, 1), date(2026, 2, 11))
     assert (issued.from_date, issued.to_date) == (date(2026, 1, 1), date(2026, 2, 1))
-    assert issued.payments == (DocumentPayment(date(2026, 1, 2), "Top-up", eur("0.10")),)
+    assert issued.payments == (DocumentPayment(date(2026, 1, 2), "Aufladung", eur("0.10")),)
     line, calls = issued.lines
     assert (line.detail, line.category, line.ppm, line.tax_names) == (
-        "10 of 31 days of 31.00",
+        "10 von 31 Tagen zu 31,00",
         "S",
         100_000,
         ("VAT",),
@@ -138,7 +138,7 @@ def test_a_receipt_for_a_top_up_once(invoicing: Invoicing) -> None:
     assert again == replace(first, repeated=True)
     printed = document(invoicing, first.invoice_id)
     assert (printed.kind, printed.total, printed.due) == ("receipt", eur("25"), 0)
-    assert [line.description for line in printed.lines] == ["Top-up"]
+    assert [line.description for line in printed.lines] == ["Aufladung"]
 
 
 def test_what_brought_no_money_has_no_receipt(invoicing: Invoicing) -> None:
