@@ -1,11 +1,12 @@
 """What a draft goes by: who is billed by whom, in which unit and zone, under which taxes."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.period import Period
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.billing.tax_rules import Exemption, TaxBuyer, TaxTable, TaxTreatment
 from pbxbill.billing.totals import TaxRounding
@@ -14,6 +15,9 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import Unit
 from pbxbill.store.billing_models import TaxExemptionRow
 from pbxbill.store.driver import rows_within
+
+if TYPE_CHECKING:
+    from pbxbill.billing.preparing import Prepared
 
 _BILLED = (
     "SELECT a.id, a.parent_id, a.code, u.code, u.scale, u.digits, "
@@ -75,6 +79,8 @@ class RunMemory:
 
     known: Known = field(default_factory=Known)
     tax_tables: dict[int, TaxTable] = field(default_factory=dict)
+    prepared: dict[tuple[int, str, Period], "Prepared"] = field(default_factory=dict)
+    """What was reckoned ahead, by account, unit and period."""
 
     def taxes_of(self, session: Session, billed: Billed) -> BuyerTaxes:
         """The taxes of an account's lines."""

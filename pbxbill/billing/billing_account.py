@@ -15,6 +15,7 @@ from pbxbill.billing.collecting import UnpaidSubscription, charge_subscriptions
 from pbxbill.billing.drafting import Drafted, draft_period
 from pbxbill.billing.issuing import NotIssued, issue
 from pbxbill.billing.period import Period
+from pbxbill.billing.preparing import prepare
 from pbxbill.billing.profiles import Profile, ProfileTerms, note_billed, profile_of, set_profile
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.billing_models import BillingProfileRow
@@ -66,7 +67,7 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
     row, profile = _locked(session, account_id)
     invoices: list[BilledInvoice] = []
     nothing: list[str] = []
-    subscribed = _has_subscriptions(session, account_id)
+    subscribed = has_subscriptions(session, account_id)
     for number, period in enumerate(profile.periods_until(until_us) if profile.invoiced else ()):
         if number and not go_on():
             return AccountBilled(tuple(invoices), tuple(nothing), (), is_whole=False)
@@ -91,6 +92,28 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
     return AccountBilled(tuple(invoices), tuple(nothing), unpaid)
 
 
+def prepare_account(session: Session, account_id: int, until_us: int, memory: RunMemory) -> None:
+    """Reckon the next period ahead, in a session that only reads."""
+    profile = profile_of(session, account_id)
+    for period in profile.periods_until(until_us) if profile.invoiced else ():
+        for unit in _units(session, account_id):
+            prepare(session, account_id, unit, period, memory)
+        return
+
+
+def charge_ahead(session: Session, books: Bookkeeper, account_id: int, until_us: int, now_us: int) -> None:
+    """Make the charges of the next period, so that they are there to be reckoned."""
+    profile = profile_of(session, account_id)
+    if profile.invoiced:
+        until_us = min(until_us, profile.next_period().to_us)
+    charge_subscriptions(session, books, account_id, until_us, now_us)
+
+
+def has_subscriptions(session: Session, account_id: int) -> bool:
+    """Whether anything may have to be charged."""
+    return bool(rows_within(session, _SUBSCRIBED, {"account_id": account_id}))
+
+
 def next_period_of(session: Session, account_id: int) -> Period:
     """The period that an account is billed for next."""
     return profile_of(session, account_id).next_period()
@@ -103,10 +126,6 @@ def _locked(session: Session, account_id: int) -> tuple[BillingProfileRow, Profi
         set_profile(session, account_id, ProfileTerms())
         row = session.get_one(BillingProfileRow, account_id)
     return row, profile_of(session, account_id)
-
-
-def _has_subscriptions(session: Session, account_id: int) -> bool:
-    return bool(rows_within(session, _SUBSCRIBED, {"account_id": account_id}))
 
 
 def _units(session: Session, account_id: int) -> list[str]:

@@ -14,10 +14,10 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, RunMemory, billed_account, is_currency
 from pbxbill.billing.charge import Collection
-from pbxbill.billing.draft_lines import DraftLine, lines_of
-from pbxbill.billing.gathering import Gathered, gather, gathered_to, id_before
-from pbxbill.billing.line_words import facts_to_json
+from pbxbill.billing.draft_lines import DraftLine
+from pbxbill.billing.gathering import gathered_to, id_before
 from pbxbill.billing.period import Period
+from pbxbill.billing.preparing import reckon, reckoned_now
 from pbxbill.billing.standing import happened, locked_invoice, named, reason_given, said
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.billing.totals import TotalLine, Totals, total
@@ -76,7 +76,7 @@ def draft_period(  # noqa: PLR0913, PLR0917 what names an invoice
     made = _made_before(session, account_id, unit, period)
     if made is not None:
         return made
-    gathered, lines = _reckon(session, billed, period, memory)
+    gathered, lines = reckoned_now(session, billed, period, memory, mark)
     if gathered.is_empty:
         return Nothing("there is nothing to invoice")
     minor = minor_step(billed.unit)
@@ -118,14 +118,6 @@ def _made_before(session: Session, account_id: int, unit: str, period: Period) -
             "or discard it if it is a draft"
         )
     return None
-
-
-def _reckon(
-    session: Session, billed: Billed, period: Period, memory: RunMemory
-) -> tuple[Gathered, list[DraftLine]]:
-    taxes = memory.taxes_of(session, billed)
-    gathered = gather(session, billed.account_id, billed.unit.code, period, taxes.changes, memory.known)
-    return gathered, lines_of(gathered, period, taxes)
 
 
 def new_draft(session: Session, account_id: int, unit: str, now_us: int, by: str = "") -> InvoiceRow:
@@ -175,7 +167,6 @@ def _write_lines(
             kind=line.kind.value,
             product_class=line.product_class,
             description=line.description,
-            told=facts_to_json(line.told),
             quantity=line.quantity,
             measure=line.measure,
             unit_price=line.unit_price,
@@ -293,7 +284,7 @@ def recalculate(
     )
     _release(session, row, {line.id for line in kept})
     period = Period(row.from_us, row.to_us)
-    gathered, lines = _reckon(session, billed, period, memory or RunMemory())
+    gathered, lines = reckon(session, billed, period, memory or RunMemory())
     if kept:
         # Which of the calls that cost nothing stand on lines that people changed nobody can say.
         lines = [line for line in lines if line.entries or line.charge_id is not None]

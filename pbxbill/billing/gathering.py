@@ -163,6 +163,12 @@ class Gathered:
     items: list[GatheredItem] = field(default_factory=list)
     """Readings, adjustments, and charges that nobody can say more of."""
     charges: list[GatheredCharge] = field(default_factory=list)
+    asked: tuple[GatheredCharge, ...] = ()
+    """Of the charges those that no wallet gave for."""
+    after: str = ""
+    """Behind which entry it looked."""
+    newest: str = ""
+    """The newest entry that it saw; empty: there was none."""
     mark: str = ""
     """What `gathered` may say once all of it is on an invoice."""
 
@@ -217,11 +223,12 @@ def gather(
 ) -> Gathered:
     """What the next invoice of the account takes. tax_changes: when taxes of the issuer begin or end."""
     found = Gathered(charges=charges_to_ask_for(session, account_id, unit, period.to_us))
+    found.asked = tuple(found.charges)
+    after = found.after = found.mark = gathered_to(session, account_id, unit)
     books = books_of(session, account_id, unit)
     if books is None:
         return found
     driver = driver_within(session)
-    after = found.mark = gathered_to(session, account_id, unit)
     gatherer = _Gatherer(driver, account_id, tax_changes, known, found)
     last = ""
     while True:
@@ -232,12 +239,22 @@ def gather(
         if len(heads) < PAGE:
             break
         last = heads[-1].entry_id
-    newest = heads[-1].entry_id if heads else last
+    newest = found.newest = heads[-1].entry_id if heads else last
     if newest:
         first_left = min(gatherer.left, default=newest)
         found.mark = max(after, min(id_before(newest, MARGIN_MS), id_before(first_left, 1)))
     _add_free_calls(session, gatherer, books, unit, period)
     return found
+
+
+def came_since(session: Session, account_id: int, unit: str, period: Period, newest: str) -> bool:
+    """Whether entries of a period have come behind the newest one that was seen."""
+    books = books_of(session, account_id, unit)
+    if books is None:
+        return False
+    values = {"book": books.wallet, "tax_book": books.tax, "after": newest, "page": PAGE}
+    heads = [Head(*row) for row in rows_within(session, _HEADS, values)]
+    return len(heads) == PAGE or any(_belongs(head, period) for head in heads)
 
 
 def id_before(entry_id: str, by_ms: int) -> str:

@@ -18,7 +18,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory
-from pbxbill.billing.billing_account import AccountBilled, bill_account
+from pbxbill.billing.billing_account import (
+    AccountBilled,
+    bill_account,
+    charge_ahead,
+    has_subscriptions,
+    prepare_account,
+)
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import Clock
 from pbxbill.errors import InputRefused, StoreUnavailable
@@ -169,7 +175,7 @@ class Worker:
         self._after = 0
         """Accounts up to this one were looked at: the search for the next one begins behind it."""
         self._began_ns = 0
-        self._rests = database.dialect.name == "sqlite"
+        self._is_sqlite = database.dialect.name == "sqlite"
 
     def work(
         self,
@@ -187,7 +193,7 @@ class Worker:
                 return True
             if found.billed is None or found.billed.is_whole:
                 tell(found.billed)
-            if self._rests:
+            if self._is_sqlite:
                 time.sleep(SHARE_OF_SQLITE * (time.monotonic_ns() - self._began_ns) / 1_000_000_000)
         return False
 
@@ -196,6 +202,11 @@ class Worker:
         for attempt in range(1, LOST_RACES + 1):
             account_id = 0
             try:
+                if self._is_sqlite:
+                    account_id = self._peek()
+                    if not account_id:
+                        return None
+                    self._prepare(account_id)
                 with transaction(self._database) as session:
                     claimed = self._claim(session)
                     if claimed is None:
@@ -231,6 +242,28 @@ class Worker:
         values = {"run_id": self._run_id, "after": self._after}
         found = rows_within(session, _NEXT_WAITING + row_lock(session, "FOR UPDATE SKIP LOCKED"), values)
         return (found[0][0], found[0][1]) if found else None
+
+    def _peek(self) -> int:
+        """The account that will be next; 0 if there is none."""
+        with transaction(reading(self._database)) as session:
+            claimed = self._claim(session)
+        return 0 if claimed is None else claimed[0]
+
+    def _prepare(self, account_id: int) -> None:
+        """Do before the write lock is taken what can be done without it."""
+        self._memory.prepared.clear()
+        until_us = self._definition.until_us
+        with transaction(reading(self._database)) as session:
+            subscribed = has_subscriptions(session, account_id)
+            if not subscribed:
+                prepare_account(session, account_id, until_us, self._memory)
+        if subscribed:
+            with transaction(self._database) as session:
+                charge_ahead(session, self._books, account_id, until_us, self._clock.now_us())
+            self._books.announce()
+            with transaction(reading(self._database)) as session:
+                prepare_account(session, account_id, until_us, self._memory)
+        self._began_ns = time.monotonic_ns()
 
     def _bill(self, session: Session, account_id: int) -> AccountBilled:
         return bill_account(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import drafting, issuing
+from pbxbill.billing import drafting, issuing, preparing
 from pbxbill.billing.drafting import Drafted, discard, draft_period, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, Issued, issue
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -117,7 +117,7 @@ class Struck(Exception):
 
 
 STEPS = [
-    (drafting, "gather"),
+    (preparing, "gather"),
     (drafting, "_write_lines"),
     (drafting, "_write_taxes"),
     (drafting, "happened"),
