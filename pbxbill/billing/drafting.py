@@ -16,6 +16,7 @@ from pbxbill.billing.billed import Billed, RunMemory, billed_account, is_currenc
 from pbxbill.billing.charge import Collection
 from pbxbill.billing.draft_lines import DraftLine
 from pbxbill.billing.gathering import gathered_to, id_before
+from pbxbill.billing.line_words import facts_to_json
 from pbxbill.billing.period import Period
 from pbxbill.billing.preparing import reckon, reckoned_now
 from pbxbill.billing.standing import happened, locked_invoice, named, reason_given, said
@@ -167,6 +168,7 @@ def _write_lines(
             kind=line.kind.value,
             product_class=line.product_class,
             description=line.description,
+            told=facts_to_json(line.told),
             quantity=line.quantity,
             measure=line.measure,
             unit_price=line.unit_price,
