@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.call_list import calls_of, count_calls
@@ -34,35 +34,36 @@ from pbxbill.errors import InputRefused
 from pbxbill.ids import id_of_moment
 from pbxbill.money import Unit, minor_step
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow
+from pbxbill.store.driver import rows_within
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxRow
 
 ANNEX_CALLS = 500
 """Most calls that an annex shows; all are in the call list as a file."""
 
-_HEAD = text(
+_HEAD = (
     "SELECT u.scale, u.digits, COALESCE(s.zone, 'UTC'), COALESCE(s.payment_terms, ''), "
     "COALESCE(b.language, ''), COALESCE(b.previous_balance, :no), COALESCE(b.template_id, s.template_id) "
     "FROM units u "
     "LEFT JOIN issuers s ON s.account_id = :seller LEFT JOIN billing_profiles b ON b.account_id = :buyer "
     "WHERE u.code = :unit"
 )
-_PARTIES = text(
+_PARTIES = (
     "SELECT a.id, a.code, a.name, a.language, p.legal_name, p.street, p.extra, p.postal_code, p.city, "
     "p.region, p.country, p.vat_id, p.registration_id, p.contact, p.email, p.phone, p.website, p.bank_name, "
     "p.iban, p.bic "
     "FROM accounts a LEFT JOIN parties p ON p.account_id = a.id WHERE a.id IN (:seller, :buyer)"
 )
-_PREVIOUS = text(
+_PREVIOUS = (
     "SELECT CAST(COALESCE(SUM(open), 0) AS BIGINT) FROM invoices WHERE account_id = :account_id "
     "AND unit = :unit AND id <> :id AND state <> 'draft' AND kind IN ('invoice', 'debit_note')"
 )
-_FIRST = text("SELECT MIN(entry_id) FROM invoice_entries WHERE invoice_id = :id")
-_GIVEN_BACK = text(
+_FIRST = "SELECT MIN(entry_id) FROM invoice_entries WHERE invoice_id = :id"
+_GIVEN_BACK = (
     "SELECT CAST(COALESCE(SUM(CASE origin WHEN 'removed' THEN net_exact + tax_exact "
     "ELSE -net_exact - tax_exact END), 0) AS BIGINT) FROM invoice_lines WHERE invoice_id = :id "
     "AND collection = 'wallet' AND origin IN ('removed', 'corrected')"
 )
-_RECEIVED = text(
+_RECEIVED = (
     "SELECT e.at_us, e.kind, e.memo, e.id, CAST(SUM(c.amount) AS BIGINT) FROM "
     "(SELECT p.entry_id FROM postings p WHERE p.ledger_account_id = :book AND p.entry_id > :after "
     "UNION SELECT x.entry_id FROM allocations x "
@@ -121,7 +122,7 @@ def document_of(session: Session, invoice_id: int, *, with_calls: bool = True) -
 def build_document(session: Session, row: InvoiceRow) -> Document:
     """A document from its rows, as they are now."""
     values = {"seller": row.issuer_id, "buyer": row.account_id, "unit": row.unit, "no": False}
-    head = _Head(*session.execute(_HEAD, values).one())
+    head = _Head(*rows_within(session, _HEAD, values)[0])
     unit, zone = Unit(row.unit, head.scale, head.digits), head.zone
     seller, buyer, of_account = _parties(session, row)
     language = head.language or of_account
@@ -170,7 +171,7 @@ def _corrected_on(corrected: InvoiceRow | None, zone: str) -> date | None:
 
 
 def _parties(session: Session, row: InvoiceRow) -> tuple[PartyBlock, PartyBlock, str]:
-    rows = session.execute(_PARTIES, {"seller": row.issuer_id, "buyer": row.account_id}).all()
+    rows = rows_within(session, _PARTIES, {"seller": row.issuer_id, "buyer": row.account_id})
     found = {values[0]: values for values in rows}
     buyer = found[row.account_id]
     return _party(found[row.issuer_id]), _party(buyer), buyer[3]
@@ -198,7 +199,7 @@ def _met(
 
 def given_back(session: Session, invoice_id: int) -> int:
     """What wallets gave for lines of a draft that were removed, or corrected to less."""
-    return int(session.execute(_GIVEN_BACK, {"id": invoice_id}).scalar_one())
+    return int(rows_within(session, _GIVEN_BACK, {"id": invoice_id})[0][0])
 
 
 def _lines(session: Session, rows: list[InvoiceLineRow], words: Words, zone: str) -> tuple[DocumentLine, ...]:
@@ -252,7 +253,7 @@ def _previous(session: Session, row: InvoiceRow) -> int | None:
     if row.kind != "invoice":
         return None
     values = {"account_id": row.account_id, "unit": row.unit, "id": row.id}
-    return int(session.execute(_PREVIOUS, values).scalar_one())
+    return int(rows_within(session, _PREVIOUS, values)[0][0])
 
 
 def _received(
@@ -262,7 +263,7 @@ def _received(
     if books is None or row.from_us is None or row.to_us is None:
         return ()
     # Ids that are older than the period and than what was posted for it belong to nothing in it.
-    first = session.execute(_FIRST, {"id": row.id}).scalar_one()
+    ((first,),) = rows_within(session, _FIRST, {"id": row.id})
     of_period = id_of_moment(row.from_us - _DAY_US)
     values = {
         "account_id": row.account_id,
@@ -274,7 +275,7 @@ def _received(
     }
     return tuple(
         DocumentPayment(local_date(at_us, zone), words.received(kind, memo), amount)
-        for at_us, kind, memo, _, amount in session.execute(_RECEIVED, values)
+        for at_us, kind, memo, _, amount in rows_within(session, _RECEIVED, values)
     )
 
 

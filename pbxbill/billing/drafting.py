@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, RunMemory, billed_account, is_currency
@@ -25,7 +25,7 @@ from pbxbill.billing.totals import TotalLine, Totals, total
 from pbxbill.errors import InputRefused
 from pbxbill.money import minor_step
 from pbxbill.store.billing_models import ChargeRow
-from pbxbill.store.driver import driver_within
+from pbxbill.store.driver import driver_within, rows_within
 from pbxbill.store.invoice_models import (
     GatheredRow,
     InvoiceEntryRow,
@@ -34,7 +34,7 @@ from pbxbill.store.invoice_models import (
     InvoiceTaxRow,
 )
 
-_OVERLAPPING = text(
+_OVERLAPPING = (
     "SELECT id, number, state, to_us, total FROM invoices WHERE account_id = :account_id "
     "AND unit = :unit AND kind = 'invoice' AND period_key IS NOT NULL AND to_us > :from_us "
     "AND from_us < :to_us"
@@ -111,7 +111,7 @@ def period_key(account_id: int, unit: str, period: Period) -> str:
 
 def _made_before(session: Session, account_id: int, unit: str, period: Period) -> Drafted | None:
     values = {"account_id": account_id, "unit": unit, "from_us": period.from_us, "to_us": period.to_us}
-    for id, number, state, to_us, amount in session.execute(_OVERLAPPING, values):
+    for id, number, state, to_us, amount in rows_within(session, _OVERLAPPING, values):
         if to_us == period.to_us:
             return Drafted(id, amount, state, repeated=True)
         raise InputRefused(
@@ -162,36 +162,37 @@ def _write_lines(
     session: Session, invoice_id: int, lines: Sequence[DraftLine], nets: Sequence[int], first: int
 ) -> None:
     rows = [
-        InvoiceLineRow(
-            invoice_id=invoice_id,
-            position=first + number,
-            kind=line.kind.value,
-            product_class=line.product_class,
-            description=line.description,
-            told=facts_to_json(line.told),
-            quantity=line.quantity,
-            measure=line.measure,
-            unit_price=line.unit_price,
-            net_exact=line.net_exact,
-            tax_exact=line.tax_exact,
-            net=net,
-            taxes=taxes_to_json(line.taxes),
-            collection=line.collection.value,
-            ledger_code=line.ledger_code,
-            from_us=line.from_us,
-            to_us=line.to_us,
-            charge_id=line.charge_id,
-            credited=0,
-            origin="reckoned",
-            reason="",
-        )
+        {
+            "invoice_id": invoice_id,
+            "position": first + number,
+            "kind": line.kind.value,
+            "product_class": line.product_class,
+            "description": line.description,
+            "told": facts_to_json(line.told),
+            "quantity": line.quantity,
+            "measure": line.measure,
+            "unit_price": line.unit_price,
+            "net_exact": line.net_exact,
+            "tax_exact": line.tax_exact,
+            "net": net,
+            "taxes": taxes_to_json(line.taxes),
+            "collection": line.collection.value,
+            "ledger_code": line.ledger_code,
+            "from_us": line.from_us,
+            "to_us": line.to_us,
+            "charge_id": line.charge_id,
+            "credited": 0,
+            "origin": "reckoned",
+            "reason": "",
+        }
         for number, (line, net) in enumerate(zip(lines, nets, strict=True))
     ]
-    session.add_all(rows)
+    writing = insert(InvoiceLineRow).returning(InvoiceLineRow.id, sort_by_parameter_order=True)
+    ids = list(session.scalars(writing, rows)) if rows else []
     driver = driver_within(session)
     claims = [
-        (entry_id, invoice_id, row.id)
-        for line, row in zip(lines, rows, strict=True)
+        (entry_id, invoice_id, line_id)
+        for line, line_id in zip(lines, ids, strict=True)
         for entry_id in line.entries
     ]
     if claims:

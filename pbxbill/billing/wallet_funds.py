@@ -8,15 +8,15 @@ them; what was not is owed.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gathering import Books, unclaimed_gross
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.money import half_up
+from pbxbill.store.driver import rows_within
 from pbxbill.store.invoice_models import InvoiceRow
 
-_FUNDS = text(
+_FUNDS = (
     "SELECT w.posted, (SELECT CAST(COALESCE(SUM(v.open_wallet), 0) AS BIGINT) FROM invoices v "
     "WHERE v.account_id = w.account_id AND v.unit = w.unit), (SELECT CAST(COALESCE(SUM(l.net_exact "
     "+ l.tax_exact), 0) AS BIGINT) FROM invoices v JOIN invoice_lines l ON l.invoice_id = v.id "
@@ -78,6 +78,6 @@ def split(total: int, lines: Sequence[SplitLine], funds: int, minor: int) -> Spl
 def funds_for(session: Session, row: InvoiceRow, books: Books) -> int:
     """What the wallet holds for a draft's charges: were all issued invoices paid, and nothing taken later."""
     values = {"account_id": row.account_id, "unit": row.unit, "invoice_id": row.id}
-    posted, asked, on_drafts = session.execute(_FUNDS, values).one()
+    ((posted, asked, on_drafts),) = rows_within(session, _FUNDS, values)
     later = on_drafts + unclaimed_gross(session, row.account_id, row.unit, books.wallet)
     return int(posted + asked + later)
