@@ -9,6 +9,7 @@ from pbxbill.cli import (
     alerts,
     bill,
     billing_profiles,
+    books,
     bundles,
     calendars,
     calls,
@@ -104,6 +105,7 @@ for _module in (
     charges,
     dids,
     bill,
+    books,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

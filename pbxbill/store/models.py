@@ -217,8 +217,7 @@ class TariffVersionRow(Base):
 
 
 class CatalogueRow(Base):
-    """Versions that grow with every change: row 1 of tariffs and decks, which engines compare per batch, row 2 of
-    destinations."""
+    """Versions that grow with every change, which engines compare. Row 1: tariffs, decks; 2: destinations."""
 
     __tablename__ = "catalogue"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
