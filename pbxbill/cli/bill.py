@@ -39,11 +39,20 @@ def bill() -> None:
 @click.option("--until", help="Bill what is over at this moment, UTC; else at the beginning of today.")
 @click.option("--drafts", "drafts_only", is_flag=True, help="Issue nothing: you review it first.")
 @click.option("--processes", type=click.IntRange(1, MAX_PROCESSES), default=1, show_default=True)
+@click.option("--send", "sends", is_flag=True, help="Put what it issued into the outbox.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do, and do nothing.")
 @json_option
 @pass_context
 def run(  # one parameter per option
-    context: Context, /, *, until: str | None, processes: int, dry_run: bool, as_json: bool, **chosen: Any
+    context: Context,
+    /,
+    *,
+    until: str | None,
+    processes: int,
+    sends: bool,
+    dry_run: bool,
+    as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Bill accounts whose periods are over, and charge subscriptions that are due.
 
@@ -58,6 +67,8 @@ def run(  # one parameter per option
             _preview(application, definition, stop, as_json=as_json)
             return
         run_id = _work(application, definition, processes, stop)
+        if sends:
+            _queue(application, run_id, stop)
         _report(application, run_id, as_json=as_json)
 
 
@@ -188,6 +199,23 @@ def _recognise(application: Application, stop: Callable[[], bool]) -> None:
         for _ in recognise_all(application.database, books, now_us, now_us):
             if stop():
                 break
+
+
+def _queue(application: Application, run_id: int, stop: Callable[[], bool]) -> None:
+    """Send what a run issued; who has no address gets his invoices another way, and stops nothing."""
+    from pbxbill.billing.sending import Queued, send_invoice
+
+    count = 0
+    for invoice_id in _invoices(application, run_id, ("issued", "partly_paid", "paid")):
+        if stop():
+            break
+        try:
+            outcome = send_invoice(application.database, invoice_id, application.clock.now_us())
+            count += isinstance(outcome, Queued)
+        except PbxbillError as error:
+            click.echo(f"invoice {invoice_id}: {error}", err=True)
+    if count:
+        click.echo(f"{count} invoices put into the outbox", err=True)
 
 
 def _preview(
