@@ -23,6 +23,7 @@ from pbxbill.billing.billed import Billed, billed_account
 from pbxbill.billing.documents import build_document, document_to_json
 from pbxbill.billing.drafting import taxes_from_json
 from pbxbill.billing.gathering import books_of
+from pbxbill.billing.giving_back import locked_charges, taken_back
 from pbxbill.billing.numbering import next_number
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.standing import (
@@ -262,18 +263,34 @@ def _give_back(
     changed = [x for x in lines if x.collection == "wallet" and x.origin in {"removed", "corrected"}]
     if not changed:
         return
-    parts = _unearned(session, changed)
+    # A corrected line stands for a part of the one that was removed: what is left of both is given back.
+    sums: dict[tuple[int | None, LedgerCode], int] = {}
+    tax = 0
     for line in changed:
         sign = 1 if line.origin == "removed" else -1
-        parts.append((LedgerCode(line.ledger_code), sign * line.net_exact))
-        parts.append((LedgerCode.TAX_PAYABLE, sign * line.tax_exact))
+        key = line.charge_id, LedgerCode(line.ledger_code)
+        sums[key] = sums.get(key, 0) + sign * line.net_exact
+        tax += sign * line.tax_exact
+    charges = locked_charges(session, (id for id, _ in sums))
+    parts = [(LedgerCode.TAX_PAYABLE, tax)]
+    for (id, income), exact in sums.items():
+        parts += taken_back(None if id is None else charges[id], income, exact)
+    session.flush()
     moving = _summed(parts)
     if not moving:
         return
     amount = sum(part for _, part in moving)
-    key, memo = f"invoice:{invoice_id}:given-back", "lines removed from the invoice, or corrected"
+    memo = "lines removed from the invoice, or corrected"
     command = PostEntry(
-        key, billed.account_id, billed.unit.code, amount, moving, GIVEN_BACK, now_us, memo, owed=True
+        f"invoice:{invoice_id}:given-back",
+        billed.account_id,
+        billed.unit.code,
+        amount,
+        moving,
+        GIVEN_BACK,
+        now_us,
+        memo,
+        owed=True,
     )
     (outcome,) = books.post(session, [command])
     if not isinstance(outcome, Moved):
@@ -281,27 +298,6 @@ def _give_back(
     claim = [(outcome.entry_id, invoice_id, changed[0].id)]
     columns = ("entry_id", "invoice_id", "line_id")
     driver_within(session).insert(InvoiceEntryRow.__table__, columns, claim)  # type: ignore[arg-type]
-
-
-def _unearned(session: Session, lines: Sequence[_Line]) -> list[tuple[LedgerCode, int]]:
-    """What is given back of charges in advance is taken from what is not earned yet, as far as that goes."""
-    back: dict[int, int] = {}
-    codes: dict[int, LedgerCode] = {}
-    for line in lines:
-        if line.charge_id is not None:
-            sign = 1 if line.origin == "removed" else -1
-            back[line.charge_id] = back.get(line.charge_id, 0) + sign * line.net_exact
-            codes[line.charge_id] = LedgerCode(line.ledger_code)
-    charges = session.scalars(select(ChargeRow).where(ChargeRow.id.in_(back)).with_for_update())
-    parts = []
-    for charge in charges if back else ():
-        exact, left = back[charge.id], charge.deferred - charge.earned
-        unearned = min(left, exact) if exact > 0 else max(left, exact)
-        if left * exact > 0:
-            charge.deferred -= unearned
-            parts += [(LedgerCode.DEFERRED, unearned), (codes[charge.id], -unearned)]
-    session.flush()
-    return parts
 
 
 def _collect_charges(session: Session, lines: Sequence[_Line], advance: set[int], entry_id: str) -> None:

@@ -5,7 +5,7 @@ advance it takes back what is not earned yet from what is deferred. An invoice w
 back is cancelled. The whole of it is one transaction, one entry, one number.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Select, func, select
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.billed import billed_account
 from pbxbill.billing.documents import build_document, document_to_json
 from pbxbill.billing.drafting import taxes_from_json
+from pbxbill.billing.giving_back import locked_charges, taken_back
 from pbxbill.billing.note_amounts import (
     Creditable,
     CreditableLine,
@@ -106,8 +107,8 @@ def credit(  # noqa: PLR0913, PLR0917  # one parameter per fact
     new = NewNote(row, amounts, reason, now_us, by)
     note = write_note(session, new, lines)
     part = reduce_open(row, min(amounts.total, row.open))
-    charges = _locked_charges(session, [lines[id].charge_id for id, _ in amounts.lines])
-    income = [leg for id, net in amounts.lines for leg in _given_back(charges, lines[id], net) if leg[1]]
+    charges = locked_charges(session, [lines[id].charge_id for id, _ in amounts.lines])
+    income = [leg for id, net in amounts.lines for leg in _given_back(charges, lines[id], net)]
     credit_lines(lines, amounts)
     amount = part.wallet + amounts.total - part.amount
     moved = post_note(
@@ -270,27 +271,13 @@ def _note_tax(note_id: int, of: InvoiceTaxRow, tax: NoteTax) -> InvoiceTaxRow:
     )
 
 
-def _locked_charges(session: Session, ids: Iterable[int | None]) -> dict[int, ChargeRow]:
-    """Charges by id; locked in the order in which what they earn is booked."""
-    known = [id for id in ids if id is not None]
-    query = select(ChargeRow).where(ChargeRow.id.in_(known)).order_by(ChargeRow.id).with_for_update()
-    rows = session.scalars(query.execution_options(populate_existing=True)) if known else ()
-    return {row.id: row for row in rows}
-
-
 def _given_back(
     charges: Mapping[int, ChargeRow], line: InvoiceLineRow, net: int
 ) -> list[tuple[LedgerCode, int]]:
-    """Where the exact amount behind a part of a line is taken back from: what is not earned yet first."""
+    """Where the exact amount behind a part of a line is taken back from."""
     exact = exact_part(CreditableLine(line.id, line.net, line.credited), net, line.net_exact)
-    unearned = 0
-    if line.charge_id is not None:
-        charge = charges[line.charge_id]
-        left = charge.deferred - charge.earned
-        if left * exact > 0:
-            unearned = min(left, exact) if exact > 0 else max(left, exact)
-            charge.deferred -= unearned
-    return [(LedgerCode.DEFERRED, unearned), (LedgerCode(line.ledger_code), exact - unearned)]
+    charge = None if line.charge_id is None else charges[line.charge_id]
+    return [part for part in taken_back(charge, LedgerCode(line.ledger_code), exact) if part[1]]
 
 
 def credit_lines(lines: Mapping[int, InvoiceLineRow], amounts: NoteAmounts) -> None:
