@@ -1,13 +1,18 @@
-"""Tells an account that a subscription is renewed, or ends, so many days before, once each time."""
+"""Tells an account that a subscription is renewed, or ends, so many days before, once each time.
+
+In the account's language, and in the words of the issuer's template, like its invoices.
+"""
 
 from datetime import date
 
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.document_words import words_for
 from pbxbill.billing.period import local_date
 from pbxbill.billing.plan_terms import Renewal
 from pbxbill.billing.subscribed import Subscribed, write_change
 from pbxbill.billing.subscription_times import next_renewal_us, reminder_us
+from pbxbill.money import Unit
 from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.store.billing_models import BillingProfileRow, PartyRow
 from pbxbill.store.models import AccountRow
@@ -56,19 +61,31 @@ def _message(
     session: Session, subscribed: Subscribed, recipient: str, day: date, *, ends: bool
 ) -> NewMessage:
     account, version = subscribed.account, subscribed.version
-    issuer_id = account.parent_id or account.id
-    issuer = session.get_one(AccountRow, issuer_id).name
-    what = f"Your subscription to {version.name}"
-    happens = f"ends on {day}." if ends else f"is renewed by itself on {day}."
+    issuer = session.get_one(AccountRow, account.parent_id or account.id)
+    words = words_for(session, issuer.id, account.id, Unit(subscribed.terms.unit))
+    values: dict[str, str | int] = {
+        "buyer": _name(session, account),
+        "seller": _name(session, issuer),
+        "plan": version.name,
+        "subscription": subscribed.row.id,
+        "day": words.form.day(day),
+    }
+    what = "ending" if ends else "renewal"
     return NewMessage(
         key=f"renewal:{subscribed.row.id}:{day}:{recipient}"[:120],
-        issuer_id=issuer_id,
+        issuer_id=issuer.id,
         account_id=account.id,
         kind="renewal",
         recipient=recipient,
-        subject=f"{what} {'ends' if ends else 'is renewed'} on {day}",
-        text=f"Dear {account.name},\n\n{what} (number {subscribed.row.id}) {happens}\n\n{issuer}\n",
+        subject=words.say(f"{what}_subject", **values),
+        text=words.say(f"{what}_text", **values),
     )
+
+
+def _name(session: Session, account: AccountRow) -> str:
+    """As documents call them."""
+    party = session.get(PartyRow, account.id)
+    return (party.legal_name if party is not None else "") or account.name or account.code
 
 
 def _addresses(session: Session, account: AccountRow) -> list[str]:

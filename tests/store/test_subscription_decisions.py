@@ -10,6 +10,7 @@ from pbxbill.billing.charge import ChargeKind, Collection
 from pbxbill.billing.charges_by_hand import HandCharge, add_charge, list_charges, withdraw_charge
 from pbxbill.billing.plan_catalogue import issuer_by_code, plan_by_name, retire_plan
 from pbxbill.billing.plan_terms import ChangeAt
+from pbxbill.billing.render.template import Template
 from pbxbill.billing.renewals import due_accounts, renew_account
 from pbxbill.billing.requests import (
     Decision,
@@ -20,12 +21,13 @@ from pbxbill.billing.requests import (
     withdraw_request,
 )
 from pbxbill.billing.subscribing import Wanted, change, migrate_plan, to_migrate
+from pbxbill.billing.templates import StoredTemplate, save_template
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.billing_models import PartyRow, SubscriptionChangeRow
+from pbxbill.store.billing_models import BillingProfileRow, IssuerRow, PartyRow, SubscriptionChangeRow
 from pbxbill.store.bundles import NewBundle, add_bundle, bundles_serving
-from pbxbill.store.invoice_models import MessageRow
-from pbxbill.store.models import TariffRow
+from pbxbill.store.invoice_models import MessageRow, TemplateRow
+from pbxbill.store.models import AccountRow, TariffRow
 from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.subscribed_accounts import Shop, moment_us, open_shop
@@ -162,14 +164,38 @@ def test_a_term_renews_itself_after_a_reminder(shop: Shop) -> None:
             told = [(x.recipient, x.subject, x.created_us) for x in messages]
         if day < "2026-03-18":
             assert told == [], day
-    subject = "Your subscription to line is renewed on 2026-04-01"
+    subject = "Your subscription to line is renewed on 1 Apr 2026"
     assert told == [("carol@example.org", subject, moment_us("2026-03-18"))]
     shop.charge("carol", "2026-04-02")
     assert ("renew", "done") in shop.history(id)
     shop.charge("carol", "2026-06-30")
     with shop.session() as session:
         dates = [x.subject[-10:] for x in session.scalars(select(MessageRow).order_by(MessageRow.id))]
-    assert dates == ["2026-04-01", "2026-07-01"]
+    assert dates == ["1 Apr 2026", "1 Jul 2026"]
+
+
+def test_a_reminder_speaks_the_customers_language_in_the_issuers_words(shop: Shop) -> None:
+    shop.plan("Leitung", 'renewal = "ends"\nremind_days_before = 14\n' + LINE + "[term]\nmonths = 2\n")
+    with shop.session() as session:
+        carol = account_by_code(session, "carol")
+        session.add(PartyRow(account_id=carol.id, legal_name="Carol GmbH", email="carol@example.org"))
+        session.add(BillingProfileRow(account_id=carol.id, language="de"))
+        operator = session.get_one(AccountRow, carol.parent_id)
+        texts = {"de": {"ending_subject": "Zum $day: $plan ($unknown)"}}
+        stored = StoredTemplate("ours", 0, Template(texts=texts), None)
+        save_template(session, operator, "ours", stored, shop.now_us)
+        template = session.scalars(select(TemplateRow)).one()
+        session.add(IssuerRow(account_id=operator.id, template_id=template.id))
+        account_id = carol.id
+    id = shop.subscribe("carol", "Leitung")
+    now_us = shop.at("2026-02-20")
+    with shop.session() as session:
+        renew_account(session, shop.books, account_id, now_us)
+        (message,) = session.scalars(select(MessageRow))
+        assert message.subject == "Zum 01.03.2026: Leitung ($unknown)"
+        assert message.text == (
+            f"Guten Tag Carol GmbH,\n\nIhr Vertrag Leitung (Nummer {id}) endet am 01.03.2026.\n\nOperator\n"
+        )
 
 
 def test_a_plan_that_is_not_renewed_ends_by_itself(shop: Shop) -> None:
