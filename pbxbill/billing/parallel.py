@@ -8,7 +8,6 @@ that dies leaves its account as it was, to be billed by another, or by the run's
 import multiprocessing
 import multiprocessing.connection
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
@@ -17,7 +16,7 @@ import structlog
 
 from pbxbill.billing.runs import Counts, Worker, counts
 from pbxbill.charging.bookkeeping import Bookkeeper
-from pbxbill.clock import Clock, SystemClock
+from pbxbill.clock import SECOND_US, Clock, SystemClock
 from pbxbill.errors import PbxbillError
 from pbxbill.store.driver import Driver, connect
 from pbxbill.store.engine import open_engine, reading, transaction
@@ -25,7 +24,7 @@ from pbxbill.store.live import open_news
 
 LOOK_S = 0.5
 """How often the database is asked how far the run is."""
-STOP_TIMEOUT_S = 120.0
+STOP_TIMEOUT_US = 120 * SECOND_US
 """How long a process may take to finish its account once it is asked to stop."""
 
 _log = structlog.get_logger()
@@ -66,7 +65,7 @@ def work_in_processes(  # noqa: PLR0913 what a run in processes goes by
 
     try:
         if database.dialect.name == "sqlite" or processes == 1:
-            _bill(task, stop, _now_and_then(look))
+            _bill(task, stop, _now_and_then(look, task.clock))
         else:
             before = look().waiting
             while before:
@@ -80,14 +79,14 @@ def work_in_processes(  # noqa: PLR0913 what a run in processes goes by
         database.dispose()
 
 
-def _now_and_then(look: Callable[[], Counts]) -> Callable[[object], None]:
-    next_s = time.monotonic() + LOOK_S
+def _now_and_then(look: Callable[[], Counts], clock: Clock) -> Callable[[object], None]:
+    looked_us = clock.monotonic_us()
 
     def heard(_billed: object) -> None:
-        nonlocal next_s
-        if time.monotonic() >= next_s:
+        nonlocal looked_us
+        if clock.monotonic_us() - looked_us >= LOOK_S * SECOND_US:
             look()
-            next_s = time.monotonic() + LOOK_S
+            looked_us = clock.monotonic_us()
 
     return heard
 
@@ -122,7 +121,7 @@ def _work_there(task: _Task, processes: int, stop: Callable[[], bool], look: Cal
             worker.start()
         _watch(workers, stop, look)
     finally:
-        _end(workers)
+        _end(workers, task.clock)
     for worker in workers:
         if worker.exitcode:
             _log.error(
@@ -139,14 +138,14 @@ def _watch(workers: Sequence[SpawnProcess], stop: Callable[[], bool], look: Call
         look()
 
 
-def _end(workers: Sequence[SpawnProcess]) -> None:
+def _end(workers: Sequence[SpawnProcess], clock: Clock) -> None:
     started = [worker for worker in workers if worker.pid is not None]
     for worker in started:
         if worker.is_alive():
             worker.terminate()
-    deadline_s = time.monotonic() + STOP_TIMEOUT_S
+    deadline_us = clock.monotonic_us() + STOP_TIMEOUT_US
     for worker in started:
-        worker.join(max(0.0, deadline_s - time.monotonic()))
+        worker.join(max(0, deadline_us - clock.monotonic_us()) / SECOND_US)
         if worker.is_alive():
             worker.kill()  # its transaction is undone, and the account is billed by the next start
             worker.join()

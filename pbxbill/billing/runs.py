@@ -26,7 +26,7 @@ from pbxbill.billing.billing_account import (
     prepare_account,
 )
 from pbxbill.charging.bookkeeping import Bookkeeper
-from pbxbill.clock import Clock
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, StoreUnavailable
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
@@ -40,7 +40,7 @@ LOST_RACES = 3
 SHARE_OF_SQLITE = 1
 """On SQLite a worker rests this many times as long as it held the write lock: calls need it too."""
 
-LONGEST_NS = 15_000_000
+LONGEST_US = 15_000
 """A transaction takes no further period of its account after this time."""
 
 _NEXT_WAITING = (
@@ -174,7 +174,7 @@ class Worker:
         self._memory = RunMemory()
         self._after = 0
         """Accounts up to this one were looked at: the search for the next one begins behind it."""
-        self._began_ns = 0
+        self._began_us = 0
         self._is_sqlite = database.dialect.name == "sqlite"
 
     def work(
@@ -187,14 +187,14 @@ class Worker:
         tell: hears of each account; None: it failed.
         """
         while not stop():
-            self._began_ns = time.monotonic_ns()
+            self._began_us = self._clock.monotonic_us()
             found = self._next()
             if found is None:
                 return True
             if found.billed is None or found.billed.is_whole:
                 tell(found.billed)
             if self._is_sqlite:
-                time.sleep(SHARE_OF_SQLITE * (time.monotonic_ns() - self._began_ns) / 1_000_000_000)
+                time.sleep(SHARE_OF_SQLITE * (self._clock.monotonic_us() - self._began_us) / SECOND_US)
         return False
 
     def _next(self) -> _Looked | None:
@@ -263,7 +263,7 @@ class Worker:
             self._books.announce()
             with transaction(reading(self._database)) as session:
                 prepare_account(session, account_id, until_us, self._memory)
-        self._began_ns = time.monotonic_ns()
+        self._began_us = self._clock.monotonic_us()
 
     def _bill(self, session: Session, account_id: int) -> AccountBilled:
         return bill_account(
@@ -280,7 +280,7 @@ class Worker:
 
     def _go_on(self) -> bool:
         """Whether to take another period into the transaction: calls wait for SQLite's lock meanwhile."""
-        return time.monotonic_ns() - self._began_ns < LONGEST_NS
+        return self._clock.monotonic_us() - self._began_us < LONGEST_US
 
     def _failed(self, account_id: int, error: Exception) -> _Looked:
         """Say why an account could not be billed; StoreUnavailable if it is the database that is away."""

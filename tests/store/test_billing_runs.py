@@ -160,7 +160,7 @@ def test_years_of_missed_periods_are_billed_a_few_at_a_time(
     called: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody holds SQLite's lock for years: each period is a transaction when time is up."""
-    monkeypatch.setattr("pbxbill.billing.runs.LONGEST_NS", -1)
+    monkeypatch.setattr("pbxbill.billing.runs.LONGEST_US", -1)
     called.direct("carol", cycle="day")
     told: list[AccountBilled | None] = []
     run_id = called.start(MARCH_US, accounts=("carol",))
