@@ -1,9 +1,5 @@
 """docs/invoices.md: its commands run on its days, they say what the page says, and so does the PDF."""
 
-import re
-import shlex
-from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,24 +13,17 @@ from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
 from tests.books_in_order import assert_books_in_order
 from tests.store.command_line import Ok, Run
+from tests.store.documented import DOCS, follow, moment_us, plain
 
-PAGE = (Path(__file__).parents[2] / "docs" / "invoices.md").read_text()
+PAGE = (DOCS / "invoices.md").read_text()
 RATES = "prefix,destination,price_per_min\n49,Germany,0.12\n33,France,0.30\n"
 CALLS = ((5, "493012345", 600), (9, "493012345", 125), (20, "33612345", 61))
 """Of January: day, number, seconds."""
 
 
-def moment_us(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=UTC).timestamp()) * SECOND_US  # type: ignore[misc]
-
-
-def plain(text: str) -> str:
-    return " ".join(text.split())
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    clock = ManualClock(moment_us(2025, 12, 31, 23, 30))
+    clock = ManualClock(moment_us("2025-12-31 23:30"))
     monkeypatch.setattr(context, "SystemClock", lambda: clock)
     return clock
 
@@ -68,7 +57,7 @@ def alice(ok: Ok, clock: ManualClock, database_url: str, tmp_path: Path) -> None
     engine.start()
     try:
         for day, number, seconds in CALLS:
-            at_us, id = moment_us(2026, 1, day, 9, 30), new_id()
+            at_us, id = moment_us(f"2026-01-{day:02} 09:30"), new_id()
             request = Authorize(id, "pbx1", id, Direction.OUTBOUND, number, "2001", at_us, "alice")
             ended_us = at_us + seconds * SECOND_US
             outcome = engine.execute(SettleOffline(request, at_us, ended_us, 16, owed_in_full=True))
@@ -81,35 +70,8 @@ def alice(ok: Ok, clock: ManualClock, database_url: str, tmp_path: Path) -> None
 def test_the_page_says_what_happens(
     pbxbill: Run, clock: ManualClock, tmp_path: Path, database_url: str
 ) -> None:
-    commands = 0
-    for day, language, name, text in re.findall(
-        r"<!-- (\d{4}-\d\d-\d\d \d\d:\d\d) -->|```(console|toml|text)(?: (\S+))?\n(.*?)```", PAGE, re.DOTALL
-    ):
-        if day:
-            at = datetime.fromisoformat(day).replace(tzinfo=UTC)
-            clock.step(int(at.timestamp()) * SECOND_US - clock.now_us())
-        elif language == "toml":
-            (tmp_path / name).write_text(text)
-        elif language == "text":
-            assert_pdf_says(tmp_path / name, text.splitlines())
-        else:
-            commands += assert_commands_say(pbxbill, text.splitlines())
-    assert commands == 25
+    assert follow(PAGE, pbxbill, clock, tmp_path, assert_pdf_says) == 24
     assert_books_in_order(database_url)
-
-
-def assert_commands_say(pbxbill: Run, said: list[str]) -> int:
-    output, commands = "", 0
-    for line, following in pairwise([*said, ""]):
-        if line.startswith("$ pbxbill "):
-            result = pbxbill(*shlex.split(line.removeprefix("$ pbxbill ")))
-            refused = following.startswith("pbxbill: ")
-            assert result.exit_code == (2 if refused else 0), (line, result.output)
-            output = plain(result.output)
-            commands += 1
-        else:
-            assert plain(line) in output, (line, output)
-    return commands
 
 
 def assert_pdf_says(file: Path, lines: list[str]) -> None:
