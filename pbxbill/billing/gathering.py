@@ -13,6 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.gathered_corrections import corrections_of, taken_ppm
 from pbxbill.billing.gathered_items import (
     GatheredCharge,
     GatheredItem,
@@ -95,12 +96,6 @@ _FREE_BELOW = text(
         below="JOIN accounts b ON b.id = c.account_id",
         whose="(b.path = :path OR b.path LIKE :path || '%')",
     )
-)
-_CORRECTIONS = (
-    "SELECT x.entry_id, v.tax_mode, v.tax_ppm, COUNT(*), CAST(SUM(x.new_total - x.old_total) AS BIGINT), "
-    "CAST(SUM(x.tax_delta) AS BIGINT), MAX(CASE WHEN x.invoiced THEN 1 ELSE 0 END) "
-    "FROM {each_of}call_corrections x JOIN tariff_versions v ON v.id = x.tariff_version_id "
-    "WHERE x.entry_id {is_each_text} GROUP BY x.entry_id, v.tax_mode, v.tax_ppm"
 )
 LONGEST_CALL_US = 86_400_000_000
 
@@ -329,7 +324,7 @@ class _Gatherer:
         by_place = {tuple(row[:3]): row for row in rows}
         for head in heads:
             row = by_place[head.place]
-            ppm = _ppm(row[7], row[8])
+            ppm = taken_ppm(row[7], row[8])
             if head.kind == "volume":
                 self._add(UsageKey("volume", "", "items", ppm, self._epoch(head.at_us)), head)
                 continue
@@ -346,7 +341,11 @@ class _Gatherer:
             where = classes.get(str(called), "") if direction != "inbound" else ""
             measure = measures.get(int(rate_id), "seconds")
             key = UsageKey(
-                str(direction), where, measure, _ppm(str(tax_mode), int(tax_ppm)), self._epoch(int(ended_us))
+                str(direction),
+                where,
+                measure,
+                taken_ppm(str(tax_mode), int(tax_ppm)),
+                self._epoch(int(ended_us)),
             )
             counted = self._found.usage.setdefault(key, UsageSum(int(ended_us)))
             counted.calls += 1
@@ -358,20 +357,14 @@ class _Gatherer:
         return classes_of(self._driver, outbound, self._known), measures_of(self._driver, pieces, self._known)
 
     def _corrections(self, heads: Sequence[Head]) -> None:
-        rows = self._driver.select(_CORRECTIONS, [head.entry_id for head in heads])
-        parts: dict[str, list[Sequence[int]]] = {}
-        invoiced: set[str] = set()
-        for entry_id, mode, ppm, calls, gross, tax, on_invoice in rows:
-            if on_invoice:
-                invoiced.add(entry_id)  # a note's
-            parts.setdefault(entry_id, []).append((_ppm(mode, ppm) or -1, calls, gross, tax))
+        parts, of_notes = corrections_of(self._driver, [head.entry_id for head in heads])
         for head in heads:
-            if head.entry_id in invoiced:
+            if head.entry_id in of_notes:
                 self.left.append(head.entry_id)
                 continue
-            for number, (ppm, calls, gross, tax) in enumerate(parts.get(head.entry_id, [(-1, 0, 0, 0)])):
+            for number, (ppm, calls, gross, tax) in enumerate(parts.get(head.entry_id, [(None, 0, 0, 0)])):
                 part = head._replace(gross=gross, tax=tax) if head.entry_id in parts else head
-                key = UsageKey("correction", "", "calls", None if ppm < 0 else ppm, self._epoch(head.at_us))
+                key = UsageKey("correction", "", "calls", ppm, self._epoch(head.at_us))
                 self._add(key, part, calls, claims=not number)
                 self._found.usage[key].calls += calls - 1
 
@@ -388,10 +381,6 @@ class _Gatherer:
 
     def _epoch(self, at_us: int) -> int:
         return bisect_right(self._tax_changes, at_us)
-
-
-def _ppm(tax_mode: str, tax_ppm: int) -> int | None:
-    return None if tax_mode == "none" or not tax_ppm else tax_ppm
 
 
 def _add_free_calls(session: Session, gatherer: _Gatherer, books: Books, unit: str, period: Period) -> None:

@@ -51,16 +51,24 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         rows = [_previewed(names[x], units[unit], change) for (x, unit), change in preview.accounts.items()]
         posted: list[dict[str, Any]] = []
         notes: list[dict[str, Any]] = []
-        run_id = None
+        run_id, tax_alone = None, 0
         if applied:
             with progress("correcting") as tell:
                 run_id, done = rerating.apply(tell)
             posted = [_posted(names[x.account_id], units[x.unit], x) for x in done]
             notes = _notes(application, names)
+            tax_alone = _tax_alone(application, run_id)
     period = f"{moment(definition.from_us)} to {moment(definition.to_us)}"
     if as_json:
         print_json(
-            {"calls": preview.calls, "preview": rows, "run": run_id, "corrected": posted, "notes": notes}
+            {
+                "calls": preview.calls,
+                "preview": rows,
+                "run": run_id,
+                "corrected": posted,
+                "notes": notes,
+                "tax_alone": tax_alone,
+            }
         )
         return
     columns = ("Account", ">Charges", ">Change", ">Owed", ">Would be", ">Delta", ">No rate", ">Kept", "")
@@ -75,6 +83,11 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
     if notes:
         of_notes = ("Account", "Note", "Kind", ">Total", "")
         print_table("Of invoices", of_notes, (tuple(row.values()) for row in notes))
+    if tax_alone:
+        click.echo(
+            f"{tax_alone} charges on issued invoices hold another tax in the same amount: the books say so, "
+            "and no note was made; `pbxbill invoices credit` and `debit` make them"
+        )
 
 
 def _previewed(account: str, unit: Unit, change: Any) -> dict[str, Any]:
@@ -100,6 +113,16 @@ def _posted(account: str, unit: Unit, done: Any) -> dict[str, Any]:
         "uncollected": format_amount(done.uncollected, unit),
         "unit": unit.code,
     }
+
+
+def _tax_alone(application: Application, run_id: int) -> int:
+    from pbxbill.mediation.rerate import changed_in_tax_alone
+
+    driver = application.connect()
+    try:
+        return changed_in_tax_alone(driver, run_id)
+    finally:
+        driver.close()
 
 
 def _notes(application: Application, names: dict[int, str]) -> list[dict[str, Any]]:

@@ -51,6 +51,11 @@ _NOTES = (
 )
 
 
+_TAX_ALONE = (
+    "SELECT COUNT(*) FROM call_corrections WHERE run_id {any_int} AND invoiced AND new_total = old_total "
+    "AND tax_delta <> 0"
+)
+
 Invoiced = Callable[[Driver, Sequence[str]], Mapping[tuple[str, int, int], int]]
 """Of sessions' charges, by session, level and line, those that an issued invoice holds, and which one.
 
@@ -302,6 +307,12 @@ class Rerating:
         driver.commit()
 
 
+def changed_in_tax_alone(driver: Driver, run_id: int) -> int:
+    """Charges on issued invoices of which a run changed nothing but the tax inside them: no note says so."""
+    ((count,),) = driver.select(_TAX_ALONE, [run_id])
+    return int(count)
+
+
 def _batches(levels: Iterable[PricedLevel]) -> Iterator[list[PricedLevel]]:
     """All levels of a call in the same batch: all of them are corrected, or none."""
     by_call: dict[str, list[PricedLevel]] = {}
@@ -360,7 +371,7 @@ def _entries(
             kind=KIND,
             unit=wallet.unit,
             at_us=now_us,
-            postings=tuple(_postings(wallet, delta, tax, state)),
+            postings=tuple(_postings(wallet, delta, tax, state, on_wallet=key.invoice_id is None)),
             memo=f"re-rating run {run_id}: {calls} calls",
         )
         entries[key] = entry.id
@@ -369,10 +380,14 @@ def _entries(
     return entries
 
 
-def _postings(wallet: Wallet, delta: int, tax: int, state: ChargingState) -> Iterator[Posting]:
+def _postings(
+    wallet: Wallet, delta: int, tax: int, state: ChargingState, *, on_wallet: bool
+) -> Iterator[Posting]:
+    """on_wallet: the next invoice looks for it there, even where another tax is all that has changed."""
     issuer_id = state.accounts[wallet.account_id].issuer_id
     book = state.catalogue.ledger_account
-    if delta or not tax:  # what some calls cost more others may cost less: the entry says so all the same
+    # What some calls cost more others may cost less: the entry says so all the same.
+    if delta or on_wallet or not tax:
         yield Posting(wallet.ledger_account_id, delta)
     if tax != delta:
         yield Posting(book(issuer_id, LedgerCode.REVENUE_USAGE, wallet.unit), tax - delta)

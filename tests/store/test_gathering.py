@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pbxbill.billing.call_list import calls_of, count_calls
+from pbxbill.billing.correction_notes import invoiced as on_invoices
 from pbxbill.billing.documents import document_of
 from pbxbill.billing.drafting import Drafted
 from pbxbill.billing.gathering import usage_net
@@ -13,8 +14,8 @@ from pbxbill.billing.period import Period
 from pbxbill.charging.events import Authorize, Direction, PostCharge
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.mediation.rerate import Definition, Rerating
-from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Step
+from pbxbill.mediation.rerate import Definition, Rerating, changed_in_tax_alone
+from pbxbill.rating.tariff import CycleStepKind, CycleSteps, Step, TaxMode
 from pbxbill.store.accounts import account_by_code, add_endpoint
 from pbxbill.store.billing_models import IssuerRow, TaxRateRow
 from pbxbill.store.catalogue_models import DestinationPrefixRow, DestinationRow
@@ -222,6 +223,51 @@ def test_corrections_of_re_rating_are_on_the_next_invoice_unless_a_note_is_asked
     invoicing.call("alice", 100, 33)
     later = invoicing.invoice("alice", FEBRUARY)
     assert invoicing.lines(later.invoice_id) == [("Calls (1)", eur("0.10"))]
+
+
+def reduce_the_tax_inside(invoicing: Invoicing) -> int:
+    """alice called for 0.20 with 19 % inside; it should have been 7 % inside the same 0.20: the run."""
+    definition = Definition(0, 2**60, ("alice",), "reduced")
+    url = invoicing.accounts.url
+    run_id, _ = Rerating(lambda: connect(url), invoicing.clock, definition, on_invoices).apply(
+        lambda *_: None
+    )
+    return run_id
+
+
+def tariffs_with_tax_inside(invoicing: Invoicing) -> None:
+    with invoicing.transaction() as session:
+        for name, ppm in (("taxed", 190_000), ("reduced", 70_000)):
+            inside = NewTariff(name, "retail", tax_mode=TaxMode.INCLUSIVE, tax_ppm=ppm)
+            add_tariff_version(session, inside, 1)
+
+
+def test_calls_under_another_tax_come_back_under_the_old_one(invoicing: Invoicing) -> None:
+    """0.20 / 1.19 = 0.168067, so 0.031933 of tax; 0.20 / 1.07 = 0.186916, so 0.013084."""
+    tariffs_with_tax_inside(invoicing)
+    invoicing.call("alice", 100, 3)
+    reduce_the_tax_inside(invoicing)
+    issued = invoicing.invoice("alice")
+    taxes = invoicing.accounts.select(
+        f"SELECT ppm, base, tax FROM invoice_taxes WHERE invoice_id = {issued.invoice_id} ORDER BY ppm"
+    )
+    assert taxes == [(70_000, eur("0.19"), eur("0.01")), (190_000, 0, 0)]
+    # 0.186916 and 0.013084 are in the books, and what rounding to whole cents leaves.
+    assert invoicing.balance(LedgerCode.TAX_PAYABLE, "reseller") == -eur("0.01")
+    assert issued.total == eur("0.20")
+
+
+def test_another_tax_in_the_same_amount_of_invoiced_calls_is_counted(invoicing: Invoicing) -> None:
+    tariffs_with_tax_inside(invoicing)
+    invoicing.call("alice", 100, 3)
+    invoicing.invoice("alice")
+    run_id = reduce_the_tax_inside(invoicing)
+    driver = connect(invoicing.accounts.url)
+    try:
+        assert changed_in_tax_alone(driver, run_id) == 1
+    finally:
+        driver.close()
+    assert not isinstance(invoicing.draft("alice", FEBRUARY), Drafted)
 
 
 def test_usage_of_a_period_is_what_was_used_in_it_invoiced_or_not(invoicing: Invoicing) -> None:
