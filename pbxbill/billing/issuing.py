@@ -133,7 +133,7 @@ def issue(
     _give_back(session, books, row.id, billed, found, now_us)
     advance = _in_advance(session, lines)
     met = _met(session, row, lines, minor_step(billed.unit))
-    entry_id = _post(session, books, row, met, _income(session, row, lines, advance), now_us)
+    entry_id = _post(session, books, row, met, _income(session, row, found, advance), now_us)
     _collect_charges(session, lines, advance, entry_id)
     row.entry_id = entry_id
     row.issued_us = now_us
@@ -170,12 +170,13 @@ def _met(session: Session, row: InvoiceRow, lines: Sequence[_Line], minor: int) 
 
 
 def _income(
-    session: Session, row: InvoiceRow, lines: Sequence[_Line], advance: set[int]
+    session: Session, row: InvoiceRow, found: Sequence[_Line], advance: set[int]
 ) -> list[tuple[LedgerCode, int]]:
     """Revenue and tax that no charge has posted."""
+    lines = [line for line in found if line.origin != "removed"]
     parts = _revenue(lines, advance)
     parts.append((LedgerCode.TAX_PAYABLE, sum(line.tax_exact for line in lines) - row.tax))
-    inside = _inclusive(session, row, lines)
+    inside = _inclusive(session, row, found)
     if inside:  # it was taken as revenue, since the tariff knew of no tax
         parts += [(LedgerCode.REVENUE_USAGE, inside), (LedgerCode.TAX_PAYABLE, -inside)]
     return parts
@@ -242,13 +243,16 @@ def _in_advance(session: Session, lines: Sequence[_Line]) -> set[int]:
     return set(session.scalars(query))
 
 
-def _inclusive(session: Session, row: InvoiceRow, lines: Sequence[_Line]) -> int:
-    """Tax that lies inside what the wallet gave and was not posted as tax."""
-    kinds = [line.for_split for line in lines]
-    if not any(x.from_wallet and x.tax_exact and any(t.inclusive for t in x.taxes) for x in kinds):
+def _inclusive(session: Session, row: InvoiceRow, found: Sequence[_Line]) -> int:
+    """Tax that lies inside what the wallet gave and was not posted as tax.
+
+    Below zero where a line was removed: what is given back for it took tax back that never was posted.
+    """
+    given = [line for line in found if line.collection == "wallet"]
+    if not any(line.tax_exact and any(tax.inclusive for tax in line.for_split.taxes) for line in given):
         return 0
     posted = session.execute(_TAX_POSTED, {"id": row.id, "issuer": row.issuer_id, "unit": row.unit})
-    return sum(x.tax_exact for x in kinds if x.from_wallet) - int(posted.scalar_one())
+    return sum(line.tax_exact for line in given if line.origin != "removed") - int(posted.scalar_one())
 
 
 def _give_back(

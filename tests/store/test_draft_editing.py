@@ -233,3 +233,23 @@ def test_a_draft_without_lines_is_not_issued(invoicing: Invoicing, draft: int) -
         change(invoicing, remove_line, line)
     assert isinstance(invoicing.issue(draft), NotIssued)
     assert invoicing.accounts.wallet("alice")[0] == eur("4.762")
+
+
+@pytest.mark.parametrize("correction, left", [(None, "0"), ("0.50", "0.50")])
+def test_tax_inside_the_price_of_calls_that_are_given_back(
+    invoicing: Invoicing, correction: str | None, left: str
+) -> None:
+    invoicing.tax(20, inclusive=True)
+    invoicing.call("carol", 600, 3)  # 1.20, of it 0.20 of tax that the tariff knew nothing of
+    invoicing.charge("carol", "10")
+    drafted = invoicing.draft("carol")
+    assert isinstance(drafted, Drafted)
+    ((id,),) = invoicing.accounts.select("SELECT id FROM invoice_lines WHERE collection = 'wallet'")
+    if correction is None:
+        change(invoicing, remove_line, id)
+    else:
+        change(invoicing, correct_line, id, Correction(eur(correction)))
+    invoicing.issue(drafted.invoice_id)
+    # 20 % of what is left, and of the 10.00.
+    assert -invoicing.balance(LedgerCode.TAX_PAYABLE) == invoicing.row(drafted.invoice_id)["tax"]
+    assert -invoicing.balance(LedgerCode.REVENUE_USAGE) == eur(left)
