@@ -5,15 +5,20 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from sqlalchemy import select
 
 from pbxbill.billing.document import Document, DocumentPayment, DocumentTax
 from pbxbill.billing.documents import document_from_json, document_of, document_to_json
+from pbxbill.billing.draft_editing import Correction, correct_line
 from pbxbill.billing.drafting import Drafted
 from pbxbill.billing.receipts import issue_receipt
+from pbxbill.billing.render.template import Template
+from pbxbill.billing.templates import StoredTemplate, save_template
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow, IssuerRow, PartyRow
-from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.invoice_models import InvoiceRow, TemplateRow
+from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import EUR, eur
 from tests.store.billed_accounts import BilledAccounts
@@ -84,6 +89,37 @@ def test_a_document_says_who_owes_whom_what_for_what(invoicing: Invoicing) -> No
     assert [x.total for x in issued.calls] == [eur("0.20")]
     # The draft said the same, but for number and last day.
     assert draft == replace(issued, number="", draft=True, due_on=None)
+
+
+def test_an_issuers_words_are_on_his_documents_and_stay_there(invoicing: Invoicing) -> None:
+    settle_parties(invoicing)
+
+    def say(word: str) -> None:
+        with invoicing.transaction() as session:
+            operator = session.get_one(AccountRow, operator_id(session))
+            texts = {"de": {"line_calls": word}, "en": {"line_calls": "x"}}
+            save_template(
+                session, operator, "ours", StoredTemplate("ours", 0, Template(texts=texts), None), 1
+            )
+            template = session.scalars(select(TemplateRow)).one()
+            session.get_one(IssuerRow, operator.id).template_id = template.id
+
+    say("Gespräche")
+    invoicing.call("carol", 100, 3)
+    issued = invoicing.invoice("carol")
+    say("Telefonate")
+    invoicing.call("carol", 100, 33)
+    drafted = invoicing.draft("carol", FEBRUARY)
+    assert isinstance(drafted, Drafted)
+    assert [line.description for line in document(invoicing, issued.invoice_id).lines] == ["Gespräche (1)"]
+    assert [line.description for line in document(invoicing, drafted.invoice_id).lines] == ["Telefonate (1)"]
+    # A person's own words are nobody's to translate.
+    ((line_id,),) = invoicing.accounts.select(
+        f"SELECT id FROM invoice_lines WHERE invoice_id = {drafted.invoice_id}"
+    )
+    with invoicing.transaction() as session:
+        correct_line(session, line_id, Correction(description="Calls (1)"), "clearer", 1)
+    assert [line.description for line in document(invoicing, drafted.invoice_id).lines] == ["Calls (1)"]
 
 
 def test_what_is_issued_stays_as_it_was_printed(invoicing: Invoicing) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pbxbill.billing.charge import QUANTITY_SCALE
 from pbxbill.billing.document import Document, DocumentLine, PartyBlock
+from pbxbill.billing.render.texts import built_in_texts
 from pbxbill.errors import check
 from pbxbill.money import to_decimal
 
@@ -31,13 +32,8 @@ _CREDIT_TRANSFER = "30"
 _PPM_SCALE = 4
 _MOST_DIGITS = 2
 """EN 16931 knows no amounts with more digits after the point."""
-_REASONS = {
-    "AE": ("VATEX-EU-AE", "Reverse charge"),
-    "E": ("", "Exempt from tax"),
-    "G": ("VATEX-EU-G", "Export outside the EU"),
-    "K": ("VATEX-EU-IC", "Intra-community supply"),
-    "O": ("VATEX-EU-O", "Not subject to VAT"),
-}
+_EXEMPT = {"AE": "VATEX-EU-AE", "E": "", "G": "VATEX-EU-G", "K": "VATEX-EU-IC", "O": "VATEX-EU-O"}
+"""Categories that owe no tax and say why, with the codes of their reasons."""
 _NS = {
     "rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
     "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
@@ -120,12 +116,13 @@ def _breakdowns(document: Document) -> tuple[_Breakdown, ...] | NoXml:
         return NoXml("a tax is not that of any line")
     if sum(bases.values()) != document.net or sum(taxes.values()) != document.tax:
         return NoXml("its lines and taxes do not add up to its totals")
+    texts = built_in_texts(document.language)
     made = []
     for key, base in bases.items():
         category, ppm = key
-        reason = reasons.get(key) or _REASONS.get(category, ("", ""))[1]
+        reason = reasons.get(key) or texts.get(f"exempt_{category.lower()}", "")
         made.append(
-            _Breakdown(category, ppm, base, taxes.get(key, 0), reason if category in _REASONS else "")
+            _Breakdown(category, ppm, base, taxes.get(key, 0), reason if category in _EXEMPT else "")
         )
     return tuple(made)
 
@@ -311,7 +308,8 @@ class _Writer:
             self._given(terms, "ram:Description", document.payment_terms)
             self._day(terms, "ram:DueDateDateTime", document.due_on)
         elif document.due > 0:  # BR-CO-25 wants terms or a date
-            self._under(settlement, "ram:SpecifiedTradePaymentTerms/ram:Description", "Due on receipt")
+            at_once = built_in_texts(document.language)["due_at_once"]
+            self._under(settlement, "ram:SpecifiedTradePaymentTerms/ram:Description", at_once)
         sums = self._under(settlement, "ram:SpecifiedTradeSettlementHeaderMonetarySummation")
         self._under(sums, "ram:LineTotalAmount", self._amount(document.net))
         self._under(sums, "ram:TaxBasisTotalAmount", self._amount(document.net))
@@ -343,7 +341,7 @@ class _Writer:
         self._given(tax, "ram:ExemptionReason", part.reason)
         self._under(tax, "ram:BasisAmount", self._amount(part.base))
         self._under(tax, "ram:CategoryCode", part.category)
-        self._given(tax, "ram:ExemptionReasonCode", _REASONS.get(part.category, ("", ""))[0])
+        self._given(tax, "ram:ExemptionReasonCode", _EXEMPT.get(part.category, ""))
         self._rate(tax, part.category, part.ppm)
 
 
