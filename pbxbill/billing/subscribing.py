@@ -301,8 +301,8 @@ def _go_on_to_now(session: Session, books: Bookkeeper, subscribed: Subscribed, n
 def _effective_us(subscribed: Subscribed, at_us: int | None, at: ChangeAt, now_us: int) -> int:
     if at_us is not None:
         return at_us
-    if at is ChangeAt.NOW:
-        return now_us
+    if at is ChangeAt.NOW:  # of what has not begun yet: in the moment in which it would
+        return max(now_us, subscribed.row.started_us)
     if subscribed.service_from_us > now_us:
         return subscribed.service_from_us
     return subscribed.cycle.period_of(now_us).to_us

@@ -268,3 +268,17 @@ def test_what_is_invoiced_cannot_be_changed(shop: Shop) -> None:
     assert ("2026-02-03", "better: Better line", "57.571429") in shop.charges("carol")  # 26 of 28 days
     with pytest.raises(InputRefused, match="2026-02-02 is before what happened to subscription"):
         shop.does(pause, id, When(at_us=moment_us("2026-02-02")))
+
+
+@pytest.mark.parametrize("collection", ["wallet", "invoice"])
+def test_what_has_not_begun_yet_is_cancelled_at_no_cost(shop: Shop, collection: str) -> None:
+    term = '[term]\nmonths = 12\nfee = "fixed"\namount = "40"\n'
+    shop.plan("line", f'collection = "{collection}"\n{LINE}{term}')
+    shop.top_up("bob", "100")
+    id = shop.subscribe("bob", "line", from_us=moment_us("2026-02-01"))
+    shop.does(cancel, id, When(reason="changed his mind"))
+    shop.charge("bob", "2026-02-01")
+    assert shop.state(id) == "ended"
+    shop.charge("bob", "2026-03-05")
+    assert shop.charges("bob") == []
+    assert shop.wallet("bob") == "100.00"
