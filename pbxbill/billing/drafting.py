@@ -292,8 +292,9 @@ def recalculate(
         # Which of the calls that cost nothing stand on lines that people changed nobody can say.
         lines = [line for line in lines if line.entries or line.charge_id is not None]
     _write_lines(session, row.id, lines, [0] * len(lines), first=1)
-    for position, line in enumerate(kept, len(lines) + 1):
-        line.position = position
+    moved: dict[int, int] = {}  # a corrected line stays where the one is that it stands for
+    for line in kept:
+        line.position = moved.setdefault(line.position, len(lines) + 1 + len(moved))
     _set_mark(session, row.account_id, row.unit, gathered.mark)
     reckon_totals(session, row, billed)
     happened(session, row.id, "recalculated", f"over {said(row.total, billed.unit)}", at_us=now_us, by=by)

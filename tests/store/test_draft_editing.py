@@ -253,3 +253,15 @@ def test_tax_inside_the_price_of_calls_that_are_given_back(
     # 20 % of what is left, and of the 10.00.
     assert -invoicing.balance(LedgerCode.TAX_PAYABLE) == invoicing.row(drafted.invoice_id)["tax"]
     assert -invoicing.balance(LedgerCode.REVENUE_USAGE) == eur(left)
+
+
+def test_a_corrected_line_is_known_as_that_after_the_draft_was_reckoned_again(
+    invoicing: Invoicing, draft: int
+) -> None:
+    calls = line_ids(invoicing, draft)[1]
+    corrected = change(invoicing, correct_line, calls, Correction(eur("0.05")))
+    with invoicing.transaction() as session:
+        recalculate(session, draft, invoicing.clock.now_us())
+    # Up to what the wallet gave it may be corrected again.
+    change(invoicing, correct_line, corrected, Correction(eur("0.15")))
+    assert sorted(net for _, net in invoicing.lines(draft)) == [eur("0.15"), eur("20")]
