@@ -297,6 +297,7 @@ def test_a_credit_on_the_invoice_does_not_keep_what_calls_give_back(billing: Inv
     assert told(notes(billing)) == [("credit_note", "CN-2026-00001", eur("0.50"))]
     assert wallet(billing, "carol") == eur("0.30")
     assert_books_in_order(billing.accounts.url)
-    with billing.transaction() as session, pytest.raises(InputRefused, match=r"gave back 0\.30 EUR themselves"):
+    refused = pytest.raises(InputRefused, match=r"gave back 0\.30 EUR themselves")
+    with billing.transaction() as session, refused:
         credit(session, billing.books, issued.invoice_id, Whole(), "goodwill", billing.clock.now_us())
     assert_books_in_order(billing.accounts.url)
