@@ -78,7 +78,7 @@ def _queue(
             queued.append(address)
     if not queued:
         return NotQueued("it is in the outbox already; `pbxbill invoices send --to` sends it again")
-    happened(session, invoice_id, "sent", f"to {', '.join(queued)}"[:500], at_us=now_us, by=by)
+    happened(session, invoice_id, "queued", f"for {', '.join(queued)}"[:500], at_us=now_us, by=by)
     return Queued(tuple(queued))
 
 

@@ -112,7 +112,7 @@ def bounce(context: Context, /) -> None:
 
 @mail.command("set")
 @click.argument("code")
-@click.option("--host", help="The mail server; empty: the operator's.")
+@click.option("--host", help="The mail server; empty: that of whoever is above, or of pbxbill.toml.")
 @click.option("--port", type=click.IntRange(1, 65535))
 @click.option("--security", type=click.Choice(SECURITIES))
 @click.option("--user")
@@ -167,7 +167,7 @@ def try_server(context: Context, /, code: str, address: str) -> None:
     default = mail_settings(context.settings.mail)
     with context.application() as application, transaction(reading(application.database)) as session:
         settings = settings_of_issuer(session, account_by_code(session, code).id, default)
-    message = Mail(f"{new_id()}@pbxbill.test", check_address(address), "Test", "This mail server works.")
+    message = Mail(new_id(), check_address(address), "Test", "This mail server works.")
     with SmtpLink(settings) as link:
         outcome = link.deliver(message, context.clock.now_us())
     if not isinstance(outcome, Delivered):

@@ -55,7 +55,7 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
         "invoice_id": message.invoice_id,
         "state": "waiting",
         "next_us": now_us,
-        "message_id": f"{new_id()}@{_domain(message.recipient)}",
+        "message_id": new_id(),
         "created_us": now_us,
     }
     made = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
@@ -97,7 +97,8 @@ def mark_failed(session: Session, id: int, why: str, now_us: int, *, permanent: 
 
 def mark_bounced(session: Session, message_id: str, why: str) -> MessageRow | None:
     """A mail server sent it back later; None if no message has that Message-ID."""
-    row = session.scalar(select(MessageRow).where(MessageRow.message_id == message_id.strip("<> ")))
+    own, _, _domain = message_id.strip("<> ").partition("@")
+    row = session.scalar(select(MessageRow).where(MessageRow.message_id == own))
     if row is not None:
         row.state, row.error, row.next_us = "bounced", _one_line(why)[:MAX_ERROR], None
     return row
@@ -127,9 +128,3 @@ def _end(session: Session, id: int, **values: object) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _domain(recipient: str) -> str:
-    # Only makes the id unique and well-formed; the sender's own domain may not be known yet.
-    domain = recipient.rpartition("@")[2].lower()
-    return f"pbxbill.{domain}" if domain.replace(".", "").replace("-", "").isalnum() else "pbxbill.invalid"

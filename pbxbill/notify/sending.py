@@ -25,7 +25,7 @@ from pbxbill.notify.smtp import (
 )
 from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.invoice_models import InvoiceFileRow, MessageRow
+from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, MessageRow
 from pbxbill.store.models import AccountRow
 
 TOGETHER = 20
@@ -84,27 +84,40 @@ class _Work:
 
 
 def mail_settings(session: Session, issuer_id: int, default: MailSettings) -> MailSettings:
-    """How an issuer sends: his own server and address, else the default server in his name.
+    """How an issuer sends: his own server and address, else those of whoever is above him, in his name.
 
-    Without an address of his own his customers see the default sender's address, his name, and answer to the
-    address of his party.
+    default: the configuration's, for the operator. Without an address of his own his customers see the address
+    of whose server it is, his name, and answer to the address of his party.
     """
-    row = session.get(IssuerRow, issuer_id)
-    own = MailSettings() if row is None else settings_from_json(row.mail)
+    own = _kept(session, issuer_id)
+    server = own
+    above: int | None = issuer_id
+    while not server.host and above is not None:
+        account = session.get(AccountRow, above)
+        above = None if account is None else account.parent_id
+        server = default if above is None else _kept(session, above)
     party = session.get(PartyRow, issuer_id)
-    account = session.get(AccountRow, issuer_id)
-    name = own.sender_name or (
-        party.legal_name if party is not None else account.name if account is not None else ""
-    )
+    name = own.sender_name or _name(session, issuer_id, party)
     reply_to = own.reply_to or own.sender or (party.email if party is not None else "")
-    server = own if own.host else default
-    sender = own.sender or default.sender
+    sender = own.sender or server.sender
     return replace(
         server,
         sender=sender,
-        sender_name=name or default.sender_name,
+        sender_name=name or server.sender_name,
         reply_to=reply_to if reply_to != sender else "",
     )
+
+
+def _kept(session: Session, issuer_id: int) -> MailSettings:
+    row = session.get(IssuerRow, issuer_id)
+    return MailSettings() if row is None else settings_from_json(row.mail)
+
+
+def _name(session: Session, issuer_id: int, party: PartyRow | None) -> str:
+    if party is not None:
+        return party.legal_name
+    account = session.get(AccountRow, issuer_id)
+    return "" if account is None else account.name
 
 
 def _mail(row: MessageRow) -> Mail:
@@ -133,14 +146,27 @@ def _settle(database: Engine, clock: Clock, item: _Work, delivery: Delivery, tot
     if isinstance(delivery, Delivered):
         with transaction(database) as session:
             mark_sent(session, item.id, clock.now_us())
+            _tell_invoice(session, item, "sent", f"to {item.mail.recipient}", clock.now_us())
         total.sent += 1
         return
     permanent = isinstance(delivery, Bounced)
     with transaction(database) as session:
         state = mark_failed(session, item.id, delivery.why, clock.now_us(), permanent=permanent)
+        if state != "waiting":
+            detail = f"{item.mail.recipient}: {delivery.why}"
+            _tell_invoice(session, item, "not-sent", detail, clock.now_us())
     recipient = item.mail.recipient
     _log.warning("mail_not_sent", message=item.id, recipient=recipient, state=state, why=delivery.why)
     if state == "waiting":
         total.waiting += 1
     else:
         total.failed += 1
+
+
+def _tell_invoice(session: Session, item: _Work, kind: str, detail: str, now_us: int) -> None:
+    """What became of a message is an event of the invoice that it brought."""
+    if item.invoice_id is not None:
+        event = InvoiceEventRow(
+            invoice_id=item.invoice_id, at_us=now_us, kind=kind, detail=detail[:500], by=""
+        )
+        session.add(event)

@@ -99,6 +99,7 @@ class Mail:
     """A message as it is to be sent."""
 
     message_id: str
+    """Unique; the sender's domain is added to it."""
     recipient: str
     subject: str
     text: str
@@ -137,7 +138,8 @@ def composed(mail: Mail, settings: MailSettings, now_us: int) -> EmailMessage:
         message["Reply-To"] = _address(settings.reply_to)
     message["Subject"] = " ".join(mail.subject.split())
     message["Date"] = format_datetime(_EPOCH + timedelta(microseconds=now_us))
-    message["Message-ID"] = f"<{mail.message_id}>"
+    domain = settings.sender.rpartition("@")[2]
+    message["Message-ID"] = f"<{mail.message_id}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
     message.set_content(mail.text)
     if mail.html:
@@ -170,7 +172,7 @@ class SmtpLink:
         if size > MAX_ATTACHMENTS_BYTES:
             return Bounced(f"its files have {size} bytes; at most {MAX_ATTACHMENTS_BYTES} are sent")
         if not self._settings.host or not self._settings.sender:
-            return Deferred("the issuer has no mail server or no sender address")
+            return Deferred("there is no mail server or no sender address; `pbxbill mail set` names them")
         try:
             message = composed(mail, self._settings, now_us)
         except ValueError as error:  # an address that no header can hold

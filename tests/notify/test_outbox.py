@@ -22,7 +22,7 @@ from pbxbill.notify.sending import mail_settings, send_waiting
 from pbxbill.notify.smtp import MailSettings, settings_to_json
 from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import open_engine, transaction
-from pbxbill.store.invoice_models import InvoiceFileRow, InvoiceRow, MessageRow
+from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, InvoiceRow, MessageRow
 from tests.notify.mail_servers import inbox
 from tests.store.billed_accounts import BilledAccounts, open_accounts
 
@@ -112,7 +112,7 @@ def test_a_notification_that_comes_back_is_recorded(database: Engine, operator: 
         (row,) = claim(session, NOW_US, 10)
         mark_sent(session, row.id, NOW_US)
     with transaction(database) as session:
-        assert mark_bounced(session, f"<{row.message_id}>", "550 no such user") is not None
+        assert mark_bounced(session, f"<{row.message_id}@operator.example>", "550 no such user") is not None
         assert mark_bounced(session, "unknown@example.com", "550") is None
     assert states(database) == {"a": ("bounced", "550 no such user")}
 
@@ -142,6 +142,9 @@ def test_the_outbox_is_emptied_into_the_mail_server_with_the_files_of_invoices(
         "b": ("bounced", "550 no such user"),
         "c": ("sent", ""),
     }
+    with transaction(database) as session:
+        (event,) = session.scalars(select(InvoiceEventRow)).all()
+        assert (event.invoice_id, event.kind, event.detail) == (invoice_id, "sent", "to bob@example.com")
 
 
 def test_many_messages_stop_where_they_are_told_to(database: Engine, operator: int) -> None:
@@ -165,6 +168,13 @@ def test_an_issuer_sends_by_his_own_server_else_by_the_operators_in_his_name(
     with transaction(database) as session:
         found = mail_settings(session, reseller, default)
         assert (found.host, found.sender) == ("mail.operator.example", "billing@operator.example")
+        assert (found.sender_name, found.reply_to) == ("Phones Ltd", "office@phones.example")
+        ((operator_id,),) = accounts.select("SELECT id FROM accounts WHERE kind = 'operator'")
+        theirs = MailSettings(host="mx.operator.example", sender="us@operator.example", sender_name="Us")
+        session.add(IssuerRow(account_id=operator_id, mail=settings_to_json(theirs)))
+        session.flush()
+        found = mail_settings(session, reseller, MailSettings())
+        assert (found.host, found.sender) == ("mx.operator.example", "us@operator.example")
         assert (found.sender_name, found.reply_to) == ("Phones Ltd", "office@phones.example")
         own = MailSettings(host="mail.phones.example", sender="bills@phones.example", sender_name="Phones")
         session.add(IssuerRow(account_id=reseller, mail=settings_to_json(own)))

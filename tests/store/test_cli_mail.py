@@ -58,7 +58,7 @@ def test_a_message_that_came_back_is_recorded_and_sent_again(
         server(ok, settings.port)
         ok("mail", "send")
         (row,) = json.loads(ok("mail", "list", "--json"))
-        returned = notification().replace(b"0195aa@pbxbill.example.com", row["message_id"].encode())
+        returned = notification().replace(b"0195aa@", f"{row['message_id']}@".encode())
         words = ["--config", str(tmp_path / "pbxbill.toml"), "mail", "bounce"]
         result = CliRunner().invoke(cli, words, input=returned)
         assert result.output == f"message {row['id']} bounced\n"
