@@ -6,7 +6,8 @@ Wallets are locked by it; rows that other transactions lock too (number sequence
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy.orm import Session
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
 
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
@@ -31,7 +32,8 @@ class Bookkeeper:
     ) -> None:
         """on_news: told of wallets whose live calls must be re-timed, by announce(). Without it, the daemons
         find them in the database."""
-        self._catalogue = LoadedCatalogue(connect, serving=False)
+        self._connect = connect
+        self._catalogue: LoadedCatalogue | None = None
         self._clock = clock
         self._on_news = on_news
         self._told: set[int] = set()
@@ -41,10 +43,13 @@ class Bookkeeper:
 
         DuplicateKey where a key was used before for something else; what was posted already is found again.
         """
-        driver = driver_within(session)
         now_us = self._clock.now_us()
-        self._catalogue.refresh(driver, now_us)
-        state = load(driver, commands, self._catalogue, now_us)
+        catalogue = self._loaded(now_us)
+        driver = driver_within(session)
+        if catalogue.refresh(driver, now_us):
+            # Perhaps by what this transaction itself has opened: if it is undone, ids are given out again.
+            event.listen(session, "after_soft_rollback", self._undone)
+        state = load(driver, commands, catalogue, now_us)
         outcomes = []
         for command in commands:
             outcome, effects = decide(command, state)
@@ -57,6 +62,20 @@ class Bookkeeper:
             if isinstance(row, WalletRow):  # they were changed past it
                 session.expire(row)
         return outcomes
+
+    def _loaded(self, now_us: int) -> LoadedCatalogue:
+        """What is committed, read past the caller's transaction."""
+        if self._catalogue is None:
+            self._catalogue = LoadedCatalogue(self._connect, serving=False)
+            driver = self._connect()
+            try:
+                self._catalogue.refresh(driver, now_us)
+            finally:
+                driver.close()
+        return self._catalogue
+
+    def _undone(self, _session: Session, _transaction: SessionTransaction) -> None:
+        self._catalogue = None
 
     def announce(self) -> None:
         """Tell the other processes of the wallets that were changed; after the commit."""

@@ -4,7 +4,7 @@ import email
 import re
 from dataclasses import dataclass
 from email.message import Message
-from email.policy import default
+from email.policy import compat32
 
 MAX_BYTES = 5_000_000
 _MESSAGE_ID = re.compile(r"^message-id:\s*<([^<>\s]+)>", re.IGNORECASE | re.MULTILINE)
@@ -27,7 +27,15 @@ class NoBounce:
 
 def read_bounce(raw: bytes) -> Bounce | NoBounce:
     """The message that a notification is about, and why it did not arrive."""
-    message = email.message_from_bytes(raw[:MAX_BYTES], policy=default)
+    try:
+        return _read(raw[:MAX_BYTES])
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # The library's parser gives up in many ways on what a stranger may send.
+        return NoBounce(f"it cannot be read: {type(error).__name__}")
+
+
+def _read(raw: bytes) -> Bounce | NoBounce:
+    message = email.message_from_bytes(raw, policy=compat32)
     status = [part for part in message.walk() if part.get_content_type() == "message/delivery-status"]
     if not status:
         return NoBounce("it is no delivery status notification")
@@ -37,7 +45,7 @@ def read_bounce(raw: bytes) -> Bounce | NoBounce:
     if not failed:
         return NoBounce("it reports no failure")
     original = _original_id(message)
-    if original is None:
+    if not original:
         return NoBounce("it does not hold the headers of the message that failed")
     facts = failed[0]
     why = facts.get("diagnostic-code", "") or facts.get("status", "") or "no reason given"

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import Clock
-from pbxbill.notify.outbox import claim, mark_failed, mark_sent
+from pbxbill.errors import InputRefused
+from pbxbill.notify.outbox import claim, mark_failed, mark_sent, still_ours
 from pbxbill.notify.smtp import (
     Attachment,
     Bounced,
@@ -60,15 +61,18 @@ def send_waiting(
     while attempted < most and not stop():
         with transaction(database) as session:
             rows = claim(session, clock.now_us(), min(TOGETHER, most - attempted))
-            work = [_Work(row.id, row.issuer_id, row.invoice_id, _mail(row)) for row in rows]
+            work = [
+                _Work(row.id, row.issuer_id, row.invoice_id, row.claimed_us or 0, _mail(row)) for row in rows
+            ]
         if not work:
             break
         attempted += len(work)
         for issuer_id, group in groupby(work, key=lambda item: item.issuer_id):
-            with transaction(reading(database)) as session:
-                settings = mail_settings(session, issuer_id, default)
-            with SmtpLink(settings) as link:
+            with SmtpLink(_settings(database, issuer_id, default)) as link:
                 for item in group:
+                    with transaction(database) as session:
+                        if not still_ours(session, item.id, item.claimed_us, clock.now_us()):
+                            continue
                     mail = _with_files(database, item)
                     _settle(database, clock, item, link.deliver(mail, clock.now_us()), total)
                     progress(total)
@@ -80,14 +84,25 @@ class _Work:
     id: int
     issuer_id: int
     invoice_id: int | None
+    claimed_us: int
     mail: Mail
+
+
+def _settings(database: Engine, issuer_id: int, default: MailSettings) -> MailSettings:
+    try:
+        with transaction(reading(database)) as session:
+            return mail_settings(session, issuer_id, default)
+    except (InputRefused, ValueError) as error:
+        # What one issuer keeps wrong holds up his messages and nobody else's.
+        _log.error("mail_settings_unusable", issuer=issuer_id, error=str(error))
+        return MailSettings()
 
 
 def mail_settings(session: Session, issuer_id: int, default: MailSettings) -> MailSettings:
     """How an issuer sends: his own server and address, else those of whoever is above him, in his name.
 
-    default: the configuration's, for the operator. Without an address of his own his customers see the address
-    of whose server it is, his name, and answer to the address of his party.
+    default: the configuration's, for the operator. Without an address of his own his customers see the
+    address of whose server it is, his name, and answer to the address of his party.
     """
     own = _kept(session, issuer_id)
     server = own

@@ -6,6 +6,7 @@ answers 5xx never will.
 
 import json
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -29,6 +30,7 @@ MESSAGE_TIMEOUT_S = 120
 """For a whole message: a server that answers a letter at a time would never run out of the other one."""
 SECURITIES = ("starttls", "tls", "none")
 MAX_ATTACHMENTS_BYTES = 20_000_000
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9-]{1,63})*|[0-9a-fA-F:.]{2,45}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,6 +72,8 @@ def checked(settings: MailSettings) -> MailSettings:
         raise InputRefused(f"security {settings.security!r}: use one of {', '.join(SECURITIES)}")
     if not 1 <= settings.port <= 65535:
         raise InputRefused(f"port {settings.port}: use 1 to 65535")
+    if settings.host and _HOST.fullmatch(settings.host) is None:
+        raise InputRefused(f"{settings.host[:80]!r} is no name of a server; write it like mail.example.com")
     for name in ("sender", "reply_to"):
         if getattr(settings, name):
             check_address(getattr(settings, name))
@@ -132,11 +136,11 @@ Delivery = Delivered | Deferred | Bounced
 def composed(mail: Mail, settings: MailSettings, now_us: int) -> EmailMessage:
     """The message with its headers; none of its parts can add a header."""
     message = EmailMessage(policy=SMTP)
-    message["From"] = _address(settings.sender, settings.sender_name)
+    message["From"] = _address(settings.sender, _plain(settings.sender_name))
     message["To"] = _address(mail.recipient)
     if settings.reply_to:
         message["Reply-To"] = _address(settings.reply_to)
-    message["Subject"] = " ".join(mail.subject.split())
+    message["Subject"] = _plain(mail.subject)
     message["Date"] = format_datetime(_EPOCH + timedelta(microseconds=now_us))
     domain = settings.sender.rpartition("@")[2]
     message["Message-ID"] = f"<{mail.message_id}@{domain}>"
@@ -175,7 +179,7 @@ class SmtpLink:
             return Deferred("there is no mail server or no sender address; `pbxbill mail set` names them")
         try:
             message = composed(mail, self._settings, now_us)
-        except ValueError as error:  # an address that no header can hold
+        except (ValueError, LookupError, AttributeError) as error:  # what no header can hold
             return Bounced(f"the message cannot be written: {error}")
         watchdog = threading.Timer(within_s, self._cut)
         watchdog.daemon = True
@@ -196,7 +200,8 @@ class SmtpLink:
         except smtplib.SMTPDataError as error:
             self._reset()
             return _refused(error.smtp_code, error.smtp_error)
-        except (smtplib.SMTPException, OSError, InputRefused) as error:
+        except (smtplib.SMTPException, OSError, InputRefused, ValueError) as error:
+            # ValueError: a host that is no name, a password that cannot be sent.
             self._drop()
             return Deferred(f"{self._settings.host}:{self._settings.port}: {error}")
         finally:
@@ -267,6 +272,12 @@ def _password(where: str) -> str:
         return Path(where).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise InputRefused(f"the mail password cannot be read: {error}") from None
+
+
+def _plain(text: str) -> str:
+    """A header's text as it is meant: what looks encoded would be decoded (RFC 2047), line ends and all."""
+    words = " ".join(text.split()).replace("=?", "=\u200b?")
+    return "".join(sign if sign.isprintable() or sign == "\u200b" else "\ufffd" for sign in words)
 
 
 def _address(text: str, name: str = "") -> Address:

@@ -62,3 +62,14 @@ def test_anything_else_is_no_bounce(raw: bytes) -> None:
 def test_a_notification_without_the_message_is_no_bounce_that_could_be_recorded() -> None:
     lost = notification().replace(b"Message-ID: <0195aa@pbxbill.example.com>\n", b"")
     assert isinstance(read_bounce(lost), NoBounce)
+
+
+@pytest.mark.parametrize("id", [b"<>", b"<[>", b"<a@[>", b"", b"<" + b"(" * 5000 + b">"])
+def test_hostile_ids_are_no_bounce(id: bytes) -> None:
+    raw = notification(original="message/rfc822").replace(b"<0195aa@pbxbill.example.com>", id)
+    assert not isinstance(read_bounce(raw), Bounce) or id.strip(b"<>")
+
+
+def test_a_mail_nested_without_end_is_no_bounce() -> None:
+    nested = b"Content-Type: message/rfc822\n\n" * 3000 + b"Subject: x\n\ny"
+    assert isinstance(read_bounce(nested), NoBounce)

@@ -17,6 +17,7 @@ from pbxbill.notify.outbox import (
     mark_failed,
     mark_sent,
     retry,
+    still_ours,
 )
 from pbxbill.notify.sending import mail_settings, send_waiting
 from pbxbill.notify.smtp import MailSettings, settings_to_json
@@ -215,3 +216,33 @@ def _invoice(database: Engine, issuer_id: int, account_id: int) -> int:
             )
         )
         return row.id
+
+
+def test_settings_that_one_issuer_keeps_wrong_hold_up_nobody_else(
+    database: Engine, operator: int, accounts: BilledAccounts
+) -> None:
+    with transaction(database) as session:
+        session.add(IssuerRow(account_id=accounts.ids["reseller"], mail='{"host": "mail..example.com"}'))
+    put(database, accounts.ids["reseller"], "bad")
+    put(database, operator, "good")
+    with inbox() as (kept, settings):
+        sent = send_waiting(database, ManualClock(NOW_US), settings)
+        assert (sent.sent, sent.waiting) == (1, 1)
+        assert len(kept.messages) == 1
+    assert states(database)["bad"][0] == "waiting"
+
+
+def test_a_message_that_somebody_else_took_meanwhile_is_left_to_him(database: Engine, operator: int) -> None:
+    put(database, operator, "a")
+    with transaction(database) as session:
+        (row,) = claim(session, NOW_US, 10)
+    with transaction(database) as session:
+        assert still_ours(session, row.id, NOW_US, NOW_US + 1)
+        assert not still_ours(session, row.id, NOW_US, NOW_US + 2)
+
+
+def test_long_addresses_are_told_apart(database: Engine, operator: int) -> None:
+    long = "x" * 150
+    assert put(database, operator, f"invoice:1:{long}a@example.com")
+    assert put(database, operator, f"invoice:1:{long}b@example.com")
+    assert not put(database, operator, f"invoice:1:{long}b@example.com")

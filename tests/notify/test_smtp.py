@@ -20,6 +20,7 @@ from pbxbill.notify.smtp import (
     MailSettings,
     SmtpLink,
     check_address,
+    checked,
     composed,
     settings_from_json,
     settings_to_json,
@@ -190,3 +191,39 @@ def test_settings_are_kept_as_json_and_what_is_wrong_in_them_is_said() -> None:
         settings_from_json('{"security": "ssl3"}')
     with pytest.raises(InputRefused, match="port"):
         settings_from_json('{"port": 0}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=?utf-8?q?=0d=0aReply-To:_thief@evil.example=0d=0a=0d=0a<h1>pay_here</h1>?=",
+        "=?utf-8?b?DQpYLUI6IDE=?=",
+        "a\x00b\x1b[31m",
+    ],
+)
+def test_what_looks_encoded_is_shown_and_never_obeyed(text: str) -> None:
+    mail = Mail("1", "bob@example.com", f"Invoice from {text}", "the text")
+    raw = composed(mail, MailSettings(sender="a@b.example", sender_name=text), NOW_US).as_bytes()
+    message = message_from_bytes(raw, policy=default)
+    names = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted"]
+    assert sorted(message.keys()) == sorted(
+        [*names, "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
+    )
+    assert message.get_content().strip() == "the text"
+
+
+@pytest.mark.parametrize("host", ["mail..example.com", "a" * 64 + ".example", "mail example", "-x.example"])
+def test_a_server_of_no_possible_name_is_refused_when_it_is_set(host: str) -> None:
+    with pytest.raises(InputRefused, match="no name of a server"):
+        checked(MailSettings(host=host))
+
+
+def test_a_password_that_cannot_be_sent_holds_up_the_message_and_nothing_else(tmp_path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("pässword")
+    with inbox(password="x") as (_, settings):
+        named = replace(settings, user="billing", password_file=str(secret))
+        with SmtpLink(named) as link:
+            assert isinstance(link.deliver(MAIL, NOW_US), Deferred)
+        with SmtpLink(replace(named, password_file="a\x00b")) as link:
+            assert isinstance(link.deliver(MAIL, NOW_US), Deferred)
