@@ -23,6 +23,8 @@ from pbxbill.store.invoice_models import InvoiceRow, NumberFormatRow, NumberSequ
 
 YEAR = "{year}"
 MAX_PREFIX_LENGTH, MAX_PADDING = 24, 12
+MOST_BEFORE = 10**12
+"""Of another system's numbers."""
 _PREFIX = re.compile(r"[A-Za-z0-9/_.# -]*")
 
 
@@ -87,6 +89,12 @@ _NEXT = (
     "INSERT INTO number_sequences (issuer_id, kind, year, last) VALUES (:issuer_id, :kind, :year, 1) "
     "ON CONFLICT (issuer_id, kind, year) DO UPDATE SET last = number_sequences.last + 1 RETURNING last"
 )
+_BEGIN = (
+    "INSERT INTO number_sequences (issuer_id, kind, year, last, first) "
+    "VALUES (:issuer_id, :kind, :year, :last, :first) "
+    "ON CONFLICT (issuer_id, kind, year) DO UPDATE SET last = excluded.last, first = excluded.first "
+    "WHERE number_sequences.last < number_sequences.first RETURNING last"
+)
 _FORMAT = "SELECT prefix, padding, yearly FROM number_formats WHERE issuer_id = :issuer_id AND kind = :kind"
 
 
@@ -123,6 +131,29 @@ def set_number_format(session: Session, issuer_id: int, kind: str, layout: Numbe
         session.add(row)
     row.prefix, row.padding, row.yearly = layout.prefix, layout.padding, layout.yearly
     session.flush()
+
+
+def begin_numbers(session: Session, issuer_id: int, kind: str, count: int, now_us: int, zone: str) -> str:
+    """Let this year's sequence begin with a count, after the numbers of another system; the first number.
+
+    InputRefused once the sequence has given a number.
+    """
+    if not 1 <= count <= MOST_BEFORE:
+        raise InputRefused(f"the next number is counted 1 to {MOST_BEFORE}, not {count}")
+    # Held as for a change of format: nobody makes another one meanwhile.
+    row = session.scalar(_format_query(issuer_id, kind).with_for_update())
+    layout = _default(kind) if row is None else _format_of(row)
+    day_year = local_date(now_us, zone).year
+    year = layout.sequence_year(day_year)
+    # Who gives the first number at this moment holds the row, or makes it: then this waits, and is refused.
+    of_sequence = {"issuer_id": issuer_id, "kind": kind, "year": year, "last": count - 1, "first": count}
+    if not rows_within(session, _BEGIN, of_sequence):
+        first = layout.number(day_year, count)
+        raise InputRefused(
+            f"{kind.replace('_', ' ')}s of this sequence have numbers already: {first} cannot be the first"
+        )
+    _refuse_numbers_again(session, issuer_id, kind, layout)
+    return layout.number(day_year, count)
 
 
 def _refuse_numbers_again(session: Session, issuer_id: int, kind: str, layout: NumberFormat) -> None:

@@ -73,7 +73,7 @@ _NUMBERS = Rule(
     (
         Search(
             "SELECT issuer_id, kind, CAST(SUM(given) AS BIGINT), CAST(SUM(found) AS BIGINT) FROM ("
-            "SELECT issuer_id, kind, last AS given, 0 AS found FROM number_sequences UNION ALL "
+            "SELECT issuer_id, kind, last - first + 1 AS given, 0 AS found FROM number_sequences UNION ALL "
             "SELECT issuer_id, kind, 0, 1 FROM invoices WHERE number IS NOT NULL) n "
             "GROUP BY issuer_id, kind HAVING SUM(given) <> SUM(found)",
             "issuer {0} gave {2} numbers to {1}s, and {3} have one",

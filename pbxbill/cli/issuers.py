@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from pbxbill.billing.numbering import DEFAULT_FORMATS, NumberFormat, number_formats, set_number_format
+from pbxbill.billing.numbering import (
+    DEFAULT_FORMATS,
+    NumberFormat,
+    begin_numbers,
+    number_formats,
+    set_number_format,
+)
 from pbxbill.billing.parties import issuer_of, set_issuer, template_id_of
 from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.billing.totals import TaxRounding
@@ -99,18 +105,32 @@ def _anew(layout: NumberFormat) -> str:
 @click.option("--prefix", help="May hold {year}, and must where numbers begin anew each year.")
 @click.option("--padding", type=int, help="Least digits of the count.")
 @click.option("--yearly/--counting-on", default=None, help="Whether each year begins with 1.")
+@click.option(
+    "--next",
+    "following",
+    type=int,
+    help="Count of the first number, after those of another system; only before there is a number.",
+)
 @click.option("--reseller", help="The reseller who issues; default: your own company.")
 @pass_context
-def numbering(context: Context, /, kind: str, reseller: str | None, **options: Any) -> None:
+def numbering(
+    context: Context, /, kind: str, following: int | None, reseller: str | None, **options: Any
+) -> None:
     """Change how an issuer numbers documents of a kind. A number that exists never comes again."""
     changes = {name: value for name, value in options.items() if value is not None}
-    if not changes:
-        raise InputRefused("nothing to change: give --prefix, --padding or --yearly")
+    if not changes and following is None:
+        raise InputRefused("nothing to change: give --prefix, --padding, --yearly or --next")
+    first = ""
     with context.application() as application, transaction(application.database) as session:
         issuer = issuer_by_code(session, reseller)
         layout = replace(number_formats(session, issuer.id)[kind], **changes)
-        set_number_format(session, issuer.id, kind, layout)
-    click.echo(f"{kind.replace('_', ' ')}s are numbered like {layout.number(2026, 123)}")
+        if changes:
+            set_number_format(session, issuer.id, kind, layout)
+        if following is not None:
+            zone = issuer_of(session, issuer.id).zone
+            first = begin_numbers(session, issuer.id, kind, following, context.clock.now_us(), zone)
+    said = f"{kind.replace('_', ' ')}s are numbered like {layout.number(2026, 123)}"
+    click.echo(f"{said}; the next one is {first}" if first else said)
 
 
 COMMANDS = (issuers,)

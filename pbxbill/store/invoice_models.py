@@ -212,6 +212,8 @@ class NumberSequenceRow(Base):
     year: Mapped[int] = mapped_column(primary_key=True)
     """0 where it is not yearly."""
     last: Mapped[int]
+    first: Mapped[int] = mapped_column(server_default="1")
+    """With which it began: 1, or where it goes on from another system's numbers."""
 
 
 class BillingRunRow(Base):

@@ -8,10 +8,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.numbering import NumberFormat, next_number, number_formats, set_number_format
+from pbxbill.billing.numbering import (
+    NumberFormat,
+    begin_numbers,
+    next_number,
+    number_formats,
+    set_number_format,
+)
+from pbxbill.billing.promises import BILLING_RULES
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.engine import open_engine, transaction
@@ -178,3 +185,22 @@ def test_issuers_and_kinds_count_by_themselves(
             set_number_format(session, issuer, "invoice", NumberFormat("CN-{year}-"))
         with pytest.raises(InputRefused, match="'bill' is no kind of document"):
             next_number(session, issuer, "bill", YEAR_2026_US, "UTC")
+
+
+def test_a_sequence_goes_on_from_another_systems_numbers(database: Engine, issuer: int) -> None:
+    with transaction(database) as session:
+        assert begin_numbers(session, issuer, "invoice", 999, YEAR_2026_US, "UTC") == "INV-2026-00999"
+    with transaction(database) as session:  # a mistake: no number is given yet
+        assert begin_numbers(session, issuer, "invoice", 418, YEAR_2026_US, "UTC") == "INV-2026-00418"
+    with transaction(database) as session:
+        assert issue_document(session, issuer, "invoice", YEAR_2026_US) == "INV-2026-00418"
+        assert issue_document(session, issuer, "invoice", YEAR_2026_US) == "INV-2026-00419"
+        assert issue_document(session, issuer, "credit_note", YEAR_2026_US) == "CN-2026-00001"
+    for kind, count in (("invoice", 500), ("credit_note", 7)):
+        with pytest.raises(InputRefused, match="cannot be the first"), transaction(database) as session:
+            begin_numbers(session, issuer, kind, count, YEAR_2026_US, "UTC")
+    with pytest.raises(InputRefused, match="counted 1 to"), transaction(database) as session:
+        begin_numbers(session, issuer, "quote", 0, YEAR_2026_US, "UTC")
+    with transaction(database) as session:
+        search = next(x for rule in BILLING_RULES if "no gaps" in rule.name for x in rule.searches)
+        assert session.execute(text(search.statement)).all() == []

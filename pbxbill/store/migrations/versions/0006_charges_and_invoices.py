@@ -121,6 +121,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=12), nullable=False),
         sa.Column("year", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("first", sa.BigInteger(), server_default="1", nullable=False),
         sa.ForeignKeyConstraint(["issuer_id"], ["accounts.id"], name=op.f("fk_number_sequences_issuer_id")),
         sa.PrimaryKeyConstraint("issuer_id", "kind", "year", name=op.f("pk_number_sequences")),
     )
