@@ -29,7 +29,18 @@ from pbxbill.billing.notes import (
     taxes_query,
     write_note,
 )
-from pbxbill.billing.standing import Part, locked_standing, named, post, postings, reduce_open
+from pbxbill.billing.standing import (
+    Part,
+    allocated,
+    given_to_wallet,
+    locked_standing,
+    named,
+    post,
+    postings,
+    reduce_open,
+    undo_written_off,
+    written_off,
+)
 from pbxbill.billing.tax import AppliedTax, taxed
 from pbxbill.billing.totals import TotalLine, Totals, total
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -217,27 +228,47 @@ def _credit(
     _claim(session, note.id, corrected, exact)
     credit_lines(lines, amounts)
     of_wallet = min(amounts.total, half_up(sum(x.net + x.tax for x in kept.values()), 1, minor))
-    # What the wallet was given comes off what it owes; tax that only the invoice asked for, as with any note.
-    first = reduce_open(row, min(of_wallet, row.open_wallet))
-    rest = amounts.total - of_wallet
-    second = reduce_open(row, min(rest, row.open))
-    part = Part(row.id, first.amount + second.amount, first.wallet + second.wallet)
+    part, undone = _taken_off(session, row, note, of_wallet)
     moved = post_note(
         session,
         books,
         new,
         note,
-        (of_wallet - given) + (second.wallet + rest - second.amount),
+        part.wallet + amounts.total - part.amount - undone.amount - given,
         [
             *again,
             (LedgerCode.TAX_PAYABLE, amounts.tax - tax_given),
             (LedgerCode.RECEIVABLE, -part.amount),
             (LedgerCode.INVOICED, part.wallet),
+            (LedgerCode.WRITTEN_OFF, -undone.amount),
         ],
     )
-    issued = finish_note(session, new, note, part, moved)
+    issued = finish_note(session, new, note, part, undone, moved)
     return CorrectionNote(
         note.id, note.kind, issued.number, issued.total, note.unit, note.account_id, invoice_id
+    )
+
+
+def _taken_off(session: Session, row: InvoiceRow, note: InvoiceRow, of_wallet: int) -> tuple[Part, Part]:
+    """What of a note comes off what is open, and off what was given up; the rest is the wallet's.
+
+    What re-rating gave to the wallet comes off what the wallet owes, then off what was given up of that, and
+    stays in the wallet as far as it was paid. All else, such as tax that only the invoice asked for, is taken
+    off as with any note.
+    """
+    paid = row.from_wallet + allocated(session, row.id, "payment")
+    paid -= given_to_wallet(session, row.id) - note.total
+    given_up = written_off(session, row.id)
+    first = reduce_open(row, min(of_wallet, row.open_wallet))
+    gone = undo_written_off(given_up, min(of_wallet - first.amount, given_up.wallet))
+    kept = max(0, min(of_wallet - first.amount - gone.amount, paid))
+    rest = note.total - first.amount - gone.amount - kept
+    second = reduce_open(row, min(rest, row.open))
+    given_up = Part(row.id, given_up.amount - gone.amount, given_up.wallet - gone.wallet)
+    more = undo_written_off(given_up, rest - second.amount)
+    return (
+        Part(row.id, first.amount + second.amount, first.wallet + second.wallet),
+        Part(row.id, gone.amount + more.amount, gone.wallet + more.wallet),
     )
 
 

@@ -1,8 +1,8 @@
 """Credit notes: an issued invoice is never changed; what was wrong in it a document of its own gives back.
 
-A note takes off what is open of the invoice first; what was paid already goes into the wallet. Of a charge in
-advance it takes back what is not earned yet from what is deferred. An invoice whose every line was given
-back is cancelled. The whole of it is one transaction, one entry, one number.
+A note takes off what is open of the invoice first, then what of it was given up; only what was paid goes into
+the wallet. Of a charge in advance it takes back what is not earned yet from what is deferred. An invoice
+whose every line was given back is cancelled. The whole of it is one transaction, one entry, one number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +39,8 @@ from pbxbill.billing.standing import (
     reason_given,
     reduce_open,
     said,
+    undo_written_off,
+    written_off,
 )
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.billing.totals import TaxRounding, TotalLine, total
@@ -67,6 +69,8 @@ class Credited:
     total: int
     to_invoice: int
     """Taken off what was open."""
+    to_written_off: int
+    """Taken off what was given up."""
     to_wallet: int
     """Given back into the wallet."""
     entry_id: str
@@ -107,10 +111,11 @@ def credit(  # noqa: PLR0913, PLR0917  # one parameter per fact
     new = NewNote(row, amounts, reason, now_us, by)
     note = write_note(session, new, lines)
     part = reduce_open(row, min(amounts.total, row.open))
+    undone = undo_written_off(written_off(session, row.id), amounts.total - part.amount)
     charges = locked_charges(session, [lines[id].charge_id for id, _ in amounts.lines])
     income = [leg for id, net in amounts.lines for leg in _given_back(charges, lines[id], net)]
     credit_lines(lines, amounts)
-    amount = part.wallet + amounts.total - part.amount
+    amount = part.wallet + amounts.total - part.amount - undone.amount
     moved = post_note(
         session,
         books,
@@ -122,9 +127,10 @@ def credit(  # noqa: PLR0913, PLR0917  # one parameter per fact
             (LedgerCode.TAX_PAYABLE, amounts.tax),
             (LedgerCode.RECEIVABLE, -part.amount),
             (LedgerCode.INVOICED, part.wallet),
+            (LedgerCode.WRITTEN_OFF, -undone.amount),
         ],
     )
-    return finish_note(session, new, note, part, moved)
+    return finish_note(session, new, note, part, undone, moved)
 
 
 def lines_of(session: Session, invoice_id: int) -> dict[int, InvoiceLineRow]:
@@ -312,19 +318,26 @@ def post_note(
     return post(session, books, command)
 
 
-def finish_note(session: Session, new: NewNote, note: InvoiceRow, part: Part, moved: Moved) -> Credited:
+def finish_note(
+    session: Session, new: NewNote, note: InvoiceRow, part: Part, undone: Part, moved: Moved
+) -> Credited:
     """Allocate a note, number it and keep it as it is printed."""
     note.entry_id = moved.entry_id
     billed = billed_account(session, note.account_id, note.unit)
-    allocate(
-        session,
-        part,
-        kind="credit_note",
-        entry_id=moved.entry_id,
-        now_us=new.now_us,
-        memo=new.reason,
-        note_id=note.id,
-    )
+    # What was given up is credited now, in the write-off's place.
+    parts = [("credit_note", Part(part.invoice_id, part.amount + undone.amount, part.wallet + undone.wallet))]
+    if undone.amount:
+        parts.insert(0, ("write_off", Part(undone.invoice_id, -undone.amount, -undone.wallet)))
+    for kind, of in parts:
+        allocate(
+            session,
+            of,
+            kind=kind,
+            entry_id=moved.entry_id,
+            now_us=new.now_us,
+            memo=new.reason,
+            note_id=note.id,
+        )
     session.flush()
     document = build_document(session, note)
     # Whoever issues for the same issuer waits from here on until this is committed.
@@ -341,6 +354,7 @@ def finish_note(session: Session, new: NewNote, note: InvoiceRow, part: Part, mo
         note.tax,
         note.total,
         part.amount,
-        note.total - part.amount,
+        undone.amount,
+        note.total - part.amount - undone.amount,
         moved.entry_id,
     )

@@ -7,7 +7,7 @@ all invoices stays in the wallet as funds; funds can be put to invoices later.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gathering import unclaimed_gross
@@ -15,6 +15,7 @@ from pbxbill.billing.standing import (
     Part,
     allocate,
     funds,
+    given_to_wallet,
     happened,
     locked_open,
     locked_standing,
@@ -26,16 +27,17 @@ from pbxbill.billing.standing import (
     reduce_open,
     said,
     whole_coins,
+    written_off,
 )
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import PostEntry
 from pbxbill.errors import DuplicateKey, InputRefused
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.money import minor_step
+from pbxbill.money import Unit, minor_step
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
-from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
+from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
 
 PAYMENT, ALLOCATION, WRITE_OFF, REVERSAL = "payment", "allocation", "write-off", "reversal"
 """Kinds of journal entries."""
@@ -131,10 +133,7 @@ def pay_from_wallet(  # noqa: PLR0913  # one parameter per fact
     known_unit = unit_of(session, unit)
     rows = locked_open(session, account.id, unit, invoice_ids)
     wallet = locked_wallet(session, account.id, unit)
-    step = minor_step(known_unit)
-    # What it owes for and no invoice asks for yet is paid after what invoices ask for.
-    later = unclaimed_gross(session, account.id, unit, wallet.ledger_account_id)
-    most = max(0, funds(session, wallet) + later) // step * step
+    most = _spare(session, wallet, known_unit)
     asked = min(most, sum(row.open for row in rows)) if amount is None else amount
     if not asked:
         raise InputRefused("no invoice is open" if most else "the wallet has no funds beyond what it owes")
@@ -165,6 +164,21 @@ def pay_from_wallet(  # noqa: PLR0913  # one parameter per fact
         happened(session, part.invoice_id, "payment", detail, at_us=now_us, by=by)
     session.flush()
     return Allocated(moved.entry_id, parts, -asked)
+
+
+def spare_funds(session: Session, account_id: int, unit: str) -> int:
+    """What of a wallet `pay_from_wallet` could put to invoices; nothing is locked."""
+    wallet = session.scalar(
+        select(WalletRow).where(WalletRow.account_id == account_id, WalletRow.unit == unit)
+    )
+    return 0 if wallet is None else _spare(session, wallet, unit_of(session, unit))
+
+
+def _spare(session: Session, wallet: WalletRow, unit: Unit) -> int:
+    # What it owes for and no invoice asks for yet is paid after what invoices ask for.
+    later = unclaimed_gross(session, wallet.account_id, unit.code, wallet.ledger_account_id)
+    step = minor_step(unit)
+    return max(0, funds(session, wallet) + later) // step * step
 
 
 def write_off(  # noqa: PLR0913  # one parameter per fact
@@ -216,7 +230,8 @@ def reverse(
     """Take back a payment that bounced, or one that was put to the wrong invoice, or a write-off.
 
     It is the equal and opposite entry, which opens the invoices again. What a credit note gave to the wallet
-    meanwhile, since an invoice looked paid, goes to the invoice now.
+    meanwhile, since an invoice looked paid, goes to the invoice now. What a note gave back of a write-off
+    stays as it is.
     """
     reason = reason_given(reason)
     entry = session.get(JournalEntryRow, entry_id)
@@ -229,9 +244,18 @@ def reverse(
     account_id = next(iter(rows.values())).account_id if rows else _holder_id(session, entry_id)
     if session.scalar(select(JournalEntryRow.id).where(JournalEntryRow.reverses_id == entry_id)) is not None:
         raise InputRefused(f"entry {entry_id} is reversed already")
-    legs = _legs(session, entry_id)
-    amount = -sum(part for code, part in legs if code is not LedgerCode.WALLET)
-    parts = tuple((code, -part) for code, part in legs if code is not LedgerCode.WALLET)
+    back = [Part(x.invoice_id, -x.amount, -x.wallet_amount) for x in given]
+    if entry.kind == WRITE_OFF:
+        back = [_given_up_still(session, rows[part.invoice_id], part) for part in back]
+        parts = postings(
+            (LedgerCode.WRITTEN_OFF, sum(part.amount for part in back)),
+            (LedgerCode.RECEIVABLE, -sum(part.amount for part in back)),
+            (LedgerCode.INVOICED, sum(part.wallet for part in back)),
+        )
+    else:
+        legs = _legs(session, entry_id)
+        parts = tuple((code, -part) for code, part in legs if code is not LedgerCode.WALLET)
+    amount = sum(part for _, part in parts)
     memo = f"{entry.memo[:80]}: {reason}"
     moved = post(
         session,
@@ -249,7 +273,6 @@ def reverse(
             reverses_id=entry_id,
         ),
     )
-    back = [Part(x.invoice_id, -x.amount, -x.wallet_amount) for x in given]
     unit = unit_of(session, entry.unit)
     for part, was in zip(back, given, strict=True):
         rows[part.invoice_id].open -= part.amount
@@ -263,17 +286,20 @@ def reverse(
     return Allocated(moved.entry_id, tuple(back), amount + sum(-part.wallet for part in back))
 
 
+def _given_up_still(session: Session, row: InvoiceRow, back: Part) -> Part:
+    """What of a write-off can be asked for again; InputRefused where notes have given back all of it."""
+    left = written_off(session, row.id)
+    amount = min(-back.amount, left.amount)
+    if amount <= 0:
+        raise InputRefused(f"{named(row)}: a credit note has given back what was written off")
+    # What stays written off holds no more of the wallet's part than there is of it.
+    wallet = max(min(-back.wallet, left.wallet, amount), left.wallet - (left.amount - amount))
+    return Part(row.id, -amount, -wallet)
+
+
 def _refunds_to_invoice(session: Session, books: Bookkeeper, row: InvoiceRow, now_us: int) -> None:
     """What notes gave to the wallet and not to an invoice that is open, after all, is taken from there."""
-    notes = select(func.coalesce(func.sum(InvoiceRow.total), 0)).where(
-        InvoiceRow.corrects_id == row.id,
-        InvoiceRow.kind == "credit_note",
-        InvoiceRow.state.in_(("issued", "paid")),
-    )
-    given = select(func.coalesce(func.sum(AllocationRow.amount), 0)).where(
-        AllocationRow.invoice_id == row.id, AllocationRow.kind == "credit_note"
-    )
-    amount = min(row.open, int(session.scalar(notes) or 0) - int(session.scalar(given) or 0))
+    amount = min(row.open, given_to_wallet(session, row.id))
     if amount <= 0:
         return
     part = reduce_open(row, amount)

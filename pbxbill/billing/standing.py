@@ -135,6 +135,41 @@ def reduce_open(row: InvoiceRow, amount: int) -> Part:
     return Part(row.id, amount, wallet)
 
 
+def written_off(session: Session, invoice_id: int) -> Part:
+    """What of an invoice is given up; less what a note gave back of that, and what is asked for again."""
+    amount, wallet = session.execute(
+        select(
+            func.coalesce(func.sum(AllocationRow.amount), 0),
+            func.coalesce(func.sum(AllocationRow.wallet_amount), 0),
+        ).where(AllocationRow.invoice_id == invoice_id, AllocationRow.kind == "write_off")
+    ).one()
+    return Part(invoice_id, int(amount), int(wallet))
+
+
+def undo_written_off(given_up: Part, amount: int) -> Part:
+    """What of an amount comes off what is given up, which nobody has paid; the wallet's part of it first."""
+    undone = max(0, min(amount, given_up.amount))
+    return Part(given_up.invoice_id, undone, min(undone, given_up.wallet))
+
+
+def given_to_wallet(session: Session, invoice_id: int) -> int:
+    """What the notes of an invoice gave into the wallet: what they did not take off the invoice."""
+    notes = select(func.coalesce(func.sum(InvoiceRow.total), 0)).where(
+        InvoiceRow.corrects_id == invoice_id,
+        InvoiceRow.kind == "credit_note",
+        InvoiceRow.state.in_(STANDING),
+    )
+    return int(session.scalar(notes) or 0) - allocated(session, invoice_id, "credit_note")
+
+
+def allocated(session: Session, invoice_id: int, kind: str) -> int:
+    """What went to an invoice by payments, say, and was not taken back."""
+    amount = select(func.coalesce(func.sum(AllocationRow.amount), 0)).where(
+        AllocationRow.invoice_id == invoice_id, AllocationRow.kind == kind
+    )
+    return int(session.scalar(amount) or 0)
+
+
 def allocate(  # noqa: PLR0913  # one parameter per column
     session: Session,
     part: Part,
@@ -171,7 +206,10 @@ def _state(session: Session, row: InvoiceRow) -> str:
         return "partly_paid" if session.scalar(paid) else "issued"
     if wholly_credited(session, row.id):
         return "cancelled"
-    last = select(AllocationRow.kind).where(own, AllocationRow.amount > 0).order_by(AllocationRow.id.desc())
+    if not written_off(session, row.id).amount:
+        return "paid"
+    closing = AllocationRow.kind.in_(("payment", "write_off")), AllocationRow.amount > 0
+    last = select(AllocationRow.kind).where(own, *closing).order_by(AllocationRow.id.desc())
     return "written_off" if session.scalar(last.limit(1)) == "write_off" else "paid"
 
 

@@ -43,23 +43,24 @@ def credit_invoice(  # noqa: PLR0913  # one parameter per option
     by: str,
     as_json: bool,
 ) -> None:
-    """Issue a credit note: what is open is reduced first, what was paid goes back into the wallet."""
+    """Issue a credit note: off what is open, then what was written off; what was paid, into the wallet."""
     with context.application() as application, billing(application) as (session, books):
         row = find(session, invoice, ASKING)
         unit = unit_of(session, row.unit)
         what = _what(unit, whole=whole, amount=amount, line_texts=line_texts)
         done = credit(session, books, row.id, what, reason, context.clock.now_us(), by)
-    amounts = (done.net, done.tax, done.total, done.to_invoice, done.to_wallet)
-    names = ("net", "tax", "total", "off_invoice", "to_wallet")
+    amounts = (done.net, done.tax, done.total, done.to_invoice, done.to_written_off, done.to_wallet)
+    names = ("net", "tax", "total", "off_invoice", "off_written_off", "to_wallet")
     facts = dict(zip(names, (format_amount(x, unit) for x in amounts), strict=True))
     if as_json:
         print_json(
             {"id": done.note_id, "number": done.number, **facts, "unit": unit.code, "entry": done.entry_id}
         )
         return
+    given_up = f"{facts['off_written_off']} off what was written off, " if done.to_written_off else ""
     click.echo(
         f"{done.number}: {facts['total']} {unit.code} credited, {facts['off_invoice']} off the invoice, "
-        f"{facts['to_wallet']} into the wallet"
+        f"{given_up}{facts['to_wallet']} into the wallet"
     )
 
 

@@ -302,8 +302,10 @@ def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
         click.echo(
             f"{x['number']}: {x['amount']} {shown['unit']}, open {x['open']}, {x['state'].replace('_', ' ')}"
         )
-    if shown["to_wallet"].strip("-0."):
-        click.echo(f"wallet: {shown['to_wallet']} {shown['unit']}")
+    moved = shown["to_wallet"].removeprefix("-")
+    if moved.strip("0."):
+        where = "into the wallet" if moved == shown["to_wallet"] else "taken from the wallet"
+        click.echo(f"{moved} {shown['unit']} {where}")
     click.echo(f"entry {shown['entry']}")
 
 
