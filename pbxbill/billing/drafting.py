@@ -19,6 +19,7 @@ from pbxbill.billing.gathering import gathered_to, id_before
 from pbxbill.billing.line_words import facts_to_json
 from pbxbill.billing.period import Period
 from pbxbill.billing.preparing import reckon, reckoned_now
+from pbxbill.billing.profiles import locked_profile, open_again
 from pbxbill.billing.standing import happened, locked_invoice, named, reason_given, said
 from pbxbill.billing.tax import AppliedTax
 from pbxbill.billing.totals import TotalLine, Totals, total
@@ -302,14 +303,27 @@ def recalculate(
     return Drafted(row.id, row.total)
 
 
-def discard(session: Session, invoice_id: int, reason: str, now_us: int, by: str = "") -> None:
-    """Give a draft up: what was on it waits for the next one."""
+def discard(session: Session, invoice_id: int, reason: str, now_us: int, by: str = "") -> bool:
+    """Give a draft up; whether its period is open again.
+
+    If it is, the next run makes its invoice anew. Else later invoices stand in the way: what was on it is on
+    the next one.
+    """
+    # Whoever bills an account locks its profile first.
+    account_id = session.scalar(select(InvoiceRow.account_id).where(InvoiceRow.id == invoice_id))
+    profile = None if account_id is None else locked_profile(session, account_id)
     row = locked_draft(session, invoice_id)
     gathered_to(session, row.account_id, row.unit, lock=True)
     _release(session, row, None)
+    of_period = row.period_key is not None
     row.state, row.period_key = "discarded", None
     happened(session, row.id, "discarded", reason_given(reason), at_us=now_us, by=by)
     session.flush()
+    if not of_period or row.from_us is None or row.to_us is None:
+        return False
+    opened = profile is None or open_again(session, profile, Period(row.from_us, row.to_us))
+    session.flush()
+    return opened
 
 
 def _release(session: Session, row: InvoiceRow, kept_ids: set[int] | None) -> None:

@@ -35,6 +35,10 @@ _DEFAULTS = (
     "FROM accounts a LEFT JOIN issuers s ON s.account_id = a.parent_id "
     "LEFT JOIN parties p ON p.account_id = a.id WHERE a.id = :account_id"
 )
+_BILLED_BEHIND = (
+    "SELECT id FROM invoices WHERE account_id = :account_id AND kind = 'invoice' "
+    "AND period_key IS NOT NULL AND to_us > :free_from_us LIMIT 1"
+)
 _LANGUAGE = re.compile(r"[a-z]{2}(-[A-Z]{2})?")
 
 
@@ -165,7 +169,7 @@ def set_profile(session: Session, account_id: int, terms: ProfileTerms) -> Profi
 
 
 def billed_up_to(session: Session, account_id: int, to_us: int) -> None:
-    """Note that the periods before a moment are billed; never goes back."""
+    """Note that the periods before a moment are billed; only open_again() goes back."""
     row = session.get(BillingProfileRow, account_id, with_for_update=True)
     if row is None:
         set_profile(session, account_id, ProfileTerms())
@@ -183,6 +187,30 @@ def note_billed(row: BillingProfileRow, profile: Profile, to_us: int) -> Profile
     profile = replace(profile, billed_to_us=to_us)
     row.next_us = profile.next_period().to_us if profile.invoiced else None
     return profile
+
+
+def locked_profile(session: Session, account_id: int) -> BillingProfileRow | None:
+    """The row of an account, so that nobody else bills it meanwhile; before any of its invoices is locked."""
+    return session.get(BillingProfileRow, account_id, with_for_update=True, populate_existing=True)
+
+
+def open_again(session: Session, row: BillingProfileRow, period: Period) -> bool:
+    """Let a period whose draft was discarded be billed again; False: a later invoice stands in the way.
+
+    The caller has locked the row. Invoices of the period in other units stay, and are found by their key.
+    """
+    if row.billed_to_us is None or row.billed_to_us <= period.from_us:
+        return True  # it was opened with the invoice of another unit, or with a later one
+    profile = replace(profile_of(session, row.account_id), billed_to_us=period.from_us)
+    again = profile.next_period()
+    # Where cycle, anchor or zone are others by now it ends elsewhere: then nothing of it may be billed.
+    free_from_us = period.to_us if again.to_us == period.to_us else period.from_us
+    values = {"account_id": row.account_id, "free_from_us": free_from_us}
+    if rows_within(session, _BILLED_BEHIND, values):
+        return False
+    row.billed_to_us = period.from_us
+    row.next_us = again.to_us if profile.invoiced else None
+    return True
 
 
 def tax_buyer_of(session: Session, account_id: int) -> TaxBuyer:

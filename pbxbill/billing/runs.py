@@ -104,8 +104,14 @@ def start_run(session: Session, definition: Definition, now_us: int) -> int:
     row = session.scalar(query.order_by(BillingRunRow.id.desc()).limit(1).with_for_update())
     if row is not None:
         row.state, row.ended_us = "running", None
-        failed = and_(BillingRunAccountRow.run_id == row.id, BillingRunAccountRow.state == "failed")
-        session.execute(update(BillingRunAccountRow).where(failed).values(state="waiting", detail=""))
+        discarded = select(InvoiceRow.account_id).where(
+            InvoiceRow.run_id == row.id, InvoiceRow.state == "discarded"
+        )
+        again = and_(
+            BillingRunAccountRow.run_id == row.id,
+            or_(BillingRunAccountRow.state == "failed", BillingRunAccountRow.account_id.in_(discarded)),
+        )
+        session.execute(update(BillingRunAccountRow).where(again).values(state="waiting", detail=""))
         return row.id
     row = BillingRunRow(definition=kept, state="running", accounts=0, started_us=now_us)
     session.add(row)
@@ -370,6 +376,12 @@ def _refuse_bad(session: Session, definition: Definition, now_us: int) -> None:
         raise InputRefused("a run bills what is over: --until lies in the future")
     if definition.cycle and definition.cycle not in CYCLES:
         raise InputRefused(f"there is no cycle {definition.cycle[:40]!r}; use one of {', '.join(CYCLES)}")
+    of_group = select(BillingProfileRow.account_id).where(BillingProfileRow.group_name == definition.group)
+    if definition.group and session.scalar(of_group.limit(1)) is None:
+        raise InputRefused(
+            f"nobody is in the group {definition.group[:64]!r}; "
+            "`pbxbill billing set --group` puts accounts into one"
+        )
     for code in definition.accounts:
         if account_by_code(session, code).parent_id is None:
             raise InputRefused("the operator is billed by nobody")

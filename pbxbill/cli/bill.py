@@ -13,7 +13,7 @@ from pbxbill.app import Application, open_books
 from pbxbill.billing.billing_account import AccountBilled
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.runs import Counts, Definition, Failure, counts, failures, money_of
-from pbxbill.cli.bill_now import now
+from pbxbill.cli.bill_now import charges_wait, now
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused, PbxbillError
@@ -22,6 +22,7 @@ from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import BillingRunRow, InvoiceRow
+from pbxbill.store.models import AccountRow
 
 MAX_PROCESSES = 32
 
@@ -35,7 +36,7 @@ def bill() -> None:
 @click.option("--account", "accounts", multiple=True, help="Only this account; repeat it.")
 @click.option("--group", default="", help="Only accounts of this group (`pbxbill billing set --group`).")
 @click.option("--reseller", default="", help="Only the accounts below this one.")
-@click.option("--cycle", default="", type=click.Choice(("", *CYCLES)), help="Only accounts with this cycle.")
+@click.option("--cycle", type=click.Choice(CYCLES), help="Only accounts with this cycle.")
 @click.option("--until", help="Bill what is over at this moment, UTC; else at the beginning of today.")
 @click.option("--drafts", "drafts_only", is_flag=True, help="Issue nothing: you review it first.")
 @click.option("--processes", type=click.IntRange(1, MAX_PROCESSES), default=1, show_default=True)
@@ -61,6 +62,7 @@ def run(  # one parameter per option
     """
     now_us = context.clock.now_us()
     until_us = parse_moment(until) if until else day_start_us(local_date(now_us, "UTC"), "UTC")
+    chosen["cycle"] = chosen["cycle"] or ""
     definition = Definition(until_us, tuple(sorted(set(chosen.pop("accounts")))), **chosen)
     with context.application() as application, stopping() as stop:
         if dry_run:
@@ -122,16 +124,30 @@ def accept(context: Context, /, run_id: int) -> None:
 @click.option("--reason", required=True, help="Kept with each draft.")
 @pass_context
 def cancel(context: Context, /, run_id: int, *, reason: str) -> None:
-    """Discard all drafts of a run; what was on them is billed again by the next one."""
+    """Discard all drafts of a run; the same accounts can be billed again at once.
+
+    Where an account has later invoices, what was on its draft is on its next invoice.
+    """
     from pbxbill.billing.drafting import discard
 
+    later: list[tuple[int, str]] = []
     with context.application() as application, stopping() as stop:
 
         def discard_one(invoice_id: int) -> None:
             with transaction(application.database) as session:
-                discard(session, invoice_id, reason, context.clock.now_us(), by="billing run")
+                if discard(session, invoice_id, reason, context.clock.now_us(), by="billing run"):
+                    return
+                account_id = session.get_one(InvoiceRow, invoice_id).account_id
+                later.append((invoice_id, session.get_one(AccountRow, account_id).code))
 
-        _each(_invoices(application, run_id, ("draft",)), discard_one, stop, "discarded")
+        # The newest first: a period can be billed again if no later one is billed.
+        drafts = _invoices(application, run_id, ("draft",))[::-1]
+        _each(drafts, discard_one, stop, "discarded", lambda: _tell_later(later))
+
+
+def _tell_later(later: Sequence[tuple[int, str]]) -> None:
+    for invoice_id, code in later:
+        click.echo(f"invoice {invoice_id}: {charges_wait(code)}", err=True)
 
 
 @bill.command("send")
@@ -260,7 +276,13 @@ def _invoices(application: Application, run_id: int, states: tuple[str, ...]) ->
         return session.scalars(query.order_by(InvoiceRow.id)).all()
 
 
-def _each(ids: Sequence[int], act: Callable[[int], str | None], stop: Callable[[], bool], done: str) -> None:
+def _each(
+    ids: Sequence[int],
+    act: Callable[[int], str | None],
+    stop: Callable[[], bool],
+    done: str,
+    tell_more: Callable[[], None] = lambda: None,
+) -> None:
     """Do something to each of these invoices in its own transaction; act says why it could not."""
     count, failed = 0, []
     with _progress(done, len(ids)) as tell:
@@ -277,6 +299,7 @@ def _each(ids: Sequence[int], act: Callable[[int], str | None], stop: Callable[[
                 failed.append((invoice_id, why))
             tell(number)
     click.echo(f"{count} of {len(ids)} invoices {done}")
+    tell_more()
     for invoice_id, why in failed:
         click.echo(f"invoice {invoice_id}: {why}", err=True)
     if failed:

@@ -8,6 +8,7 @@ from pbxbill.billing.draft_editing import ADDABLE, Correction, NewLine, add_line
 from pbxbill.billing.drafting import discard, new_draft, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
 from pbxbill.billing.search import find
+from pbxbill.cli.bill_now import charges_wait
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.errors import InputRefused, check
@@ -15,6 +16,7 @@ from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import transaction
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
+from pbxbill.store.models import AccountRow
 
 QUANTITY = Unit("pieces", 6, 0)
 
@@ -132,12 +134,15 @@ def remove(context: Context, line_id: int, reason: str, by: str) -> None:
 @by_option
 @pass_context
 def reckon_again(context: Context, draft: str, by: str) -> None:
-    """Reckon a draft again, with what has arrived of its period; lines changed by hand stay."""
+    """Reckon a draft again, with what has arrived of its period; lines changed by hand stay.
+
+    The lines that are reckoned get new numbers: `pbxbill invoices show` tells them.
+    """
     with context.application() as application, transaction(application.database) as session:
         row = find(session, draft)
         recalculate(session, row.id, context.clock.now_us(), by)
         told = _told(session.get_one(InvoiceRow, row.id), unit_of(session, row.unit))
-    click.echo(told)
+    click.echo(f"{told}; its lines have new numbers")
 
 
 @click.command("issue")
@@ -176,11 +181,15 @@ def issue_draft(context: Context, draft: str, by: str, as_json: bool) -> None:
 @by_option
 @pass_context
 def give_up(context: Context, draft: str, reason: str, by: str) -> None:
-    """Give a draft up; what was on it waits for the next one."""
+    """Give a draft up; the next billing run makes it anew, or what was on it is on the next invoice."""
     with context.application() as application, transaction(application.database) as session:
         row = find(session, draft)
-        discard(session, row.id, reason, context.clock.now_us(), by)
+        of_period = row.period_key is not None
+        opened = discard(session, row.id, reason, context.clock.now_us(), by)
+        code = session.get_one(AccountRow, row.account_id).code
     click.echo(f"draft {draft} is discarded")
+    if of_period:
+        click.echo("the next billing run makes it anew" if opened else charges_wait(code))
 
 
 def _told(row: InvoiceRow, unit: Unit) -> str:

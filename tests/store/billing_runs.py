@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+from pbxbill.billing.drafting import discard
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.billing.runs import Counts, Definition, Failure, Worker, counts, end_run, failures, start_run
 from pbxbill.store.billing_models import BillingProfileRow
@@ -79,6 +80,12 @@ class Billing(Invoicing):
 
     def codes(self, statement: str) -> list[str]:
         return [row[0] for row in self.accounts.select(statement)]
+
+    def discard_all(self, run_id: int) -> list[bool]:
+        """Discard a run's drafts, the newest first; whether their periods are open again."""
+        rows = self.accounts.select(f"SELECT id FROM invoices WHERE run_id = {run_id} ORDER BY id DESC")
+        with self.transaction() as session:
+            return [discard(session, id, "a test", self.clock.now_us()) for (id,) in rows]
 
     def invoices(self) -> list[tuple[str, str, str, str]]:
         """(account, period's first day, state, total) of each."""

@@ -80,7 +80,6 @@ CHOICES: list[tuple[dict[str, Any], list[str]]] = [
     ({"reseller": "reseller"}, ["alice"]),
     ({"cycle": "week"}, ["hot"]),
     ({"cycle": "month"}, ["alice", "bob", "carol", "reseller"]),
-    ({"group": "silver"}, []),
 ]
 
 
@@ -183,9 +182,54 @@ def test_drafts_are_reviewed_accepted_or_cancelled(called: Billing) -> None:
         for (invoice_id,) in rest:
             issue(session, called.books, invoice_id, called.clock.now_us())
     assert [code for code, *_ in called.invoices()] == ["alice", "bob", "carol", "hot"]
-    # What was on the draft that was cancelled is on the next invoice.
+    # The period of the draft that was discarded is billed again.
     called.run(MARCH_US)
-    assert called.invoices()[-1] == ("reseller", "2026-02-01", "issued", "0.10")
+    assert called.invoices()[-1] == ("reseller", "2026-01-01", "issued", "0.10")
+
+
+def test_a_run_whose_drafts_were_discarded_is_made_again(called: Billing) -> None:
+    """The same command at once: the same invoices, of the same periods."""
+    first = called.run(drafts_only=True)
+    made = called.invoices()
+    called.discard_all(first)
+    assert called.invoices() == []
+    second = called.run(drafts_only=True)
+    assert second != first
+    assert (called.invoices(), called.counts(second).failed) == (made, 0)
+
+
+def test_a_stopped_run_whose_drafts_were_discarded_bills_these_accounts_as_well(called: Billing) -> None:
+    run_id = called.start(drafts_only=True)
+    looked: list[AccountBilled | None] = []
+    called.worker(run_id).work(stop=lambda: len(looked) == 3, tell=looked.append)
+    assert called.end(run_id) == "stopped"
+    called.discard_all(run_id)
+    assert called.run(drafts_only=True) == run_id
+    assert len(called.invoices()) == len(EVERYBODY)
+
+
+def test_periods_that_were_billed_together_open_together(called: Billing) -> None:
+    called.direct("carol", cycle="day")
+    run_id = called.run(accounts=("carol",), drafts_only=True)
+    made = called.invoices()
+    assert called.discard_all(run_id) == [True] * len(made)
+    called.run(accounts=("carol",), drafts_only=True)
+    assert called.invoices() == made
+
+
+def test_a_draft_behind_which_a_later_invoice_stands_leaves_its_charges_to_the_next(called: Billing) -> None:
+    first = called.run(accounts=("alice",), drafts_only=True)
+    called.call("alice", 100, 40)
+    called.run(MARCH_US, accounts=("alice",), drafts_only=True)
+    assert [day for _, day, _, _ in called.invoices()] == ["2026-01-01", "2026-02-01"]
+    assert called.discard_all(first) == [False]
+    called.run(MARCH_US, accounts=("alice",), drafts_only=True)
+    assert [day for _, day, _, _ in called.invoices()] == ["2026-02-01"]
+
+
+def test_nobody_is_in_a_group(called: Billing) -> None:
+    with pytest.raises(InputRefused, match="nobody is in the group 'none'"):
+        called.run(group="none")
 
 
 def test_a_preview_tells_all_and_leaves_no_trace(called: Billing) -> None:

@@ -42,7 +42,7 @@ def test_a_draft_is_reviewed_and_issued(draft: str, ok: Ok, pbxbill: Run) -> Non
     calls = next(id for name, id in lines.items() if name.startswith("Calls"))
     assert "total 21.00 EUR" in ok("invoices", "correct-line", calls, "--net", "1.00", *REASON)
     assert "total 1.00 EUR" in ok("invoices", "remove-line", lines["Router"], *REASON)
-    ok("invoices", "recalculate", draft)
+    assert "new numbers" in ok("invoices", "recalculate", draft)
     issued = shown(ok, "invoices", "issue", draft)
     assert (issued["number"], issued["total"], issued["due"]) == ("INV-2026-00001", "1.00", "1.00")
     assert shown(ok, "invoices", "issue", draft)["repeated"]
@@ -58,7 +58,7 @@ def test_a_draft_is_reviewed_and_issued(draft: str, ok: Ok, pbxbill: Run) -> Non
 
 def test_a_draft_is_given_up(draft: str, ok: Ok, pbxbill: Run) -> None:
     assert "say why" in refused(pbxbill, "invoices", "discard", draft, "--reason", " ")
-    ok("invoices", "discard", draft, *REASON)
+    assert "the next billing run makes it anew" in ok("invoices", "discard", draft, *REASON)
     assert shown(ok, "invoices", "show", draft)["state"] == "discarded"
     assert "was discarded" in refused(pbxbill, "invoices", "recalculate", draft)
 
