@@ -12,7 +12,7 @@ from pbxbill.billing.charge import ChargeKind
 from pbxbill.billing.line_words import ENGLISH, Facts
 from pbxbill.billing.tax import PPM
 from pbxbill.money import half_up
-from pbxbill.store.driver import Driver, rows_within
+from pbxbill.store.driver import Driver, row_lock, rows_within
 
 if TYPE_CHECKING:
     from pbxbill.billing.gathering import Head
@@ -25,10 +25,12 @@ _COLUMNS = (
     "c.at_us, c.from_us, c.to_us, c.explanation, c.gives_back"
 )
 _OF_ENTRIES = f"SELECT {_COLUMNS} FROM {{each_of}}charges c WHERE c.entry_id {{is_each_text}}"  # noqa: S608
-_TO_ASK_FOR = (
-    f"SELECT {_COLUMNS} FROM charges c WHERE c.account_id = :account_id AND c.unit = :unit "  # noqa: S608
-    "AND c.at_us <= :to_us AND c.collection = 'invoice' AND c.invoice_id IS NULL ORDER BY c.at_us, c.id"
+_ASKED = (
+    "FROM charges c WHERE c.account_id = :account_id AND c.unit = :unit "
+    "AND c.at_us <= :to_us AND c.collection = 'invoice' AND c.invoice_id IS NULL"
 )
+_TO_ASK_FOR = f"SELECT {_COLUMNS} {_ASKED} ORDER BY c.at_us, c.id"
+_LOCKED = f"SELECT c.id {_ASKED} ORDER BY c.id"
 _READINGS = (
     "SELECT r.meter_id, r.at_us, r.consumed, r.explanation, m.code, m.measure FROM meter_readings r "
     "JOIN meters m ON m.id = r.meter_id WHERE r.meter_id {any_int} AND r.at_us {any_int}"
@@ -117,6 +119,14 @@ def charges_to_ask_for(session: Session, account_id: int, unit: str, to_us: int)
     """Charges that the next invoice collects."""
     values = {"account_id": account_id, "unit": unit, "to_us": to_us}
     return [GatheredCharge(*row) for row in rows_within(session, _TO_ASK_FOR, values)]
+
+
+def lock_charges_to_ask_for(session: Session, account_id: int, unit: str, to_us: int) -> None:
+    """Whoever withdraws one of them now is waited for, and nobody does until the transaction ends."""
+    lock = row_lock(session)
+    if lock:
+        values = {"account_id": account_id, "unit": unit, "to_us": to_us}
+        rows_within(session, _LOCKED + lock, values)
 
 
 def charges_of_entries(driver: Driver, heads: Sequence["Head"]) -> tuple[list[GatheredCharge], list["Head"]]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, RunMemory, billed_account, is_currency
 from pbxbill.billing.draft_lines import DraftLine, lines_of
-from pbxbill.billing.gathered_items import charges_to_ask_for
+from pbxbill.billing.gathered_items import charges_to_ask_for, lock_charges_to_ask_for
 from pbxbill.billing.gathering import Gathered, came_since, gather
 from pbxbill.billing.period import Period
 from pbxbill.store.driver import rows_within
@@ -38,7 +38,12 @@ class Prepared(NamedTuple):
 
 
 def reckon(session: Session, billed: Billed, period: Period, memory: RunMemory) -> Reckoned:
-    """Gather what the next invoice takes, and make lines of it."""
+    """Gather what the next invoice takes, for nobody else to change, and make lines of it."""
+    lock_charges_to_ask_for(session, billed.account_id, billed.unit.code, period.to_us)
+    return _reckoned(session, billed, period, memory)
+
+
+def _reckoned(session: Session, billed: Billed, period: Period, memory: RunMemory) -> Reckoned:
     taxes = memory.taxes_of(session, billed)
     gathered = gather(session, billed.account_id, billed.unit.code, period, taxes.changes, memory.known)
     return Reckoned(gathered, lines_of(gathered, period, taxes))
@@ -48,7 +53,7 @@ def prepare(session: Session, account_id: int, unit: str, period: Period, memory
     """Reckon ahead; the session only reads."""
     billed = billed_account(session, account_id, unit)
     if is_currency(billed.unit):
-        reckoned = reckon(session, billed, period, memory)
+        reckoned = _reckoned(session, billed, period, memory)
         memory.prepared[account_id, unit, period] = Prepared(billed, reckoned, _discarded(session, billed))
 
 
@@ -63,6 +68,7 @@ def reckoned_now(session: Session, billed: Billed, period: Period, memory: RunMe
 
 def _holds(session: Session, ahead: Prepared, billed: Billed, period: Period, mark: str) -> bool:
     gathered, unit = ahead.reckoned.gathered, billed.unit.code
+    lock_charges_to_ask_for(session, billed.account_id, unit, period.to_us)
     return (
         (ahead.billed, gathered.after) == (billed, mark)
         and list(gathered.asked) == charges_to_ask_for(session, billed.account_id, unit, period.to_us)

@@ -4,7 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ import pytest
 from sqlalchemy.orm import Session
 
 from pbxbill.billing import drafting, issuing, preparing
-from pbxbill.billing.drafting import Drafted, discard, draft_period, recalculate
+from pbxbill.billing.billed import RunMemory
+from pbxbill.billing.charges_by_hand import withdraw_charge
+from pbxbill.billing.drafting import Drafted, Nothing, discard, draft_period, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, Issued, issue
+from pbxbill.billing.preparing import prepare
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, open_wallet
 from pbxbill.store.driver import connect
+from pbxbill.store.engine import reading, transaction
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, BilledAccounts
@@ -241,3 +245,31 @@ def test_a_draft_is_reckoned_again_while_calls_arrive(invoicing: Invoicing) -> N
     at_once(again, calls)
     again()
     assert invoicing.lines(drafted.invoice_id) == [("Calls (7)", eur("0.84"))]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_charge_that_is_being_withdrawn_is_on_no_draft(invoicing: Invoicing, ahead: bool) -> None:
+    invoicing.call("carol", 100, 3)
+    charge_id = invoicing.charge("carol", "10", day=5)
+    invoicing.clock.step(JANUARY.to_us - invoicing.clock.now_us())
+    carol, now_us, memory = invoicing.accounts.ids["carol"], invoicing.clock.now_us(), RunMemory()
+    if ahead:
+        with transaction(reading(invoicing.database)) as session:
+            prepare(session, carol, "EUR", JANUARY, memory)
+
+    def draft_it() -> Drafted | Nothing:
+        with invoicing.transaction() as session:
+            return draft_period(session, carol, "EUR", JANUARY, now_us, memory=memory)
+
+    with ThreadPoolExecutor(1) as pool:
+        with invoicing.transaction() as session:
+            withdraw_charge(session, invoicing.books, charge_id, "mistake", now_us)
+            drafting_it = pool.submit(draft_it)
+            wait([drafting_it], 0.5)
+            assert not drafting_it.done()
+        drafted = drafting_it.result(60)
+    assert isinstance(drafted, Drafted)
+    assert [net for _, net in invoicing.lines(drafted.invoice_id)] == [eur("0.20")]
+    assert invoicing.accounts.select(
+        f"SELECT collection, invoice_id FROM charges WHERE id = {charge_id}"
+    ) == [("void", None)]
