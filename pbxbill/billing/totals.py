@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from pbxbill.billing.charge import Collection
 from pbxbill.billing.tax import AppliedTax, shares
-from pbxbill.errors import check
-from pbxbill.money import half_up
+from pbxbill.errors import InputRefused, check
+from pbxbill.money import MAX_AMOUNT, half_up
 
 
 class TaxRounding(StrEnum):
@@ -72,7 +72,7 @@ class Totals:
 
 
 def total(lines: Sequence[TotalLine], minor: int, tax_rounding: TaxRounding) -> Totals:
-    """Reckon an invoice; minor: money.minor_step of its unit."""
+    """Reckon an invoice; minor: money.minor_step of its unit. InputRefused where no row could hold it."""
     nets = tuple(half_up(line.net_exact, 1, minor) for line in lines)
     groups: dict[AppliedTax, _Group] = {}
     for line, net in zip(lines, nets, strict=True):
@@ -90,6 +90,10 @@ def total(lines: Sequence[TotalLine], minor: int, tax_rounding: TaxRounding) -> 
         tax_taken_exact=sum(line.tax_exact for line in lines),
         wallet_exact=sum(line.net_exact + line.tax_exact for line in wallet),
     )
+    amounts = (reckoned.net, reckoned.tax, reckoned.total, reckoned.net_exact, reckoned.wallet_exact)
+    of_parts = (*nets, *(x.base for x in taxes), *(x.amount for x in taxes))
+    if any(abs(amount) > MAX_AMOUNT for amount in (*amounts, *of_parts)):
+        raise InputRefused("it comes to more than any amount may be: take lines or charges off it")
     check(reckoned.total % minor == 0, "an invoice over {} is in no whole minor units", reckoned.total)
     return reckoned
 

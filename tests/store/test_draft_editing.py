@@ -265,3 +265,14 @@ def test_a_corrected_line_is_known_as_that_after_the_draft_was_reckoned_again(
     # Up to what the wallet gave it may be corrected again.
     change(invoicing, correct_line, corrected, Correction(eur("0.15")))
     assert sorted(net for _, net in invoicing.lines(draft)) == [eur("0.15"), eur("20")]
+
+
+def test_a_draft_of_astronomic_amounts_is_refused_in_a_sentence(invoicing: Invoicing, draft: int) -> None:
+    line = NewLine("Moon", 2**62 - 1)
+    with pytest.raises(InputRefused, match="more than any amount may be"):
+        change(invoicing, lambda *x: [add_line(*x[:2], line, *x[2:]) for _ in range(2)], draft)
+    for _ in range(3):
+        invoicing.charge("carol", "4000000000000")
+    with pytest.raises(InputRefused, match="more than any amount may be"):
+        invoicing.draft("carol")
+    assert invoicing.row(draft)["total"] == eur("24.04")

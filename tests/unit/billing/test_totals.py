@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pbxbill.billing.charge import Collection
 from pbxbill.billing.tax import PPM, AppliedTax, taxed
 from pbxbill.billing.totals import TaxRounding, TotalLine, Totals, total
-from pbxbill.errors import InvariantBroken
-from pbxbill.money import Unit, format_amount, minor_step, parse_amount
+from pbxbill.errors import InputRefused, InvariantBroken
+from pbxbill.money import MAX_AMOUNT, Unit, format_amount, minor_step, parse_amount
 
 EUR = Unit("EUR")
 JPY = Unit("JPY", scale=6, digits=0)
@@ -256,3 +256,12 @@ def test_giving_all_back_is_the_invoice_below_zero(
     forth, returned = total(given_lines, minor, rounding), total(back, minor, rounding)
     assert returned.nets == tuple(-net for net in forth.nets)
     assert returned.total == -forth.total
+
+
+def test_what_no_row_could_hold_is_refused() -> None:
+    most = TotalLine(MAX_AMOUNT - MAX_AMOUNT % 10_000)
+    assert total([most], 10_000, TaxRounding.INVOICE).total == most.net_exact
+    taxed_too = most._replace(taxes=(tax("VAT", "19"),))
+    for too_much in ([most, most], [taxed_too], [TotalLine(MAX_AMOUNT * 2)]):
+        with pytest.raises(InputRefused, match="more than any amount may be"):
+            total(too_much, 10_000, TaxRounding.INVOICE)
