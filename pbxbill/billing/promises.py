@@ -144,6 +144,28 @@ _CREDITED = Rule(
     ),
 )
 
+_GIVEN = Rule(
+    "notes give into wallets no more than was paid",
+    f"invoices WHERE {_ASKING} AND {_STANDS}",
+    (
+        Search(
+            "SELECT g.id, CAST(g.given AS BIGINT), CAST(g.paid AS BIGINT) FROM (SELECT i.id, "  # noqa: S608
+            "COALESCE(n.total, 0) - COALESCE(a.credited, 0) AS given, "
+            "i.from_wallet + COALESCE(a.paid, 0) AS paid FROM invoices i "
+            "JOIN (SELECT corrects_id, SUM(total) AS total FROM invoices "
+            f"WHERE kind = 'credit_note' AND {_STANDS} GROUP BY corrects_id) n ON n.corrects_id = i.id "
+            "LEFT JOIN (SELECT invoice_id, "
+            "SUM(CASE kind WHEN 'credit_note' THEN amount ELSE 0 END) AS credited, "
+            "SUM(CASE kind WHEN 'payment' THEN amount ELSE 0 END) AS paid "
+            "FROM allocations GROUP BY invoice_id) a ON a.invoice_id = i.id "
+            # Where the invoice set a credit against what it asked for, re-rating may give back more of that.
+            "WHERE NOT EXISTS (SELECT 1 FROM invoice_lines l WHERE l.invoice_id = i.id AND l.net < 0)) g "
+            "WHERE g.given > 0 AND g.given > g.paid",
+            "invoice {0}: its notes gave {1} into the wallet, and {2} was paid",
+        ),
+    ),
+)
+
 _ENTRIES = Rule(
     "what the wallet gave for an invoice is on it, entry by entry",
     "invoice_entries",
@@ -243,6 +265,7 @@ BILLING_RULES = (
     _NUMBERS,
     _ISSUED,
     _CREDITED,
+    _GIVEN,
     _ENTRIES,
     _RECEIVABLE,
     _INVOICED,

@@ -94,6 +94,10 @@ DAMAGE = {
         f"UPDATE invoices SET total = 1 WHERE id = {INVOICE}",
         f"UPDATE invoices SET state = 'cancelled' WHERE id = {INVOICE}",
     ],
+    "notes give into wallets no more than was paid": [
+        f"UPDATE invoices SET total = total + 100000000 WHERE id = {NOTE}",
+        "UPDATE allocations SET amount = amount - 100000000 WHERE kind = 'credit_note'",
+    ],
     "what the wallet gave for an invoice is on it, entry by entry": [
         "DELETE FROM invoice_entries",
         "UPDATE invoice_entries SET invoice_id = 999",

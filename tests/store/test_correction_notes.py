@@ -7,9 +7,9 @@ import pytest
 from pbxbill.billing.correction_notes import CorrectionNote, invoiced, issue_correction_notes
 from pbxbill.billing.draft_editing import Correction, correct_line, remove_line
 from pbxbill.billing.drafting import Drafted, recalculate
-from pbxbill.billing.note_amounts import Amount, Whole
+from pbxbill.billing.note_amounts import Amount, Lines, Whole
 from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import NewPayment, record_payment
+from pbxbill.billing.payments import NewPayment, record_payment, write_off
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.mediation.rerate import Definition, Rerating
@@ -100,6 +100,40 @@ def test_a_paid_invoice_leaves_the_money_in_the_wallet(billing: Invoicing) -> No
     assert wallet(billing, "carol") == eur("0.50")
     assert told(notes(billing)) == [("credit_note", "CN-2026-00001", eur("0.50"))]
     assert wallet(billing, "carol") == eur("0.50")
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_what_was_written_off_of_calls_is_not_given_back_as_money(billing: Invoicing) -> None:
+    billing.call("carol", 600, 3)  # 1.20
+    issued = billing.invoice("carol")
+    with billing.transaction() as session:
+        write_off(session, billing.books, issued.invoice_id, reason="gone", now_us=billing.clock.now_us())
+    rerate(billing, ("49", "Germany", "0.07"))
+    assert wallet(billing, "carol") == eur("0.50")
+    assert told(notes(billing)) == [("credit_note", "CN-2026-00001", eur("0.50"))]
+    # Nobody paid: 0.70 are lost, not 1.20, and nothing stays in the wallet.
+    assert wallet(billing, "carol") == 0
+    assert billing.balance(LedgerCode.WRITTEN_OFF) == eur("0.70")
+    assert -billing.balance(LedgerCode.REVENUE_USAGE) == eur("0.70")
+    assert billing.row(issued.invoice_id)["state"] == "written_off"
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_what_calls_give_back_comes_off_an_invoice_of_which_nothing_was_paid(billing: Invoicing) -> None:
+    billing.call("carol", 600, 3)  # 1.20
+    billing.charge("carol", "10")
+    issued = billing.invoice("carol")
+    ((router,),) = billing.accounts.select("SELECT id FROM invoice_lines WHERE charge_id IS NOT NULL")
+    with billing.transaction() as session:
+        what = Lines(((router, eur("8")),))
+        credit(session, billing.books, issued.invoice_id, what, "wrong", billing.clock.now_us())
+    # 11.20 - 8.00, which took the wallet's 1.20 first.
+    row = billing.row(issued.invoice_id)
+    assert (row["open"], row["open_wallet"]) == (eur("3.20"), 0)
+    rerate(billing, ("49", "Germany", "0.07"))
+    notes(billing)
+    assert billing.row(issued.invoice_id)["open"] == eur("2.70")
+    assert wallet(billing, "carol") == 0
     assert_books_in_order(billing.accounts.url)
 
 

@@ -127,7 +127,8 @@ class Story:
     def gives_up(self) -> None:
         with self.billing.transaction() as session:
             row, now_us = self.invoice(session), self.billing.clock.now_us()
-            write_off(session, self.billing.books, row.id, reason="gone", now_us=now_us, amount=self.coins())
+            amount = self.random.choice((None, self.coins()))
+            write_off(session, self.billing.books, row.id, reason="gone", now_us=now_us, amount=amount)
 
     def disputes(self) -> None:
         with self.billing.transaction() as session:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pbxbill.billing.disputes import dispute, remark, settle_dispute
-from pbxbill.billing.note_amounts import Whole
-from pbxbill.billing.notes import credit
+from pbxbill.billing.note_amounts import Amount, What, Whole
+from pbxbill.billing.notes import Credited, credit
 from pbxbill.billing.payments import (
     Allocated,
     NewPayment,
@@ -59,6 +59,18 @@ class Paying(Invoicing):
             return write_off(
                 session, self.books, invoice_id, reason="gone", now_us=self.clock.now_us(), amount=part
             )
+
+    def give_back(self, invoice_id: int, what: What) -> Credited:
+        with self.transaction() as session:
+            return credit(session, self.books, invoice_id, what, "wrong", self.clock.now_us())
+
+    def entry(self, entry_id: str) -> dict[str, int]:
+        return dict(
+            self.accounts.select(
+                "SELECT l.code, p.amount FROM postings p JOIN ledger_accounts l "
+                f"ON l.id = p.ledger_account_id WHERE p.entry_id = '{entry_id}' AND p.amount <> 0"
+            )
+        )
 
     def wallet(self, code: str = "carol") -> int:
         return self.accounts.wallet(code)[0]
@@ -173,6 +185,72 @@ def test_a_debt_is_given_up(billing: Paying) -> None:
     assert billing.stands(billing.february) == ("issued", eur("2.40"))
     with pytest.raises(InputRefused, match=r"only 2\.40 EUR is open"):
         billing.give_up(billing.february, "2.41")
+
+
+def test_what_was_written_off_is_not_given_back_as_money(billing: Paying) -> None:
+    written = billing.give_up(billing.january)
+    note = billing.give_back(billing.january, Whole())
+    assert (note.to_invoice, note.to_written_off, note.to_wallet) == (0, eur("1.20"), 0)
+    # Neither earned nor lost: it was never owed.
+    assert billing.entry(note.entry_id) == {"revenue:usage": eur("1.20"), "written-off": -eur("1.20")}
+    assert billing.stands(billing.january) == ("cancelled", 0)
+    assert billing.wallet() == -eur("2.40")
+    with pytest.raises(InputRefused, match="a credit note has given back what was written off"):
+        billing.take_back(written.entry_id)
+
+
+def test_only_what_was_paid_is_given_back(billing: Paying) -> None:
+    billing.give_up(billing.february, "0.10")
+    billing.pay("2.30", billing.february)
+    assert billing.stands(billing.february) == ("paid", 0)
+    note = billing.give_back(billing.february, Whole())
+    # 2.40 = 0.10 that nobody paid + 2.30 that were.
+    assert (note.to_invoice, note.to_written_off, note.to_wallet) == (0, eur("0.10"), eur("2.30"))
+    assert billing.entry(note.entry_id) == {
+        "revenue:usage": eur("2.40"),
+        "written-off": -eur("0.10"),
+        "wallet": -eur("2.30"),
+    }
+    assert billing.wallet() == -eur("1.20") + eur("2.30")
+    assert billing.balance(LedgerCode.WRITTEN_OFF) == 0
+
+
+def test_a_write_off_is_reversed_as_far_as_no_note_has_undone_it(billing: Paying) -> None:
+    first = billing.give_up(billing.february, "1.00")
+    second = billing.give_up(billing.february, "0.50")
+    note = billing.give_back(billing.february, Amount(eur("1.20")))
+    # 2.40 - 1.50 = 0.90 were open; 0.30 of the 1.50 are undone, 1.20 stay written off.
+    assert (note.to_invoice, note.to_written_off, note.to_wallet) == (eur("0.90"), eur("0.30"), 0)
+    assert billing.stands(billing.february) == ("written_off", 0)
+    assert billing.balance(LedgerCode.WRITTEN_OFF) == eur("1.20")
+    back = billing.take_back(first.entry_id)
+    assert billing.entry(back.entry_id) == {
+        "written-off": -eur("1.00"),
+        "receivable": eur("1.00"),
+        "wallet:invoiced": -eur("1.00"),
+        "wallet": eur("1.00"),
+    }
+    assert billing.stands(billing.february) == ("issued", eur("1.00"))
+    # Of the second 0.20 are left.
+    assert [part.amount for part in billing.take_back(second.entry_id).parts] == [-eur("0.20")]
+    assert billing.stands(billing.february) == ("issued", eur("1.20"))
+    assert billing.balance(LedgerCode.WRITTEN_OFF) == 0
+    billing.pay("1.20", billing.february)
+    assert billing.stands(billing.february) == ("paid", 0)
+    assert billing.wallet() == -eur("1.20")
+
+
+def test_a_payment_bounces_after_a_note_has_undone_a_write_off(billing: Paying) -> None:
+    paid = billing.pay("0.80", billing.january)
+    written = billing.give_up(billing.january)
+    note = billing.give_back(billing.january, Amount(eur("0.60")))
+    assert (note.to_written_off, note.to_wallet) == (eur("0.40"), eur("0.20"))
+    billing.take_back(paid.entry_id)
+    # 1.20 - 0.60 of the note are to be paid: the 0.20 went back from the wallet.
+    assert billing.stands(billing.january) == ("issued", eur("0.60"))
+    assert billing.wallet() == -eur("3.00")
+    with pytest.raises(InputRefused, match="has given back what was written off"):
+        billing.take_back(written.entry_id)
 
 
 def test_a_dispute_is_kept_with_its_history(billing: Paying) -> None:
