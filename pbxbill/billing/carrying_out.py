@@ -129,9 +129,10 @@ def plan_end(session: Session, subscribed: Subscribed, ends_us: int | None, now_
 def _subscribe(session: Session, subscribed: Subscribed, at_us: int) -> None:
     row = subscribed.row
     row.state = "active" if row.trial_ends_us is None or row.trial_ends_us <= at_us else "trial"
-    row.charged_to_us = subscribed.service_from_us
+    row.charged_to_us = max(subscribed.service_from_us, subscribed.taken_over_us or 0)
     session.flush()
-    begin_service(session, row, subscribed.terms, subscribed.cycle.period_of(at_us).from_us)
+    windows_us = subscribed.cycle.period_of(max(at_us, subscribed.known_from_us)).from_us
+    begin_service(session, row, subscribed.terms, windows_us)
 
 
 def _change(session: Session, subscribed: Subscribed, change: SubscriptionChangeRow, at_us: int) -> None:

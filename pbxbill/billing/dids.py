@@ -30,6 +30,11 @@ class Assignment:
     prices: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     by: str = ""
+    from_us: int | None = None
+    """Since when it is charged; None: now. The number is the account's from now on."""
+    charged_to_us: int | None = None
+    """Up to when another system has charged it, as of any subscription."""
+    term_until_us: int | None = None
 
 
 def assign_did(
@@ -45,11 +50,21 @@ def assign_did(
     version = wanted.version
     if version is not None and version.terms.kind is not PlanKind.DID:
         raise InputRefused(f"plan {version.name} is no plan for DIDs; its kind is {version.terms.kind}")
+    if version is None and (wanted.from_us, wanted.charged_to_us, wanted.term_until_us) != (None, None, None):
+        raise InputRefused("without a plan a DID costs nothing: there is nothing to be charged from a day on")
+    if wanted.from_us is not None and wanted.from_us > now_us:
+        raise InputRefused("a DID is assigned now; what it costs cannot begin later")
     hand_out(session, did, account, now_us)
     if version is None:
         return did, None
     new = NewSubscription(
-        version=version, prices=wanted.prices, reason=wanted.reason or f"DID {did.number}", by=wanted.by
+        version=version,
+        prices=wanted.prices,
+        from_us=wanted.from_us,
+        charged_to_us=wanted.charged_to_us,
+        term_until_us=wanted.term_until_us,
+        reason=wanted.reason or f"DID {did.number}",
+        by=wanted.by,
     )
     done = begin(session, books, account, new, now_us)
     did.subscription_id = done.subscribed.row.id

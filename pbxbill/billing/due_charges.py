@@ -82,6 +82,8 @@ class Standing:
     term: Period | None = None
     """The minimum term."""
 
+    taken_over_us: int | None = None
+    """Up to when another system has charged it: a minimum spend counts from there."""
 
 @dataclass(frozen=True, slots=True)
 class DueCharge:
@@ -286,7 +288,9 @@ class _Stretch:
         if not self.terms.minimum_spend:
             return
         whole = self.standing.cycle.period_of(to_us - 1)
-        part = Period(max(whole.from_us, self.standing.from_us), to_us)
+        part = Period(max(whole.from_us, self.standing.from_us, self.standing.taken_over_us or 0), to_us)
+        if part.from_us >= to_us:
+            return
         # Without proration a minimum would be owed twice where a plan is changed to another.
         by = Proration.DAY if self.terms.proration is Proration.NONE else self.terms.proration
         share = prorated(self.terms.minimum_spend, part, whole, self.standing.cycle.zone, by)

@@ -40,6 +40,8 @@ STOPS = {
     "end": Stop.END,
 }
 """Changes with which one is over, and why; unpaid: where the plan bars what is not paid."""
+TAKEN_OVER = "taken_over"
+"""What is told of a subscription that another system has charged up to a day: by that."""
 BINDS = ("subscribe", "change", "renew")
 """Changes with which a minimum term begins."""
 
@@ -82,6 +84,17 @@ class Subscribed:
     def service_from_us(self) -> int:
         """Since when it is charged at all."""
         return self.row.started_us if self.row.trial_ends_us is None else self.row.trial_ends_us
+
+    @property
+    def taken_over_us(self) -> int | None:
+        """Up to when another system has charged it; None: it began here."""
+        return next((x.effective_us for x in self.history if x.kind == TAKEN_OVER), None)
+
+    @property
+    def known_from_us(self) -> int:
+        """What was before is another system's, and not to be changed."""
+        taken_over_us = self.taken_over_us
+        return self.row.started_us if taken_over_us is None else min(taken_over_us, self.row.created_us)
 
     @property
     def cycle(self) -> BillingCycle:
@@ -146,9 +159,12 @@ class Subscribed:
             stops_us=stops_us,
             stop=stop,
             term=self.term,
+            taken_over_us=self.taken_over_us,
         )
 
     def _wants_set_up(self, session: Session, beginning: Happened) -> bool:
+        if self.taken_over_us is not None:
+            return beginning.kind == "change" and self.terms.set_up_on_change
         if beginning.kind == "subscribe" or (beginning.kind == "change" and self.terms.set_up_on_change):
             return True
         # Whoever changed, or could not pay, before anything was charged owes it still.
@@ -170,7 +186,7 @@ def billing_place(session: Session, account: AccountRow) -> BillingPlace:
     profile = session.get(BillingProfileRow, account.id)
     zone = profile.zone if profile is not None else ""
     if not zone:
-        issuer = session.get(IssuerRow, account.parent_id)
+        issuer = None if account.parent_id is None else session.get(IssuerRow, account.parent_id)
         zone = issuer.zone if issuer is not None else "UTC"
     if profile is not None and profile.anchor:
         return BillingPlace(zone, date.fromisoformat(profile.anchor))

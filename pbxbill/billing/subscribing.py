@@ -19,13 +19,15 @@ from pbxbill.billing.plan_catalogue import PlanVersion, newest_version
 from pbxbill.billing.plan_terms import ChangeAt, PlanKind, Timing, agreed_prices, checked_quantity
 from pbxbill.billing.service import check_bundles
 from pbxbill.billing.subscribed import (
+    TAKEN_OVER,
     Subscribed,
     billing_place,
     locked_subscription,
     read_again,
     write_change,
 )
-from pbxbill.billing.subscription_times import beginning
+from pbxbill.billing.subscription_times import beginning, told_apart
+from pbxbill.billing.taking_over import taken_over, write_taken_over
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
@@ -53,6 +55,10 @@ class NewSubscription:
     """None: now."""
     trial: bool = True
     """Whether it gets the plan's trial."""
+    charged_to_us: int | None = None
+    """Up to when another system has charged it: nothing before is charged here, no set-up and no trial."""
+    term_until_us: int | None = None
+    """When its minimum term ends, as agreed elsewhere; None: as the plan says."""
     by: str = ""
     reason: str = ""
 
@@ -81,15 +87,16 @@ def begin(
     check_bundles(terms, quantity)
     unit = unit_of(session, terms.unit)
     from_us = now_us if new.from_us is None else new.from_us
-    if from_us < now_us:
-        _check_not_billed(session, account, from_us)
+    first_us = from_us if new.charged_to_us is None else new.charged_to_us
+    if first_us < now_us:
+        _check_not_billed(session, account, first_us)
     place = billing_place(session, account)
     _ensure_wallet(session, account, terms.unit)
+    if not new.trial or new.charged_to_us is not None:
+        terms = replace(terms, trial_days=0)
     started = beginning(terms, from_us, place.zone, place.invoice_day)
-    trial_ends_us = started.trial_ends_us
-    if trial_ends_us is not None and not new.trial:
-        started = beginning(replace(terms, trial_days=0), from_us, place.zone, place.invoice_day)
-        trial_ends_us = None
+    if new.charged_to_us is not None or new.term_until_us is not None:
+        started = taken_over(terms, started, (new.charged_to_us, new.term_until_us), from_us, now_us)
     row = SubscriptionRow(
         account_id=account.id,
         plan_version_id=new.version.id,
@@ -97,7 +104,7 @@ def begin(
         state="planned",
         overrides=json.dumps(agreed_prices(terms, unit, new.prices)),
         started_us=from_us,
-        trial_ends_us=trial_ends_us,
+        trial_ends_us=started.trial_ends_us,
         term_ends_us=None if started.term is None else started.term.to_us,
         ends_us=started.ends_us,
         paused_us=None,
@@ -121,6 +128,7 @@ def begin(
     )
     subscribed = Subscribed(row, account, place, new.version, [], [change])
     plan_end(session, subscribed, started.ends_us, now_us)
+    write_taken_over(session, row, started, new.charged_to_us, now_us)
     return bring_up_to(session, books, read_again(session, subscribed), now_us, now_us)
 
 
@@ -313,23 +321,23 @@ def _checked_moment(
 ) -> int:
     """A moment at which a subscription can be changed; InputRefused says which cannot be."""
     row, zone = subscribed.row, subscribed.place.zone
-    day = local_date(at_us, zone)
     if subscribed.row.state == "unpaid" and not is_end:
         raise InputRefused(f"subscription {row.id} is unpaid; it must be paid first, or cancelled")
-    told = ("remind", "paid", "trial_over")
-    began_us = max([row.started_us, *(x.effective_us for x in subscribed.history if x.kind not in told)])
+    told = ("remind", "paid", "trial_over", TAKEN_OVER)
+    happened = [x.effective_us for x in subscribed.history if x.kind not in told]
+    began_us = max([subscribed.known_from_us, *happened])
     if at_us < began_us:
-        began = local_date(began_us, zone)
+        day, began = told_apart(at_us, began_us, zone)
         raise InputRefused(f"{day} is before what happened to subscription {row.id} last, on {began}")
     if at_us < now_us:
         _check_not_billed(session, subscribed.account, at_us)
         if subscribed.terms.timing is Timing.ARREARS and at_us < row.charged_to_us and not subscribed.rests:
-            charged = local_date(row.charged_to_us, zone)
+            day, charged = told_apart(at_us, row.charged_to_us, zone)
             raise InputRefused(f"{day} is before {charged}, to which subscription {row.id} is charged")
     later = [x for x in subscribed.planned if x.kind in {"cancel", "end"} and x.effective_us <= at_us]
     if later and not is_end:
-        ends = local_date(later[0].effective_us, zone)
-        raise InputRefused(f"subscription {row.id} ends on {ends}; a change comes before that")
+        ends, day = told_apart(later[0].effective_us, at_us, zone)
+        raise InputRefused(f"subscription {row.id} ends on {ends}; a change comes before that, not on {day}")
     return at_us
 
 
@@ -346,7 +354,7 @@ def _check_not_billed(session: Session, account: AccountRow, at_us: int) -> None
     if at_us < billed_to_us:
         zone = billing_place(session, account).zone
         raise InputRefused(
-            f"{local_date(at_us, zone)} is before {local_date(billed_to_us, zone)}, up to which account "
+            f"{day} is before {billed}, up to which account "
             f"{account.code} is invoiced; date it then or later, and correct the invoice by a credit note"
         )
 
@@ -359,6 +367,7 @@ def _check_seller(session: Session, account: AccountRow, version: PlanVersion) -
         raise InputRefused(
             f"plan {version.name} is offered by {seller.code}, who does not bill {account.code}"
         )
+        day, billed = told_apart(at_us, billed_to_us, zone)
     if session.get_one(PlanRow, version.plan_id).retired_us is not None:
         raise InputRefused(f"plan {version.name!r} is retired; nobody can subscribe to it any more")
 

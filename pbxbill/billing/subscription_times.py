@@ -1,10 +1,12 @@
 """When a subscription's trial, minimum term and renewals are, by its plan's terms and its account's days."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from pbxbill.billing.period import BillingCycle, Period, day_start_us, local_date, months_after
 from pbxbill.billing.plan_terms import Anchoring, MinimumTerm, PlanTerms, Renewal, TermUnit
+from pbxbill.clock import SECOND_US
+from pbxbill.rating.band_checks import zone_of
 
 ONE_CYCLE = MinimumTerm(1, TermUnit.CYCLES)
 
@@ -56,6 +58,30 @@ def term_from(term: MinimumTerm, cycle: BillingCycle, from_us: int) -> Period:
     for _ in range(whole - 1):
         period = cycle.period_of(period.to_us)
     return Period(from_us, period.to_us)
+
+
+def term_until(terms: PlanTerms, cycle: BillingCycle, from_us: int, ends_us: int) -> Period:
+    """The minimum term that ends at a moment, and began its length before, or with the subscription."""
+    length = (terms.term or ONE_CYCLE).length
+    if terms.term is not None and terms.term.of is TermUnit.MONTHS:
+        began_us = day_start_us(months_after(local_date(ends_us, cycle.zone), -length), cycle.zone)
+    else:
+        began_us = ends_us
+        for _ in range(length):
+            began_us = cycle.period_of(began_us - 1).from_us
+    return Period(max(began_us, from_us), ends_us)
+
+
+def told_apart(at_us: int, other_us: int, zone: str) -> tuple[str, str]:
+    """The local days of two moments; with the time, where they are the same day."""
+    days = local_date(at_us, zone), local_date(other_us, zone)
+    if days[0] != days[1] or at_us == other_us:
+        return str(days[0]), str(days[1])
+    first, second = (
+        datetime.fromtimestamp(x // SECOND_US, UTC).astimezone(zone_of(zone)) for x in (at_us, other_us)
+    )
+    minutes = f"{first:%Y-%m-%d %H:%M}", f"{second:%Y-%m-%d %H:%M}"
+    return minutes if minutes[0] != minutes[1] else (f"{first:%Y-%m-%d %H:%M:%S}", f"{second:%H:%M:%S}")
 
 
 def next_term(terms: PlanTerms, cycle: BillingCycle, term_ends_us: int) -> Period | None:

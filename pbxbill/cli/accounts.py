@@ -7,9 +7,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.billing.did_inventory import check_not_in_inventory
+from pbxbill.billing.parties import issuer_of
+from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, print_json, print_table
+from pbxbill.cli.output import json_option, local_moment, moment, print_json, print_table
 from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account, unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
@@ -121,6 +123,9 @@ def list_accounts(context: Context, parent: str | None, as_json: bool) -> None:
 )
 @click.option("--dialling-rule", help="How it dials; default: as the account above.")
 @click.option("--shadow", is_flag=True, help="Its calls are charged, and nobody is cut or denied.")
+@click.option(
+    "--opened", help="The day from which it is billed, where its issuer is; default: today. Not one to come."
+)
 @click.option("--sip", multiple=True, help="SIP account code that identifies it; may be repeated.")
 @click.option("--did", multiple=True, help="DID that belongs to it; may be repeated.")
 @pass_context
@@ -132,7 +137,7 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     name = options.pop("name") or code
     if not (code.isprintable() and 0 < len(code) <= 64 and " " not in code):
         raise InputRefused("an account code has 1 to 64 printable characters and no space")
-    written_order = options.pop("wallet_order")
+    written_order, opened = options.pop("wallet_order"), options.pop("opened")
     with context.application() as application, transaction(application.database) as session:
         order = parse_wallet_order(session, written_order) if written_order else ()
         # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
@@ -141,7 +146,10 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
         allowed = _allowance(allowance, unit)
         new = NewAccount(code, name, offline_allowance=allowed, wallet_order=order, **options)
-        account = open_account(session, new, context.clock.now_us())
+        now_us = context.clock.now_us()
+        account = open_account(
+            session, new, now_us if opened is None else _opened_us(session, new, opened, now_us)
+        )
         open_wallet(session, account, unit.code, _credit_limit(limit, unit))
         for other in order:
             if other != unit.code:
@@ -394,6 +402,14 @@ def _say_if_nobody_passes(account: AccountRow) -> None:
 def _tariff_name(session: Session, tariff_id: int | None) -> str | None:
     row = None if tariff_id is None else session.get(TariffRow, tariff_id)
     return None if row is None else row.name
+
+
+def _opened_us(session: Session, new: NewAccount, opened: str, now_us: int) -> int:
+    """The first moment of an account; its periods are billed from the day of that on."""
+    opened_us = local_moment(opened, issuer_of(session, issuer_by_code(session, new.parent).id).zone)
+    if opened_us > now_us:
+        raise InputRefused(f"{opened} is to come; an account is opened now, or was")
+    return opened_us
 
 
 def _wanted_unit(session: Session, code: str | None, tariff: str | None) -> Unit:

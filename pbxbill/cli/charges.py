@@ -10,7 +10,8 @@ from pbxbill.billing.charge import QUANTITY_SCALE, Collection
 from pbxbill.billing.charges_by_hand import KINDS, HandCharge, add_charge, list_charges, withdraw_charge
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import LOCAL_DAY, json_option, moment, print_json, print_table
+from pbxbill.cli.subscriptions import moment_of
 from pbxbill.cli.wallets import unit_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
@@ -39,7 +40,7 @@ def charges() -> None:
 )
 @click.option("--unit", "unit_code", help="Which currency, if the account has several wallets.")
 @click.option("--product-class", default="service", show_default=True, help="What taxes it falls under.")
-@click.option("--at", help="On the invoice of this moment; default: now.")
+@click.option("--at", help=f"On the invoice of this moment; default: now. {LOCAL_DAY}")
 @click.option("--reason", required=True, help="Kept with it.")
 @click.option("--key", default="", help="The same key charges once.")
 @by_option
@@ -61,7 +62,7 @@ def add(
             quantity=parse_amount(terms["quantity"], _QUANTITY),
             product_class=terms["product_class"],
             collection=Collection.WALLET if terms["wallet"] else Collection.INVOICE,
-            at_us=None if terms["at"] is None else parse_moment(terms["at"]),
+            at_us=moment_of(session, row, terms["at"]),
             key=terms["key"],
             by=terms["by"],
         )

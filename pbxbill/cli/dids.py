@@ -27,8 +27,15 @@ from pbxbill.billing.plan_terms import ChangeAt
 from pbxbill.billing.subscribing import When
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
-from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.cli.subscriptions import parse_prices, prices_option, tell
+from pbxbill.cli.output import LOCAL_DAY, json_option, moment, print_json, print_table
+from pbxbill.cli.subscriptions import (
+    charged_to_option,
+    moment_of,
+    parse_prices,
+    prices_option,
+    tell,
+    term_until_option,
+)
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import DidHistoryRow, DidRow
 from pbxbill.store.engine import reading, transaction
@@ -193,6 +200,9 @@ def show(context: Context, number: str, as_json: bool) -> None:
 @click.argument("account")
 @click.option("--plan", help="Of kind did; without one the number costs nothing.")
 @prices_option
+@click.option("--from", "since", help=f"When what it costs begins; default: now. {LOCAL_DAY}")
+@charged_to_option
+@term_until_option
 @click.option("--reason", default="", help="Kept in the history.")
 @by_option
 @pass_context
@@ -202,7 +212,15 @@ def assign(context: Context, /, number: str, account: str, plan: str | None, **t
         holder = account_by_code(session, account)
         issuer = holder if holder.parent_id is None else session.get_one(AccountRow, holder.parent_id)
         version = None if plan is None else offered_version(session, issuer, plan)
-        wanted = Assignment(version, parse_prices(terms["prices"]), terms["reason"], terms["by"])
+        wanted = Assignment(
+            version,
+            parse_prices(terms["prices"]),
+            terms["reason"],
+            terms["by"],
+            from_us=moment_of(session, holder, terms["since"]),
+            charged_to_us=moment_of(session, holder, terms["charged_to"]),
+            term_until_us=moment_of(session, holder, terms["term_until"]),
+        )
         did, done = assign_did(session, books, number, holder, wanted, context.clock.now_us())
         shown = did.number
         words = [] if done is None else tell(session, done)

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from pbxbill.billing.period import day_start_us
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.money import compile_price, parse_decimal
@@ -19,6 +20,8 @@ from pbxbill.rating.sheet_guard import guarded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDTH_WITHOUT_TERMINAL = 200
+
+LOCAL_DAY = "A date alone is that day of the account's time zone; with an hour: UTC unless it says otherwise."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -114,6 +117,29 @@ def seconds(duration_us: int, digits: int = 1) -> str:
     unit_us = SECOND_US // 10**digits
     whole, part = divmod(duration_us // unit_us, 10**digits)
     return f"{whole}.{part:0{digits}d}"
+
+def local_moment(text: str, zone: str) -> int:
+    """A moment that a person wrote: a date alone is the first moment of that day in a zone."""
+    day = _day(text)
+    return parse_moment(text) if day is None else day_start_us(day, zone)
+
+
+def local_last_moment(text: str, zone: str) -> int:
+    """Until when something holds: a date alone is the last moment of that day in a zone."""
+    day = _day(text)
+    if day is None:
+        return parse_moment(text)
+    if day == date.max:
+        raise InputRefused(f"{day} is too far away")
+    return day_start_us(day + timedelta(days=1), zone) - 1
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
 
 
 def minutes(duration_us: int) -> str:

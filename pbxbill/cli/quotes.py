@@ -3,14 +3,17 @@
 from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
+from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.plan_catalogue import offered_version
 from pbxbill.billing.quotes import NewQuote, QuoteLine, accept, expire, offer, plan_quote, refuse
 from pbxbill.billing.search import MAX_PAGE, Wanted, find, search
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import QUANTITY, by_option, reason_option
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import json_option, local_last_moment, moment, print_json, print_table
+from pbxbill.cli.wallets import unit_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
@@ -28,8 +31,13 @@ def quotes() -> None:
 
 @quotes.command("new")
 @click.argument("account")
-@click.option("--valid-until", "until", required=True, help="It can be accepted before this moment, UTC.")
-@click.option("--unit", "unit_code", help="Currency of the lines.")
+@click.option(
+    "--valid-until",
+    "until",
+    required=True,
+    help="Its last day, whole, where the issuer is; or a moment, UTC unless it says otherwise.",
+)
+@click.option("--unit", "unit_code", help="Currency of the lines, if the account has several wallets.")
 @click.option(
     "--line",
     "lines",
@@ -48,9 +56,9 @@ def new(context: Context, /, account: str, *, as_json: bool, **named: Any) -> No
     """Offer lines, or a plan, to ACCOUNT."""
     if (named["plan"] is None) == (not named["lines"]):
         raise InputRefused("say what is offered: either --line, or --plan")
-    until_us = parse_moment(named["until"])
     with context.application() as application, billing(application) as (session, _books):
         row = account_by_code(session, account)
+        until_us = local_last_moment(named["until"], issuer_of(session, row.parent_id or row.id).zone)
         if named["plan"] is not None:
             issuer = session.get(AccountRow, row.parent_id) if row.parent_id is not None else None
             if issuer is None:
@@ -58,9 +66,7 @@ def new(context: Context, /, account: str, *, as_json: bool, **named: Any) -> No
             version = offered_version(session, issuer, named["plan"])
             made = plan_quote(version, named["quantity"], until_us, named["note"])
         else:
-            if named["unit_code"] is None:
-                raise InputRefused("--unit says in which currency the lines are")
-            unit = unit_of(session, named["unit_code"].upper())
+            unit = _unit(session, row, named["unit_code"])
             made = NewQuote(unit.code, tuple(_line(x, unit) for x in named["lines"]), until_us, named["note"])
         offered = offer(session, row, made, context.clock.now_us(), named["by"])
         total = format_amount(offered.total, unit_of(session, made.unit))
@@ -69,6 +75,11 @@ def new(context: Context, /, account: str, *, as_json: bool, **named: Any) -> No
         print_json({**facts, "valid_until": moment(until_us)})
     else:
         click.echo(f"{offered.number}: {total} {made.unit}, until {moment(until_us)}")
+
+
+def _unit(session: Session, account: AccountRow, code: str | None) -> Unit:
+    """Of the lines: the account's only wallet's, unless it is said; a quote needs no wallet."""
+    return unit_of_account(session, account, None) if code is None else unit_of(session, code.upper())
 
 
 def _line(words: tuple[str, str, str], unit: Unit) -> QuoteLine:

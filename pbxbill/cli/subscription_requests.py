@@ -31,6 +31,7 @@ from pbxbill.cli.subscriptions import (
     when_of,
     why_option,
 )
+from pbxbill.store.billing_models import SubscriptionChangeRow
 from pbxbill.store.engine import reading, transaction
 
 
@@ -83,8 +84,12 @@ def list_requests(context: Context, reseller: str | None, as_json: bool) -> None
 @pass_context
 def accept(context: Context, /, request_id: int, *, as_json: bool, **terms: Any) -> None:
     """Accept a customer's request and carry it out."""
-    decision = Decision(True, terms["by"], terms["reason"], when_of(terms), moment_of(terms))
     with context.application() as application, billing(application) as (session, books):
+        asked = session.get(SubscriptionChangeRow, request_id)
+        at_us = None
+        if asked is not None:
+            at_us = moment_of(session, account_of(session, asked.subscription_id), terms["at"])
+        decision = Decision(True, terms["by"], terms["reason"], when_of(terms), at_us)
         done = decide_request(session, books, request_id, decision, context.clock.now_us())
         assert done is not None
         facts, lines = facts_of(session, done), tell(session, done)

@@ -13,6 +13,7 @@ from pbxbill.billing.collecting import BroughtUp
 from pbxbill.billing.plan_catalogue import PlanVersion, offered_version, version_by_id
 from pbxbill.billing.plan_terms import ChangeAt
 from pbxbill.billing.renewals import due_accounts, renew_account
+from pbxbill.billing.subscribed import billing_place
 from pbxbill.billing.subscribing import (
     NewSubscription,
     Wanted,
@@ -26,7 +27,7 @@ from pbxbill.billing.subscribing import (
 )
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import LOCAL_DAY, json_option, local_moment, moment, print_json, print_table
 from pbxbill.errors import InputRefused, PbxbillError
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import account_by_code, unit_of
@@ -39,8 +40,16 @@ MOST_LISTED = 1_000
 prices_option = click.option(
     "--price", "prices", multiple=True, help="NAME=PRICE agreed with the account; may be repeated."
 )
-at_option = click.option("--at", "at", help="A moment instead, UTC unless it says otherwise.")
+at_option = click.option("--at", "at", help=f"At a moment instead. {LOCAL_DAY}")
 cycle_end_option = click.option("--at-cycle-end", is_flag=True, help="When the present period is over.")
+charged_to_option = click.option(
+    "--charged-to",
+    "charged_to",
+    help="The day up to which another system has charged it: no set-up, no trial.",
+)
+term_until_option = click.option(
+    "--term-until", "term_until", help="The day with which its minimum term is over, if not as the plan says."
+)
 why_option = click.option("--reason", default="", help="Kept in the history.")
 
 
@@ -73,6 +82,7 @@ def tell(session: Session, done: BroughtUp) -> list[str]:
     if row.ends_us is not None:
         state += f"; it {'ended' if row.state == 'ended' else 'ends'} {moment(row.ends_us)}"
     lines.insert(0, state)
+    lines += [f"  {_planned(session, change)}" for change in done.subscribed.planned if change.kind != "end"]
     if done.short is not None:
         unit = unit_of(session, done.short.unit)
         lines.append(
@@ -80,6 +90,23 @@ def tell(session: Session, done: BroughtUp) -> list[str]:
             f"{format_amount(max(0, done.short.free), unit)} are free in the wallet: top it up"
         )
     return lines
+
+
+def _planned(session: Session, change: SubscriptionChangeRow) -> str:
+    """What is to happen, and when; `withdraw-change` takes it by its number."""
+    what = {
+        "subscribe": "it is active",
+        "pause": "it rests",
+        "resume": "it goes on",
+        "cancel": "it has ended",
+    }
+    words = what.get(change.kind)
+    if words is None:
+        to = [] if change.quantity is None else [f"quantity {change.quantity}"]
+        if change.plan_version_id is not None:
+            to.insert(0, version_by_id(session, change.plan_version_id).shown)
+        words = "it changes to " + ", ".join(to)
+    return f"{words} from {moment(change.effective_us)} on (change {change.id})"
 
 
 def facts_of(session: Session, done: BroughtUp) -> dict[str, Any]:
@@ -90,6 +117,7 @@ def facts_of(session: Session, done: BroughtUp) -> dict[str, Any]:
         "state": row.state,
         "ends": moment(row.ends_us),
         "charges": list(done.charge_ids),
+        "planned": [change_facts(session, change) for change in done.subscribed.planned],
         "short": None
         if done.short is None
         else format_amount(done.short.needed, unit_of(session, done.short.unit)),
@@ -124,23 +152,26 @@ def tell_or_json(done: dict[str, Any], lines: list[str], *, as_json: bool) -> No
 @click.argument("plan")
 @click.option("--quantity", type=int, default=1, show_default=True)
 @prices_option
-@click.option("--from", "since", help="When it begins, UTC unless it says otherwise; default: now.")
+@click.option("--from", "since", help=f"When it begins; default: now. {LOCAL_DAY}")
 @click.option("--no-trial", is_flag=True, help="Without the trial that the plan has.")
+@charged_to_option
+@term_until_option
 @why_option
 @by_option
 @json_option
 @pass_context
 def add(context: Context, /, account: str, plan: str, *, as_json: bool, **terms: Any) -> None:
     """Subscribe ACCOUNT to PLAN of whoever bills it."""
-    from_us = None if terms["since"] is None else parse_moment(terms["since"])
     with context.application() as application, billing(application) as (session, books):
         row = account_by_code(session, account)
         new = NewSubscription(
             version=offered(session, row, plan),
             quantity=terms["quantity"],
             prices=parse_prices(terms["prices"]),
-            from_us=from_us,
+            from_us=moment_of(session, row, terms["since"]),
             trial=not terms["no_trial"],
+            charged_to_us=moment_of(session, row, terms["charged_to"]),
+            term_until_us=moment_of(session, row, terms["term_until"]),
             by=terms["by"],
             reason=terms["reason"],
         )
@@ -166,10 +197,10 @@ def change_it(context: Context, /, subscription: int, *, as_json: bool, **terms:
         raise InputRefused("say what to change: --plan, --quantity")
     with context.application() as application, billing(application) as (session, books):
         plan = terms["plan"]
-        version = None if plan is None else offered(session, account_of(session, subscription), plan)
-        wanted = Wanted(
-            version, terms["quantity"], when_of(terms), moment_of(terms), terms["reason"], terms["by"]
-        )
+        account = account_of(session, subscription)
+        version = None if plan is None else offered(session, account, plan)
+        at_us = moment_of(session, account, terms["at"])
+        wanted = Wanted(version, terms["quantity"], when_of(terms), at_us, terms["reason"], terms["by"])
         done = change(session, books, subscription, wanted, context.clock.now_us())
         facts, lines = facts_of(session, done), tell(session, done)
     tell_or_json(facts, lines, as_json=as_json)
@@ -182,9 +213,9 @@ def when_of(terms: dict[str, Any]) -> ChangeAt | None:
     return ChangeAt.NOW if terms.get("at_once") else None
 
 
-def moment_of(terms: dict[str, Any]) -> int | None:
-    """The moment that a person named."""
-    return None if terms["at"] is None else parse_moment(terms["at"])
+def moment_of(session: Session, account: AccountRow, text: str | None) -> int | None:
+    """The moment that a person named for an account; a date alone is a day of its zone."""
+    return None if text is None else local_moment(text, billing_place(session, account).zone)
 
 
 def _happens(name: str, use_case: Any, words: str) -> click.Command:
@@ -199,8 +230,9 @@ def _happens(name: str, use_case: Any, words: str) -> click.Command:
     @json_option
     @pass_context
     def command(context: Context, /, subscription: int, *, as_json: bool, **terms: Any) -> None:
-        when = When(when_of(terms) or ChangeAt.NOW, moment_of(terms), terms["reason"], terms["by"])
         with context.application() as application, billing(application) as (session, books):
+            at_us = moment_of(session, account_of(session, subscription), terms["at"])
+            when = When(when_of(terms) or ChangeAt.NOW, at_us, terms["reason"], terms["by"])
             done = use_case(session, books, subscription, when, context.clock.now_us())
             facts, lines = facts_of(session, done), tell(session, done)
         tell_or_json(facts, lines, as_json=as_json)

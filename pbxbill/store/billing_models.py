@@ -73,7 +73,7 @@ class SubscriptionChangeRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     subscription_id: Mapped[int] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     kind: Mapped[str] = mapped_column(String(12))
-    """subscribe, change, quantity, pause, resume, cancel, renew, end, migrate, unpaid."""
+    """subscribe, change, quantity, pause, resume, cancel, renew, end, migrate, unpaid, taken_over."""
     plan_version_id: Mapped[int | None] = mapped_column(ForeignKey("plan_versions.id"))
     quantity: Mapped[int | None]
     effective_us: Mapped[int]
