@@ -24,6 +24,7 @@ from pbxbill.billing.gathered_items import (
 from pbxbill.billing.period import Period
 from pbxbill.billing.usage_class import Known, classes_of, measures_of
 from pbxbill.errors import InputRefused
+from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.driver import Driver, driver_within, row_lock, rows_within
 
@@ -33,7 +34,7 @@ PAGE = 5_000
 MARGIN_MS = 86_400_000
 """An entry may become visible this long after one with a later id."""
 
-_CHARGED = (
+CHARGED = (
     "(e.kind IN ('usage', 'volume', 'correction', 'charge') OR (e.kind = 'adjustment' AND p.amount > 0))"
 )
 """Entries that a wallet gave for: p is the posting on it. What fills it is no line of an invoice."""
@@ -52,13 +53,13 @@ _TAX = (
 _HEADS = (
     f"SELECT p.entry_id, e.kind, e.idempotency_key, e.at_us, e.memo, p.amount, {_TAX} FROM postings p "  # noqa: S608
     "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
-    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED} "
+    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {CHARGED} "
     "ORDER BY p.entry_id LIMIT :page"
 )
 _UNCLAIMED = (
     "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p "  # noqa: S608 words are ours
     "JOIN journal_entries e ON e.id = p.entry_id LEFT JOIN invoice_entries i ON i.entry_id = p.entry_id "
-    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {_CHARGED}"
+    f"WHERE p.ledger_account_id = :book AND p.entry_id > :after AND i.entry_id IS NULL AND {CHARGED}"
 )
 _USAGE_SINCE = (
     "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT), CAST(COALESCE(SUM({tax}), 0) AS BIGINT) "
@@ -237,7 +238,9 @@ def gather(
     newest = found.newest = heads[-1].entry_id if heads else last
     if newest:
         first_left = min(gatherer.left, default=newest)
-        found.mark = max(after, min(id_before(newest, MARGIN_MS), id_before(first_left, 1)))
+        # Where the clock ran ahead for a while, ids that are made from now on lie before the newest one.
+        seen = id_before(min(newest, new_id()), MARGIN_MS)
+        found.mark = max(after, min(seen, id_before(first_left, 1)))
     _add_free_calls(session, gatherer, books, unit, period)
     return found
 

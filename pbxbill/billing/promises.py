@@ -3,6 +3,7 @@
 Documents add up; the books hold what documents and charges say; entries, lines and numbers are all there.
 """
 
+from pbxbill.billing.looking_back import LOOKED_AT
 from pbxbill.charging.ledger_promises import Rule, Search
 from pbxbill.charging.verify import Invariant, verify
 from pbxbill.clock import Clock
@@ -267,6 +268,7 @@ BILLING_RULES = (
     _CREDITED,
     _GIVEN,
     _ENTRIES,
+    LOOKED_AT,
     _RECEIVABLE,
     _INVOICED,
     _UNEARNED,

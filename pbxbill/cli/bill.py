@@ -13,6 +13,7 @@ from pbxbill.app import Application, open_books
 from pbxbill.billing.billing_account import AccountBilled
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.runs import Counts, Definition, Failure, counts, failures, money_of
+from pbxbill.cli.bill_look_back import look_back_command
 from pbxbill.cli.bill_now import charges_wait, now
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
@@ -388,4 +389,5 @@ def _progress(what: str, of: int | None) -> Iterator[Callable[[int], None]]:
 
 
 bill.add_command(now)
+bill.add_command(look_back_command)
 COMMANDS = (bill,)

@@ -1,14 +1,16 @@
 """What an invoice holds of everything that a wallet can give for, and the calls behind it."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pbxbill import ids
 from pbxbill.billing.call_list import calls_of, count_calls
 from pbxbill.billing.correction_notes import invoiced as on_invoices
 from pbxbill.billing.documents import document_of
-from pbxbill.billing.drafting import Drafted
+from pbxbill.billing.drafting import Drafted, Nothing
 from pbxbill.billing.gathering import usage_net
 from pbxbill.billing.period import Period
 from pbxbill.charging.events import Authorize, Direction, PostCharge
@@ -27,7 +29,7 @@ from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts, rate
-from tests.store.command_line import Ok
+from tests.store.command_line import Ok, Run
 from tests.store.invoiced_accounts import DAY_US, FEBRUARY, JANUARY, JANUARY_US, Invoicing, operator_id
 
 MOBILE, FREEPHONE = "491701234567", "8001234567"
@@ -307,3 +309,46 @@ def test_taxes_that_change_within_a_period_are_told_apart(invoicing: Invoicing) 
     taxes = invoicing.accounts.select("SELECT ppm, base, tax FROM invoice_taxes ORDER BY ppm")
     assert taxes == [(160_000, eur("2"), eur("0.32")), (190_000, eur("2"), eur("0.38"))]
     assert issued.due == eur("0.70")
+
+
+class AheadBy:
+    """The time of ids, on a server whose clock runs ahead."""
+
+    def __init__(self) -> None:
+        self.days = 0
+
+    def time_ns(self) -> int:
+        return time.time_ns() + self.days * DAY_US * 1_000
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> AheadBy:
+    found = AheadBy()
+    monkeypatch.setattr(ids, "time", found)
+    return found
+
+
+def test_what_is_used_after_the_clock_was_put_right_is_invoiced(invoicing: Invoicing, ahead: AheadBy) -> None:
+    ahead.days = 3
+    invoicing.call("carol", 100, 3)
+    ahead.days = 0
+    assert invoicing.invoice("carol").total == eur("0.20")
+    invoicing.call("carol", 100, 40)
+    assert invoicing.invoice("carol", FEBRUARY).total == eur("0.20")
+
+
+def test_what_an_invoice_of_the_wrong_time_leaves_behind_is_found(
+    invoicing: Invoicing, ahead: AheadBy, ok: Ok, pbxbill: Run
+) -> None:
+    ahead.days = 3
+    invoicing.call("carol", 100, 3)
+    invoicing.invoice("carol")
+    ahead.days = 0
+    invoicing.call("carol", 100, 40)
+    assert invoicing.draft("carol", FEBRUARY) == Nothing("there is nothing to invoice")
+    verified = pbxbill("verify")
+    assert verified.exit_code == 1
+    assert "1 entries over 200000 in EUR are on no invoice" in verified.stdout
+    assert ok("bill", "look-back") == "carol: 1 entries over 0.20 EUR are on its next invoice\n"
+    assert invoicing.invoice("carol", FEBRUARY).total == eur("0.20")
+    assert ok("bill", "look-back") == "nothing was passed over\n"

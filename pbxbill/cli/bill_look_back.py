@@ -1,0 +1,48 @@
+"""bill look-back: what invoices passed over is on the next ones."""
+
+import click
+
+from pbxbill.billing.looking_back import look_back, passed_over
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.output import json_option, print_json
+from pbxbill.money import format_amount
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow
+
+
+@click.command("look-back")
+@json_option
+@pass_context
+def look_back_command(context: Context, *, as_json: bool) -> None:
+    """Have the next invoices take what was passed over.
+
+    After the server's clock was put back by days, an invoice may look only at what is newer than what was
+    charged since. `pbxbill verify` says so. This reads all that wallets ever gave for.
+    """
+    shown = []
+    with context.application() as application:
+        with transaction(reading(application.database)) as session:
+            places = passed_over(session)
+        for account_id, unit_code in places:
+            with transaction(application.database) as session:
+                found = look_back(session, account_id, unit_code)
+                unit = unit_of(session, unit_code)
+                shown.append(
+                    {
+                        "account": session.get_one(AccountRow, account_id).code,
+                        "unit": unit_code,
+                        "entries": found.entries,
+                        "amount": format_amount(found.gross, unit),
+                    }
+                )
+    if as_json:
+        print_json(shown)
+        return
+    for row in shown:
+        click.echo(
+            f"{row['account']}: {row['entries']} entries over {row['amount']} {row['unit']} "
+            "are on its next invoice"
+        )
+    if not shown:
+        click.echo("nothing was passed over")
