@@ -29,7 +29,7 @@ from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, Invoic
 
 UNISSUED = ("draft", "discarded")
 CALL_LIST_KINDS = ("invoice",)
-_COLUMNS = ("started_at", "caller", "called", "destination", "duration_s", "amount", "unit")
+_COLUMNS = ("started_at", "caller", "called", "destination", "duration_s", "amount", "unit", "tax")
 
 
 class InvoiceFile(NamedTuple):
@@ -71,14 +71,6 @@ def invoice_files(engine: Engine, invoice_id: int, now_us: int) -> tuple[Invoice
     made = make_files(material)
     with transaction(engine) as session:
         return keep_files(session, material, made, now_us)
-
-
-def files_of(session: Session, invoice_id: int, now_us: int) -> tuple[InvoiceFile, ...]:
-    """The same within a transaction, for where nobody waits for it."""
-    material = material_of(session, invoice_id)
-    if not material.missing:
-        return _kept(session, invoice_id)
-    return keep_files(session, material, make_files(material), now_us)
 
 
 def material_of(session: Session, invoice_id: int) -> Material:
@@ -124,12 +116,15 @@ def make_files(material: Material) -> Made:
 
 
 def _set(document: Document, stored: StoredTemplate, xml: bytes | None) -> tuple[bytes, str]:
-    try:
-        return render_pdf(document, stored.template, stored.logo, xml=xml), ""
-    except TemplateFault as fault:
-        # An invoice that is issued goes out: its numbers are right whatever became of its looks.
-        plain = without_own_markup(stored)
-        return render_pdf(document, plain.template, plain.logo, xml=xml), str(fault)
+    # An invoice that is issued goes out: its numbers are right whatever became of its looks.
+    plain = without_own_markup(stored)
+    first_fault = stored.error
+    for tried in (stored, plain) if stored.template.own else (stored,):
+        try:
+            return render_pdf(document, tried.template, tried.logo, xml=xml), first_fault
+        except TemplateFault as fault:
+            first_fault = first_fault or str(fault)
+    return render_pdf(document, plain.template, None, xml=xml), first_fault
 
 
 def keep_files(session: Session, material: Material, made: Made, now_us: int) -> tuple[InvoiceFile, ...]:
@@ -174,13 +169,14 @@ def _kept(session: Session, invoice_id: int) -> tuple[InvoiceFile, ...]:
 
 
 def call_list_csv(calls: Iterable[DocumentCall], unit: Unit) -> bytes:
-    """Calls for a spreadsheet."""
+    """Calls for a spreadsheet; amounts as in the annex, and what was taken as tax beside them."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
     for call in calls:
         cells = map(guarded, (call.started_at, call.caller, call.called, call.destination))
-        writer.writerow((*cells, call.duration_s, format_amount(call.total, unit), unit.code))
+        amount, tax = (format_amount(x, unit) for x in (call.total, call.tax))
+        writer.writerow((*cells, call.duration_s, amount, unit.code, tax))
     return text.getvalue().encode()
 
 

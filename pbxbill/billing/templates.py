@@ -155,9 +155,13 @@ def without_own_markup(stored: StoredTemplate) -> StoredTemplate:
 
 
 def _stored(row: TemplateRow, version: TemplateVersionRow) -> StoredTemplate:
-    logo = None if version.logo is None else checked_logo(version.logo)
     template = template_from_json(version.definition)
-    return StoredTemplate(row.name, version.number, template, logo, version.error)
+    logo, error = None, version.error
+    try:
+        logo = None if version.logo is None else checked_logo(version.logo)
+    except InputRefused as fault:  # what was taken once may be refused now: documents go out without it
+        error = error or str(fault)
+    return StoredTemplate(row.name, version.number, template, logo, error)
 
 
 def _found(session: Session, issuer: AccountRow, name: str) -> TemplateRow:

@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from base64 import b64encode
+from decimal import Decimal
 from typing import NamedTuple
 
 from pbxbill.errors import InputRefused
@@ -11,14 +12,21 @@ from pbxbill.errors import InputRefused
 LOGO_MAX_BYTES = 1_000_000
 LOGO_MAX_PIXELS = 4000
 SVG_MAX_ELEMENTS = 5_000
+SVG_TYPE = "image/svg+xml"
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 _SVG_ELEMENTS = frozenset((
     "svg", "g", "defs", "title", "desc", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon",
-    "text", "tspan", "linearGradient", "radialGradient", "stop", "clipPath", "mask", "use", "symbol",
+    "text", "tspan", "linearGradient", "radialGradient", "stop", "clipPath", "mask", "symbol",
 ))  # fmt: skip
-_SVG_NEVER = frozenset(("script", "foreignObject", "image", "style", "animate", "set", "a", "iframe"))
+_SVG_NEVER = frozenset(("script", "foreignObject", "image", "style", "animate", "set", "a", "iframe", "use"))
+"""What runs, or brings something in; ten <use> of ten <use> and so on draw one shape a billion times."""
+SVG_MAX_LENGTH = Decimal(1_000_000)
+_SVG_SIZES = ("width", "height")
+_NUMBER = r"[+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,3})?"
+_SIZE = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?:px|pt|pc|mm|cm|in|em|ex|rem|%)?\s*")
+_VIEW_BOX = re.compile(rf"\s*({_NUMBER})(?:(?:\s*,\s*|\s+)({_NUMBER})){{3}}\s*")
 _REFERENCE = re.compile(r"url\s*\(\s*['\"]?\s*(?P<target>[^)'\"]*)", re.IGNORECASE)
 
 
@@ -93,7 +101,7 @@ def _svg(content: bytes) -> Logo:
         if count >= SVG_MAX_ELEMENTS:
             raise InputRefused(f"the logo's SVG has more than {SVG_MAX_ELEMENTS} elements; simplify it")
         _check_svg_element(element, root)
-    return Logo("image/svg+xml", etree.tostring(root, encoding="utf-8"))
+    return Logo(SVG_TYPE, etree.tostring(root, encoding="utf-8"))
 
 
 def _check_svg_element(element: "etree._Element", root: "etree._Element") -> None:  # type: ignore[name-defined]  # noqa: F821  # lxml is imported where it is used
@@ -118,5 +126,23 @@ def _check_svg_element(element: "etree._Element", root: "etree._Element") -> Non
             raise InputRefused("the logo's SVG refers to something outside of itself; embed or remove it")
         if "\\" in str(value) or "@" in str(value):  # by which a style could hide what it refers to
             raise InputRefused(f"the logo's SVG has an unusual {plain}; save it as plain SVG")
+        _check_svg_numbers(plain, str(value))
         if str(attribute).startswith("{") and attribute != _XLINK_HREF:
             del element.attrib[attribute]
+
+
+def _check_svg_numbers(name: str, value: str) -> None:
+    """Sizes that are no numbers, or astronomic ones, would only be noticed when a document is set."""
+    if name in _SVG_SIZES and value.strip() != "auto":
+        found = _SIZE.fullmatch(value)
+        if found is None or not 0 <= Decimal(found["number"]) <= SVG_MAX_LENGTH:
+            raise InputRefused(
+                f"the logo's SVG has the {name} {value[:40]!r}; write a number from 0 to {SVG_MAX_LENGTH}"
+            )
+    if name == "viewbox":
+        numbers = [Decimal(n) for n in re.findall(_NUMBER, value)] if _VIEW_BOX.fullmatch(value) else []
+        if not numbers or max(map(abs, numbers)) > SVG_MAX_LENGTH or min(numbers[2:]) <= 0:
+            raise InputRefused(
+                f"the logo's SVG has the viewBox {value[:80]!r}; write its left, top, width and height as "
+                "numbers, the last two above 0"
+            )

@@ -1,4 +1,4 @@
-"""Documents as PDF/A-3b files. The built-in template is set in this process, others' in one of their own."""
+"""Documents as PDF/A-3b files. What others wrote, templates and SVG logos, is set in a process of its own."""
 
 import threading
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from functools import cache
 from pbxbill.billing.document import Document
 from pbxbill.billing.render.facturx import NoXml, facturx_xml
 from pbxbill.billing.render.html import LOGO_URL, filled_body, page, style_sheet
-from pbxbill.billing.render.logo import Logo
+from pbxbill.billing.render.logo import SVG_TYPE, Logo
 from pbxbill.billing.render.sample import sample_document
 from pbxbill.billing.render.template import BUILT_IN, Template
 from pbxbill.billing.render.typesetting import Job, Sheets, Typesetter
@@ -41,7 +41,7 @@ def render_sheets(
         xml=xml,
         created_on=document.issued_on.isoformat(),
     )
-    if not template.own:
+    if not template.own and not (logo and logo.media_type == SVG_TYPE):
         return _typesetter().set(job)
     rows = len(document.lines) + len(document.calls)
     return _isolated().set(job, TIMEOUT_S + rows // ROWS_PER_S)

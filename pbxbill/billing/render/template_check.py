@@ -27,7 +27,7 @@ def fault_of(template: Template, logo: Logo | None) -> str:
         checked_template(template)
         for language in dict.fromkeys((*LANGUAGES, *template.texts)):
             check_template(template, sample_documents(language))
-        if template.own:
+        if template.own or logo is not None:
             sheets = render_sheets(sample_document(), template, logo)
             refuse_fetching(template, sheets)
     except InputRefused as fault:

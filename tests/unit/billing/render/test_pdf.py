@@ -315,3 +315,20 @@ def test_the_same_bytes_come_from_whichever_process() -> None:
         assert first == Typesetter().set(_job(INVOICE)).pdf
     finally:
         isolated.close()
+
+
+def test_a_logo_of_shapes_is_set_where_it_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in template too, with a drawing that takes longer than anybody waits."""
+    inside = '<g id="a0"><rect width="1" height="1"/></g>'
+    for number in range(1, 9):
+        inside += f'<g id="a{number}">' + f'<use href="#a{number - 1}"/>' * 10 + "</g>"
+    text = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{inside}<use href="#a8"/></svg>'
+    monkeypatch.setattr("pbxbill.billing.render.pdf.TIMEOUT_S", 4)
+    assert "cannot be set within 4 s" in fault_of(Template(), Logo("image/svg+xml", text.encode()))
+
+
+def test_a_logo_is_tried_before_it_is_kept() -> None:
+    broken = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="a b c d"><path d="M0 0"/></svg>'
+    assert fault_of(Template(), Logo("image/svg+xml", broken)).startswith("it cannot be set: ValueError")
+    fine = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
+    assert not fault_of(Template(), checked_logo(fine))
