@@ -6,7 +6,6 @@ secret. docs/configuration.md is this module's text (configuration_reference.py)
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.notify.smtp import MailSettings, checked
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 PREFIX = "PBXBILL_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -353,11 +353,10 @@ def _secret(value: SecretStr, path: Path | None) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        return read_toml(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
 
 

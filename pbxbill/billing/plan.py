@@ -48,7 +48,6 @@ Amounts may be written as numbers as well: price = 9.90 is exact.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
@@ -76,6 +75,7 @@ from pbxbill.billing.plan_terms import (
 from pbxbill.billing.proration import Proration
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, parse_amount
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 _PLAN_KEYS = (
     *("unit", "kind", "cycle", "every", "anchor", "fixed_day", "timing", "proration", "collection", "change"),
@@ -176,8 +176,8 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
     """
     try:
         # A binary fraction would not be what was written: numbers with a point stay text.
-        facts = tomllib.loads(text, parse_float=str)
-    except tomllib.TOMLDecodeError as error:
+        facts = read_toml(text, parse_float=str)
+    except TOMLDecodeError as error:
         raise InputRefused(f"the plan is not TOML: {error}") from None
     plan = _Table(facts, "", _PLAN_KEYS)
     code = plan.text("unit")

@@ -1,7 +1,6 @@
 """destinations and dialling: named groups of prefixes, and how accounts dial."""
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from pbxbill.store.destinations import (
 )
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 REFUSED_SHOWN = 10
 EXIT_ROWS_REFUSED = 3
@@ -187,8 +187,8 @@ def _facts_in(file: Path) -> dict[str, Any]:
             text = stream.read(MAX_RULE_BYTES + 1)
         if len(text) > MAX_RULE_BYTES:
             raise InputRefused(f"{file} is longer than {MAX_RULE_BYTES} bytes; that is no dialling rule")
-        return tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(text.decode("utf-8"))
+    except (TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputRefused(f"{file} is no TOML: {error}") from None
 
 

@@ -1,6 +1,5 @@
 """A mapping says, in TOML, how the records of one kind of file are read; so do the built-in formats."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
@@ -11,6 +10,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.mediation.moments import PLAIN
 from pbxbill.mediation.record import Kind
 from pbxbill.mediation.written_faults import Written, sentences
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 FORMATS = Path(__file__).parent / "formats"
 MAX_LINE_BYTES = 1 << 20
@@ -235,8 +235,8 @@ def load_mapping(name: str, *, zone: str | None = None, ambiguous: str | None = 
     except (OSError, UnicodeDecodeError) as error:
         raise InputRefused(f"mapping {path}: cannot be read: {error}") from None
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = read_toml(text)
+    except TOMLDecodeError as error:
         raise InputRefused(f"mapping {path}: is no TOML: {error}") from None
     overrides = {key: value for key, value in (("zone", zone), ("ambiguous", ambiguous)) if value is not None}
     time = content.get("time", {})

@@ -1,6 +1,5 @@
 """Meter tariffs as people write them, in TOML, and as they are kept."""
 
-import tomllib
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from pbxbill.rating.consumption import READING_SCALE, Component, ComponentKind, 
 from pbxbill.rating.tariff import PPM, TaxMode
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.mediation_models import MeterTariffRow
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 
 def _number(value: Any) -> Decimal:
@@ -63,8 +63,8 @@ def parse_quantity(text: str) -> int:
 
 def _form(name: str, text: str) -> _TariffForm:
     try:
-        return _TariffForm.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return _TariffForm.model_validate(read_toml(text))
+    except TOMLDecodeError as error:
         raise InputRefused(f"meter tariff {name}: is no TOML: {error}") from None
     except ValidationError as error:
         lines = [f"meter tariff {name}: {sentence}" for sentence in sentences(error, _TariffForm)]

@@ -21,13 +21,13 @@ morning after.
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable
 from typing import Any
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.band_checks import checked
 from pbxbill.rating.bands import DAY_S, BandCalendar, BandRule
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 DEFAULT_YEARS = (2020, 2040)
 """Public holidays are worked out for these years unless the calendar says others."""
@@ -49,8 +49,8 @@ def calendar_from_toml(text: str, id: int = 0, name: str | None = None) -> BandC
     Where a name is given the text need not hold one; another one in it is refused.
     """
     try:
-        facts = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        facts = read_toml(text)
+    except TOMLDecodeError as error:
         raise InputRefused(f"the calendar is not TOML: {error}") from None
     _refuse_unknown(facts, _CALENDAR_KEYS, "the calendar")
     if name is not None and facts.setdefault("name", name) != name:

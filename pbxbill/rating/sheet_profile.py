@@ -6,7 +6,6 @@ that carriers give their columns; the layout that came of it is shown before any
 
 import json
 import re
-import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pbxbill.errors import ConfigurationError, InputRefused
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 MAX_STEPS = 9
 _NAMES_SHOWN = 30
@@ -204,8 +204,8 @@ class Layout:
 def profile_from_toml(text: str) -> Profile:
     """A profile as people write it; ConfigurationError says what to change."""
     try:
-        values: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values: dict[str, Any] = read_toml(text)
+    except TOMLDecodeError as error:
         raise ConfigurationError(f"the profile is no TOML: {error}") from None
     known = [f.name for f in fields(Profile)]
     for name, value in values.items():

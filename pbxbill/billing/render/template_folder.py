@@ -1,7 +1,6 @@
 """A template as files of a folder, which is how people write one: options, html, css and a logo."""
 
 import json
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pbxbill.billing.render.html import built_in_css, built_in_html
 from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.billing.render.template import Template, template_from_mapping
 from pbxbill.errors import InputRefused
+from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 OPTIONS, HTML, CSS = "template.toml", "document.html", "document.css"
 LOGOS = ("logo.svg", "logo.png", "logo.jpg", "logo.jpeg")
@@ -39,8 +39,8 @@ def _options(folder: Path) -> dict[str, object]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as fault:
+        return read_toml(_text(path))
+    except TOMLDecodeError as fault:
         raise InputRefused(f"{OPTIONS}: {fault}") from None
 
 
