@@ -81,9 +81,9 @@ class Standing:
     stop: Stop = Stop.END
     term: Period | None = None
     """The minimum term."""
-
     taken_over_us: int | None = None
     """Up to when another system has charged it: a minimum spend counts from there."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueCharge:

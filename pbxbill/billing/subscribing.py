@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.carrying_out import WAITS_FOR_PAYMENT, plan_end
 from pbxbill.billing.collecting import BroughtUp, bring_up_to
 from pbxbill.billing.making_charges import checked_reason
-from pbxbill.billing.period import local_date
 from pbxbill.billing.plan_catalogue import PlanVersion, newest_version
 from pbxbill.billing.plan_terms import ChangeAt, PlanKind, Timing, agreed_prices, checked_quantity
 from pbxbill.billing.service import check_bundles
@@ -353,6 +352,7 @@ def _check_not_billed(session: Session, account: AccountRow, at_us: int) -> None
     billed_to_us = max(billed_to_us, last_us or 0)
     if at_us < billed_to_us:
         zone = billing_place(session, account).zone
+        day, billed = told_apart(at_us, billed_to_us, zone)
         raise InputRefused(
             f"{day} is before {billed}, up to which account "
             f"{account.code} is invoiced; date it then or later, and correct the invoice by a credit note"
@@ -367,7 +367,6 @@ def _check_seller(session: Session, account: AccountRow, version: PlanVersion) -
         raise InputRefused(
             f"plan {version.name} is offered by {seller.code}, who does not bill {account.code}"
         )
-        day, billed = told_apart(at_us, billed_to_us, zone)
     if session.get_one(PlanRow, version.plan_id).retired_us is not None:
         raise InputRefused(f"plan {version.name!r} is retired; nobody can subscribe to it any more")
 

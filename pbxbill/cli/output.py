@@ -80,6 +80,12 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def warn(told: str) -> None:
+    """Say what somebody should look at, where there is such a thing; the command has done its work."""
+    if told:
+        click.echo(f"warning: {visible(told)}", err=True)
+
+
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows for a spreadsheet."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -112,12 +118,6 @@ def parse_moment(text: str) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-def seconds(duration_us: int, digits: int = 1) -> str:
-    """A duration in seconds, cut off after some digits."""
-    unit_us = SECOND_US // 10**digits
-    whole, part = divmod(duration_us // unit_us, 10**digits)
-    return f"{whole}.{part:0{digits}d}"
-
 def local_moment(text: str, zone: str) -> int:
     """A moment that a person wrote: a date alone is the first moment of that day in a zone."""
     day = _day(text)
@@ -140,6 +140,12 @@ def _day(text: str) -> date | None:
     except ValueError:
         return None
 
+
+def seconds(duration_us: int, digits: int = 1) -> str:
+    """A duration in seconds, cut off after some digits."""
+    unit_us = SECOND_US // 10**digits
+    whole, part = divmod(duration_us // unit_us, 10**digits)
+    return f"{whole}.{part:0{digits}d}"
 
 
 def minutes(duration_us: int) -> str:
