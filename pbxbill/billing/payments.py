@@ -198,29 +198,36 @@ def write_off(  # noqa: PLR0913  # one parameter per fact
     given_up = whole_coins(row.open if amount is None else amount, unit, "what is written off")
     if given_up > row.open:
         raise InputRefused(f"only {said(row.open, unit)} is open of {named(row)}")
-    part = reduce_open(row, given_up)
+    done = _give_up(session, books, row, given_up, memo=reason, now_us=now_us)
+    detail = f"{said(given_up, unit)} written off: {reason}"
+    happened(session, row.id, "write_off", detail, at_us=now_us, by=by)
+    session.flush()
+    return done
+
+
+def _give_up(
+    session: Session, books: Bookkeeper, row: InvoiceRow, amount: int, *, memo: str, now_us: int
+) -> Allocated:
+    part = reduce_open(row, amount)
     moved = post(
         session,
         books,
         PostEntry(
             f"{WRITE_OFF}:{row.id}:{new_id()}",
             row.account_id,
-            unit.code,
+            row.unit,
             part.wallet,
             postings(
-                (LedgerCode.WRITTEN_OFF, given_up),
-                (LedgerCode.RECEIVABLE, -given_up),
+                (LedgerCode.WRITTEN_OFF, amount),
+                (LedgerCode.RECEIVABLE, -amount),
                 (LedgerCode.INVOICED, part.wallet),
             ),
             WRITE_OFF,
             now_us,
-            f"{named(row)}: {reason}",
+            f"{named(row)}: {memo}",
         ),
     )
-    allocate(session, part, kind="write_off", entry_id=moved.entry_id, now_us=now_us, memo=reason)
-    detail = f"{said(given_up, unit)} written off: {reason}"
-    happened(session, row.id, "write_off", detail, at_us=now_us, by=by)
-    session.flush()
+    allocate(session, part, kind="write_off", entry_id=moved.entry_id, now_us=now_us, memo=memo)
     return Allocated(moved.entry_id, (part,), 0)
 
 
@@ -244,18 +251,12 @@ def reverse(
     account_id = next(iter(rows.values())).account_id if rows else _holder_id(session, entry_id)
     if session.scalar(select(JournalEntryRow.id).where(JournalEntryRow.reverses_id == entry_id)) is not None:
         raise InputRefused(f"entry {entry_id} is reversed already")
-    back = [Part(x.invoice_id, -x.amount, -x.wallet_amount) for x in given]
-    if entry.kind == WRITE_OFF:
-        back = [_given_up_still(session, rows[part.invoice_id], part) for part in back]
-        parts = postings(
-            (LedgerCode.WRITTEN_OFF, sum(part.amount for part in back)),
-            (LedgerCode.RECEIVABLE, -sum(part.amount for part in back)),
-            (LedgerCode.INVOICED, sum(part.wallet for part in back)),
-        )
-    else:
-        legs = _legs(session, entry_id)
-        parts = tuple((code, -part) for code, part in legs if code is not LedgerCode.WALLET)
-    amount = sum(part for _, part in parts)
+    for row in rows.values():
+        if entry.kind == WRITE_OFF and written_off(session, row.id).amount <= 0:
+            raise InputRefused(f"{named(row)}: a credit note has given back what was written off")
+    legs = _legs(session, entry_id)
+    amount = -sum(part for code, part in legs if code is not LedgerCode.WALLET)
+    parts = tuple((code, -part) for code, part in legs if code is not LedgerCode.WALLET)
     memo = f"{entry.memo[:80]}: {reason}"
     moved = post(
         session,
@@ -273,6 +274,7 @@ def reverse(
             reverses_id=entry_id,
         ),
     )
+    back = [Part(x.invoice_id, -x.amount, -x.wallet_amount) for x in given]
     unit = unit_of(session, entry.unit)
     for part, was in zip(back, given, strict=True):
         rows[part.invoice_id].open -= part.amount
@@ -282,19 +284,19 @@ def reverse(
         happened(session, part.invoice_id, "reversal", detail, at_us=now_us, by=by)
     session.flush()
     for row in rows.values():
+        _undone_stays_so(session, books, row, now_us)
         _refunds_to_invoice(session, books, row, now_us)
     return Allocated(moved.entry_id, tuple(back), amount + sum(-part.wallet for part in back))
 
 
-def _given_up_still(session: Session, row: InvoiceRow, back: Part) -> Part:
-    """What of a write-off can be asked for again; InputRefused where notes have given back all of it."""
-    left = written_off(session, row.id)
-    amount = min(-back.amount, left.amount)
-    if amount <= 0:
-        raise InputRefused(f"{named(row)}: a credit note has given back what was written off")
-    # What stays written off holds no more of the wallet's part than there is of it.
-    wallet = max(min(-back.wallet, left.wallet, amount), left.wallet - (left.amount - amount))
-    return Part(row.id, -amount, -wallet)
+def _undone_stays_so(session: Session, books: Bookkeeper, row: InvoiceRow, now_us: int) -> None:
+    """What notes have given back of write-offs is not asked for again when these are reversed."""
+    given_back = -written_off(session, row.id).amount
+    if given_back > 0:
+        memo = "credited before"
+        _give_up(session, books, row, given_back, memo=memo, now_us=now_us)
+        detail = f"{said(given_back, unit_of(session, row.unit))} stays written off: {memo}"
+        happened(session, row.id, "write_off", detail, at_us=now_us, by="")
 
 
 def _refunds_to_invoice(session: Session, books: Bookkeeper, row: InvoiceRow, now_us: int) -> None:

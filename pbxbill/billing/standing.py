@@ -149,7 +149,7 @@ def written_off(session: Session, invoice_id: int) -> Part:
 def undo_written_off(given_up: Part, amount: int) -> Part:
     """What of an amount comes off what is given up, which nobody has paid; the wallet's part of it first."""
     undone = max(0, min(amount, given_up.amount))
-    return Part(given_up.invoice_id, undone, min(undone, given_up.wallet))
+    return Part(given_up.invoice_id, undone, max(0, min(undone, given_up.wallet)))
 
 
 def given_to_wallet(session: Session, invoice_id: int) -> int:
