@@ -72,6 +72,10 @@ class BuyerTaxes:
         """The tax that the wallet paid with its charges."""
         return (self._table.tax_taken(ppm, self._buyer, product_class, at_us),)
 
+    def conflict(self, ppm: int | None, product_class: str, at_us: int) -> str:
+        """How that tax differs from what the buyer owes; empty where it does not."""
+        return self._table.conflict(ppm, self._buyer, product_class, at_us)
+
 
 @dataclass(slots=True)
 class RunMemory:

@@ -14,9 +14,9 @@ from pbxbill.billing.billed import RunMemory
 from pbxbill.billing.collecting import UnpaidSubscription, charge_subscriptions
 from pbxbill.billing.drafting import Drafted, draft_period
 from pbxbill.billing.issuing import NotIssued, issue
-from pbxbill.billing.period import Period
 from pbxbill.billing.preparing import prepare
 from pbxbill.billing.profiles import Profile, ProfileTerms, note_billed, profile_of, set_profile
+from pbxbill.billing.tax_conflicts import review_of
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.driver import rows_within
@@ -41,7 +41,7 @@ class AccountBilled(NamedTuple):
 
     invoices: tuple[BilledInvoice, ...]
     nothing: tuple[str, ...]
-    """Why there is no invoice of a period, unit by unit."""
+    """Why there is no invoice of a period, or it is a draft for review, unit by unit."""
     unpaid: tuple[UnpaidSubscription, ...]
     is_whole: bool = True
     """Nothing is left to do; else it was made to end between two periods."""
@@ -78,18 +78,30 @@ def bill_account(  # noqa: PLR0913 what billing an account goes by
             if not isinstance(made, Drafted):
                 nothing.append(f"{unit}: {made.reason}")
                 continue
-            issued = made.state != "draft"
-            if not issued and profile.terms.invoicing == "issue" and not drafts_only:
-                outcome = issue(session, books, made.invoice_id, now_us)
-                if isinstance(outcome, NotIssued):
-                    nothing.append(f"{unit}: {outcome.reason}")
-                issued = not isinstance(outcome, NotIssued)
+            at_once = profile.terms.invoicing == "issue" and not drafts_only
+            issued, why_not = issued_by_itself(session, books, made, now_us, at_once=at_once)
+            if why_not:
+                nothing.append(f"{unit}: {why_not}")
             invoices.append(BilledInvoice(made.invoice_id, unit, made.total, issued, not made.repeated))
         profile = note_billed(row, profile, period.to_us)
     unpaid: tuple[UnpaidSubscription, ...] = ()
     if subscribed:
         unpaid = charge_subscriptions(session, books, account_id, until_us, now_us).unpaid
     return AccountBilled(tuple(invoices), tuple(nothing), unpaid)
+
+
+def issued_by_itself(
+    session: Session, books: Bookkeeper, made: Drafted, now_us: int, *, at_once: bool
+) -> tuple[bool, str]:
+    """Issue a draft, if its account wants that and nobody need look at it; whether it is issued, why not."""
+    if made.state != "draft":
+        return True, ""
+    if made.tax_conflict:
+        return False, review_of(made.invoice_id, made.tax_conflict)
+    if not at_once:
+        return False, ""
+    outcome = issue(session, books, made.invoice_id, now_us)
+    return (False, outcome.reason) if isinstance(outcome, NotIssued) else (True, "")
 
 
 def prepare_account(session: Session, account_id: int, until_us: int, memory: RunMemory) -> None:
@@ -112,11 +124,6 @@ def charge_ahead(session: Session, books: Bookkeeper, account_id: int, until_us:
 def has_subscriptions(session: Session, account_id: int) -> bool:
     """Whether anything may have to be charged."""
     return bool(rows_within(session, _SUBSCRIBED, {"account_id": account_id}))
-
-
-def next_period_of(session: Session, account_id: int) -> Period:
-    """The period that an account is billed for next."""
-    return profile_of(session, account_id).next_period()
 
 
 def _locked(session: Session, account_id: int) -> tuple[BillingProfileRow, Profile]:

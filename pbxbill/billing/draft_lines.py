@@ -14,7 +14,7 @@ from pbxbill.billing.gathered_items import GatheredCharge, GatheredItem
 from pbxbill.billing.gathering import Gathered, UsageKey, UsageSum
 from pbxbill.billing.line_words import ENGLISH, Facts, facts_of_charge
 from pbxbill.billing.period import Period
-from pbxbill.billing.tax import PPM, AppliedTax, taxed
+from pbxbill.billing.tax import PPM, AppliedTax, percent, taxed
 from pbxbill.billing.totals import TotalLine
 from pbxbill.money import half_up
 
@@ -28,6 +28,10 @@ class Taxes(Protocol):
 
     def taken(self, ppm: int, product_class: str, at_us: int) -> tuple[AppliedTax, ...]:
         """The tax that the wallet paid with its charges."""
+        ...
+
+    def conflict(self, ppm: int | None, product_class: str, at_us: int) -> str:
+        """How that tax differs from what this buyer owes; empty where it does not."""
         ...
 
 
@@ -61,6 +65,8 @@ class DraftLine:
     """What it is about; None: somebody wrote the description."""
     gives_back: str = ""
     """Of a credit: the kind of the charge that it gives back."""
+    tax_conflict: str = ""
+    """That its tariff took another tax than the buyer owes, in a sentence."""
 
     @property
     def ledger_code(self) -> str:
@@ -146,6 +152,7 @@ def _usage(key: UsageKey, found: UsageSum, period: Period, taxes: Taxes) -> Draf
         None,
         found.entries,
         facts,
+        tax_conflict=_conflict(key.ppm, USAGE_CLASS, found.first_us, taxes) if found.tax else "",
     )
 
 
@@ -153,9 +160,13 @@ def _item(item: GatheredItem, taxes: Taxes) -> DraftLine:
     product_class = READING_CLASS if item.kind is ChargeKind.READING else item.kind.value
     net, tax = item.gross, 0
     applied: tuple[AppliedTax, ...] = ()
+    conflict = ""
     if not item.untaxed:
         ppm = item.ppm or (_implied_ppm(item.gross - item.tax, item.tax) if item.tax else None)
         net, tax, applied = _taxed_in_wallet(item, ppm, product_class, item.at_us, taxes)
+        if item.kind is ChargeKind.READING and item.tax:
+            # A rate that is known from the amounts alone is known too roughly to be compared.
+            conflict = _conflict(item.ppm, product_class, item.at_us, taxes)
     return DraftLine(
         item.kind,
         product_class,
@@ -172,6 +183,7 @@ def _item(item: GatheredItem, taxes: Taxes) -> DraftLine:
         None,
         [item.entry_id],
         item.told,
+        tax_conflict=conflict,
     )
 
 
@@ -186,6 +198,12 @@ def _taxed_in_wallet(
         inside = taxed(taken.gross, applied)
         return inside.net, inside.tax, applied
     return taken.gross, 0, applied
+
+
+def _conflict(ppm: int | None, product_class: str, at_us: int, taxes: Taxes) -> str:
+    owed = taxes.conflict(ppm, product_class, at_us)
+    rate = "tax" if ppm is None else f"{percent(ppm)} % tax"
+    return f"{rate} was taken by a tariff, but {owed}" if owed else ""
 
 
 def _implied_ppm(net: int, tax: int) -> int:

@@ -22,6 +22,7 @@ from pbxbill.billing.preparing import reckon, reckoned_now
 from pbxbill.billing.profiles import locked_profile, open_again
 from pbxbill.billing.standing import happened, locked_invoice, named, reason_given, said
 from pbxbill.billing.tax import AppliedTax
+from pbxbill.billing.tax_conflicts import conflict_of, say_conflict
 from pbxbill.billing.totals import TotalLine, Totals, total
 from pbxbill.errors import InputRefused
 from pbxbill.money import minor_step
@@ -51,6 +52,8 @@ class Drafted:
     state: str = "draft"
     repeated: bool = False
     """It had been made before."""
+    tax_conflict: str = ""
+    """Why it is issued by hand alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,10 @@ def draft_period(  # noqa: PLR0913, PLR0917 what names an invoice
     if gathered.mark != mark:
         _set_mark(session, account_id, unit, gathered.mark)
     happened(session, row.id, "drafted", f"over {said(row.total, billed.unit)}", at_us=now_us, by="")
+    session.flush()  # what happened is read in the order in which it was written
+    conflict = say_conflict(session, row.id, lines, now_us)
     session.flush()
-    return Drafted(row.id, row.total)
+    return Drafted(row.id, row.total, tax_conflict=conflict)
 
 
 def period_key(account_id: int, unit: str, period: Period) -> str:
@@ -114,7 +119,8 @@ def _made_before(session: Session, account_id: int, unit: str, period: Period) -
     values = {"account_id": account_id, "unit": unit, "from_us": period.from_us, "to_us": period.to_us}
     for id, number, state, to_us, amount in rows_within(session, _OVERLAPPING, values):
         if to_us == period.to_us:
-            return Drafted(id, amount, state, repeated=True)
+            conflict = conflict_of(session, id) if state == "draft" else ""
+            return Drafted(id, amount, state, repeated=True, tax_conflict=conflict)
         raise InputRefused(
             f"part of this period is on invoice {number or id} already; bill from that one's end on, "
             "or discard it if it is a draft"
@@ -300,7 +306,9 @@ def recalculate(
     reckon_totals(session, row, billed)
     happened(session, row.id, "recalculated", f"over {said(row.total, billed.unit)}", at_us=now_us, by=by)
     session.flush()
-    return Drafted(row.id, row.total)
+    conflict = say_conflict(session, row.id, lines, now_us, by)
+    session.flush()
+    return Drafted(row.id, row.total, tax_conflict=conflict)
 
 
 def discard(session: Session, invoice_id: int, reason: str, now_us: int, by: str = "") -> bool:

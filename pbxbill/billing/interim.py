@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory
-from pbxbill.billing.billing_account import AccountBilled, BilledInvoice, bill_account
+from pbxbill.billing.billing_account import AccountBilled, BilledInvoice, bill_account, issued_by_itself
 from pbxbill.billing.drafting import Drafted, draft_period
-from pbxbill.billing.issuing import NotIssued, issue
 from pbxbill.billing.period import Period
 from pbxbill.billing.profiles import billed_up_to, profile_of
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -34,10 +33,10 @@ def bill_to_now(session: Session, books: Bookkeeper, account_id: int, now_us: in
         if not isinstance(made, Drafted):
             nothing.append(f"{unit}: {made.reason}")
             continue
-        issued = False
-        if profile.terms.invoicing == "issue":
-            outcome = issue(session, books, made.invoice_id, now_us)
-            issued = not isinstance(outcome, NotIssued)
+        at_once = profile.terms.invoicing == "issue"
+        issued, why_not = issued_by_itself(session, books, made, now_us, at_once=at_once)
+        if why_not:
+            nothing.append(f"{unit}: {why_not}")
         invoices.append(BilledInvoice(made.invoice_id, unit, made.total, issued, not made.repeated))
     if len(invoices) > len(before.invoices):
         billed_up_to(session, account_id, now_us)

@@ -65,5 +65,12 @@ def taxed(amount: int, taxes: Sequence[AppliedTax]) -> Taxed:
     return Taxed(amount - inside, sum(parts), parts)
 
 
+def percent(ppm: int) -> str:
+    """A rate for people: "19", "9.975"."""
+    whole, part = divmod(ppm, 10_000)
+    digits = f"{part:04d}".rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
 def _rounded(exact: Fraction) -> int:
     return half_up(exact.numerator, exact.denominator)

@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.identifiers import checked_country
-from pbxbill.billing.tax import PPM
+from pbxbill.billing.tax import PPM, percent
 from pbxbill.billing.tax_rules import EXPORT_REASON, REVERSE_CHARGE_REASON
 from pbxbill.errors import InputRefused
 from pbxbill.store.billing_models import TaxExemptionRow, TaxRateRow
@@ -169,13 +169,6 @@ def end_exemption(session: Session, account_id: int, tax_name: str, to_us: int) 
     row.to_us = to_us
     session.flush()
     return row
-
-
-def percent(ppm: int) -> str:
-    """A rate for people: "19", "9.975"."""
-    whole, part = divmod(ppm, 10_000)
-    digits = f"{part:04d}".rstrip("0")
-    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def _refuse_bad(new: NewTaxRate) -> None:

@@ -22,13 +22,14 @@ it stays what it is for a buyer who owes none. An account without an address is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.identifiers import EU_VAT_AREA, eu_country_of_vat_id, vat_country
-from pbxbill.billing.tax import AppliedTax
+from pbxbill.billing.tax import PPM, AppliedTax, percent, shares
 from pbxbill.store.billing_models import PartyRow, TaxRateRow
 
 TAKEN_TAX = "Tax"
@@ -174,6 +175,24 @@ class TaxTable:
         if alike:
             return alike[0]._replace(compound=False, inclusive=True)
         return AppliedTax(TAKEN_TAX, ppm, "S" if ppm else "Z", compound=False, inclusive=True)
+
+    def conflict(self, ppm: int | None, buyer: TaxBuyer, product_class: str, at_us: int) -> str:
+        """How a tariff's own tax differs from what the buyer owes, in words; empty where it does not.
+
+        ppm: None where only that there was some tax is known. An issuer without rates for a class leaves its
+        taxes to the tariffs.
+        """
+        own, why = self.decide(buyer, product_class, at_us)
+        if not own and not any(
+            rate.ppm and rate.in_force(at_us) and rate.product_class in ("", product_class)
+            for rate in self.rates
+        ):
+            return ""
+        owed = sum(shares(own))
+        if owed if ppm is None else owed == Fraction(ppm, PPM):
+            return ""
+        told = ", ".join(f"{tax.name} {percent(tax.ppm)} % ({tax.category})" for tax in own)
+        return f"the issuer's rules say {told or 'no tax'}: {why}"
 
     def _rates(self, place: TaxPlace, product_class: str, at_us: int) -> tuple[TaxRate, ...]:
         """By name the narrowest; those of reverse charge and export are kept for their cases."""

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session, aliased
 from pbxbill.billing.did_inventory import check_not_in_inventory
 from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, local_moment, moment, print_json, print_table
+from pbxbill.cli.output import json_option, local_moment, moment, print_json, print_table, warn
 from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account, unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
@@ -159,9 +160,11 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
             add_endpoint(session, account, kind, value)
         _say_if_nobody_passes(account)
         rates_missing = pairs_without_rate(session, account, context.clock.now_us())
+        conflict = tax_conflict(session, account.id, context.clock.now_us())
     wallets = f"{', '.join(order)} wallets" if len(order) > 1 else f"a {unit.code} wallet"
     click.echo(f"opened {new.mode} account {code} with {wallets}")
     _say_without_exchange(code, rates_missing)
+    warn(conflict)
     if new.tariff is None:
         click.echo(f"it cannot call yet: `pbxbill accounts set {code} --tariff NAME`", err=True)
 
@@ -371,9 +374,12 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
             setattr(account, name, value)
         session.flush()
         rates_missing = pairs_without_rate(session, account, context.clock.now_us())
+        chosen = changes.keys() & {"tariff_id", "inbound_tariff_id"}
+        conflict = tax_conflict(session, account.id, context.clock.now_us()) if chosen else ""
         if changes.keys() & {"failure_policy", "offline_allowance"}:
             _say_if_nobody_passes(account)
     _say_without_exchange(code, rates_missing)
+    warn(conflict)
 
 
 def _say_without_exchange(code: str, missing: list[tuple[str, str]]) -> None:

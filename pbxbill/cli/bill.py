@@ -106,13 +106,17 @@ def show(context: Context, /, run_id: int, *, as_json: bool) -> None:
 @click.argument("run_id", type=int)
 @pass_context
 def accept(context: Context, /, run_id: int) -> None:
-    """Issue all drafts of a run."""
+    """Issue all drafts of a run, but for those on which a tariff took another tax than the buyer owes."""
     from pbxbill.billing.issuing import NotIssued, issue
+    from pbxbill.billing.tax_conflicts import conflict_of, review_of
 
     with context.application() as application, open_books(application) as books, stopping() as stop:
 
         def issue_one(invoice_id: int) -> str | None:
             with transaction(application.database) as session:
+                conflict = conflict_of(session, invoice_id)
+                if conflict:
+                    return review_of(invoice_id, conflict)
                 outcome = issue(session, books, invoice_id, context.clock.now_us(), by="billing run")
             books.announce()
             return outcome.reason if isinstance(outcome, NotIssued) else None

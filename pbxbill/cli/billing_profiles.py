@@ -18,9 +18,10 @@ from pbxbill.billing.profiles import (
     profile_of,
     set_profile,
 )
+from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.billing.tax_rules import TaxTreatment
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.cli.wallets import unit_of_account, unit_option
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount, parse_amount
@@ -69,9 +70,13 @@ def set_(context: Context, /, code: str, unit_code: str | None, **options: Any) 
         before = profile_of(session, account.id)
         changes = _changes(session, account, said, unit_code)
         after = set_profile(session, account.id, replace(before.terms, **changes))
+        conflict = ""
+        if "tax_treatment" in changes:
+            conflict = tax_conflict(session, account.id, context.clock.now_us())
     click.echo(f"changed {', '.join(name.replace('_', ' ') for name in said)} of account {code}")
     if before.cycle != after.cycle and after.invoiced:
         click.echo(f"its next period: {_days(after.next_period(), after.cycle.zone)}")
+    warn(conflict)
 
 
 def _changes(

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from pbxbill.billing.parties import PARTY_FIELDS, party_of, set_party
+from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import reading, transaction
@@ -39,10 +40,13 @@ def set_(context: Context, /, code: str, **options: str | None) -> None:
     if not changes:
         raise InputRefused("nothing to change; `pbxbill parties set --help` shows what can be")
     with context.application() as application, transaction(application.database) as session:
-        party = set_party(session, account_by_code(session, code).id, changes)
+        account = account_by_code(session, code)
+        party = set_party(session, account.id, changes)
+        conflict = tax_conflict(session, account.id, context.clock.now_us())
     click.echo(f"changed {', '.join(name.replace('_', ' ') for name in changes)} of {code}")
     if party.missing:
         click.echo(f"for an invoice its address lacks: {', '.join(party.missing)}", err=True)
+    warn(conflict)
 
 
 for _name in reversed(PARTY_FIELDS):

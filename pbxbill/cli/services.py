@@ -2,8 +2,9 @@
 
 import click
 
+from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.store.accounts import account_by_code, tariff_by_name
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.services import list_services, remove_service, set_service
@@ -24,7 +25,9 @@ def set_(context: Context, account: str, service: str, tariff: str) -> None:
     with context.application() as application, transaction(application.database) as session:
         row = account_by_code(session, account)
         set_service(session, row, service, tariff_by_name(session, tariff))
+        conflict = tax_conflict(session, row.id, context.clock.now_us())
     click.echo(f"{service} of account {account} are rated by tariff {tariff}")
+    warn(conflict)
 
 
 @services.command()

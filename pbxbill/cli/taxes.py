@@ -10,7 +10,8 @@ from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.billing.profiles import tax_buyer_of
-from pbxbill.billing.tax import PPM, taxed
+from pbxbill.billing.tax import PPM, percent, taxed
+from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.billing.tax_rates import (
     CATEGORIES,
     NewExemption,
@@ -20,13 +21,12 @@ from pbxbill.billing.tax_rates import (
     end_exemption,
     end_tax_rate,
     exemptions,
-    percent,
     tax_rates,
 )
 from pbxbill.billing.tax_rules import TaxTable
 from pbxbill.billing.totals import TotalLine, total
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, print_json, print_table
+from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.cli.wallets import unit_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount, minor_step, parse_amount, parse_decimal
@@ -174,7 +174,9 @@ def exempt(context: Context, /, code: str, **options: Any) -> None:
         account, issuer_id = _billed(session, code)
         from_us, to_us = _time(context, session, issuer_id, options.pop("first_day"), options.pop("last_day"))
         row = add_exemption(session, account.id, NewExemption(from_us=from_us, to_us=to_us, **options))
+        conflict = tax_conflict(session, account.id, max(from_us, context.clock.now_us()))
     click.echo(f"account {code} is exempt from {row.tax_name or 'every tax'}: {row.reason}")
+    warn(conflict)
 
 
 @taxes.command("end-exemption")
@@ -234,6 +236,7 @@ def test(context: Context, /, code: str, amount: str, *, as_json: bool, **option
         at_us, _ = _time(context, session, issuer_id, options["day"], None)
         buyer = tax_buyer_of(session, account.id)
         decided = TaxTable.load(session, issuer_id).decide(buyer, options["product_class"], at_us)
+        conflict = tax_conflict(session, account.id, at_us)
     price = parse_amount(amount, unit)
     line = TotalLine(taxed(price, decided.taxes).net, decided.taxes)
     sums = total([line], minor_step(unit), issuer.tax_rounding)
@@ -261,7 +264,9 @@ def test(context: Context, /, code: str, amount: str, *, as_json: bool, **option
         "tax": said(sums.tax),
         "total": said(sums.total),
         "why": decided.why,
+        "warning": conflict,
     }
+    warn(conflict)
     if as_json:
         print_json(shown)
         return

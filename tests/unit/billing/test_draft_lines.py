@@ -25,6 +25,9 @@ class Fixed:
     def taken(self, ppm: int, product_class: str, at_us: int) -> tuple[AppliedTax, ...]:
         return (AppliedTax("Taken", ppm, "S", compound=False, inclusive=True),)
 
+    def conflict(self, ppm: int | None, product_class: str, at_us: int) -> str:
+        return ""
+
 
 def usage(
     what: str = "outbound", where: str = "", measure: str = "seconds", ppm: int | None = None
