@@ -6,7 +6,7 @@ so however often, late or at once it is asked for, everything is earned once. An
 of its month, and so belongs to that month's books.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -242,9 +242,3 @@ def _amounts(entries: dict[_Entry, list[_Share]]) -> tuple[tuple[int, str, int],
         key = entry.issuer_id, entry.unit
         sums[key] = sums.get(key, 0) + sum(share.amount for share in shares)
     return tuple((*key, amount) for key, amount in sums.items())
-
-
-def earned_of(session: Session, entry_id: str) -> Iterable[EarningRow]:
-    """Which charges an entry of earned revenue is made of."""
-    query = select(EarningRow).where(EarningRow.entry_id == entry_id).order_by(EarningRow.charge_id)
-    return session.scalars(query)
