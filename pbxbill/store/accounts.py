@@ -23,6 +23,7 @@ ACCOUNT_KINDS = ("reseller", "customer")
 ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
 ENDPOINT_KINDS = ("sip", "ip", "caller_id", "did")
 MAX_DEPTH = 8
+MAX_CODE_LENGTH, MAX_NAME_LENGTH = 64, 200
 MAX_WALLET_ORDER_LENGTH = 200
 
 WHOLE_CATALOGUE, DESTINATIONS = 1, 2
@@ -90,6 +91,7 @@ def open_operator(session: Session, name: str, now_us: int) -> AccountRow:
     """The root of the account tree; returns the one there is if it was opened before."""
     operator = session.scalar(select(AccountRow).where(AccountRow.kind == "operator"))
     if operator is None:
+        _check_name(name)
         operator = AccountRow(
             parent_id=None,
             path="/",
@@ -107,6 +109,12 @@ def open_operator(session: Session, name: str, now_us: int) -> AccountRow:
         session.flush()
         bump_catalogue(session)
     return operator
+
+
+def _check_name(name: str) -> None:
+    """Documents and mail say it: what cannot be printed would spoil them."""
+    if not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_LENGTH):
+        raise InputRefused(f"an account's name has 1 to {MAX_NAME_LENGTH} printable characters")
 
 
 def account_by_code(session: Session, code: str) -> AccountRow:
@@ -172,6 +180,9 @@ def default_failure_policy(mode: str) -> str:
 
 def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
     """Add an account below the operator or a reseller."""
+    if not (new.code.isprintable() and 0 < len(new.code) <= MAX_CODE_LENGTH and " " not in new.code):
+        raise InputRefused(f"an account code has 1 to {MAX_CODE_LENGTH} printable characters and no space")
+    _check_name(new.name)
     parent_query = select(AccountRow).where(AccountRow.kind == "operator")
     parent = account_by_code(session, new.parent) if new.parent else session.scalar(parent_query)
     if parent is None:

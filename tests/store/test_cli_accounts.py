@@ -129,3 +129,12 @@ def test_shadow_mode_and_dialling_rules(ok: Ok, pbxbill: Run, database_url: str)
     unknown = pbxbill("accounts", "set", "alice", "--dialling-rule", "france")
     assert unknown.exit_code == 2
     assert "no dialling rule 'france'; known are: germany" in unknown.stderr
+
+
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize("name", ["a\x01b", "a\nb", " ", "x" * 201, "\ufffe"])
+def test_a_name_that_no_document_can_say_is_refused(pbxbill: Run, name: str) -> None:
+    refused = pbxbill("accounts", "add", "new", "--name", name)
+    assert refused.exit_code == 2
+    assert "an account's name has 1 to 200 printable characters" in refused.stderr
+    assert "no account 'new'" in pbxbill("accounts", "show", "new").stderr

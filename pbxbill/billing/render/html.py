@@ -1,5 +1,6 @@
 """Documents as HTML: a template filled in with a document, for a browser, or for typesetting.py to set."""
 
+import re
 from datetime import date
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -35,6 +36,7 @@ _NOTHING_FROM_ELSEWHERE = (
     "base-uri 'none'"
 )
 """What a browser that shows a preview may do with a template that somebody wrote: draw it."""
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def font_file(name: str) -> Path:
@@ -57,7 +59,10 @@ def render_html(document: Document, template: Template = BUILT_IN, logo: Logo | 
 def page(document: Document, body: str, head: str = "") -> str:
     """A whole HTML text around a body."""
     texts = texts_of(document.language, {})
-    title = " ".join(part for part in (texts[f"kind_{document.kind}"], document.number) if part)
+    title = _for_metadata(
+        " ".join(part for part in (texts[f"kind_{document.kind}"], document.number) if part)
+    )
+    seller = _for_metadata(document.seller.name)
     issued = document.issued_on.isoformat()
     return f"""<!doctype html>
 <html lang="{escape(document.language)}">
@@ -65,8 +70,8 @@ def page(document: Document, body: str, head: str = "") -> str:
 <meta charset="utf-8">
 {head}
 <title>{escape(title)}</title>
-<meta name="author" content="{escape(document.seller.name)}">
-<meta name="description" content="{escape(f"{document.seller.name}: {title}")}">
+<meta name="author" content="{escape(seller)}">
+<meta name="description" content="{escape(f"{seller}: {title}")}">
 <meta name="generator" content="pbxbill">
 <meta name="dcterms.created" content="{issued}">
 <meta name="dcterms.modified" content="{issued}">
@@ -76,6 +81,11 @@ def page(document: Document, body: str, head: str = "") -> str:
 </body>
 </html>
 """
+
+
+def _for_metadata(text: str) -> str:
+    """The PDF keeps it as XML, which holds no control characters."""
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def filled_body(document: Document, template: Template, logo_url: str) -> str:

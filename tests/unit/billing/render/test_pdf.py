@@ -332,3 +332,11 @@ def test_a_logo_is_tried_before_it_is_kept() -> None:
     assert fault_of(Template(), Logo("image/svg+xml", broken)).startswith("it cannot be set: ValueError")
     fine = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
     assert not fault_of(Template(), checked_logo(fine))
+
+
+def test_a_name_with_control_characters_spoils_no_document() -> None:
+    """Accounts opened by other programs may have one."""
+    odd = replace(INVOICE, seller=replace(INVOICE.seller, name="North\x01light \ufffe"))
+    metadata = PdfReader(io.BytesIO(render_pdf(odd, xml=xml_of(odd)))).metadata
+    assert metadata is not None
+    assert metadata.author == "North\ufffdlight \ufffd"
