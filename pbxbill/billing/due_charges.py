@@ -8,7 +8,8 @@ charged for a period and given back of it always adds up to what its served days
                  beyond a stop that became known later is given back at the stop
     in arrears   a period is charged when it has ended, or at the stop
     trued up     a minimum spend is compared with the usage of a period when that has ended, or at the stop
-    stop         an end within the minimum term costs the cancellation fee
+    stop         an end within the minimum term costs the cancellation fee; one before anything was to be
+                 paid, in the trial, costs nothing: all that was charged since is given back
 
 What was due is due whenever it is asked for: charges of missed periods come as they would have come one by
 one, with the same keys. Whoever makes a change has made all charges up to then first.
@@ -149,9 +150,14 @@ def due_charges(terms: PlanTerms, standing: Standing, until_us: int, usage: Usag
     """
     stretch = _Stretch(terms, standing, usage)
     stops_us = standing.stops_us
-    if stops_us is not None and stops_us <= standing.from_us and standing.charged_to_us <= standing.from_us:
-        over = stops_us <= until_us
-        return Due((), standing.from_us, None if over else stops_us, over)
+    charged = standing.charged_to_us > standing.from_us
+    if stops_us is not None and (
+        stops_us < standing.from_us or (stops_us == standing.from_us and not charged)
+    ):
+        if stops_us > until_us:
+            return Due((), standing.charged_to_us, stops_us, over=False)
+        # It was charged already where the stop became known after the trial.
+        return Due(tuple(stretch.unserved() if charged else ()), standing.from_us, None, over=True)
     if standing.from_us > until_us:
         return Due((), standing.charged_to_us, standing.from_us, over=False)
     made: list[DueCharge] = []
@@ -188,13 +194,22 @@ class _Stretch:
     def due_us(self, part: Period) -> int:
         return part.from_us if self.terms.timing is Timing.ADVANCE else part.to_us
 
-    def once(self) -> Iterator[DueCharge]:
+    def unserved(self) -> Iterator[DueCharge]:
+        """All that was charged of a stretch that ended before it was to be paid for is given back."""
+        if self.standing.taken_over_us is None:  # else its set-up was another system's
+            yield from self.once(sign=-1)
+        charged = Period(self.standing.from_us, self.standing.charged_to_us)
+        for whole in self.standing.cycle.periods(charged.from_us, charged.to_us):
+            part = whole.common(charged)
+            yield from self._recurring(part, whole, part.from_us, sign=-1)
+
+    def once(self, sign: int = 1) -> Iterator[DueCharge]:
         at_us = self.standing.from_us
         for charge in self.terms.charges:
             if charge.type is ChargeType.RECURRING:
                 continue
             for priced in self._parts(charge):
-                net = priced.quantity * priced.unit_price
+                net = sign * priced.quantity * priced.unit_price
                 if net:
                     yield self._charge(charge, priced, net, {"whole": net}, at_us=at_us)
 

@@ -167,6 +167,8 @@ class Subscribed:
             return beginning.kind == "change" and self.terms.set_up_on_change
         if beginning.kind == "subscribe" or (beginning.kind == "change" and self.terms.set_up_on_change):
             return True
+        if self._stop_before(beginning).effective_us < self.service_from_us:
+            return True  # in the trial: what was charged of it all the same was given back
         # Whoever changed, or could not pay, before anything was charged owes it still.
         charged = select(ChargeRow.id).where(ChargeRow.subscription_id == self.row.id).limit(1)
         return session.scalar(charged) is None
@@ -174,11 +176,15 @@ class Subscribed:
     def _served_to(self, beginning: Happened) -> int | None:
         if beginning.kind == "subscribe":
             return None
-        stop = beginning
-        if beginning.kind == "resume":
-            earlier = self.history[: self.history.index(beginning)]
-            stop = next((x for x in reversed(earlier) if x.kind in STOPS), beginning)
+        stop = self._stop_before(beginning)
         return stop.effective_us if stop.effective_us > self.service_from_us else None
+
+    def _stop_before(self, beginning: Happened) -> Happened:
+        """With what the stretch before was over."""
+        if beginning.kind != "resume":
+            return beginning
+        earlier = self.history[: self.history.index(beginning)]
+        return next((x for x in reversed(earlier) if x.kind in STOPS), beginning)
 
 
 def billing_place(session: Session, account: AccountRow) -> BillingPlace:

@@ -333,11 +333,25 @@ def _checked_moment(
         if subscribed.terms.timing is Timing.ARREARS and at_us < row.charged_to_us and not subscribed.rests:
             day, charged = told_apart(at_us, row.charged_to_us, zone)
             raise InputRefused(f"{day} is before {charged}, to which subscription {row.id} is charged")
+        _check_not_trued_up(subscribed, at_us)
     later = [x for x in subscribed.planned if x.kind in {"cancel", "end"} and x.effective_us <= at_us]
     if later and not is_end:
         ends, day = told_apart(later[0].effective_us, at_us, zone)
         raise InputRefused(f"subscription {row.id} ends on {ends}; a change comes before that, not on {day}")
     return at_us
+
+
+def _check_not_trued_up(subscribed: Subscribed, at_us: int) -> None:
+    """Refuse what would change a period whose usage was compared with its minimum spend already."""
+    charged_to_us = subscribed.row.charged_to_us
+    if not subscribed.terms.minimum_spend or subscribed.rests or charged_to_us <= subscribed.from_us:
+        return
+    trued_up_us = subscribed.cycle.period_of(charged_to_us - 1).from_us
+    if subscribed.from_us < trued_up_us and at_us < trued_up_us:
+        day, to = told_apart(at_us, trued_up_us, subscribed.place.zone)
+        raise InputRefused(
+            f"{day} is before {to}, up to which subscription {subscribed.row.id} paid its minimum spend"
+        )
 
 
 def _check_not_billed(session: Session, account: AccountRow, at_us: int) -> None:

@@ -248,6 +248,86 @@ def test_a_trial_is_free_and_turns_into_a_paid_subscription(shop: Shop) -> None:
     ]
 
 
+def first_paid(shop: Shop, terms: str) -> int:
+    """Five days of trial, until 6 March; then 10.00 for the set-up and 31.00 for a month were taken."""
+    shop.at("2026-03-01")
+    shop.plan("line", f"trial_days = 5\n{terms}{LINE}")
+    shop.top_up("bob", "200")
+    id = shop.subscribe("bob", "line")
+    shop.charge("bob", "2026-03-06")
+    assert shop.wallet("bob") == "159.00"
+    shop.at("2026-03-07")
+    return id
+
+
+FEE = '[term]\nmonths = 12\nfee = "fixed"\namount = "40"\n'
+BOTH_GIVEN_BACK = [
+    ("2026-03-06", "line: Line", "31.00"),
+    ("2026-03-06", "line: Line, given back", "-31.00"),
+    ("2026-03-06", "line: Set-up", "10.00"),
+    ("2026-03-06", "line: Set-up, given back", "-10.00"),
+]
+
+
+@pytest.mark.parametrize("terms", ["", 'proration = "none"\n', 'proration = "second"\n'])
+def test_who_is_found_to_have_left_in_the_trial_owes_nothing(shop: Shop, terms: str) -> None:
+    id = first_paid(shop, terms)
+    shop.does(cancel, id, When(at_us=moment_us("2026-03-03")))
+    assert shop.state(id) == "ended"
+    shop.charge("bob", "2026-05-20")
+    assert sorted(shop.charges("bob")) == BOTH_GIVEN_BACK
+    assert (shop.wallet("bob"), shop.balances()) == ("200.00", {"cash": "200.00"})
+
+
+def test_no_fee_is_due_for_leaving_in_the_trial_however_late_that_is_known(shop: Shop) -> None:
+    shop.at("2026-03-01")
+    shop.plan("line", f"trial_days = 5\n{LINE}{FEE}")
+    id = shop.subscribe("carol", "line")
+    shop.charge("carol", "2026-04-20")  # two periods: 10.00 and twice 31.00
+    assert shop.wallet("carol") == "-72.00"
+    shop.does(cancel, id, When(at_us=moment_us("2026-03-03")))
+    assert (shop.wallet("carol"), shop.balances()) == ("0.00", {})
+
+
+@pytest.mark.parametrize("terms", ["", 'proration = "none"\n'])
+def test_a_pause_dated_back_into_the_trial(shop: Shop, terms: str) -> None:
+    id = first_paid(shop, terms)
+    shop.does(pause, id, When(at_us=moment_us("2026-03-03")))
+    assert (shop.state(id), shop.wallet("bob")) == ("paused", "200.00")
+    shop.charge("bob", "2026-03-20")
+    assert sorted(shop.charges("bob")) == BOTH_GIVEN_BACK
+    # As if it had been paused in time: the set-up, and 17 of the 31 days from 6 March; or all of them.
+    shop.does(resume, id, When())
+    assert shop.wallet("bob") == ("159.00" if terms else "173.00")
+    assert sorted(shop.charges("bob"))[4:] == [
+        ("2026-03-20", "line: Line", "31.00" if terms else "17.00"),
+        ("2026-03-20", "line: Set-up", "10.00"),
+    ]
+
+
+@pytest.mark.parametrize("terms", ["", 'proration = "none"\n'])
+def test_a_change_dated_back_into_the_trial(shop: Shop, terms: str) -> None:
+    better = shop.plan("better", terms + BETTER)
+    id = first_paid(shop, terms)
+    shop.does(change, id, Wanted(version=better, at_us=moment_us("2026-03-03")))
+    assert sorted(shop.charges("bob")) == [("2026-03-06", "better: Better line", "62.00"), *BOTH_GIVEN_BACK]
+    assert (shop.state(id), shop.wallet("bob")) == ("active", "138.00")  # 200.00 and 62.00 less
+    shop.charge("bob", "2026-04-06")
+    assert shop.wallet("bob") == "76.00"
+    assert shop.balances() == {"cash": "200.00", "deferred:revenue": "-124.00"}
+
+
+def test_a_minimum_spend_that_is_charged_is_not_reckoned_anew(shop: Shop) -> None:
+    shop.plan("line", f'minimum_spend = "40"\n{LINE}')
+    id = shop.subscribe("carol", "line")
+    shop.charge("carol", "2026-02-10")
+    assert ("2026-01-01", "line: Minimum spend", "40.00") in shop.charges("carol")
+    with pytest.raises(InputRefused, match=r"2026-01-20 is before 2026-02-01, up to which .* minimum spend"):
+        shop.does(cancel, id, When(at_us=moment_us("2026-01-20")))
+    shop.does(cancel, id, When(at_us=moment_us("2026-02-08")))  # 7 of 28 days: 7.75 and 10.00
+    assert shop.wallet("carol") == "-98.75"  # 10 + 31 + 40 + 7.75 + 10
+
+
 def test_what_is_invoiced_cannot_be_changed(shop: Shop) -> None:
     from pbxbill.store.billing_models import BillingProfileRow
 
