@@ -1,7 +1,9 @@
 """A document as it is printed, and as EN 16931 sees it: all that a template or an e-invoice may read.
 
-Amounts are integers in steps of the unit, times UTC microseconds, dates local to the issuer. It is kept with
-the issued invoice as JSON, so that the same document can be rendered in ten years.
+Amounts are integers in steps of the unit, times UTC microseconds. Dates of issue are local to the issuer;
+periods, the dates of lines and the times of calls are in the zone in which the account's periods lie.
+
+It is kept with the issued invoice as JSON, so that the same document can be rendered in ten years.
 """
 
 from dataclasses import dataclass, field
@@ -79,13 +81,15 @@ class DocumentCall:
     """One call of the call list."""
 
     started_at: str
-    """Local, as YYYY-MM-DD HH:MM:SS."""
+    """In the zone of the account's periods, as YYYY-MM-DD HH:MM:SS."""
     caller: str
     called: str
     destination: str
     duration_s: int
     total: int
-    """Exact, as charged."""
+    """Exact; without the tax that was taken with it, so that calls add up to the lines."""
+    tax: int = 0
+    """What was taken as tax with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +137,7 @@ class Document:
     calls: tuple[DocumentCall, ...] = ()
     calls_left_out: int = 0
     """Calls beyond what an annex shows."""
+    call_amounts: str = ""
+    """What the calls' amounts are: net; gross, where the issuer's tax is inside the price; empty: no tax."""
     extra: dict[str, str] = field(default_factory=dict)
     """What a later release adds to old documents."""

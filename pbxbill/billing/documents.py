@@ -8,13 +8,13 @@ Words of ours are chosen when a document is built, in its language and from fact
 
 import json
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.call_list import calls_of, count_calls
+from pbxbill.billing.call_list import ZONE, calls_of, count_calls, holds_tax
 from pbxbill.billing.document import (
     Document,
     DocumentCall,
@@ -41,7 +41,8 @@ ANNEX_CALLS = 500
 """Most calls that an annex shows; all are in the call list as a file."""
 
 _HEAD = (
-    "SELECT u.scale, u.digits, COALESCE(s.zone, 'UTC'), COALESCE(s.payment_terms, ''), "
+    "SELECT u.scale, u.digits, COALESCE(s.zone, 'UTC'), "
+    "COALESCE(NULLIF(b.zone, ''), s.zone, 'UTC'), COALESCE(s.payment_terms, ''), "
     "COALESCE(b.language, ''), COALESCE(b.previous_balance, :no), COALESCE(b.template_id, s.template_id) "
     "FROM units u "
     "LEFT JOIN issuers s ON s.account_id = :seller LEFT JOIN billing_profiles b ON b.account_id = :buyer "
@@ -75,6 +76,8 @@ _RECEIVED = (
     "GROUP BY e.at_us, e.kind, e.memo, e.id ORDER BY e.at_us, e.id"
 )
 _DAY_US = 86_400_000_000
+_WITHOUT_PRICE = ("minimum_spend", "cancellation_fee")
+"""Kinds of lines whose amount is no price of anything."""
 
 
 class _Head(NamedTuple):
@@ -83,6 +86,9 @@ class _Head(NamedTuple):
     scale: int
     digits: int
     zone: str
+    """The issuer's: of the dates on which documents are issued, and due."""
+    period_zone: str
+    """In which the account's periods lie."""
     payment_terms: str
     language: str
     """Empty: the account's."""
@@ -116,14 +122,15 @@ def document_of(session: Session, invoice_id: int, *, with_calls: bool = True) -
         return found
     calls = tuple(calls_of(session, row, most=ANNEX_CALLS))
     left_out = count_calls(session, row) - len(calls) if len(calls) == ANNEX_CALLS else 0
-    return replace(found, calls=calls, calls_left_out=left_out)
+    amounts = "" if not found.taxes else "gross" if holds_tax(session, row) else "net"
+    return replace(found, calls=calls, calls_left_out=left_out, call_amounts=amounts)
 
 
 def build_document(session: Session, row: InvoiceRow) -> Document:
     """A document from its rows, as they are now."""
     values = {"seller": row.issuer_id, "buyer": row.account_id, "unit": row.unit, "no": False}
     head = _Head(*rows_within(session, _HEAD, values)[0])
-    unit, zone = Unit(row.unit, head.scale, head.digits), head.zone
+    unit, zone, of_periods = Unit(row.unit, head.scale, head.digits), head.zone, head.period_zone
     seller, buyer, of_account = _parties(session, row)
     language = head.language or of_account
     words = words_in(session, language, unit, row.issuer_id, head.template_id)
@@ -140,11 +147,11 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         unit=unit,
         issued_on=local_date(row.issued_us if row.issued_us is not None else row.created_us, zone),
         due_on=None if row.due_us is None else local_date(row.due_us, zone),
-        from_date=None if row.from_us is None else local_date(row.from_us, zone),
-        to_date=None if row.to_us is None else local_date(row.to_us - 1, zone),
+        from_date=None if row.from_us is None else local_date(row.from_us, of_periods),
+        to_date=None if row.to_us is None else local_date(row.to_us - 1, of_periods),
         seller=seller,
         buyer=buyer,
-        lines=_lines(session, rows, words, zone),
+        lines=_lines(session, rows, words, of_periods),
         taxes=tuple(
             DocumentTax(words.tax_name(name), ppm, category, base, tax, words.reason(reason))
             for name, ppm, category, base, tax, reason in taxes
@@ -160,7 +167,8 @@ def build_document(session: Session, row: InvoiceRow) -> Document:
         payment_terms=head.payment_terms,
         note=row.note,
         previous_balance=_previous(session, row) if head.previous_balance else None,
-        payments=_received(session, row, zone, books, words),
+        payments=_received(session, row, of_periods, books, words),
+        extra={ZONE: of_periods} if row.kind == "invoice" else {},
     )
 
 
@@ -203,21 +211,29 @@ def given_back(session: Session, invoice_id: int) -> int:
 
 
 def _lines(session: Session, rows: list[InvoiceLineRow], words: Words, zone: str) -> tuple[DocumentLine, ...]:
-    charge_ids = [x.charge_id for x in rows if x.charge_id is not None]
-    details: dict[int | None, str] = {}
-    if charge_ids:
-        query = select(ChargeRow.id, ChargeRow.explanation).where(ChargeRow.id.in_(charge_ids))
-        details = {
-            id: words.reckoned(json.loads(explanation))
-            for id, explanation in session.execute(query)
-            if explanation
-        }
+    known = _explanations(session, rows)
     taxed = [taxes_from_json(x.taxes) for x in rows]
     any_tax = any(taxed)
     return tuple(
-        _line(number, x, taxes, words, details.get(x.charge_id, ""), zone, any_tax=any_tax)
+        _line(number, x, taxes, words, known.get(x.id, {}), zone, any_tax=any_tax)
         for number, (x, taxes) in enumerate(zip(rows, taxed, strict=True), 1)
     )
+
+
+def _explanations(session: Session, rows: list[InvoiceLineRow]) -> dict[int, dict[str, Any]]:
+    """How the charges of lines came about, or of those lines that they correct; by the line's id."""
+    of_lines = {x.corrects_id for x in rows if x.charge_id is None and x.corrects_id is not None}
+    corrected: dict[int, int | None] = {}
+    if of_lines:
+        query = select(InvoiceLineRow.id, InvoiceLineRow.charge_id).where(InvoiceLineRow.id.in_(of_lines))
+        corrected = {id: charge_id for id, charge_id in session.execute(query)}  # noqa: C416
+    charges = {x.id: x.charge_id or corrected.get(x.corrects_id or 0) for x in rows}
+    ids = {id for id in charges.values() if id is not None}
+    if not ids:
+        return {}
+    kept = select(ChargeRow.id, ChargeRow.explanation).where(ChargeRow.id.in_(ids))
+    explained = {id: json.loads(told) for id, told in session.execute(kept) if told}
+    return {id: explained[charge] for id, charge in charges.items() if charge in explained}
 
 
 def _line(  # noqa: PLR0913  what a line is made of
@@ -225,7 +241,7 @@ def _line(  # noqa: PLR0913  what a line is made of
     row: InvoiceLineRow,
     taxes: tuple[AppliedTax, ...],
     words: Words,
-    detail: str,
+    explanation: dict[str, Any],
     zone: str,
     *,
     any_tax: bool,
@@ -238,15 +254,24 @@ def _line(  # noqa: PLR0913  what a line is made of
         words.description(json.loads(row.told)) if row.told else row.description,
         row.quantity,
         row.measure,
-        row.unit_price,
+        None if row.kind in _WITHOUT_PRICE else row.unit_price,
         row.net,
         tuple(words.tax_name(tax.name) for tax in taxes),
         taxes[0].category if taxes else untaxed,
         taxes[0].ppm if taxes else 0,
         None if row.from_us is None else local_date(row.from_us, zone),
-        None if row.to_us is None else local_date(row.to_us - 1, zone),
-        detail,
+        _last_day(row.from_us, row.to_us, zone, by_day=explanation.get("by") == "day"),
+        words.reckoned(explanation) if row.charge_id is not None else "",
     )
+
+
+def _last_day(from_us: int | None, to_us: int | None, zone: str, *, by_day: bool) -> date | None:
+    """The last day that belongs to a line; where days are charged, that of a change is the new plan's."""
+    if to_us is None:
+        return None
+    if not by_day or from_us is None:
+        return local_date(to_us - 1, zone)
+    return max(local_date(from_us, zone), local_date(to_us, zone) - timedelta(days=1))
 
 
 def _previous(session: Session, row: InvoiceRow) -> int | None:

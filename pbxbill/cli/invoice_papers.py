@@ -132,11 +132,20 @@ def _unit_of(session: Session, invoice_id: int, units: dict[str, Unit]) -> Unit:
 @click.argument("invoice")
 @pass_context
 def export_calls(context: Context, invoice: str) -> None:
-    """Write an invoice's calls as CSV, those too that cost nothing; local times of the issuer."""
+    """Write an invoice's calls as CSV, those too that cost nothing; times of the account's zone."""
     with context.application() as application, transaction(reading(application.database)) as session:
         row = find(session, invoice, ("invoice",))
         unit = unit_of(session, row.unit)
-        columns = ("started", "caller", "called", "destination", "duration", "seconds", f"total_{unit.code}")
+        columns = (
+            "started",
+            "caller",
+            "called",
+            "destination",
+            "duration",
+            "seconds",
+            f"total_{unit.code}",
+            f"tax_{unit.code}",
+        )
         print_csv(
             columns,
             (
@@ -147,7 +156,8 @@ def export_calls(context: Context, invoice: str) -> None:
                     call.destination,
                     minutes(call.duration_s * SECOND_US),
                     call.duration_s,
-                    format_amount(call.total, unit),
+                    format_amount(call.total + call.tax, unit),
+                    format_amount(call.tax, unit),
                 )
                 for call in calls_of(session, row)
             ),

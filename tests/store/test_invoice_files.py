@@ -74,7 +74,10 @@ def test_every_format_that_the_account_gets(invoicing: Invoicing) -> None:
     assert facturx.get_facturx_xml_from_pdf(files["pdf"].content)[1] == files["xml"].content
     rows = files["csv"].content.decode().splitlines()
     assert rows[0] == "started_at,caller,called,destination,duration_s,amount,unit,tax"
-    assert [row.split(",")[-3:] for row in rows[1:]] == [["100", "0.20", "EUR"], ["60", "0.12", "EUR"]]
+    assert [row.split(",")[-4:] for row in rows[1:]] == [
+        ["100", "0.20", "EUR", "0.00"],
+        ["60", "0.12", "EUR", "0.00"],
+    ]
 
 
 @pytest.mark.parametrize(
