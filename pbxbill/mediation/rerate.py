@@ -9,10 +9,13 @@ difference as far as funds are free; no live call is shortened for it, and the r
 """
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import NamedTuple
+
+import psycopg
 
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
@@ -33,6 +36,10 @@ from pbxbill.store.driver import Driver
 CALLS_PER_TRANSACTION = 500
 KIND = "correction"
 """Of the journal entries."""
+_ANOTHER = (
+    "another re-rating of these calls is running or has just ended; nothing was changed twice: run this one "
+    "again when the other has ended"
+)
 
 _COLUMNS = tuple(models.CallCorrectionRow.__table__.columns.keys())
 _RUNNING = "SELECT id, position_us, calls, definition FROM rerating_runs WHERE state = 'running' ORDER BY id"
@@ -190,6 +197,8 @@ class Rerating:
                 progress(calls, total)
             self._finish(driver, run_id)
             return run_id, [Posted(*row) for row in driver.select(_RUN_TOTALS, [run_id])]
+        except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation):
+            raise InputRefused(_ANOTHER) from None
         finally:
             driver.rollback()
             driver.close()

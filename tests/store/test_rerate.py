@@ -274,3 +274,17 @@ def test_calls_that_cost_more_and_calls_that_cost_less_may_come_to_nothing(accou
     assert accounts.wallet("bob") == before
     assert accounts.select("SELECT COUNT(*) FROM call_corrections") == [(2,)]
     assert accounts.problems() == []
+
+
+def test_of_two_at_once_the_second_is_told_so(
+    accounts: BilledAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took its number before the first had written its own."""
+    new_deck(accounts, "retail", ("49", "Germany", "0.06"))
+    first, _ = run(accounts).apply(told)
+    corrections = accounts.select("SELECT COUNT(*) FROM call_corrections")
+    monkeypatch.setattr("pbxbill.mediation.rerate._NEXT_RUN", f"SELECT {first}")
+    with pytest.raises(InputRefused, match="another re-rating of these calls is running or has just ended"):
+        run(accounts).apply(told)
+    assert accounts.select("SELECT COUNT(*) FROM call_corrections") == corrections
+    assert accounts.select("SELECT COUNT(*) FROM rerating_runs") == [(1,)]
