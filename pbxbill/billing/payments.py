@@ -166,12 +166,20 @@ def pay_from_wallet(  # noqa: PLR0913  # one parameter per fact
     return Allocated(moved.entry_id, parts, -asked)
 
 
-def spare_funds(session: Session, account_id: int, unit: str) -> int:
-    """What of a wallet `pay_from_wallet` could put to invoices; nothing is locked."""
-    wallet = session.scalar(
-        select(WalletRow).where(WalletRow.account_id == account_id, WalletRow.unit == unit)
-    )
-    return 0 if wallet is None else _spare(session, wallet, unit_of(session, unit))
+def spare_told(session: Session, invoice_id: int) -> str:
+    """A sentence where an invoice asks for money and its account's wallet has some to spare; else empty."""
+    row = session.get_one(InvoiceRow, invoice_id, populate_existing=True)
+    wallets = session.scalars(select(WalletRow).where(WalletRow.account_id == row.account_id)).all()
+    wallet = next((x for x in wallets if x.unit == row.unit), None)
+    if not row.open or wallet is None:
+        return ""
+    unit = unit_of(session, row.unit)
+    spare = _spare(session, wallet, unit)
+    if not spare:
+        return ""
+    code = session.get_one(AccountRow, row.account_id).code
+    chosen = f" --unit {row.unit}" if len(wallets) > 1 else ""
+    return f"{said(spare, unit)} lies in the wallet: `pbxbill payments from-wallet {code}{chosen}`"
 
 
 def _spare(session: Session, wallet: WalletRow, unit: Unit) -> int:

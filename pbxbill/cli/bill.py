@@ -107,9 +107,11 @@ def show(context: Context, /, run_id: int, *, as_json: bool) -> None:
 @pass_context
 def accept(context: Context, /, run_id: int) -> None:
     """Issue all drafts of a run, but for those on which a tariff took another tax than the buyer owes."""
-    from pbxbill.billing.issuing import NotIssued, issue
+    from pbxbill.billing.issuing import Issued, NotIssued, issue
+    from pbxbill.billing.payments import spare_told
     from pbxbill.billing.tax_conflicts import conflict_of, review_of
 
+    spare: list[str] = []
     with context.application() as application, open_books(application) as books, stopping() as stop:
 
         def issue_one(invoice_id: int) -> str | None:
@@ -119,9 +121,19 @@ def accept(context: Context, /, run_id: int) -> None:
                     return review_of(invoice_id, conflict)
                 outcome = issue(session, books, invoice_id, context.clock.now_us(), by="billing run")
             books.announce()
+            if isinstance(outcome, Issued):
+                with transaction(reading(application.database)) as session:
+                    told = spare_told(session, invoice_id)
+                spare.extend([f"{outcome.number}: {told}"] if told else [])
             return outcome.reason if isinstance(outcome, NotIssued) else None
 
-        _each(_invoices(application, run_id, ("draft",)), issue_one, stop, "issued")
+        drafts = _invoices(application, run_id, ("draft",))
+        _each(drafts, issue_one, stop, "issued", lambda: _echo(spare))
+
+
+def _echo(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 @bill.command("cancel")

@@ -7,6 +7,7 @@ from pbxbill.billing.charge import ChargeKind
 from pbxbill.billing.draft_editing import ADDABLE, Correction, NewLine, add_line, correct_line, remove_line
 from pbxbill.billing.drafting import discard, new_draft, recalculate
 from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
+from pbxbill.billing.payments import spare_told
 from pbxbill.billing.search import find
 from pbxbill.cli.bill_now import charges_wait
 from pbxbill.cli.context import Context, pass_context
@@ -156,6 +157,7 @@ def issue_draft(context: Context, draft: str, by: str, as_json: bool) -> None:
         row = find(session, draft)
         unit = unit_of(session, row.unit)
         outcome = issue(session, books, row.id, context.clock.now_us(), by)
+        spare = spare_told(session, row.id) if isinstance(outcome, Issued) else ""
     facts: dict[str, object]
     if isinstance(outcome, NotIssued):
         raise InputRefused(outcome.reason)
@@ -173,6 +175,8 @@ def issue_draft(context: Context, draft: str, by: str, as_json: bool) -> None:
         print_json(facts)
     else:
         click.echo(told)
+        if spare:
+            click.echo(spare)
 
 
 @click.command("discard")

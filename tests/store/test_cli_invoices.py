@@ -63,6 +63,41 @@ def test_a_draft_is_given_up(draft: str, ok: Ok, pbxbill: Run) -> None:
     assert "was discarded" in refused(pbxbill, "invoices", "recalculate", draft)
 
 
+def test_what_lies_in_the_wallet_is_told_when_an_invoice_asks_for_money(
+    accounts: BilledAccounts, ok: Ok
+) -> None:
+    draft = ok("invoices", "new", "carol", "--unit", "eur").split()[-1]
+    ok("invoices", "add-line", draft, "Installation", "49.90", *REASON)
+    ok("topup", "carol", "557.03")
+    said = ok("invoices", "issue", draft).splitlines()
+    assert said == [
+        "INV-2026-00001: 49.90 EUR, due 49.90",
+        "557.03 EUR lies in the wallet: `pbxbill payments from-wallet carol`",
+    ]
+    said = ok("payments", "from-wallet", "carol").splitlines()
+    assert said[:2] == ["INV-2026-00001: 49.90 EUR, open 0.00, paid", "49.90 EUR taken from the wallet"]
+    assert_books_in_order(accounts.url)
+
+
+def test_a_run_that_is_accepted_tells_what_lies_in_wallets(accounts: BilledAccounts, ok: Ok) -> None:
+    made = Invoicing(accounts)
+    made.charge("carol", "49.90")
+    made.top_up("carol", "60")
+    made.database.dispose()
+    ok("bill", "run", "--account", "carol", "--until", "2026-02-01", "--drafts")
+    said = ok("bill", "accept", 1).splitlines()
+    assert said[0] == "1 of 1 invoices issued"
+    assert said[1].endswith(": 60.00 EUR lies in the wallet: `pbxbill payments from-wallet carol`")
+    assert_books_in_order(accounts.url)
+
+
+def test_what_was_written_off_is_told_of_a_note(draft: str, ok: Ok) -> None:
+    number = shown(ok, "invoices", "issue", draft)["number"]
+    ok("invoices", "write-off", number, "0.20", *REASON)
+    said = ok("invoices", "credit", number, "--whole", *REASON)
+    assert "1.35 off the invoice, 0.20 off what was written off, 0.00 into the wallet" in said
+
+
 def test_an_invoice_by_hand(accounts: BilledAccounts, ok: Ok, pbxbill: Run) -> None:
     draft = ok("invoices", "new", "carol", "--unit", "eur").split()[-1]
     assert "add one, or discard it" in refused(pbxbill, "invoices", "issue", draft)
