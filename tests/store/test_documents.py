@@ -1,5 +1,6 @@
 """What is printed of an invoice: its rows while it is a draft, and for ever the same afterwards."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -11,6 +12,7 @@ from pbxbill.billing.document import Document, DocumentPayment, DocumentTax
 from pbxbill.billing.documents import document_from_json, document_of, document_to_json
 from pbxbill.billing.draft_editing import Correction, correct_line
 from pbxbill.billing.drafting import Drafted
+from pbxbill.billing.period import Period, day_start_us
 from pbxbill.billing.receipts import issue_receipt
 from pbxbill.billing.render.template import Template
 from pbxbill.billing.templates import StoredTemplate, save_template
@@ -184,3 +186,68 @@ def test_what_brought_no_money_has_no_receipt(invoicing: Invoicing) -> None:
             issue_receipt(session, entry_id, 1)
         with pytest.raises(InputRefused, match="there is no journal entry"):
             issue_receipt(session, "nothing", 1)
+
+
+def test_days_are_those_of_the_zone_in_which_periods_lie(invoicing: Invoicing) -> None:
+    """Midnight in New York is 14:00 of the same day in Tokyo: the issuer's dates are others."""
+    settle_parties(invoicing)
+    with invoicing.transaction() as session:
+        session.get_one(BillingProfileRow, invoicing.accounts.ids["carol"]).zone = "America/New_York"
+    period = Period(
+        day_start_us(date(2026, 1, 2), "America/New_York"),
+        day_start_us(date(2026, 1, 15), "America/New_York"),
+    )
+    invoicing.call("carol", 100, 3)  # at noon UTC
+    drafted = invoicing.draft("carol", period)
+    assert isinstance(drafted, Drafted)
+    for shown in (document(invoicing, drafted.invoice_id), _issued(invoicing, drafted.invoice_id)):
+        assert (shown.from_date, shown.to_date) == (date(2026, 1, 2), date(2026, 1, 14))
+        assert (shown.lines[0].from_date, shown.lines[0].to_date) == (date(2026, 1, 2), date(2026, 1, 14))
+        assert [call.started_at for call in shown.calls] == ["2026-01-03 07:00:00"]
+    with invoicing.transaction() as session:
+        session.get_one(BillingProfileRow, invoicing.accounts.ids["carol"]).zone = "Europe/Paris"
+    assert document(invoicing, drafted.invoice_id) == shown  # for ever the same
+
+
+def _issued(invoicing: Invoicing, invoice_id: int) -> Document:
+    invoicing.issue(invoice_id)
+    return document(invoicing, invoice_id)
+
+
+@pytest.mark.parametrize("by, last", [("day", 15), ("second", 16)])
+def test_the_day_of_a_change_belongs_to_the_new_plan(invoicing: Invoicing, by: str, last: int) -> None:
+    """From the 15th to the 16th at noon: one day where days are charged."""
+    until_us = day_start_us(date(2026, 1, 16), "UTC") + 12 * 3600 * 1_000_000
+    service = Period(day_start_us(date(2026, 1, 15), "UTC"), until_us)
+    charge_id = invoicing.charge("carol", "10", day=15, service=service)
+    with invoicing.transaction() as session:
+        explanation = {"used": 1, "of": 31, "by": by, "whole": eur("310")}
+        session.get_one(ChargeRow, charge_id).explanation = json.dumps(explanation)
+    drafted = invoicing.draft("carol")
+    assert isinstance(drafted, Drafted)
+    (line,) = document(invoicing, drafted.invoice_id).lines
+    assert (line.from_date, line.to_date) == (date(2026, 1, 15), date(2026, 1, last))
+
+
+def test_calls_add_up_to_their_line(invoicing: Invoicing) -> None:
+    """alice's tariff takes 19 percent: 0.20 and 0.12 net, 0.038 and 0.0228 of tax."""
+    invoicing.call("alice", 100, 3)
+    invoicing.call("alice", 60, 4)
+    drafted = invoicing.draft("alice")
+    assert isinstance(drafted, Drafted)
+    shown = document(invoicing, drafted.invoice_id)
+    assert [(x.total, x.tax) for x in shown.calls] == [
+        (eur("0.20"), eur("0.038")),
+        (eur("0.12"), eur("0.0228")),
+    ]
+    assert (sum(x.total for x in shown.calls), shown.call_amounts) == (shown.lines[0].net, "net")
+
+
+def test_calls_are_with_tax_where_it_is_inside_the_issuers_price(invoicing: Invoicing) -> None:
+    invoicing.tax(25, inclusive=True)
+    invoicing.call("carol", 100, 3)
+    drafted = invoicing.draft("carol")
+    assert isinstance(drafted, Drafted)
+    shown = document(invoicing, drafted.invoice_id)
+    assert ([x.total for x in shown.calls], shown.call_amounts) == ([eur("0.20")], "gross")
+    assert shown.lines[0].net == eur("0.16")

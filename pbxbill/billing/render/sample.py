@@ -11,6 +11,9 @@ from pbxbill.billing.document import (
     DocumentTax,
     PartyBlock,
 )
+from pbxbill.billing.line_words import Facts, Words
+from pbxbill.billing.render.formatting import Formatting
+from pbxbill.billing.render.texts import texts_of
 from pbxbill.money import Unit
 
 SAMPLES = (
@@ -27,6 +30,15 @@ _CENT = 10_000
 _ONE = 1_000_000
 _VAT_PPM = 190_000
 
+
+def _of_plan(kind: str, plan: str, name: str) -> Facts:
+    return {"of": "charge", "kind": kind, "plan": plan, "name": name, "piece": 1}
+
+
+def _calls_to(where: str, count: int) -> Facts:
+    return {"of": "usage", "what": "outbound", "where": where, "measure": "seconds", "count": count}
+
+
 _SELLER = PartyBlock(
     code="operator", name="Nordlicht Telecom GmbH", street="Speicherstraße 14", postal_code="20457",
     city="Hamburg", country="DE", vat_id="DE136695976", registration_id="HRB 93412", contact="Billing",
@@ -38,36 +50,57 @@ _BUYER = PartyBlock(
     postal_code="67000", city="Strasbourg", country="FR", email="compta@lumiere.example",
 )  # fmt: skip
 
-_OFFERS = (
-    # what, how many, of what, price in cents, from day, to day, detail
-    ("recurring", "Cloud PBX Business", 12, "items", 990, None, None, ""),
-    ("recurring", "SIP trunk, 10 channels", 1, "months", 4900, 12, 31, "20 of 31 days: 49.00 x 20/31"),
-    ("did_recurring", "Telephone number +49 40 5550 1200", 1, "months", 150, None, None, ""),
-    ("usage", "Calls: Germany, fixed", 1284, "calls", None, None, None, ""),
-    ("usage", "Calls: Germany, mobile", 92_437, "seconds", None, None, None, ""),
-    ("usage", "Calls: France and Switzerland", 18_220, "seconds", None, None, None, ""),
-    ("one_time", "Desk telephone T54, with shipping", 2, "items", 11_950, None, None, ""),
-    ("credit", "Cloud PBX Basic, given back", 1, "items", -495, 16, 31, "16 of 31 days"),
+_OFFERS: tuple[tuple[str, Facts | str, int, str, int | None, int | None, int | None, int | None], ...] = (
+    # kind, what, how many, of what, price in cents, from day, to day, days of 31 that are charged
+    (
+        "recurring",
+        _of_plan("recurring", "Cloud PBX Business", "Extension"),
+        12,
+        "items",
+        990,
+        None,
+        None,
+        None,
+    ),
+    ("recurring", _of_plan("recurring", "SIP trunk", "10 channels"), 1, "items", 4900, 12, 31, 20),
+    (
+        "did_recurring",
+        _of_plan("did_recurring", "+49 40 5550 1200", "DID"),
+        1,
+        "items",
+        150,
+        None,
+        None,
+        None,
+    ),
+    ("usage", _calls_to("national", 1284), 1284, "calls", None, None, None, None),
+    ("usage", _calls_to("mobile", 412), 92_437, "seconds", None, None, None, None),
+    ("usage", _calls_to("international", 96), 18_220, "seconds", None, None, None, None),
+    ("one_time", "Yealink T54W", 2, "items", 11_950, None, None, None),
+    ("credit", _of_plan("credit", "Cloud PBX Basic", "Extension"), 1, "items", -959, 16, 31, 16),
 )
 _USAGE_CENTS = (1284 * 2, 15_406, 2_733)
 
 
 def sample_document(kind: str = "invoice", language: str = "en") -> Document:
     """One of SAMPLES."""
-    base = _invoice(language, _offered_lines())
+    base = _invoice(language, _offered_lines(language))
+    words = _words(language)
     match kind:
         case "long-invoice":
             many = tuple(
-                replace(line, position=at, description=f"{line.description}, site {at // 8 + 1}")
-                for at, line in enumerate(_offered_lines() * 7, start=1)
+                replace(line, position=at, description=f"{line.description} / {at // 8 + 1}")
+                for at, line in enumerate(_offered_lines(language) * 7, start=1)
             )
-            return replace(_invoice(language, many), calls=_calls(300), calls_left_out=1284)
+            return replace(
+                _invoice(language, many), calls=_calls(300), calls_left_out=1284, call_amounts="net"
+            )
         case "paid-invoice":
             return replace(
                 base,
                 from_wallet=base.total,
                 due=0,
-                payments=(DocumentPayment(date(2026, 1, 5), "Top-up, card", 500_000_000),),
+                payments=(DocumentPayment(date(2026, 1, 5), words.received("top-up", ""), 500_000_000),),
             )
         case "draft":
             return replace(base, number="", draft=True)
@@ -80,14 +113,14 @@ def sample_document(kind: str = "invoice", language: str = "en") -> Document:
                 due_on=None,
                 corrects="INV-2026-00041",
                 corrects_on=date(2026, 2, 1),
-                note="Agreed by telephone on 3 February.",
+                note=words.say("note_rerated", run=7),
             )
         case "debit_note":
             return replace(base, kind="debit_note", number="DN-2026-00002", corrects="INV-2026-00041")
         case "quote":
             return replace(base, kind="quote", number="Q-2026-00113", due_on=date(2026, 3, 1))
         case "receipt":
-            return _receipt(base)
+            return _receipt(base, words)
         case _:
             return replace(
                 base,
@@ -95,10 +128,11 @@ def sample_document(kind: str = "invoice", language: str = "en") -> Document:
                 due=base.total - 100 * _ONE,
                 previous_balance=42_500_000,
                 payments=(
-                    DocumentPayment(date(2026, 1, 5), "Top-up, card", 60_000_000),
-                    DocumentPayment(date(2026, 1, 20), "Bank transfer", 40_000_000),
+                    DocumentPayment(date(2026, 1, 5), words.received("top-up", ""), 60_000_000),
+                    DocumentPayment(date(2026, 1, 20), words.received("payment", "RF18 5390"), 40_000_000),
                 ),
                 calls=_calls(24),
+                call_amounts="net",
             )
 
 
@@ -134,18 +168,25 @@ def _invoice(language: str, lines: tuple[DocumentLine, ...]) -> Document:
     )
 
 
-def _offered_lines() -> tuple[DocumentLine, ...]:
-    usage = iter(_USAGE_CENTS)
+def _words(language: str) -> Words:
+    return Words(texts_of(language, {}), Formatting(language, Unit("EUR")))
+
+
+def _offered_lines(language: str) -> tuple[DocumentLine, ...]:
+    words, usage = _words(language), iter(_USAGE_CENTS)
     made = []
-    for position, (kind, name, count, measure, price, first, last, detail) in enumerate(_OFFERS, start=1):
+    for position, (kind, what, count, measure, price, first, last, days) in enumerate(_OFFERS, start=1):
         cents = next(usage) if price is None else price * count
-        if "20 of 31" in detail:
-            cents = 3161  # 4900 * 20 / 31 = 3161.29
+        explanation: dict[str, int | str] = {}
+        if days is not None:
+            explanation = {"used": days, "of": 31, "by": "day", "whole": cents * _CENT}
+            # 4900 * 20 / 31 = 3161.29; -959 * 16 / 31 = -494.97
+            cents = (2 * cents * days + 31) // 62
         made.append(
             DocumentLine(
                 position=position,
                 kind=kind,
-                description=name,
+                description=what if isinstance(what, str) else words.description(what),
                 quantity=count * _ONE,
                 measure=measure,
                 unit_price=None if price is None else price * _CENT,
@@ -155,17 +196,17 @@ def _offered_lines() -> tuple[DocumentLine, ...]:
                 ppm=_VAT_PPM,
                 from_date=date(2026, 1, first or 1),
                 to_date=date(2026, 1, last or 31),
-                detail=detail,
+                detail=words.reckoned(explanation),
             )
         )
     return tuple(made)
 
 
-def _receipt(base: Document) -> Document:
+def _receipt(base: Document, words: Words) -> Document:
     line = replace(
         base.lines[0],
         kind="one_time",
-        description="Top-up of your balance, card ending 4242",
+        description=words.received("top-up", "**** 4242"),
         quantity=_ONE,
         unit_price=50 * _ONE,
         net=50 * _ONE,
