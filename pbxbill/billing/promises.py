@@ -3,6 +3,7 @@
 Documents add up; the books hold what documents and charges say; entries, lines and numbers are all there.
 """
 
+from pbxbill.billing.document_promises import DOCUMENT_RULES
 from pbxbill.billing.looking_back import LOOKED_AT
 from pbxbill.charging.ledger_promises import Rule, Search
 from pbxbill.charging.verify import Invariant, verify
@@ -273,6 +274,7 @@ BILLING_RULES = (
     _INVOICED,
     _UNEARNED,
     _EARNED,
+    *DOCUMENT_RULES,
 )
 
 

@@ -12,6 +12,7 @@ from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.booked_months import BookedMonths, open_books_of
 from tests.store.command_line import Ok, Run, shown
+from tests.store.invoiced_accounts import JANUARY_US
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ DESK = "(SELECT id FROM invoice_lines WHERE charge_id IS NOT NULL)"
 USAGE_LINE = f"(SELECT id FROM invoice_lines WHERE collection = 'wallet' AND invoice_id = {INVOICE})"
 EARNED = "(SELECT MIN(id) FROM journal_entries WHERE kind = 'earned')"
 RESELLER = "(SELECT id FROM accounts WHERE code = 'reseller')"
+ASKED = f"(SELECT id FROM charges WHERE invoice_id = {INVOICE})"
 CHARGE = "(SELECT MIN(id) FROM charges WHERE deferred > 0)"
 
 
@@ -138,6 +140,35 @@ DAMAGE = {
         f"DELETE FROM earnings WHERE charge_id = {CHARGE}",
         f"UPDATE postings SET amount = amount + 1 WHERE entry_id = {EARNED}",
         f"UPDATE journal_entries SET kind = 'charge' WHERE id = {EARNED}",
+    ],
+    "a charge is on one invoice, with its amount, and it says on which": [
+        f"UPDATE charges SET invoice_id = NULL WHERE id = {ASKED}",
+        f"UPDATE charges SET invoice_id = {NOTE} WHERE id = {ASKED}",
+        f"UPDATE charges SET collection = 'void' WHERE id = {ASKED}",
+        f"UPDATE charges SET net = net + 1 WHERE id = {ASKED}",
+        f"UPDATE charges SET account_id = {RESELLER} WHERE id = {ASKED}",
+        f"UPDATE invoice_lines SET charge_id = {CHARGE} WHERE id = {DESK}",
+        f"UPDATE invoice_lines SET charge_id = {ASKED} WHERE invoice_id = {INVOICE}",
+    ],
+    "an invoice holds entries of its own account, in its unit": [
+        f"UPDATE invoices SET account_id = {RESELLER} WHERE id = {INVOICE}",
+        f"UPDATE invoices SET unit = 'USD' WHERE id = {INVOICE}",
+        "UPDATE invoice_entries SET line_id = 999",
+    ],
+    "an account's time is invoiced once": [
+        f"UPDATE invoices SET period_key = CAST(id AS VARCHAR), from_us = {JANUARY_US}, to_us = {JANUARY_US} + 9 "
+        f"WHERE id IN ({NOTE}, {INVOICE})",
+    ],
+    "an invoice's entry books what it asks for": [
+        f"UPDATE invoices SET due = due + 10000, from_wallet = from_wallet - 10000 WHERE id = {INVOICE}",
+        f"UPDATE invoices SET open_wallet = open_wallet + 1 WHERE id = {INVOICE}",
+        "UPDATE allocations SET wallet_amount = wallet_amount + 1",
+        booked("receivable"),
+    ],
+    "a document's text says its number and its amounts": [
+        "UPDATE invoices SET number = number || '7'",
+        f"UPDATE invoices SET total = total + 10000, net = net + 10000 WHERE id = {NOTE}",
+        f"UPDATE invoices SET due = due + 10000, from_wallet = from_wallet - 10000 WHERE id = {INVOICE}",
     ],
 }
 
