@@ -26,6 +26,22 @@ _RECEIVED = text(
     "FROM journal_entries e WHERE e.id = :entry_id"
 )
 _RECEIPTS = ("top-up", "payment")
+_BROUGHT = (
+    "SELECT e.id FROM journal_entries e WHERE e.unit = :unit AND e.kind IN ('top-up', 'payment') "
+    "AND e.id IN ("
+    "SELECT p.entry_id FROM postings p JOIN wallets w ON w.ledger_account_id = p.ledger_account_id "
+    "WHERE w.account_id = :account_id AND w.unit = :unit UNION "
+    "SELECT x.entry_id FROM allocations x JOIN invoices i ON i.id = x.invoice_id "
+    "WHERE i.account_id = :account_id AND i.unit = :unit) "
+    "AND EXISTS (SELECT 1 FROM postings c JOIN ledger_accounts l ON l.id = c.ledger_account_id "
+    "WHERE c.entry_id = e.id AND l.code = 'cash' AND c.amount > 0) "
+    "AND NOT EXISTS (SELECT 1 FROM journal_entries r WHERE r.reverses_id = e.id)"
+)
+_LAST = text(f"{_BROUGHT} ORDER BY e.id DESC LIMIT 1")
+_UNRECEIPTED = text(
+    _BROUGHT + " AND NOT EXISTS (SELECT 1 FROM invoices v WHERE v.period_key = 'receipt:' || e.id) "
+    "ORDER BY e.id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,15 @@ class Receipt:
     number: str
     total: int
     repeated: bool = False
+
+
+def unreceipted(session: Session, account_id: int, unit: str, *, only_last: bool = False) -> list[str]:
+    """Entries of top-ups and payments that stand and have no receipt yet, oldest first.
+
+    only_last: the last one instead, whether it has one or not.
+    """
+    query = _LAST if only_last else _UNRECEIPTED
+    return list(session.scalars(query, {"account_id": account_id, "unit": unit}))
 
 
 def issue_receipt(session: Session, entry_id: str, now_us: int, by: str = "") -> Receipt:

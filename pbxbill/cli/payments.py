@@ -20,6 +20,7 @@ from pbxbill.billing.payments import (
 )
 from pbxbill.billing.search import find
 from pbxbill.billing.standing import ASKING
+from pbxbill.cli import receipts
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -308,6 +309,9 @@ def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"{moved} {shown['unit']} {where}")
     click.echo(f"entry {shown['entry']}")
 
+
+for _command in receipts.ON_PAYMENTS:
+    payments.add_command(_command)
 
 ON_INVOICES = (pay, give_up, contest)
 COMMANDS = (payments,)
