@@ -219,7 +219,9 @@ def _credit(
     amounts = _amounts(session, row, left, dict(zip(kept, totals.nets, strict=True)), totals)
     given = sum(x.gross for x in corrected.values())
     tax_given = sum(x.tax for x in corrected.values())
-    again = [(LedgerCode(lines[id].ledger_code), kept[id].net - exact[id].net) for id in corrected]
+    # Re-rating took back as revenue all that it did not take back as tax: also tax that is inside the price.
+    booked = {id: of.gross - of.tax for id, of in corrected.items()}
+    again = [(LedgerCode(lines[id].ledger_code), kept[id].net - booked[id]) for id in corrected]
     if not amounts.total:
         _take_back(session, books, row, why, [*again, (LedgerCode.TAX_PAYABLE, -tax_given)], given)
         return None
@@ -295,10 +297,10 @@ def _amounts(
         found = next((x for x in totals.taxes if same_tax(tax_row, x.tax)), None)
         if found is not None:
             own = of_taxes[tax_row.position]
-            base, tax = (
-                min(found.base, own.base - own.base_credited),
-                min(found.amount, own.tax - own.credited),
-            )
+            base_left, tax_left = own.base - own.base_credited, own.tax - own.credited
+            base = min(found.base, base_left)
+            # With the last of the base goes the last coin of its tax.
+            tax = tax_left if base == base_left else min(found.amount, tax_left)
             taxes.append(NoteTax(tax_row.position, base, tax))
     return NoteAmounts(tuple(capped.items()), tuple(taxes))
 

@@ -266,6 +266,82 @@ def test_an_invoice_that_is_wholly_credited_gives_back_nothing_more(billing: Inv
     assert_books_in_order(billing.accounts.url)
 
 
+def inclusive(billing: Invoicing) -> int:
+    """An invoice over 7.20, of which 1.149580 are 19 % inside the price: 7.20 / 1.19 = 6.050420."""
+    billing.tax(19, inclusive=True)
+    billing.call("carol", 3600, 3)  # 60 x 0.12
+    issued = billing.invoice("carol")
+    assert books(billing) == {
+        "receivable": "7.200000",
+        "wallet:invoiced": "-7.200000",
+        "revenue:usage": "-6.050420",
+        "tax:payable": "-1.150000",
+        "rounding": "0.000420",
+    }
+    return issued.invoice_id
+
+
+def books(billing: Invoicing) -> dict[str, str]:
+    """What stands in the operator's books beside wallets, in euros; credit below zero."""
+    balances = {code.value: billing.balance(code) for code in LedgerCode if code is not LedgerCode.WALLET}
+    return {code: f"{amount / 1_000_000:.6f}" for code, amount in balances.items() if amount}
+
+
+def test_tax_inside_the_price_leaves_nothing_once_all_was_credited_and_re_rated(billing: Invoicing) -> None:
+    invoice_id = inclusive(billing)
+    with billing.transaction() as session:
+        credit(session, billing.books, invoice_id, Whole(), "goodwill", billing.clock.now_us())
+    assert books(billing) == {}
+    rerate(billing, ("49", "Germany", "0.02"))  # 6.00 less, all of which was given back already
+    assert notes(billing) == []
+    assert (wallet(billing, "carol"), books(billing)) == (0, {})
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_tax_inside_the_price_of_calls_that_cost_less(billing: Invoicing) -> None:
+    inclusive(billing)
+    rerate(billing, ("49", "Germany", "0.02"))  # 6.00 less: net 5.042017, of it tax 0.957983
+    assert [note.total for note in notes(billing)] == [eur("6.00")]
+    assert wallet(billing, "carol") == -eur("1.20")
+    # 1.20 / 1.19 = 1.008403; documents ask for 1.15 - 0.96 of tax, and both are rounded.
+    assert books(billing) == {
+        "receivable": "1.200000",
+        "wallet:invoiced": "-1.200000",
+        "revenue:usage": "-1.008403",
+        "tax:payable": "-0.190000",
+        "rounding": "-0.001597",
+    }
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_tax_inside_the_price_of_calls_whose_invoice_was_credited_in_part(billing: Invoicing) -> None:
+    invoice_id = inclusive(billing)
+    with billing.transaction() as session:
+        credit(session, billing.books, invoice_id, Amount(eur("3.60")), "goodwill", billing.clock.now_us())
+    rerate(billing, ("49", "Germany", "0.02"))
+    # Of 6.00 no more than the 3.60 that the first note left, to the last coin of tax: 3.02 and 0.58.
+    assert [note.total for note in notes(billing)] == [eur("3.60")]
+    assert wallet(billing, "carol") == 0
+    # The first note gave back 3.03 of the line's 6.05, exactly 3.030210; the second took 3.02 for the rest.
+    assert books(billing) == {"revenue:usage": "-0.000210", "rounding": "0.000210"}
+    assert_books_in_order(billing.accounts.url)
+
+
+def test_tax_inside_the_price_of_calls_that_cost_more(billing: Invoicing) -> None:
+    inclusive(billing)
+    rerate(billing, ("49", "Germany", "0.22"))  # 6.00 more
+    assert told(notes(billing)) == [("debit_note", "DN-2026-00001", eur("6.00"))]
+    # 13.20 / 1.19 = 11.092437; 1.15 and 0.96 of tax.
+    assert books(billing) == {
+        "receivable": "13.200000",
+        "wallet:invoiced": "-13.200000",
+        "revenue:usage": "-11.092437",
+        "tax:payable": "-2.110000",
+        "rounding": "0.002437",
+    }
+    assert_books_in_order(billing.accounts.url)
+
+
 def test_there_and_back_again(billing: Invoicing) -> None:
     billing.call("carol", 600, 3)
     billing.invoice("carol")
