@@ -1,4 +1,4 @@
-"""What billing promises of charges, periods, numbers, entries and texts of documents, as searches of verify."""
+"""What billing promises of documents' charges, entries, periods and texts, as searches of verify."""
 
 from pbxbill.charging.ledger_promises import Rule, Search
 

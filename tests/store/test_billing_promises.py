@@ -156,8 +156,10 @@ DAMAGE = {
         "UPDATE invoice_entries SET line_id = 999",
     ],
     "an account's time is invoiced once": [
-        f"UPDATE invoices SET period_key = CAST(id AS VARCHAR), from_us = {JANUARY_US}, to_us = {JANUARY_US} + 9 "
-        f"WHERE id IN ({NOTE}, {INVOICE})",
+        (
+            "UPDATE invoices SET period_key = CAST(id AS VARCHAR), "
+            f"from_us = {JANUARY_US}, to_us = {JANUARY_US} + 9 WHERE id IN ({NOTE}, {INVOICE})"
+        ),
     ],
     "an invoice's entry books what it asks for": [
         f"UPDATE invoices SET due = due + 10000, from_wallet = from_wallet - 10000 WHERE id = {INVOICE}",
