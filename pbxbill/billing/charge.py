@@ -2,10 +2,19 @@
 
 from enum import StrEnum
 
+from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 
 QUANTITY_SCALE = 6
 """Digits after the point of quantities: they are kept in millionths."""
+MAX_CLASS_LENGTH = 32
+
+
+def checked_product_class(text: str) -> str:
+    """What a charge or a line is taxed as; InputRefused for what cannot be kept."""
+    if not (text.isprintable() and 0 < len(text) <= MAX_CLASS_LENGTH):
+        raise InputRefused(f"a product class has 1 to {MAX_CLASS_LENGTH} printable characters")
+    return text
 
 
 class ChargeKind(StrEnum):

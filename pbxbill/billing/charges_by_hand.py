@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection, income_of
+from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection, checked_product_class, income_of
 from pbxbill.billing.making_charges import (
     ENTRY_KIND,
     MAX_DESCRIPTION,
@@ -75,8 +75,7 @@ def add_charge(
         raise InputRefused(
             f"a description has 1 to {MAX_DESCRIPTION} printable characters: the customer reads it"
         )
-    if not (charge.product_class.isprintable() and 0 < len(charge.product_class) <= 32):
-        raise InputRefused("a product class has 1 to 32 printable characters")
+    checked_product_class(charge.product_class)
     if len(charge.key) > MAX_KEY_LENGTH or not charge.key.isprintable():
         raise InputRefused(f"a key has up to {MAX_KEY_LENGTH} printable characters")
     explanation = {"reason": checked_reason(charge.reason), "by": charge.by[:64]}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, RunMemory, billed_account
-from pbxbill.billing.charge import QUANTITY_SCALE, REVENUE, ChargeKind, Collection
+from pbxbill.billing.charge import QUANTITY_SCALE, REVENUE, ChargeKind, Collection, checked_product_class
 from pbxbill.billing.drafting import locked_draft, reckon_totals, taxes_to_json
 from pbxbill.billing.standing import happened, reason_given, said
 from pbxbill.errors import InputRefused
@@ -76,7 +76,7 @@ def add_line(
         invoice_id=row.id,
         position=_last_position(session, row.id) + 1,
         kind=new.kind.value,
-        product_class=new.product_class,
+        product_class=checked_product_class(new.product_class),
         description=_described(new.description),
         quantity=new.quantity,
         measure=new.measure[:12],

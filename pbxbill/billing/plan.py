@@ -53,7 +53,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pbxbill.billing.charge import Collection
+from pbxbill.billing.charge import Collection, checked_product_class
 from pbxbill.billing.plan_terms import (
     WHOLE_PPM,
     Anchoring,
@@ -241,7 +241,7 @@ def _charge(facts: Any, number: int, unit: Unit, kind: PlanKind) -> PlanCharge:
         type=charge.choice("type", ChargeType.RECURRING),
         counted=charge.choice("quantity", _Counting.COUNTED) is _Counting.COUNTED,
         steps=steps,
-        product_class=charge.text("product_class", kind.value),
+        product_class=checked_product_class(charge.text("product_class", kind.value)),
     )
 
 
@@ -276,7 +276,7 @@ def _fee(term: _Table, unit: Unit) -> CancellationFee | None:
         if "product_class" in term:
             raise InputRefused("term: product_class is the fee's, and there is no fee")
         return None
-    product_class = term.text("product_class", "fee")
+    product_class = checked_product_class(term.text("product_class", "fee"))
     if kind is FeeKind.REMAINING:
         share_ppm = term.amount("share", _PERCENT)
         if share_ppm > WHOLE_PPM:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory, billed_account, is_currency
-from pbxbill.billing.charge import REVENUE, ChargeKind
+from pbxbill.billing.charge import REVENUE, ChargeKind, checked_product_class
 from pbxbill.billing.documents import build_document, document_from_json, document_to_json
 from pbxbill.billing.drafting import (
     live_lines,
@@ -144,7 +144,7 @@ def _line_row(quote_id: int, position: int, line: QuoteLine, taxes: Sequence[App
         invoice_id=quote_id,
         position=position,
         kind=line.kind.value,
-        product_class=line.product_class,
+        product_class=checked_product_class(line.product_class),
         description=line.description,
         quantity=line.quantity,
         measure="items",

@@ -276,3 +276,13 @@ def test_a_draft_of_astronomic_amounts_is_refused_in_a_sentence(invoicing: Invoi
     with pytest.raises(InputRefused, match="more than any amount may be"):
         invoicing.draft("carol")
     assert invoicing.row(draft)["total"] == eur("24.04")
+
+
+@pytest.mark.parametrize("product_class", ["", "p" * 33, "a\x01b"])
+def test_a_product_class_that_cannot_be_kept_is_refused(
+    invoicing: Invoicing, draft: int, product_class: str
+) -> None:
+    before = total(invoicing, draft)
+    with pytest.raises(InputRefused, match="a product class has 1 to 32 printable characters"):
+        change(invoicing, add_line, draft, NewLine("Visit", eur("80"), product_class=product_class))
+    assert total(invoicing, draft) == before

@@ -233,6 +233,14 @@ CHARGE = '\n[[charge]]\nname = "Line"\n'
             "term = { months = 3, product_class = 'x' }\n" + SMALLEST,
             "product_class is the fee's, and there is no fee",
         ),
+        (
+            SMALLEST + f"product_class = '{'p' * 33}'\n",
+            "a product class has 1 to 32 printable characters",
+        ),
+        (
+            f"term = {{ months = 3, fee = 'fixed', amount = 1, product_class = '{'p' * 33}' }}\n" + SMALLEST,
+            "a product class has 1 to 32 printable characters",
+        ),
     ],
 )
 def test_what_is_no_plan_is_refused_with_its_key(text: str, sentence: str) -> None:
