@@ -1,11 +1,8 @@
 """Processes that bill at the same time, and ones that are killed: every charge once, every DID one holder."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +10,9 @@ import pytest
 from pbxbill.billing.did_inventory import add_did
 from pbxbill.billing.plan_catalogue import issuer_by_code
 from tests.store.billed_accounts import BilledAccounts
+from tests.store.other_process import Process, go, line, started
 from tests.store.subscribed_accounts import Shop, moment_us, open_shop
 
-REPOSITORY = Path(__file__).parent.parent.parent
 LINE = 'unit = "EUR"\n[[charge]]\nname = "Line"\nprice = "31"\n'
 NUMBER = 'unit = "EUR"\nkind = "did"\n[[charge]]\nname = "Number"\nprice = "3.10"\n'
 
@@ -29,44 +26,13 @@ def shop(accounts: BilledAccounts) -> Iterator[Shop]:
 
 
 @contextmanager
-def biller(
-    shop: Shop, task: str, code: str = "", at: str = "2026-01-01"
-) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tests.store.billing_process",
-            shop.accounts.url,
-            task,
-            code,
-            str(moment_us(at)),
-        ],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+def biller(shop: Shop, task: str, code: str = "", at: str = "2026-01-01") -> Iterator[Process]:
+    with started("subscription_process", shop.accounts.url, task, code, moment_us(at)) as process:
         assert line(process) == "ready"
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def go(process: "subprocess.Popen[str]") -> None:
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def result(process: "subprocess.Popen[str]") -> Any:
+def result(process: Process) -> Any:
     assert process.stdout is not None
     return json.loads(process.stdout.read().strip().splitlines()[-1])
 
