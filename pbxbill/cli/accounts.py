@@ -7,15 +7,14 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.billing.did_inventory import check_not_in_inventory
-from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
+from pbxbill.cli.account_options import allowance_of, credit_limit_of, opened_us, wanted_unit
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, local_moment, moment, print_json, print_table, warn
-from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account, unit_of_tariff
+from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
+from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
 from pbxbill.errors import InputRefused
-from pbxbill.money import Unit, format_amount, parse_amount
+from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import (
     ACCOUNT_KINDS,
     ACCOUNT_MODES,
@@ -142,16 +141,16 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     with context.application() as application, transaction(application.database) as session:
         order = parse_wallet_order(session, written_order) if written_order else ()
         # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
-        unit = _wanted_unit(session, unit_code or (order[-1] if order else None), options["tariff"])
+        unit = wanted_unit(session, unit_code or (order[-1] if order else None), options["tariff"])
         if order and unit.code not in order:
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
-        allowed = _allowance(allowance, unit)
+        allowed = allowance_of(allowance, unit)
         new = NewAccount(code, name, offline_allowance=allowed, wallet_order=order, **options)
         now_us = context.clock.now_us()
         account = open_account(
-            session, new, now_us if opened is None else _opened_us(session, new, opened, now_us)
+            session, new, now_us if opened is None else opened_us(session, new, opened, now_us)
         )
-        open_wallet(session, account, unit.code, _credit_limit(limit, unit))
+        open_wallet(session, account, unit.code, credit_limit_of(limit, unit))
         for other in order:
             if other != unit.code:
                 open_wallet(session, account, other)
@@ -272,7 +271,7 @@ def wallet(context: Context, code: str, unit_code: str, limit: str) -> None:
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
         unit = unit_of(session, unit_code.upper())
-        open_wallet(session, account, unit.code, _credit_limit(limit, unit))
+        open_wallet(session, account, unit.code, credit_limit_of(limit, unit))
     click.echo(f"account {code} has a {unit.code} wallet")
 
 
@@ -306,7 +305,7 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
         with transaction(application.database) as session:
             account = account_by_code(session, code)
             unit = unit_of_account(session, account, unit_code)
-        command = SetCreditLimit(account.id, unit.code, _credit_limit(amount, unit), context.clock.now_us())
+        command = SetCreditLimit(account.id, unit.code, credit_limit_of(amount, unit), context.clock.now_us())
         outcome = change_wallet(application, command)
     match outcome:
         case Moved():
@@ -363,7 +362,7 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
                 changes[f"{name}_id"] = None if none else tariff_by_name(session, tariff).id
         if "offline_allowance" in changes:
             unit = unit_of_account(session, account, unit_code)
-            changes["offline_allowance"] = _allowance(changes["offline_allowance"], unit)
+            changes["offline_allowance"] = allowance_of(changes["offline_allowance"], unit)
         if "dialling_rule" in changes:
             rule = changes.pop("dialling_rule")
             account.dialling_rule_id = None if rule == "none" else dialling_rule_by_name(session, rule).id
@@ -408,45 +407,6 @@ def _say_if_nobody_passes(account: AccountRow) -> None:
 def _tariff_name(session: Session, tariff_id: int | None) -> str | None:
     row = None if tariff_id is None else session.get(TariffRow, tariff_id)
     return None if row is None else row.name
-
-
-def _opened_us(session: Session, new: NewAccount, opened: str, now_us: int) -> int:
-    """The first moment of an account; its periods are billed from the day of that on."""
-    opened_us = local_moment(opened, issuer_of(session, issuer_by_code(session, new.parent).id).zone)
-    if opened_us > now_us:
-        raise InputRefused(f"{opened} is to come; an account is opened now, or was")
-    return opened_us
-
-
-def _wanted_unit(session: Session, code: str | None, tariff: str | None) -> Unit:
-    if code is None and tariff is not None:
-        code = unit_of_tariff(session, tariff_by_name(session, tariff).id)
-    if code is not None:
-        return unit_of(session, code.upper())
-    codes = session.scalars(select(UnitRow.code).order_by(UnitRow.code)).all()
-    if len(codes) != 1:
-        raise InputRefused(f"choose a --unit: {', '.join(codes) or 'there is none yet; run `pbxbill init`'}")
-    return unit_of(session, codes[0])
-
-
-def _credit_limit(text: str, unit: Unit) -> int:
-    amount = parse_amount(text, unit)
-    if amount < 0:
-        raise InputRefused(
-            f"{text} is negative; a credit limit says how far below zero the wallet may go: write "
-            f"{format_amount(-amount, unit)} to let it, or 0"
-        )
-    return amount
-
-
-def _allowance(text: str, unit: Unit) -> int:
-    amount = parse_amount(text, unit)
-    if amount < 0:
-        raise InputRefused(
-            f"{text} is negative; an offline allowance is the most that unauthorized calls may cost: "
-            "write 0 or more"
-        )
-    return amount
 
 
 def _wallets(session: Session, account_id: int | None = None) -> dict[int, list[dict[str, str]]]:
