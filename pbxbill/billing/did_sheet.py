@@ -7,17 +7,14 @@
 A row that cannot be used comes out with its line and a reason, to be corrected and read again.
 """
 
-import csv
 import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, TextIO
 
 from pbxbill.errors import InputRefused
-from pbxbill.rating.sheet_guard import guarded, unguarded
+from pbxbill.rating.small_sheet import MAX_LINE_BYTES, cells_of, lines_of, text_of, write_refused
 
-MAX_LINE_BYTES = 4096
 MAX_ROWS = 1_000_000
-REFUSAL_COLUMNS = ("refused_line", "refused_reason")
 NUMBER_COLUMNS = ("number", "did")
 COUNTRY_COLUMNS = ("country",)
 
@@ -63,13 +60,13 @@ class DidSheet:
     """The rows of a list, one by one; InputRefused if it is no such list at all."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._lines = enumerate(_lines(stream), start=1)
+        self._lines = enumerate(lines_of(stream), start=1)
         _, first = next(self._lines, (1, b""))
-        header = _text(first)
+        header = text_of(first)
         if header is None or not header.strip():
             raise InputRefused("line 1 must name the columns: number, and perhaps country")
         self.delimiter = max(",;\t", key=header.count)
-        self.columns = tuple(self._cells(header))
+        self.columns = tuple(cells_of(header, self.delimiter))
         names = [name.strip().lower() for name in self.columns]
         numbers = [at for at, name in enumerate(names) if name in NUMBER_COLUMNS]
         if len(numbers) != 1:
@@ -82,14 +79,14 @@ class DidSheet:
         for count, (line, raw) in enumerate(self._lines):
             if count >= MAX_ROWS:
                 raise InputRefused(f"line {line}: a list has at most {MAX_ROWS:,} rows")
-            text = _text(raw)
+            text = text_of(raw)
             if text is None:
                 yield RefusedDid(line, f"the line is longer than {MAX_LINE_BYTES} bytes, or not UTF-8", ())
             elif text.strip(" ,;\t\r\n"):
                 yield self._row(line, text)
 
     def _row(self, line: int, text: str) -> DidLine | RefusedDid:
-        cells = tuple(self._cells(text))
+        cells = tuple(cells_of(text, self.delimiter))
         if len(cells) != len(self.columns):
             return RefusedDid(line, f"the row has {len(cells)} cells, the header {len(self.columns)}", cells)
         try:
@@ -101,33 +98,4 @@ class DidSheet:
 
     def write_refused(self, stream: TextIO, rows: Iterable[RefusedDid]) -> None:
         """Write rows that were refused, with line and reason, to be corrected and read again."""
-        writer = csv.writer(stream, delimiter=self.delimiter, lineterminator="\n")
-        kept = [at for at, name in enumerate(self.columns) if name not in REFUSAL_COLUMNS]
-        writer.writerow([*REFUSAL_COLUMNS, *(guarded(self.columns[at]) for at in kept)])
-        for row in rows:
-            whole = len(row.cells) == len(self.columns)
-            own = [row.cells[at] for at in kept] if whole else row.cells
-            writer.writerow([row.line, guarded(row.reason), *map(guarded, own)])
-
-    def _cells(self, text: str) -> list[str]:
-        cells = next(csv.reader([text.rstrip("\r\n")], delimiter=self.delimiter), [])
-        return [unguarded(cell) for cell in cells]
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    # A line that is too long comes out cut, one byte too long; what follows of it is passed over.
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        yield line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_BYTES + 1)
-            if len(line) <= MAX_LINE_BYTES:
-                break
-
-
-def _text(raw: bytes) -> str | None:
-    if len(raw) > MAX_LINE_BYTES:
-        return None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        write_refused(stream, self.columns, rows, self.delimiter)

@@ -4,18 +4,15 @@ Comma or semicolon, with or without BOM. A row that cannot be used comes out wit
 so that it can be kept aside, corrected and read again; every row below the header comes out.
 """
 
-import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, NamedTuple, TextIO
 
 from pbxbill.errors import InputRefused
-from pbxbill.rating.sheet_guard import guarded, unguarded
+from pbxbill.rating.small_sheet import MAX_LINE_BYTES, cells_of, lines_of, text_of, write_refused
 
 REQUIRED_COLUMNS = ("from", "to", "rate")
 COLUMNS = (*REQUIRED_COLUMNS, "effective_from")
-REFUSAL_COLUMNS = ("refused_line", "refused_reason")
-MAX_LINE_BYTES = 4096
 MAX_ROWS = 100_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,15 +40,15 @@ class ExchangeSheet:
     """The rows of a sheet, one by one; InputRefused if it is no such sheet at all."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._lines = enumerate(_lines(stream), start=1)
+        self._lines = enumerate(lines_of(stream), start=1)
         _, first = next(self._lines, (1, b""))
-        header = _text(first)
+        header = text_of(first)
         if header is None:
             raise InputRefused("line 1 is no text: the sheet must be CSV in UTF-8")
         if not header.strip():
             raise InputRefused("the first line is empty; it names the columns from, to, rate")
         self._delimiter = ";" if header.count(";") > header.count(",") else ","
-        self.columns = tuple(self._cells(header))
+        self.columns = tuple(cells_of(header, self._delimiter))
         names = [name.strip().lower() for name in self.columns]
         missing = [name for name in REQUIRED_COLUMNS if names.count(name) != 1]
         if missing:
@@ -65,12 +62,12 @@ class ExchangeSheet:
         for count, (line, raw) in enumerate(self._lines):
             if count >= MAX_ROWS:
                 raise InputRefused(f"line {line}: a sheet has at most {MAX_ROWS:,} rows")
-            text = _text(raw)
+            text = text_of(raw)
             if text is None:
-                reason = "the line is longer than 4096 bytes, or is not UTF-8"
+                reason = f"the line is longer than {MAX_LINE_BYTES} bytes, or is not UTF-8"
                 yield RefusedCells(line, reason, ())
             elif text.strip(" ,;\r\n"):
-                yield self._row(line, self._cells(text))
+                yield self._row(line, cells_of(text, self._delimiter))
 
     def _row(self, line: int, cells: list[str]) -> ExchangeCells | RefusedCells:
         if len(cells) != len(self.columns):
@@ -99,36 +96,7 @@ class ExchangeSheet:
 
     def write_refused(self, stream: TextIO, rows: list[RefusedCells]) -> None:
         """Write rows that were refused, with line and reason, to be corrected and read again."""
-        writer = csv.writer(stream, delimiter=self._delimiter, lineterminator="\n")
-        kept = [at for at, name in enumerate(self.columns) if name not in REFUSAL_COLUMNS]
-        writer.writerow([*REFUSAL_COLUMNS, *(guarded(self.columns[at]) for at in kept)])
-        for row in rows:
-            cells = row.cells if len(row.cells) == len(self.columns) else None
-            own = row.cells if cells is None else [cells[at] for at in kept]
-            writer.writerow([row.line, guarded(row.reason), *map(guarded, own)])
-
-    def _cells(self, text: str) -> list[str]:
-        cells = next(csv.reader([text.rstrip("\r\n")], delimiter=self._delimiter), [])
-        return [unguarded(cell) for cell in cells]
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    # A line that is too long comes out cut, one byte too long; what follows of it is passed over.
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        yield line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = stream.readline(MAX_LINE_BYTES + 1)
-            if len(line) <= MAX_LINE_BYTES:
-                break
-
-
-def _text(raw: bytes) -> str | None:
-    if len(raw) > MAX_LINE_BYTES:
-        return None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        write_refused(stream, self.columns, rows, self._delimiter)
 
 
 def _moment_us(text: str) -> int:
