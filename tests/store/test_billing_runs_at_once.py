@@ -2,11 +2,9 @@
 
 import random
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -22,9 +20,9 @@ from tests.small_operator import eur
 from tests.store.billed_accounts import GERMANY, BilledAccounts
 from tests.store.billing_runs import APRIL_US, EVERYBODY, MONTHS, Billing
 from tests.store.invoiced_accounts import DAY_US, JANUARY_US
+from tests.store.other_process import Process, go, line, started
 
 CUSTOMERS = 8
-REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -84,31 +82,10 @@ def billed(billing: Billing) -> dict[str, list[int]]:
 
 
 @contextmanager
-def billing_process(billing: Billing) -> Iterator["subprocess.Popen[str]"]:
+def billing_process(billing: Billing) -> Iterator[Process]:
     words = (billing.accounts.url, APRIL_US, billing.clock.now_us())
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.billing_process", *map(str, words)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with started("billing_process", *words) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def go(process: "subprocess.Popen[str]") -> None:
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
 
 
 def test_a_run_that_is_killed_at_any_point_comes_to_the_same(many: Billing) -> None:

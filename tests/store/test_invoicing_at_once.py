@@ -1,12 +1,9 @@
 """Drafts and invoices made at once, by processes that are killed, and faults in between: each entry once."""
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +25,8 @@ from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE, BilledAccounts
 from tests.store.invoiced_accounts import FEBRUARY, JANUARY, Invoicing
+from tests.store.other_process import Process, line, started
 
-REPOSITORY = Path(__file__).parent.parent.parent
 THREADS = 4
 
 
@@ -169,24 +166,9 @@ def test_a_fault_at_any_step_leaves_nothing_half_done(
 
 
 @contextmanager
-def billing_process(url: str, ids: list[int]) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.invoicing_process", url, *map(str, ids)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+def billing_process(url: str, ids: list[int]) -> Iterator[Process]:
+    with started("invoicing_process", url, *ids) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 @pytest.mark.long

@@ -1,11 +1,8 @@
 """Numbers of documents: once each, without gaps, whoever issues at once, gives up or dies."""
 
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select, text
@@ -26,32 +23,17 @@ from pbxbill.store.invoice_models import InvoiceRow, NumberSequenceRow
 from tests.small_operator import EUR
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.numbering_process import HOUR_US, NEW_YEARS_EVE_US, issue_document
+from tests.store.other_process import Process, line, started
 
-REPOSITORY = Path(__file__).parent.parent.parent
 PROCESSES, DOCUMENTS = 6, 25
 YEAR_2026_US, YEAR_2027_US = NEW_YEARS_EVE_US, NEW_YEARS_EVE_US + HOUR_US
 
 
 @contextmanager
-def issuing_process(url: str, *words: object) -> Iterator["subprocess.Popen[str]"]:
+def issuing_process(url: str, *words: object) -> Iterator[Process]:
     """A process that waits for a line before it begins."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.numbering_process", url, *map(str, words)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with started("numbering_process", url, *words) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """Several engines on one database, and engines that are killed: nothing is doubled, nothing is lost."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -13,40 +10,15 @@ from pbxbill.charging.events import TopUp
 from pbxbill.ids import new_id
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK, BilledAccounts
+from tests.store.other_process import Process, go, line, started
 from tests.store.story import story
-
-REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @contextmanager
-def engine_process(
-    accounts: BilledAccounts, task: str, *, seed: int = 0, calls: int
-) -> Iterator["subprocess.Popen[str]"]:
+def engine_process(accounts: BilledAccounts, task: str, *, seed: int = 0, calls: int) -> Iterator[Process]:
     """A process that waits for a line before it begins."""
-    arguments = [accounts.url, json.dumps(accounts.ids), task, str(seed), str(calls)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.engine_process", *arguments],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with started("engine_process", accounts.url, json.dumps(accounts.ids), task, seed, calls) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
-def go(process: "subprocess.Popen[str]") -> None:
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
 
 
 def test_simultaneous_calls_on_one_wallet_never_overspend(accounts: BilledAccounts) -> None:
