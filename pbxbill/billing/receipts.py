@@ -39,7 +39,7 @@ _BROUGHT = (
 )
 _LAST = text(f"{_BROUGHT} ORDER BY e.id DESC LIMIT 1")
 _UNRECEIPTED = text(
-    _BROUGHT + " AND NOT EXISTS (SELECT 1 FROM invoices v WHERE v.period_key = 'receipt:' || e.id) "
+    _BROUGHT + " AND NOT EXISTS (SELECT 1 FROM invoices v WHERE v.period_key = 'receipt:' || e.id) "  # noqa: S608
     "ORDER BY e.id"
 )
 
