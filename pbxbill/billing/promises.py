@@ -261,6 +261,25 @@ _EARNED = Rule(
     ),
 )
 
+_MINOR = " ".join(f"WHEN {places} THEN {10**places}" for places in range(13))
+_ROUNDED = Rule(
+    "what a document books as rounding are coins of its lines and taxes",
+    "postings p JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = 'rounding'",
+    (
+        Search(
+            # A coin for each amount that is rounded: of lines, of taxes, and what the wallet has paid.
+            "SELECT id, kind, amount, coins FROM (SELECT i.id, i.kind, p.amount, "  # noqa: S608 words are ours
+            f"(CASE u.scale - u.digits {_MINOR} END) * (1 "
+            "+ (SELECT COUNT(*) FROM invoice_lines x WHERE x.invoice_id = i.id) "
+            "+ (SELECT COUNT(*) FROM invoice_taxes t WHERE t.invoice_id = i.id)) AS coins "
+            "FROM ledger_accounts l JOIN postings p ON p.ledger_account_id = l.id "
+            "JOIN invoices i ON i.entry_id = p.entry_id JOIN units u ON u.code = i.unit "
+            "WHERE l.code = 'rounding') r WHERE ABS(amount) > coins",
+            "{1} {0} books {2} as rounding, its lines and taxes allow {3}",
+        ),
+    ),
+)
+
 BILLING_RULES = (
     _TOTALS,
     _OPEN,
@@ -274,6 +293,7 @@ BILLING_RULES = (
     _INVOICED,
     _UNEARNED,
     _EARNED,
+    _ROUNDED,
     *DOCUMENT_RULES,
 )
 

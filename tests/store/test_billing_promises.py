@@ -141,6 +141,15 @@ DAMAGE = {
         f"UPDATE postings SET amount = amount + 1 WHERE entry_id = {EARNED}",
         f"UPDATE journal_entries SET kind = 'charge' WHERE id = {EARNED}",
     ],
+    "what a document books as rounding are coins of its lines and taxes": [
+        (
+            "UPDATE postings SET ledger_account_id = (SELECT l.id FROM ledger_accounts l "
+            "JOIN ledger_accounts o ON o.issuer_id = l.issuer_id AND o.unit = l.unit "
+            "WHERE l.code = 'rounding' AND o.id = postings.ledger_account_id) "
+            f"WHERE entry_id IN (SELECT entry_id FROM invoices WHERE id = {INVOICE}) "
+            "AND ledger_account_id IN (SELECT id FROM ledger_accounts WHERE code = 'receivable')"
+        ),
+    ],
     "a charge is on one invoice, with its amount, and it says on which": [
         f"UPDATE charges SET invoice_id = NULL WHERE id = {ASKED}",
         f"UPDATE charges SET invoice_id = {NOTE} WHERE id = {ASKED}",
