@@ -9,6 +9,8 @@ from collections.abc import Callable
 from tomllib import TOMLDecodeError
 from typing import Any
 
+__all__ = ["TOMLDecodeError", "read_toml"]
+
 MAX_DEPTH = 16
 """Of tables and arrays in each other; what we read has four."""
 

@@ -1,4 +1,4 @@
-"""Days that people write are days of the account, or of its issuer: in the command line, wherever one is named."""
+"""Days that people write on the command line are days of the account, or of its issuer."""
 
 import json
 from typing import Any
@@ -114,8 +114,9 @@ def test_what_is_planned_is_said(ok: Ok) -> None:
 
 @pytest.mark.usefixtures("new_york")
 def test_a_quote_holds_on_its_last_day(ok: Ok, pbxbill: Run, clock: ManualClock) -> None:
-    offered = [shown(ok, "quotes", "new", "yoko", "--valid-until", "2026-03-01", "--line", "A", 1, 2)] + [
-        json.loads(ok("quotes", "new", "dora", "--valid-until", "2026-03-01", "--plan", "office", "--json"))
+    offered = [
+        shown(ok, "quotes", "new", "yoko", "--valid-until", "2026-03-01", "--line", "A", 1, 2),
+        json.loads(ok("quotes", "new", "dora", "--valid-until", "2026-03-01", "--plan", "office", "--json")),
     ]
     assert {x["valid_until"] for x in offered} == {"2026-03-01T22:59:59.999Z"}  # the last one in Berlin
     assert {x["unit"] for x in offered} == {"EUR"}
