@@ -7,7 +7,8 @@ charged for a period and given back of it always adds up to what its served days
     in advance   a period is charged when it begins, as far as it is known then to be served; what is paid
                  beyond a stop that became known later is given back at the stop
     in arrears   a period is charged when it has ended, or at the stop
-    trued up     a minimum spend is compared with the usage of a period when that has ended, or at the stop
+    trued up     a minimum spend is compared with the usage of a period when that has ended, or at the stop;
+                 a change of the quantity alone is none: both stretches have one minimum
     stop         an end within the minimum term costs the cancellation fee; one before anything was to be
                  paid, in the trial, costs nothing: all that was charged since is given back
 
@@ -54,7 +55,9 @@ class Stop(StrEnum):
     """Why a stretch of service is over."""
 
     CHANGE = "change"
-    """Of the plan, its version, the quantity or a price."""
+    """Of the plan, its version or a price."""
+    QUANTITY = "quantity"
+    """Of the quantity alone: what the period's usage must come to goes on."""
     PAUSE = "pause"
     END = "end"
 
@@ -84,6 +87,8 @@ class Standing:
     """The minimum term."""
     taken_over_us: int | None = None
     """Up to when another system has charged it: a minimum spend counts from there."""
+    minimum_from_us: int | None = None
+    """When the first stretch of these terms began, of those that changes of the quantity alone divide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,8 @@ def due_charges(terms: PlanTerms, standing: Standing, until_us: int, usage: Usag
         if stops_us > until_us:
             return Due((), standing.charged_to_us, stops_us, over=False)
         # It was charged already where the stop became known after the trial.
-        return Due(tuple(stretch.unserved() if charged else ()), standing.from_us, None, over=True)
+        left = stretch.unserved() if charged else stretch.left_of_minimum(stops_us)
+        return Due(tuple(left), standing.from_us, None, over=True)
     if standing.from_us > until_us:
         return Due((), standing.charged_to_us, standing.from_us, over=False)
     made: list[DueCharge] = []
@@ -202,6 +208,12 @@ class _Stretch:
         for whole in self.standing.cycle.periods(charged.from_us, charged.to_us):
             part = whole.common(charged)
             yield from self._recurring(part, whole, part.from_us, sign=-1)
+
+    def left_of_minimum(self, stops_us: int) -> Iterator[DueCharge]:
+        """What stretches before left to be trued up, where this one ends in the moment of its beginning."""
+        goes_on = self.standing.minimum_from_us is not None and self.standing.minimum_from_us < stops_us
+        if goes_on and stops_us > self.standing.cycle.period_of(stops_us).from_us:
+            yield from self._true_up(stops_us)
 
     def once(self, sign: int = 1) -> Iterator[DueCharge]:
         at_us = self.standing.from_us
@@ -303,7 +315,11 @@ class _Stretch:
         if not self.terms.minimum_spend:
             return
         whole = self.standing.cycle.period_of(to_us - 1)
-        part = Period(max(whole.from_us, self.standing.from_us, self.standing.taken_over_us or 0), to_us)
+        standing = self.standing
+        if standing.stop is Stop.QUANTITY and to_us == standing.stops_us and to_us < whole.to_us:
+            return  # the next stretch has the same minimum, and is measured with this one
+        began_us = standing.from_us if standing.minimum_from_us is None else standing.minimum_from_us
+        part = Period(max(whole.from_us, began_us, standing.taken_over_us or 0), to_us)
         if part.from_us >= to_us:
             return
         # Without proration a minimum would be owed twice where a plan is changed to another.

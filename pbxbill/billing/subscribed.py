@@ -32,7 +32,7 @@ BEGINS = ("subscribe", "change", "quantity", "migrate", "resume")
 """Changes with which a stretch of service begins."""
 STOPS = {
     "change": Stop.CHANGE,
-    "quantity": Stop.CHANGE,
+    "quantity": Stop.QUANTITY,
     "migrate": Stop.CHANGE,
     "pause": Stop.PAUSE,
     "unpaid": Stop.PAUSE,
@@ -160,7 +160,16 @@ class Subscribed:
             stop=stop,
             term=self.term,
             taken_over_us=self.taken_over_us,
+            minimum_from_us=self._minimum_from_us(beginning),
         )
+
+    def _minimum_from_us(self, beginning: Happened) -> int:
+        """Since when it is served on the terms of a stretch, whatever its quantity was."""
+        bounds = [x for x in self.history if x.kind in BEGINS or x.kind in STOPS]
+        place = bounds.index(beginning)
+        while place and bounds[place].kind == "quantity" and bounds[place - 1].kind in BEGINS:
+            place -= 1
+        return max(bounds[place].effective_us, self.service_from_us)
 
     def _wants_set_up(self, session: Session, beginning: Happened) -> bool:
         if self.taken_over_us is not None:

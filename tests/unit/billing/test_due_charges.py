@@ -335,6 +335,44 @@ def test_a_minimum_spend_is_trued_up(
         )
 
 
+@pytest.mark.parametrize("timing", list(Timing))
+@pytest.mark.parametrize(
+    "usage,stop,expected",
+    [
+        (30, "2026-05-01", {}),
+        (12, "2026-05-01", {"2026-04-01": "18.00"}),
+        # It ends on the 26th: 25 of 30 days, a minimum of 25.
+        (12, "2026-04-26", {"2026-04-01": "13.00"}),
+        # It ends in the moment of the change: 15 of 30 days, a minimum of 15; nothing was used until then.
+        (12, "2026-04-16", {"2026-04-01": "15.00"}),
+    ],
+)
+def test_a_change_of_the_quantity_does_not_divide_a_minimum_spend(
+    timing: Timing, usage: int, stop: str, expected: dict[str, str]
+) -> None:
+    """Nothing is used until the change on the 16th."""
+    terms = PlanTerms("EUR", minimum_spend=30 * EURO, timing=timing)
+
+    def used(part: Period) -> int:
+        return usage * EURO if part.to_us > us("2026-04-16") else 0
+
+    first = standing("2026-04-01", stops="2026-04-16", stop=Stop.QUANTITY)
+    second = replace(standing("2026-04-16", stops=stop), minimum_from_us=us("2026-04-01"))
+    made = [x for part in (first, second) for x in due_charges(terms, part, us("2026-07-01"), used).charges]
+    assert {day(x.from_us): format_amount(x.net, EUR) for x in made} == expected
+
+
+def test_a_change_of_the_quantity_with_a_period_leaves_each_its_minimum_spend() -> None:
+    terms = PlanTerms("EUR", minimum_spend=30 * EURO)
+    first = standing("2026-04-01", stops="2026-05-01", stop=Stop.QUANTITY)
+    second = replace(standing("2026-05-01", stops="2026-06-01"), minimum_from_us=us("2026-04-01"))
+    made = [x for part in (first, second) for x in due_charges(terms, part, us("2026-07-01")).charges]
+    assert [(day(x.from_us), format_amount(x.net, EUR)) for x in made] == [
+        ("2026-04-01", "30.00"),
+        ("2026-05-01", "30.00"),
+    ]
+
+
 def test_a_minimum_spend_goes_on_while_service_does() -> None:
     terms = line("10", minimum_spend=30 * EURO)
     assert owed(terms, standing("2026-04-16"), "2026-06-01", usage=lambda _: 20 * EURO) == [
