@@ -11,8 +11,6 @@ from typing import Any
 
 __all__ = ["TOMLDecodeError", "read_toml"]
 
-__all__ = ["TOMLDecodeError", "read_toml"]
-
 MAX_DEPTH = 16
 """Of tables and arrays in each other; what we read has four."""
 
