@@ -208,8 +208,8 @@ def test_history_both_ways_calls_and_papers(draft: str, ok: Ok, pbxbill: Run, tm
         assert (on["number"], on["role"], on["account"]) == (number, "line", "carol")
     assert "On no invoice yet" in ok("invoices", "of", "0" * 32)
     calls = ok("invoices", "export-calls", number).splitlines()
-    assert calls[0] == "started,caller,called,destination,duration,seconds,total_EUR"
-    assert calls[1] == "2026-01-03 12:00:00,2001,493012345,Germany,0:10:00,600,1.20"
+    assert calls[0] == "started,caller,called,destination,duration,seconds,total_EUR,tax_EUR"
+    assert calls[1] == "2026-01-03 12:00:00,2001,493012345,Germany,0:10:00,600,1.20,0.00"
     for form, begins in (("pdf", b"%PDF-"), ("html", b"<!doctype html>")):
         file = tmp_path / f"it.{form}"
         ok("invoices", "render", number, "--to", file, "--format", form)

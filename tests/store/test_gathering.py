@@ -89,6 +89,7 @@ def test_calls_by_class_direction_and_the_free_ones(invoicing: Invoicing) -> Non
         bob = account_by_code(session, "bob")
         bob.inbound_tariff_id = session.query(TariffRow).filter_by(name="plain").one().id
         add_endpoint(session, bob, "did", GERMANY)
+        session.add(IssuerRow(account_id=operator_id(session), zone="Europe/Berlin"))
     invoicing.call("bob", 100, 3)
     invoicing.call("bob", 50, 4)
     invoicing.call("bob", 200, 4, MOBILE)
@@ -106,8 +107,6 @@ def test_calls_by_class_direction_and_the_free_ones(invoicing: Invoicing) -> Non
     seconds = invoicing.accounts.select("SELECT quantity / 1000000 FROM invoice_lines ORDER BY position")
     assert [row[0] for row in seconds] == [60, 200, 150, 90, 30]
     with invoicing.transaction() as session:
-        session.add(IssuerRow(account_id=operator_id(session), zone="Europe/Berlin"))
-        session.flush()
         row = session.get_one(InvoiceRow, issued.invoice_id)
         calls = list(calls_of(session, row))
         assert count_calls(session, row) == 6

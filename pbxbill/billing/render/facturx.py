@@ -121,9 +121,7 @@ def _breakdowns(document: Document) -> tuple[_Breakdown, ...] | NoXml:
     for key, base in bases.items():
         category, ppm = key
         reason = reasons.get(key) or texts.get(f"exempt_{category.lower()}", "")
-        made.append(
-            _Breakdown(category, ppm, base, taxes.get(key, 0), reason if category in _EXEMPT else "")
-        )
+        made.append(_Breakdown(category, ppm, base, taxes.get(key, 0), reason if category in _EXEMPT else ""))
     return tuple(made)
 
 
