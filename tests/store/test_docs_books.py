@@ -53,7 +53,7 @@ def test_the_page_says_what_happens(ok: Ok, tmp_path: Path) -> None:
 def test_the_columns_and_accounts_are_ours() -> None:
     assert dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", PAGE, re.MULTILINE)) == COLUMNS
     named = set(re.findall(r"`([a-z]+(?::[a-z-]+)?)`", PAGE)) & {code.value for code in LedgerCode}
-    assert len(named) == 8
+    assert len(named) == 9
     entries = re.findall(r"^\| ([a-z0-9].*) \| (`.*) \| (`.*) \|$", PAGE, re.MULTILINE)
     assert len(entries) == 6
     for what, debit, credit in entries[2:] + entries[:1]:

@@ -126,13 +126,13 @@ def english_in(text: str, language: str) -> set[str]:
 
 GERMAN = [
     ("Nova: Nova, ab Stück 11", ""),
-    ("Nova: Mindestumsatz", "Mindestumsatz 9,677419, davon genutzt 0,65"),
+    ("Nova: Mindestumsatz", "Mindestumsatz 12,903226, davon genutzt 0,65"),
     ("Nova: Nova, Erstattung", "16 von 31 Tagen zu \u2212310,00"),
     ("Nova: Nova, ab Stück 11, Erstattung", "16 von 31 Tagen zu \u221231,00"),
 ]
 FRENCH = [
     ("Nova\u00a0: Nova, à partir de l'unité 11", ""),
-    ("Nova\u00a0: Minimum de consommation", "minimum 9,677419, utilisé 0,65"),
+    ("Nova\u00a0: Minimum de consommation", "minimum 12,903226, utilisé 0,65"),
     ("Nova\u00a0: Nova, remboursement", "16 sur 31 jours à \u2212310,00"),
     ("Nova\u00a0: Nova, à partir de l'unité 11, remboursement", "16 sur 31 jours à \u221231,00"),
 ]

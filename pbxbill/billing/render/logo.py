@@ -4,6 +4,8 @@ import io
 import re
 import warnings
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -57,13 +59,25 @@ def checked_logo(content: bytes) -> Logo:
     raise InputRefused("the logo is no PNG, JPEG or SVG image, whatever its name says")
 
 
+@contextmanager
+def _whole_images() -> Iterator[None]:
+    """An image that ends too early is broken, although WeasyPrint has the library pad it in the whole process."""
+    from PIL import ImageFile
+
+    padded, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = padded
+
+
 def _bitmap(content: bytes, kind: str, media_type: str) -> Logo:
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow only warns of images that unpack to a gigabyte
-            with Image.open(io.BytesIO(content), formats=(kind,)) as image:
+            with _whole_images(), Image.open(io.BytesIO(content), formats=(kind,)) as image:
                 if max(image.size) > LOGO_MAX_PIXELS:
                     width, height = image.size
                     raise InputRefused(
