@@ -61,7 +61,7 @@ def checked_logo(content: bytes) -> Logo:
 
 @contextmanager
 def _whole_images() -> Iterator[None]:
-    """An image that ends too early is broken, although WeasyPrint has the library pad it in the whole process."""
+    """An image that ends too early is broken, although WeasyPrint has the library pad it everywhere."""
     from PIL import ImageFile
 
     padded, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
