@@ -7,6 +7,8 @@ from pbxbill.ledger.accounts import LedgerCode
 
 QUANTITY_SCALE = 6
 """Digits after the point of quantities: they are kept in millionths."""
+ONE = 10**QUANTITY_SCALE
+"""A quantity of one."""
 MAX_CLASS_LENGTH = 32
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection, checked_product_class, income_of
+from pbxbill.billing.charge import ONE, ChargeKind, Collection, checked_product_class, income_of
 from pbxbill.billing.making_charges import (
     ENTRY_KIND,
     MAX_DESCRIPTION,
     NewCharge,
     Short,
-    checked_reason,
     make_charges,
 )
+from pbxbill.billing.standing import reason_given
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import Moved, PostEntry
 from pbxbill.errors import InputRefused
@@ -26,7 +26,6 @@ from pbxbill.store.billing_models import ChargeRow
 from pbxbill.store.invoice_models import InvoiceEntryRow, InvoiceRow
 from pbxbill.store.models import AccountRow
 
-ONE = 10**QUANTITY_SCALE
 MAX_QUANTITY = 10**6 * ONE
 MAX_KEY_LENGTH = 100
 KINDS = (
@@ -78,7 +77,7 @@ def add_charge(
     checked_product_class(charge.product_class)
     if len(charge.key) > MAX_KEY_LENGTH or not charge.key.isprintable():
         raise InputRefused(f"a key has up to {MAX_KEY_LENGTH} printable characters")
-    explanation = {"reason": checked_reason(charge.reason), "by": charge.by[:64]}
+    explanation = {"reason": reason_given(charge.reason), "by": charge.by[:64]}
     key = f"hand:{account.id}:{charge.key or new_id()}"
     sign = -1 if charge.kind is ChargeKind.CREDIT else 1
     new = NewCharge(
@@ -136,7 +135,7 @@ def withdraw_charge(
             f"charge {charge_id} is paid in advance for a time of subscription {row.subscription_id}: "
             "give it back with a credit, or change the subscription"
         )
-    why = checked_reason(reason)
+    why = reason_given(reason)
     _check_not_invoiced(session, row)
     if row.collection == VOID or _withdrawal(session, row) is not None or row.key.startswith("withdraw:"):
         raise InputRefused(f"charge {charge_id} is withdrawn already")

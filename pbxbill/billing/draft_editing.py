@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import Billed, RunMemory, billed_account
-from pbxbill.billing.charge import QUANTITY_SCALE, REVENUE, ChargeKind, Collection, checked_product_class
+from pbxbill.billing.charge import ONE, REVENUE, ChargeKind, Collection, checked_product_class
 from pbxbill.billing.drafting import locked_draft, reckon_totals, taxes_to_json
 from pbxbill.billing.standing import happened, reason_given, said
 from pbxbill.errors import InputRefused
 from pbxbill.money import MAX_AMOUNT, half_up
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 
-ONE = 10**QUANTITY_SCALE
 ADDABLE = (
     ChargeKind.ONE_TIME,
     ChargeKind.SET_UP,

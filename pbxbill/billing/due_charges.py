@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pbxbill.billing.charge import QUANTITY_SCALE, ChargeKind, Collection
+from pbxbill.billing.charge import ONE, ChargeKind, Collection
 from pbxbill.billing.line_words import ENGLISH
 from pbxbill.billing.period import BillingCycle, Period, local_date, months_after
 from pbxbill.billing.plan_terms import (
@@ -44,7 +44,6 @@ from pbxbill.money import Rounding, round_ratio
 
 MAX_PERIODS = 500
 """That one answer catches up with."""
-_ONE = 10**QUANTITY_SCALE
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 Usage = Callable[[Period], int]
@@ -296,7 +295,7 @@ class _Stretch:
             kind=ChargeKind.CREDIT if net < 0 else kind,
             name=charge.name,
             product_class=charge.product_class,
-            quantity=priced.quantity * _ONE,
+            quantity=priced.quantity * ONE,
             unit_price=priced.unit_price,
             net=net,
             explanation=explanation,
@@ -374,7 +373,7 @@ class _Stretch:
             kind=kind,
             name="",
             product_class=product_class,
-            quantity=_ONE,
+            quantity=ONE,
             unit_price=net,
             net=net,
             explanation=explanation,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.charge import ChargeKind
+from pbxbill.billing.charge import ONE, ChargeKind
 from pbxbill.billing.line_words import ENGLISH, Facts
 from pbxbill.billing.tax import PPM
 from pbxbill.money import half_up
@@ -17,8 +17,6 @@ from pbxbill.store.driver import Driver, row_lock, rows_within
 if TYPE_CHECKING:
     from pbxbill.billing.gathering import Head
 
-ONE = 1_000_000
-"""A quantity of one."""
 
 _COLUMNS = (
     "c.id, c.entry_id, c.kind, c.description, c.product_class, c.quantity, c.unit_price, c.net, c.tax, "

@@ -29,7 +29,6 @@ from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.standing import (
     ASKING,
     STANDING,
-    Parts,
     happened,
     locked_invoice,
     locked_wallet,
@@ -198,7 +197,7 @@ def _post(
         row.account_id,
         row.unit,
         met.into_wallet,
-        _summed(parts) or ((LedgerCode.RECEIVABLE, 0),),
+        postings(*parts) or ((LedgerCode.RECEIVABLE, 0),),
         INVOICE,
         now_us,
         owed=True,
@@ -207,14 +206,6 @@ def _post(
     if not isinstance(outcome, Moved):
         raise InputRefused(f"invoice {row.id} cannot be posted: {outcome.reason}")
     return outcome.entry_id
-
-
-def _summed(parts: Sequence[tuple[LedgerCode, int]]) -> Parts:
-    """One posting per account."""
-    sums: dict[LedgerCode, int] = {}
-    for code, amount in parts:
-        sums[code] = sums.get(code, 0) + amount
-    return postings(*sums.items())
 
 
 def _revenue(lines: Sequence[_Line], advance: set[int]) -> list[tuple[LedgerCode, int]]:
@@ -280,7 +271,7 @@ def _give_back(
     for (id, income), exact in sums.items():
         parts += taken_back(None if id is None else charges[id], income, exact)
     session.flush()
-    moving = _summed(parts)
+    moving = postings(*parts)
     if not moving:
         return
     amount = sum(part for _, part in moving)

@@ -18,7 +18,6 @@ from pbxbill.billing.tax import Taxed, taxed
 from pbxbill.billing.tax_rules import TaxTable
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import Moved, PostEntry
-from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.accounts import open_wallet
 from pbxbill.store.billing_models import ChargeRow
@@ -184,13 +183,3 @@ def _wallet(session: Session, account: AccountRow, unit: str) -> WalletRow:
         .execution_options(populate_existing=True)
     )
     return open_wallet(session, account, unit) if wallet is None else wallet
-
-
-def checked_reason(reason: str) -> str:
-    """Why something is done, as it is kept; InputRefused without one."""
-    reason = reason.strip()
-    if not reason:
-        raise InputRefused("say why: a reason is kept with it")
-    if not reason.isprintable() or len(reason) > 300:
-        raise InputRefused("a reason has up to 300 printable characters, on one line")
-    return reason

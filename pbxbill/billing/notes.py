@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import billed_account
+from pbxbill.billing.charge import ONE
 from pbxbill.billing.documents import build_document, document_to_json
 from pbxbill.billing.drafting import taxes_from_json
 from pbxbill.billing.giving_back import locked_charges, taken_back
@@ -54,8 +55,6 @@ from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow, InvoiceTaxR
 
 CREDIT_NOTE = "credit-note"
 """Kind of the journal entry."""
-ONE = 1_000_000
-"""A quantity of one."""
 
 
 @dataclass(frozen=True, slots=True)

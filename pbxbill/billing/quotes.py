@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import RunMemory, billed_account, is_currency
-from pbxbill.billing.charge import REVENUE, ChargeKind, checked_product_class
+from pbxbill.billing.charge import ONE, REVENUE, ChargeKind, checked_product_class
 from pbxbill.billing.documents import build_document, document_from_json, document_to_json
 from pbxbill.billing.drafting import (
     live_lines,
@@ -31,7 +31,6 @@ from pbxbill.money import MAX_AMOUNT, half_up
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.store.models import AccountRow
 
-ONE = 1_000_000
 MAX_LINES = 200
 MAX_NOTE = 1000
 MAX_VALID_US = 3 * 366 * 86_400_000_000

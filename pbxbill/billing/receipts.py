@@ -6,9 +6,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.billed import billed_account, is_currency
-from pbxbill.billing.charge import Collection
+from pbxbill.billing.charge import ONE, Collection
 from pbxbill.billing.documents import keep_snapshot
-from pbxbill.billing.draft_editing import ONE
 from pbxbill.billing.gathering import gathered_to
 from pbxbill.billing.line_words import ENGLISH, Facts, facts_to_json
 from pbxbill.billing.numbering import next_number

@@ -8,13 +8,14 @@ from datetime import date
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.document_words import words_for
+from pbxbill.billing.parties import party_of
 from pbxbill.billing.period import local_date
 from pbxbill.billing.plan_terms import Renewal
+from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.subscribed import Subscribed, write_change
 from pbxbill.billing.subscription_times import next_renewal_us, reminder_us
 from pbxbill.money import Unit
 from pbxbill.notify.outbox import NewMessage, enqueue
-from pbxbill.store.billing_models import BillingProfileRow, PartyRow
 from pbxbill.store.models import AccountRow
 
 
@@ -44,7 +45,7 @@ def remind(session: Session, subscribed: Subscribed, now_us: int) -> bool:
     renewal_us = found[1]
     subscribed.row.reminded_us = renewal_us
     day = local_date(renewal_us, subscribed.place.zone)
-    recipients = _addresses(session, subscribed.account)
+    recipients = profile_of(session, subscribed.account.id).emails
     ends = subscribed.terms.renewal is Renewal.ENDS or any(
         x.kind in {"cancel", "end"} for x in subscribed.planned
     )
@@ -72,7 +73,7 @@ def _message(
     }
     what = "ending" if ends else "renewal"
     return NewMessage(
-        key=f"renewal:{subscribed.row.id}:{day}:{recipient}"[:120],
+        key=f"renewal:{subscribed.row.id}:{day}:{recipient}",
         issuer_id=issuer.id,
         account_id=account.id,
         kind="renewal",
@@ -84,13 +85,4 @@ def _message(
 
 def _name(session: Session, account: AccountRow) -> str:
     """As documents call them."""
-    party = session.get(PartyRow, account.id)
-    return (party.legal_name if party is not None else "") or account.name or account.code
-
-
-def _addresses(session: Session, account: AccountRow) -> list[str]:
-    profile = session.get(BillingProfileRow, account.id)
-    party = session.get(PartyRow, account.id)
-    written = profile.emails.split("\n") if profile is not None and profile.emails else []
-    found = [address.strip() for address in written if address.strip()]
-    return found or ([party.email] if party is not None and party.email else [])
+    return party_of(session, account.id).legal_name or account.code

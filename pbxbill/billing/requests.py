@@ -6,9 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.collecting import BroughtUp
-from pbxbill.billing.making_charges import checked_reason
 from pbxbill.billing.plan_catalogue import PlanVersion, version_by_id
 from pbxbill.billing.plan_terms import ChangeAt, checked_quantity
+from pbxbill.billing.standing import reason_given
 from pbxbill.billing.subscribed import locked_subscription, write_change
 from pbxbill.billing.subscribing import Wanted, When, cancel, change, check_exchange
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -59,7 +59,7 @@ def request_change(
         state="requested",
         plan_version_id=None if request.version is None else request.version.id,
         quantity=None if request.quantity is None else checked_quantity(request.quantity),
-        reason=checked_reason(request.reason) if request.reason else "",
+        reason=reason_given(request.reason) if request.reason else "",
         by=request.by,
     )
 
@@ -85,7 +85,7 @@ def decide_request(
     request.decided_by, request.decided_us = decision.by[:64], now_us
     if not decision.accepted:
         request.state = "refused"
-        answer = f"refused: {checked_reason(decision.reason)}"
+        answer = f"refused: {reason_given(decision.reason)}"
         request.reason = (f"{request.reason}; {answer}" if request.reason else answer)[:300]
         session.flush()
         return None

@@ -72,7 +72,7 @@ def _queue(
         if to:
             key = f"{key}:{now_us}"
         message = NewMessage(
-            key[:120], row.issuer_id, row.account_id, row.kind, address, subject, text, invoice_id=invoice_id
+            key, row.issuer_id, row.account_id, row.kind, address, subject, text, invoice_id=invoice_id
         )
         if enqueue(session, message, now_us):
             queued.append(address)

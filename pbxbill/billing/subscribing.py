@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.carrying_out import WAITS_FOR_PAYMENT, plan_end
 from pbxbill.billing.collecting import BroughtUp, bring_up_to
-from pbxbill.billing.making_charges import checked_reason
 from pbxbill.billing.plan_catalogue import PlanVersion, newest_version
 from pbxbill.billing.plan_terms import ChangeAt, PlanKind, Timing, agreed_prices, checked_quantity
 from pbxbill.billing.service import check_bundles
+from pbxbill.billing.standing import reason_given
 from pbxbill.billing.subscribed import (
     TAKEN_OVER,
     Subscribed,
@@ -278,7 +278,7 @@ def _plan(
         kind,
         effective_us=_checked_moment(session, subscribed, moment_us, now_us, is_end=kind == "cancel"),
         now_us=now_us,
-        reason=checked_reason(when.reason) if when.reason else "",
+        reason=reason_given(when.reason) if when.reason else "",
         by=when.by,
     )
     return _go_on_to_now(session, books, subscribed, now_us)
