@@ -16,7 +16,7 @@ from pbxbill.billing.runs import Counts, Definition, Failure, counts, failures, 
 from pbxbill.cli.bill_look_back import look_back_command
 from pbxbill.cli.bill_now import charges_wait, now
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, progress
 from pbxbill.errors import InputRefused, PbxbillError
 from pbxbill.money import Unit, format_amount
 from pbxbill.rating.cycles import CYCLES
@@ -194,7 +194,7 @@ def _work(application: Application, definition: Definition, processes: int, stop
         run_id = start_run(session, definition, application.clock.now_us())
         begun = counts(session, run_id)
     try:
-        with _progress("billing", sum(begun)) as tell:
+        with progress("billing", "accounts", sum(begun)) as tell:
             if processes > 1 and application.database.dialect.name != "sqlite":
                 from pbxbill.billing.parallel import work_in_processes
 
@@ -271,7 +271,7 @@ def _preview(
                 rows.append({"account": account, "unit": invoice.unit, "total": total, "note": note})
             rows.extend({"account": account, "unit": "", "total": "", "note": why} for why in billed.nothing)
 
-        with open_books(application) as books, _progress("trying", None) as tell:
+        with open_books(application) as books, progress("trying", "answers") as tell:
 
             def heard(account: str, billed: AccountBilled | Failure) -> None:
                 shown(account, billed)
@@ -302,7 +302,7 @@ def _each(
 ) -> None:
     """Do something to each of these invoices in its own transaction; act says why it could not."""
     count, failed = 0, []
-    with _progress(done, len(ids)) as tell:
+    with progress(done, "invoices", len(ids)) as tell:
         for number, invoice_id in enumerate(ids, 1):
             if stop():
                 break
@@ -389,19 +389,6 @@ def stopping() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(what: str, of: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error; nothing where no terminal is there to show it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=of)
-        yield lambda done: bar.update(task, completed=done)
 
 
 bill.add_command(now)

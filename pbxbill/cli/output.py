@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -139,6 +140,28 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+@contextmanager
+def progress(what: str, counted: str, of: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on standard error, told how many are done and of how many; nothing where no terminal shows it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    on_error = Console(stderr=True)
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(counted),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=on_error, transient=True, disable=not on_error.is_terminal) as bar:
+        task = bar.add_task(what, total=of)
+
+        def tell(done: int, of: int | None = None) -> None:
+            bar.update(task, completed=done, total=of)
+
+        yield tell
 
 
 def seconds(duration_us: int, digits: int = 1) -> str:

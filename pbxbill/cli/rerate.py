@@ -1,14 +1,12 @@
 """rerate: what past calls should have cost, shown first and corrected only when asked for."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from pbxbill.app import Application, billing
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
+from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, progress
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.units import units_by_code
@@ -45,7 +43,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         if definition.to_us > application.clock.now_us():
             raise InputRefused("the period is not over: --to lies in the future")
         rerating = Rerating(application.connect, application.clock, definition, invoiced)
-        with progress("re-rating") as tell:
+        with progress("re-rating", "calls") as tell:
             preview = rerating.preview(tell)
         names, units = names_and_units(application)
         rows = [_previewed(names[x], units[unit], change) for (x, unit), change in preview.accounts.items()]
@@ -53,7 +51,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         notes: list[dict[str, Any]] = []
         run_id, tax_alone = None, 0
         if applied:
-            with progress("correcting") as tell:
+            with progress("correcting", "calls") as tell:
                 run_id, done = rerating.apply(tell)
             posted = [_posted(names[x.account_id], units[x.unit], x) for x in done]
             notes = _notes(application, names)
@@ -157,28 +155,6 @@ def names_and_units(application: Application) -> tuple[dict[int, str], dict[str,
     finally:
         driver.close()
     return names, {code: Unit(code, scale, digits) for code, scale, digits in rows}
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[..., None]]:
-    """A bar on standard error; nothing where no terminal is there to show it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: Sequence[Any] = (
-        TextColumn(what),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} calls"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-
-        def tell(calls: int, of: int | None = None) -> None:
-            bar.update(task, completed=calls, total=of)
-
-        yield tell
 
 
 COMMANDS = (rerate,)

@@ -6,8 +6,17 @@ from typing import Any
 import click
 
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, minutes, parse_moment, print_csv, print_json, print_table, seconds
-from pbxbill.cli.rerate import names_and_units, progress
+from pbxbill.cli.output import (
+    json_option,
+    minutes,
+    parse_moment,
+    print_csv,
+    print_json,
+    print_table,
+    progress,
+    seconds,
+)
+from pbxbill.cli.rerate import names_and_units
 from pbxbill.money import Unit, format_amount
 
 CSV_COLUMNS = (
@@ -61,7 +70,7 @@ def simulate(context: Context, /, top: int, *, as_json: bool, as_csv: bool, **na
         top,
     )
     with context.application() as application:
-        with progress("simulating") as tell:
+        with progress("simulating", "calls") as tell:
             outcome = tried(application.connect, application.clock, scenario, tell)
         names, units = names_and_units(application)
     rows = [

@@ -154,7 +154,7 @@ class AllocationRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     invoice_id: Mapped[int] = mapped_column(ForeignKey("invoices.id"), index=True)
     kind: Mapped[str] = mapped_column(String(12))
-    """payment, credit_note, write_off or reversal."""
+    """payment, credit_note or write_off; what is taken back keeps its kind."""
     entry_id: Mapped[str] = mapped_column(String(32), index=True)
     note_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"))
     amount: Mapped[int]

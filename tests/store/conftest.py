@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,11 @@ import structlog
 from click.testing import CliRunner, Result
 
 from pbxbill.cli import cli
+from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import BilledAccounts, open_accounts
 from tests.store.command_line import Ok, Run
+from tests.store.invoiced_accounts import Invoicing
+from tests.store.subscribed_accounts import Shop, open_shop
 
 DESTINATIONS = """\
 name;class;prefixes
@@ -63,3 +67,21 @@ def alice_and_her_phones(ok: Ok, tmp_path: Path) -> None:
     ok("init")
     ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
+
+
+@pytest.fixture
+def shop(accounts: BilledAccounts) -> Iterator[Shop]:
+    """What sells plans to them; at the end all promises must hold."""
+    opened = open_shop(accounts)
+    yield opened
+    opened.database.dispose()
+    assert accounts.problems() == []
+
+
+@pytest.fixture
+def invoicing(accounts: BilledAccounts) -> Iterator[Invoicing]:
+    """What bills them; at the end the books must be in order."""
+    found = Invoicing(accounts)
+    yield found
+    found.database.dispose()
+    assert_books_in_order(accounts.url)

@@ -1,7 +1,6 @@
 """What is printed of an invoice: its rows while it is a draft, and for ever the same afterwards."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -21,18 +20,8 @@ from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow, IssuerRow, PartyRow
 from pbxbill.store.invoice_models import InvoiceRow, TemplateRow
 from pbxbill.store.models import AccountRow
-from tests.books_in_order import assert_books_in_order
 from tests.small_operator import EUR, eur
-from tests.store.billed_accounts import BilledAccounts
 from tests.store.invoiced_accounts import FEBRUARY, JANUARY, Invoicing, operator_id
-
-
-@pytest.fixture
-def invoicing(accounts: BilledAccounts) -> Iterator[Invoicing]:
-    found = Invoicing(accounts)
-    yield found
-    found.database.dispose()
-    assert_books_in_order(accounts.url)
 
 
 def settle_parties(invoicing: Invoicing) -> None:

@@ -1,6 +1,5 @@
 """What people change of a draft: reasons, sums, and what goes back to the wallet when it is issued."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,18 +10,9 @@ from pbxbill.billing.issuing import AlreadyIssued, NotIssued
 from pbxbill.billing.recognition import recognise
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
-from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
-from tests.store.billed_accounts import FRANCE, BilledAccounts
+from tests.store.billed_accounts import FRANCE
 from tests.store.invoiced_accounts import DAY_US, JANUARY, JANUARY_US, Invoicing
-
-
-@pytest.fixture
-def invoicing(accounts: BilledAccounts) -> Iterator[Invoicing]:
-    found = Invoicing(accounts)
-    yield found
-    found.database.dispose()
-    assert_books_in_order(accounts.url)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Invoices of what wallets gave and of charges, worked by hand, with what they post."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from pbxbill.billing.drafting import Drafted, Nothing, draft_period
@@ -13,18 +11,9 @@ from pbxbill.store.accounts import NewAccount, account_by_code, add_endpoint, en
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.catalogue_models import DestinationPrefixRow, DestinationRow
 from pbxbill.store.models import TariffRow
-from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
-from tests.store.billed_accounts import FRANCE, GERMANY, BilledAccounts
+from tests.store.billed_accounts import FRANCE, GERMANY
 from tests.store.invoiced_accounts import DAY_US, FEBRUARY, JANUARY, Invoicing, operator_id
-
-
-@pytest.fixture
-def invoicing(accounts: BilledAccounts) -> Iterator[Invoicing]:
-    found = Invoicing(accounts)
-    yield found
-    found.database.dispose()
-    assert_books_in_order(accounts.url)
 
 
 def sums(invoicing: Invoicing, invoice_id: int) -> str:

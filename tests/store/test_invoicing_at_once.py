@@ -21,21 +21,12 @@ from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, open_wallet
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import reading, transaction
-from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
-from tests.store.billed_accounts import FRANCE, BilledAccounts
+from tests.store.billed_accounts import FRANCE
 from tests.store.invoiced_accounts import FEBRUARY, JANUARY, Invoicing
 from tests.store.other_process import Process, line, started
 
 THREADS = 4
-
-
-@pytest.fixture
-def invoicing(accounts: BilledAccounts) -> Iterator[Invoicing]:
-    found = Invoicing(accounts)
-    yield found
-    found.database.dispose()
-    assert_books_in_order(accounts.url)
 
 
 def at_once(*tasks: Any) -> list[Any]:

@@ -1,6 +1,5 @@
 """Requests, migrations, renewals with reminders, charges by hand: on each database."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,19 +28,10 @@ from pbxbill.store.bundles import NewBundle, add_bundle, bundles_serving
 from pbxbill.store.invoice_models import MessageRow, TemplateRow
 from pbxbill.store.models import AccountRow, TariffRow
 from tests.small_operator import eur
-from tests.store.billed_accounts import BilledAccounts
-from tests.store.subscribed_accounts import Shop, moment_us, open_shop
+from tests.store.subscribed_accounts import Shop, moment_us
 
 LINE = 'unit = "EUR"\n[[charge]]\nname = "Line"\nprice = "31"\n'
 BETTER = 'unit = "EUR"\n[[charge]]\nname = "Better line"\nprice = "62"\n'
-
-
-@pytest.fixture
-def shop(accounts: BilledAccounts) -> Iterator[Shop]:
-    opened = open_shop(accounts)
-    yield opened
-    opened.database.dispose()
-    assert accounts.problems() == []
 
 
 # --- requests ----------------------------------------------------------------------------------

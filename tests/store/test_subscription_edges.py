@@ -11,19 +11,10 @@ from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import TaxRateRow
 from tests.small_operator import eur
-from tests.store.billed_accounts import BilledAccounts
-from tests.store.subscribed_accounts import Shop, open_shop
+from tests.store.subscribed_accounts import Shop
 
 LINE = 'unit = "EUR"\n[[charge]]\nname = "Line"\nprice = "31"\n'
 DAY_US = 86_400_000_000
-
-
-@pytest.fixture
-def shop(accounts: BilledAccounts) -> Iterator[Shop]:
-    opened = open_shop(accounts)
-    yield opened
-    opened.database.dispose()
-    assert accounts.problems() == []
 
 
 def tax(shop: Shop, ppm: int, *, inclusive: bool) -> None:

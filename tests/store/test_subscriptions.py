@@ -1,15 +1,12 @@
 """Subscriptions from sign-up to end, on each database: what is charged, taken, deferred and kept."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from pbxbill.billing.plan_terms import ChangeAt
 from pbxbill.billing.subscribing import Wanted, When, cancel, change, pause, resume
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
-from tests.store.billed_accounts import BilledAccounts
-from tests.store.subscribed_accounts import Shop, moment_us, open_shop
+from tests.store.subscribed_accounts import Shop, moment_us
 
 LINE = """
 unit = "EUR"
@@ -28,14 +25,6 @@ unit = "EUR"
 name = "Better line"
 price = "62.00"
 """
-
-
-@pytest.fixture
-def shop(accounts: BilledAccounts) -> Iterator[Shop]:
-    opened = open_shop(accounts)
-    yield opened
-    opened.database.dispose()
-    assert accounts.problems() == []
 
 
 def test_a_period_is_paid_in_advance_and_deferred(shop: Shop) -> None:

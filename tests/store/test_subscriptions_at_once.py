@@ -9,20 +9,11 @@ import pytest
 
 from pbxbill.billing.did_inventory import add_did
 from pbxbill.billing.plan_catalogue import issuer_by_code
-from tests.store.billed_accounts import BilledAccounts
 from tests.store.other_process import Process, go, line, started
-from tests.store.subscribed_accounts import Shop, moment_us, open_shop
+from tests.store.subscribed_accounts import Shop, moment_us
 
 LINE = 'unit = "EUR"\n[[charge]]\nname = "Line"\nprice = "31"\n'
 NUMBER = 'unit = "EUR"\nkind = "did"\n[[charge]]\nname = "Number"\nprice = "3.10"\n'
-
-
-@pytest.fixture
-def shop(accounts: BilledAccounts) -> Iterator[Shop]:
-    opened = open_shop(accounts)
-    yield opened
-    opened.database.dispose()
-    assert accounts.problems() == []
 
 
 @contextmanager
