@@ -41,6 +41,12 @@ class LedgerCode(StrEnum):
     """Between exact charges and the whole minor units of invoices."""
     WRITTEN_OFF = "written-off"
     """Expense: debts given up."""
+    VOUCHERS = "vouchers"
+    """What redeemed vouchers put into wallets; settled when the money for them is booked."""
+    TRANSFER = "transfer"
+    """Between wallets of an issuer's customers: zero once both sides are posted."""
+    POINTS = "points"
+    """Expense: points given, less those that expired or were spent."""
 
 
 REVENUES = tuple(code for code in LedgerCode if code.startswith("revenue:"))

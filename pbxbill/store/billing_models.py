@@ -252,6 +252,8 @@ class IssuerRow(Base):
     """Of its invoices, unless the account has its own; None: the built-in one."""
     mail: Mapped[str] = mapped_column(Text, server_default="{}")
     """JSON of notify.smtp.MailSettings: server, port, security, sender, reply-to, where the password is."""
+    support_numbers: Mapped[str] = mapped_column(Text, server_default="")
+    """E.164 digits, one per line, that customers reach however suspended they are; charged as always."""
 
 
 class BillingProfileRow(Base):
@@ -291,3 +293,7 @@ class BillingProfileRow(Base):
     """Below it nothing is invoiced: it waits for the next period."""
     group_name: Mapped[str] = mapped_column(String(64), server_default="", index=True)
     """By which a billing run may choose accounts."""
+    dunning_policy_id: Mapped[int | None]
+    """None: that of its group, else the issuer's standard one."""
+    penalty_class_id: Mapped[int | None]
+    """None: the dunning policy's."""

@@ -291,8 +291,12 @@ class MessageRow(Base):
     html: Mapped[str] = mapped_column(Text, server_default="")
     invoice_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
     """Whose files go with it."""
+    channel: Mapped[str] = mapped_column(String(8), server_default="mail")
+    """mail, or webhook: then text is the JSON that is posted."""
+    endpoint_id: Mapped[int | None] = mapped_column(index=True)
+    """Of a webhook."""
     state: Mapped[str] = mapped_column(String(12))
-    """waiting, sending, sent, failed (given up) or bounced."""
+    """waiting, sending, sent, failed (given up), bounced, or gathered (waits for the account's digest)."""
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_us: Mapped[int | None]
     claimed_us: Mapped[int | None]

@@ -81,6 +81,8 @@ class AccountRow(Base):
     """Units of the wallets that a charge takes from, in their order; None: the tariff's unit alone."""
     shadow: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its calls are charged, and nobody is cut or denied."""
+    minimum_balance: Mapped[int | None]
+    """With less to spend in the wallet that pays, calls to the outside are barred; None: no such floor."""
 
 
 class WalletRow(Base):
@@ -102,6 +104,10 @@ class WalletRow(Base):
     """Grows whenever live calls of this wallet must be re-timed."""
     told_us: Mapped[int] = mapped_column(index=True)
     """When news last grew."""
+    tell_below: Mapped[int | None]
+    """Once posted + credit_limit falls below this, a balance mark is written; None: nothing to tell of."""
+    tell_from: Mapped[int | None]
+    """Its highest threshold: once filled again, the wallet is looked at anew. None: no thresholds."""
     __table_args__ = (
         UniqueConstraint("account_id", "unit"),
         CheckConstraint("reserved >= 0", name="reserved"),

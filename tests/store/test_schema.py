@@ -10,9 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from pbxbill.store import (  # noqa: F401 their tables register themselves
     billing_models,
     catalogue_models,
+    dunning_models,
     earning_models,
     invoice_models,
     mediation_models,
+    notice_models,
+    payment_models,
     rerating_models,
 )
 from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision

@@ -5,8 +5,11 @@ from alembic import context
 from pbxbill.store import (  # noqa: F401 their tables register themselves
     billing_models,
     catalogue_models,
+    dunning_models,
     invoice_models,
     mediation_models,
+    notice_models,
+    payment_models,
     rerating_models,
 )
 from pbxbill.store.engine import open_engine

@@ -1,0 +1,1 @@
+"""The conversation at an access number, as a pure state machine."""
