@@ -1,1 +1,1 @@
-"""HTTP: webhooks of payment gateways and the pages that payers come back to. The only place that imports Flask."""
+"""HTTP: webhooks of payment gateways, the pages that payers come back to. Alone imports Flask."""
