@@ -48,10 +48,10 @@ Amounts may be written as numbers as well: price = 9.90 is exact.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from pbxbill.billing.charge import Collection, checked_product_class
 from pbxbill.billing.plan_terms import (
@@ -73,8 +73,9 @@ from pbxbill.billing.plan_terms import (
     checked_plan,
 )
 from pbxbill.billing.proration import Proration
+from pbxbill.billing.terms_table import MAX_TEXT, TermsTable
 from pbxbill.errors import InputRefused
-from pbxbill.money import Unit, parse_amount
+from pbxbill.money import Unit
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 _PLAN_KEYS = (
@@ -85,88 +86,14 @@ _PLAN_KEYS = (
 _CHARGE_KEYS = ("name", "price", "type", "quantity", "steps", "product_class")
 _STEP_KEYS = ("from", "price")
 _TERM_KEYS = ("months", "cycles", "fee", "amount", "share", "product_class")
-_MAX_TEXT = 64
 _PERCENT = Unit("percent", scale=4)
 
 __all__ = ["PlanTerms", "plan_from_json", "plan_from_toml", "plan_to_json"]
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class _Counting(StrEnum):
     COUNTED = "counted"
     FLAT = "flat"
-
-
-class _Table:
-    """One table of the file, whose faults are told with its place and key."""
-
-    def __init__(self, facts: Any, where: str, keys: Sequence[str]) -> None:
-        if not isinstance(facts, dict):
-            raise InputRefused(f"{where}this is no table of {', '.join(keys)}")
-        for key in facts:
-            if key not in keys:
-                raise InputRefused(f"{where}there is no key {key[:40]!r}; there is {', '.join(keys)}")
-        self.facts = facts
-        self.where = where
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.facts
-
-    def refused(self, key: str, wanted: str) -> InputRefused:
-        return InputRefused(f"{self.where}{key} is {wanted}, not {str(self.facts[key])[:40]!r}")
-
-    def text(self, key: str, default: str | None = None) -> str:
-        if key not in self.facts and default is not None:
-            return default
-        value = self.needed(key, '"..."')
-        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
-            raise self.refused(key, f"a text of 1 to {_MAX_TEXT} characters")
-        return value
-
-    def whole(self, key: str, default: int) -> int:
-        value = self.facts.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.refused(key, "a whole number")
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self.facts.get(key, False)
-        if not isinstance(value, bool):
-            raise self.refused(key, "true or false")
-        return value
-
-    def choice(self, key: str, default: Choice) -> Choice:
-        kind = type(default)
-        try:
-            return kind(self.facts.get(key, default))
-        except ValueError:
-            raise self.refused(key, "one of " + ", ".join(kind)) from None
-
-    def amount(self, key: str, unit: Unit, default: int | None = None) -> int:
-        if key not in self.facts and default is not None:
-            return default
-        value = self.needed(key, '"12.50"')
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self.refused(key, "an amount like 12.50")
-        try:
-            amount = parse_amount(str(value), unit)
-        except InputRefused as error:
-            raise InputRefused(f"{self.where}{key}: {error}") from None
-        if amount < 0:
-            raise self.refused(key, "an amount from 0 on")
-        return amount
-
-    def listed(self, key: str) -> list[Any]:
-        value = self.facts.get(key, [])
-        if not isinstance(value, list):
-            raise self.refused(key, "a list in [ ]")
-        return value
-
-    def needed(self, key: str, example: str) -> Any:
-        if key not in self.facts:
-            raise InputRefused(f"{self.where}{key} is missing; write {key} = {example}")
-        return self.facts[key]
 
 
 def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
@@ -179,7 +106,7 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
         facts = read_toml(text, parse_float=str)
     except TOMLDecodeError as error:
         raise InputRefused(f"the plan is not TOML: {error}") from None
-    plan = _Table(facts, "", _PLAN_KEYS)
+    plan = TermsTable(facts, "", _PLAN_KEYS)
     code = plan.text("unit")
     if code not in units:
         raise InputRefused(f"unit: there is no {code!r}; there is {', '.join(sorted(units)) or 'none'}")
@@ -188,7 +115,7 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
     cycle = plan.text("cycle", "month")
     anchoring = plan.choice("anchor", Anchoring.FIXED_DAY if "fixed_day" in plan else Anchoring.SIGN_UP)
     bundles = plan.listed("bundles")
-    if not all(isinstance(name, str) and 0 < len(name) <= _MAX_TEXT for name in bundles):
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_TEXT for name in bundles):
         raise plan.refused("bundles", 'a list of names, like ["500 minutes"]')
     terms = PlanTerms(
         unit=code,
@@ -216,7 +143,7 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
     return checked_plan(terms)
 
 
-def _charges(plan: _Table) -> list[Any]:
+def _charges(plan: TermsTable) -> list[Any]:
     charges = plan.facts.get("charge", [])
     if not isinstance(charges, list):
         raise InputRefused("charge: each charge of the plan begins with [[charge]]")
@@ -226,10 +153,10 @@ def _charges(plan: _Table) -> list[Any]:
 def _charge(facts: Any, number: int, unit: Unit, kind: PlanKind) -> PlanCharge:
     name = facts.get("name") if isinstance(facts, dict) else None
     where = f"charge {name[:40]!r}: " if isinstance(name, str) and name else f"charge {number}: "
-    charge = _Table(facts, where, _CHARGE_KEYS)
+    charge = TermsTable(facts, where, _CHARGE_KEYS)
     steps = tuple(
         PriceStep(step.whole("from", 1), step.amount("price", unit))
-        for step in (_Table(facts, f"{where}steps: ", _STEP_KEYS) for facts in charge.listed("steps"))
+        for step in (TermsTable(facts, f"{where}steps: ", _STEP_KEYS) for facts in charge.listed("steps"))
     )
     if "price" not in charge and not steps:
         raise InputRefused(f'{where}it has no price; write price = "9.90" (or "0"), or steps')
@@ -245,7 +172,7 @@ def _charge(facts: Any, number: int, unit: Unit, kind: PlanKind) -> PlanCharge:
     )
 
 
-def _fixed_day(plan: _Table, cycle: str) -> date | None:
+def _fixed_day(plan: TermsTable, cycle: str) -> date | None:
     value = plan.facts.get("fixed_day")
     if value is None:
         return None
@@ -258,14 +185,14 @@ def _fixed_day(plan: _Table, cycle: str) -> date | None:
 
 
 def _term(facts: Any, unit: Unit) -> MinimumTerm:
-    term = _Table(facts, "term: ", _TERM_KEYS)
+    term = TermsTable(facts, "term: ", _TERM_KEYS)
     if ("months" in term) == ("cycles" in term):
         raise InputRefused("term: its length is either months = 24 or cycles = 24")
     of = TermUnit.MONTHS if "months" in term else TermUnit.CYCLES
     return MinimumTerm(term.whole(of.value, 0), of, _fee(term, unit))
 
 
-def _fee(term: _Table, unit: Unit) -> CancellationFee | None:
+def _fee(term: TermsTable, unit: Unit) -> CancellationFee | None:
     needed = {"fixed": "amount", "sliding": "amount", "remaining": "share"}
     kind = term.choice("fee", FeeKind.FIXED) if "fee" in term else None
     for key in ("amount", "share"):
