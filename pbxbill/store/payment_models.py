@@ -77,11 +77,17 @@ class GatewayPaymentRow(Base):
     save_method: Mapped[bool]
     url: Mapped[str] = mapped_column(Text, server_default="")
     """Where the payer pays."""
+    form: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON of the fields that his browser posts there; empty: it simply goes there."""
     error: Mapped[str] = mapped_column(String(300), server_default="")
     """Why it was declined or is held."""
     entry_id: Mapped[str | None] = mapped_column(String(32), index=True)
     """What it posted."""
+    told_amount: Mapped[int | None]
+    """What the gateway says it received, in the currency's minor units; None: nothing yet."""
+    told_currency: Mapped[str] = mapped_column(String(12), server_default="")
     received: Mapped[int] = mapped_column(server_default="0")
+    """What of it is booked, in the unit's steps."""
     refunded: Mapped[int] = mapped_column(server_default="0")
     """What of it went back, by refunds and charge-backs, asked for or done."""
     by: Mapped[str] = mapped_column(String(64))
@@ -171,6 +177,8 @@ class VoucherBatchRow(Base):
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
     value: Mapped[int]
     count: Mapped[int]
+    digits: Mapped[int]
+    """Of its codes, the last of which is there to tell typing mistakes."""
     from_us: Mapped[int]
     to_us: Mapped[int | None]
     """Since then they are worth nothing."""
@@ -248,10 +256,18 @@ class PointsLotRow(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     rule_id: Mapped[int | None] = mapped_column(ForeignKey("points_rules.id"))
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    amount: Mapped[int]
+    """What of the rule's unit they were earned by; of points given by hand 0."""
     earned: Mapped[int]
     left: Mapped[int]
+    taken_back: Mapped[int] = mapped_column(server_default="0")
+    """What was taken back since the money went back, of this lot or, where it was spent, of others."""
     earned_us: Mapped[int]
     expires_us: Mapped[int | None] = mapped_column(index=True)
+    told_us: Mapped[int | None]
+    """When the account was told that they expire soon."""
+    cause_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    """The entry of the top-up that earned them."""
     entry_id: Mapped[str] = mapped_column(String(32))
 
 
@@ -262,6 +278,8 @@ class ReferralRow(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     referrer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     created_us: Mapped[int]
+    entry_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    """The first top-up that is large enough for the reward."""
     rewarded_us: Mapped[int | None]
 
 
