@@ -37,6 +37,7 @@ from pbxbill.charging.state import (
     ReservationOpened,
     WalletMoved,
 )
+from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import OPEN_STATES, Reservation, ReservationState
 from pbxbill.rating.tariff import Tariff
@@ -134,12 +135,41 @@ def _barred(chain: Chain, command: Authorize, state: ChargingState) -> Refusal |
     denied = DenialReason.END_USER_SERVICE_DENIED
     if endpoint.status != "active":
         return Refusal(denied, account, called, f"the endpoint is {endpoint.status}")
+    outbound = command.direction is Direction.OUTBOUND
     for account_id in account.chain:
         member = state.accounts[account_id]
-        if member.status != "active":
-            return Refusal(denied, account, called, f"account {member.code} is {member.status}")
+        if member.status != "active" and (why := _bars(member, chain, state, outbound=outbound)):
+            return Refusal(denied, account, called, why)
+    for level in levels:
+        floor = level.account.minimum_balance
+        if floor is not None and outbound and level.worth() < floor:
+            if is_support_number(chain, state):
+                break
+            why = f"account {level.account.code} has less than its minimum balance"
+            return Refusal(DenialReason.CREDIT_LIMIT_REACHED, account, called, why)
     loss = loss_making(levels, command.at_us) if len(levels) > 1 else None
     return None if loss is None else Refusal(DenialReason.LOSS_MAKING, account, called, loss)
+
+
+def _bars(member: ChargedAccount, chain: Chain, state: ChargingState, *, outbound: bool) -> str:
+    """Why the status of an account of the chain bars the call; empty: it does not."""
+    status = member.status
+    if status == AccountStatus.NO_OUTGOING and not outbound:
+        return ""
+    if status != AccountStatus.TERMINATED and outbound and is_support_number(chain, state):
+        return ""
+    if status == AccountStatus.NO_OUTGOING:
+        return f"account {member.code} may not call out"
+    return f"account {member.code} is {status}"
+
+
+def is_support_number(chain: Chain, state: ChargingState) -> bool:
+    """Whether the call goes to where an issuer of its account, or of one above it, helps customers."""
+    numbers = state.catalogue.offers.support_numbers
+    return bool(numbers) and any(
+        chain.called in numbers.get(state.accounts[account_id].issuer_id, ())
+        for account_id in chain.account.chain
+    )
 
 
 def _within_limits(chain: Chain, command: Authorize, state: ChargingState) -> LimitsPassed | LimitHit:

@@ -45,10 +45,10 @@ ENDPOINTS = (
 )
 WALLETS = (
     "SELECT w.id, w.account_id, w.unit, w.ledger_account_id, w.posted, w.reserved, w.credit_limit, "
-    "w.overdraft, w.starved, w.news, w.told_us, "
+    "w.overdraft, w.starved, w.news, w.told_us, w.tell_below, w.tell_from, "
     "a.code, a.status, a.path, a.parent_id, a.tariff_id, a.inbound_tariff_id, a.language, "
     "a.failure_policy, a.offline_allowance, a.announce_balance, a.announce_minutes, a.announce_warning, "
-    "a.announce_denial, a.dialling_rule_id, a.wallet_order, a.shadow "
+    "a.announce_denial, a.dialling_rule_id, a.wallet_order, a.shadow, a.minimum_balance "
     "FROM wallets w JOIN accounts a ON a.id = w.account_id "
     "WHERE w.id IN (SELECT id FROM wallets WHERE account_id {any_int} "
     "UNION SELECT wallet_id FROM reservation_levels WHERE session_id {any_text} "
@@ -239,11 +239,11 @@ def _load_wallets(rows: Iterable[Row], known: Memory) -> set[int | None]:
         wallet_id, account_id = row[:2]
         if wallet_id in known.wallets:
             continue
-        wallet = Wallet(*(*row[:8], bool(row[8]), *row[9:11]))
+        wallet = Wallet(*(*row[:8], bool(row[8]), *row[9:13]))
         known.wallets[wallet_id] = wallet
         known.wallet_ids[(account_id, wallet.unit)] = wallet_id
         if account_id not in known.accounts:
-            account = known.accounts[account_id] = charged_account(account_id, row[11:])
+            account = known.accounts[account_id] = charged_account(account_id, row[13:])
             tariff_ids.update((account.tariff_id, account.inbound_tariff_id))
     return tariff_ids
 
@@ -252,7 +252,7 @@ def _load_wallets(rows: Iterable[Row], known: Memory) -> set[int | None]:
 def charged_account(account_id: int, row: Row) -> ChargedAccount:
     """An account from its columns code, status, path, parent_id and on, as WALLETS selects them."""
     code, status, path, parent_id, tariff_id, inbound_tariff_id, language, policy, allowance, *rest = row
-    *spoken, dialling_rule_id, wallet_order, shadow = rest
+    *spoken, dialling_rule_id, wallet_order, shadow, minimum_balance = rest
     balance, minutes, warning, denial = [None if value is None else bool(value) for value in spoken]
     return ChargedAccount(
         account_id,
@@ -272,6 +272,7 @@ def charged_account(account_id: int, row: Row) -> ChargedAccount:
         dialling_rule_id,
         wallet_order,
         bool(shadow),
+        minimum_balance,
     )
 
 

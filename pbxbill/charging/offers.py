@@ -38,6 +38,8 @@ class Offers:
     service_tariffs: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     """By account, of each service that it is charged for."""
     bundles: Mapping[int, Bundle] = field(default_factory=dict)
+    support_numbers: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """By issuer, the E.164 digits that its customers reach however suspended they are."""
     any_account_bundles: bool = False
     any_limits: bool = False
     any_cycle_steps: bool = False

@@ -14,6 +14,8 @@ EXCHANGE_RATES = f"SELECT {EXCHANGE_COLUMNS} FROM exchange_rates"  # noqa: S608 
 BUNDLES = f"SELECT {BUNDLE_COLUMNS} FROM bundles"  # noqa: S608 names are ours
 SERVICE_TARIFFS = "SELECT account_id, service, tariff_id FROM service_tariffs"
 
+SUPPORT_NUMBERS = "SELECT account_id, support_numbers FROM issuers WHERE support_numbers <> ''"
+
 
 def load_offers(driver: Driver, destinations_version: int, before: Offers) -> Offers:
     """Everything as it stands now. Destinations may be a million: they are read only if they have changed."""
@@ -31,6 +33,7 @@ def load_offers(driver: Driver, destinations_version: int, before: Offers) -> Of
         {gateway: Carrier(*carrier) for gateway, *carrier in driver.select(CARRIERS)},
         _service_tariffs(driver),
         {row[0]: bundle_from_columns(row) for row in driver.select(BUNDLES)},
+        {issuer_id: frozenset(numbers.split()) for issuer_id, numbers in driver.select(SUPPORT_NUMBERS)},
         bool(driver.select("SELECT 1 FROM account_bundles LIMIT 1")),
         bool(driver.select("SELECT 1 FROM limits LIMIT 1")),
         bool(driver.select("SELECT 1 FROM tariff_versions WHERE cycle_steps IS NOT NULL LIMIT 1")),

@@ -42,7 +42,7 @@ OPEN_ENDPOINTS = (
     "SELECT e.kind, e.value, e.tech_prefix, a.id, a.code, a.status, a.path, a.parent_id, a.tariff_id, "
     "COALESCE(e.tariff_id, a.inbound_tariff_id), a.language, a.failure_policy, a.offline_allowance, "
     "a.announce_balance, a.announce_minutes, a.announce_warning, a.announce_denial, a.dialling_rule_id, "
-    "a.wallet_order, a.shadow FROM endpoints e JOIN accounts a ON a.id = e.account_id "
+    "a.wallet_order, a.shadow, a.minimum_balance FROM endpoints e JOIN accounts a ON a.id = e.account_id "
     "WHERE a.failure_policy = 'open' AND a.status = 'active'"
 )
 RESELLERS = (

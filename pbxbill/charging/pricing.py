@@ -81,6 +81,12 @@ class Rated(NamedTuple):
         worth = total_worth(self.tariff.unit, self._sources(held))
         return max(0, min([worth, *(cap.most for cap in self.terms.caps)]))
 
+    def worth(self) -> int:
+        """What its wallets could pay now, whatever limits say, in the tariff's unit."""
+        if self.terms is None:
+            return self.wallet.available
+        return total_worth(self.tariff.unit, self._sources(()))
+
     def is_capped(self) -> bool:
         """Whether a limit leaves the call less than its wallets do."""
         return self.terms is not None and any(

@@ -47,6 +47,8 @@ class ChargedAccount:
     wallet_order: str | None = None
     """Units with commas between; None: the tariff's alone."""
     shadow: bool = False
+    minimum_balance: int | None = None
+    """With less to spend, in its tariff's unit, no call to the outside begins; None: no such floor."""
 
 
 class KnownEndpoint(NamedTuple):
@@ -75,6 +77,10 @@ class Wallet:
     starved: bool
     news: int
     told_us: int
+    tell_below: int | None = None
+    """With less to spend than this, a balance mark is written; None: nothing to tell of."""
+    tell_from: int | None = None
+    """Its highest threshold; None: it has none."""
 
     @property
     def available(self) -> int:
@@ -240,6 +246,8 @@ class ChargingState:
     new_cdrs: list[RatedCdr] = field(default_factory=list)
     told: set[int] = field(default_factory=set)
     """Wallets whose live calls must be re-timed once the batch is committed."""
+    filled: set[int] = field(default_factory=set)
+    """Those of them that got money, or a higher limit."""
 
     def wallet(self, account_id: int, unit: str) -> Wallet | None:
         """An account's wallet in a unit."""
@@ -324,6 +332,8 @@ class ChargingState:
         if tell:
             wallet.news += 1
             self.told.add(wallet_id)
+            if posted > 0 or credit_limit > 0:
+                self.filled.add(wallet_id)
         after = wallet.available
         wallet.overdraft = max(0, -after)
         check(after >= 0 or after >= before or overdraw, "wallet {} would be overspent", wallet_id)

@@ -10,7 +10,7 @@ from pbxbill.cli.wallets import unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import NewAccount, tariff_by_name, unit_of
-from pbxbill.store.models import UnitRow
+from pbxbill.store.models import AccountRow, UnitRow
 
 
 def opened_us(session: Session, new: NewAccount, opened: str, now_us: int) -> int:
@@ -51,5 +51,27 @@ def allowance_of(text: str, unit: Unit) -> int:
         raise InputRefused(
             f"{text} is negative; an offline allowance is the most that unauthorized calls may cost: "
             "write 0 or more"
+        )
+    return amount
+
+
+def paying_unit(session: Session, account: AccountRow) -> Unit:
+    """What an account's calls are charged in."""
+    code = unit_of_tariff(session, account.tariff_id)
+    if code is None:
+        raise InputRefused(f"account {account.code} has no tariff yet, which says what its calls are paid in")
+    return unit_of(session, code)
+
+
+def minimum_balance_of(session: Session, account: AccountRow, text: str) -> int | None:
+    """With less to spend than this no call to the outside begins; "none": no such floor."""
+    if text == "none":
+        return None
+    unit = paying_unit(session, account)
+    amount = parse_amount(text, unit)
+    if amount < 0:
+        raise InputRefused(
+            f"{text} is negative; a minimum balance is what must be there to spend, credit limit included: "
+            'write 0 or more, or "none"'
         )
     return amount

@@ -9,7 +9,15 @@ from sqlalchemy.orm import Session, aliased
 from pbxbill.billing.did_inventory import check_not_in_inventory
 from pbxbill.billing.tax_conflicts import tax_conflict
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
-from pbxbill.cli.account_options import allowance_of, credit_limit_of, opened_us, wanted_unit
+from pbxbill.cli.account_options import (
+    allowance_of,
+    credit_limit_of,
+    minimum_balance_of,
+    opened_us,
+    paying_unit,
+    wanted_unit,
+)
+from pbxbill.cli.barring import barred_by, history_command, resume_command, suspend_command
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
 from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
@@ -197,6 +205,7 @@ def show(context: Context, code: str, as_json: bool) -> None:
             "kind": account.kind,
             "mode": account.mode,
             "status": account.status,
+            "barred_by": barred_by(session, account),
             "reseller": parent.code if parent is not None and parent.kind != "operator" else None,
             "tariff": _tariff_name(session, account.tariff_id),
             "inbound_tariff": _tariff_name(session, account.inbound_tariff_id),
@@ -205,6 +214,7 @@ def show(context: Context, code: str, as_json: bool) -> None:
             "offline_allowance": (
                 format_amount(account.offline_allowance, unit) if unit else str(account.offline_allowance)
             ),
+            "minimum_balance": _minimum_balance(session, account),
             "announce_balance": account.announce_balance,
             "announce_minutes": account.announce_minutes,
             "announce_warning": account.announce_warning,
@@ -275,24 +285,6 @@ def wallet(context: Context, code: str, unit_code: str, limit: str) -> None:
     click.echo(f"account {code} has a {unit.code} wallet")
 
 
-@accounts.command()
-@click.argument("code")
-@pass_context
-def suspend(context: Context, code: str) -> None:
-    """Refuse new calls of an account and of all accounts below it; live calls go on."""
-    _set(context, code, {"status": "suspended"})
-    click.echo(f"account {code} is suspended")
-
-
-@accounts.command()
-@click.argument("code")
-@pass_context
-def activate(context: Context, code: str) -> None:
-    """Let an account call again."""
-    _set(context, code, {"status": "active"})
-    click.echo(f"account {code} is active")
-
-
 @accounts.command(context_settings={"ignore_unknown_options": True})  # -5 is an amount, to be refused as one
 @click.argument("code")
 @click.argument("amount")
@@ -324,6 +316,9 @@ def limit(context: Context, code: str, amount: str, unit_code: str | None, as_js
 @click.option("--language", type=click.Choice(LANGUAGES))
 @click.option("--failure-policy", type=click.Choice(("closed", "open")))
 @click.option("--offline-allowance", help="Most that unauthorized calls may cost (failure policy open).")
+@click.option(
+    "--minimum-balance", help='With less to spend no call to the outside begins; "none": no such floor.'
+)
 @click.option("--unit", "unit_code", help="What the allowance is in, if the account has several wallets.")
 @click.option("--announce-balance", type=click.Choice(YES_NO_TARIFF))
 @click.option("--announce-minutes", type=click.Choice(YES_NO_TARIFF))
@@ -363,6 +358,8 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
         if "offline_allowance" in changes:
             unit = unit_of_account(session, account, unit_code)
             changes["offline_allowance"] = allowance_of(changes["offline_allowance"], unit)
+        if "minimum_balance" in changes:
+            changes["minimum_balance"] = minimum_balance_of(session, account, changes["minimum_balance"])
         if "dialling_rule" in changes:
             rule = changes.pop("dialling_rule")
             account.dialling_rule_id = None if rule == "none" else dialling_rule_by_name(session, rule).id
@@ -379,6 +376,13 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
             _say_if_nobody_passes(account)
     _say_without_exchange(code, rates_missing)
     warn(conflict)
+
+
+def _minimum_balance(session: Session, account: AccountRow) -> str | None:
+    if account.minimum_balance is None:
+        return None
+    unit = paying_unit(session, account)
+    return f"{format_amount(account.minimum_balance, unit)} {unit.code}"
 
 
 def _say_without_exchange(code: str, missing: list[tuple[str, str]]) -> None:
@@ -428,5 +432,9 @@ def _wallets(session: Session, account_id: int | None = None) -> dict[int, list[
         )
     return found
 
+
+for _command in (suspend_command, resume_command, history_command):
+    accounts.add_command(_command)
+accounts.add_command(resume_command, "activate")
 
 COMMANDS = (accounts,)

@@ -82,7 +82,7 @@ class AccountRow(Base):
     shadow: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its calls are charged, and nobody is cut or denied."""
     minimum_balance: Mapped[int | None]
-    """With less to spend in the wallet that pays, calls to the outside are barred; None: no such floor."""
+    """With less to spend, in its tariff's unit, no call to the outside begins; None: no such floor."""
 
 
 class WalletRow(Base):

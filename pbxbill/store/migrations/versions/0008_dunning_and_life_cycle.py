@@ -198,6 +198,13 @@ def upgrade() -> None:
     with op.batch_alter_table("issuers", schema=None) as batch_op:
         batch_op.add_column(sa.Column("support_numbers", sa.Text(), server_default="", nullable=False))
 
+    # What was suspended before was so by hand; accounts.status follows from what is in force.
+    op.execute(
+        "INSERT INTO suspensions (account_id, cause, status, reason, from_us, lifted_us, \"by\", lifted_by) "
+        "SELECT id, 'hand', status, 'suspended before', created_us, NULL, '', '' FROM accounts "
+        "WHERE status <> 'active' AND parent_id IS NOT NULL"
+    )
+
 
 def downgrade() -> None:
     """Take it back."""
