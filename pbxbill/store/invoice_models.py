@@ -295,8 +295,11 @@ class MessageRow(Base):
     """mail, or webhook: then text is the JSON that is posted."""
     endpoint_id: Mapped[int | None] = mapped_column(index=True)
     """Of a webhook."""
+    digest_id: Mapped[int | None] = mapped_column(index=True)
+    """The message that tells this one with others."""
     state: Mapped[str] = mapped_column(String(12))
-    """waiting, sending, sent, failed (given up), bounced, or gathered (waits for the account's digest)."""
+    """waiting, sending, sent, failed (given up), bounced, gathered (waits for the account's digest), or
+    digested (went into one)."""
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_us: Mapped[int | None]
     claimed_us: Mapped[int | None]
@@ -305,4 +308,8 @@ class MessageRow(Base):
     error: Mapped[str] = mapped_column(String(500), server_default="")
     created_us: Mapped[int]
     sent_us: Mapped[int | None]
-    __table_args__ = (Index("ix_outbox_state_next_us", "state", "next_us"),)
+    __table_args__ = (
+        Index("ix_outbox_state_next_us", "state", "next_us"),
+        Index("ix_outbox_issuer_id_state", "issuer_id", "channel", "state", "id"),
+        Index("ix_outbox_issuer_id_sent_us", "issuer_id", "sent_us"),
+    )

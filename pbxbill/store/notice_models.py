@@ -71,7 +71,26 @@ class WebhookEndpointRow(Base):
     state: Mapped[str] = mapped_column(String(12))
     """active, off, or failing (given up after its deliveries failed for days)."""
     failing_since_us: Mapped[int | None]
+    """Since when nothing arrived there; None: the last delivery did."""
+    failures: Mapped[int] = mapped_column(server_default="0")
+    """In a row."""
+    next_us: Mapped[int | None]
+    """Nothing is posted there before; None: nothing went wrong."""
+    error: Mapped[str] = mapped_column(String(500), server_default="")
+    """Of the last delivery."""
     created_us: Mapped[int]
+
+
+class MailOutageRow(Base):
+    """The mail server of an issuer cannot be reached: his messages wait, and keep their order."""
+
+    __tablename__ = "mail_outages"
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    since_us: Mapped[int]
+    next_us: Mapped[int]
+    """When it is tried again."""
+    attempts: Mapped[int]
+    why: Mapped[str] = mapped_column(String(500))
 
 
 class BalanceThresholdRow(Base):
@@ -111,6 +130,8 @@ class JobRow(Base):
     """Which process runs it; empty: none."""
     held_to_us: Mapped[int | None]
     """Until then nobody else may; the holder moves it on while it works."""
+    last_us: Mapped[int | None]
+    """When it ended last, even if nothing was due."""
     failures: Mapped[int] = mapped_column(server_default="0")
     """In a row."""
 
@@ -122,9 +143,9 @@ class JobRunRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     job: Mapped[str] = mapped_column(String(32))
     started_us: Mapped[int]
-    ended_us: Mapped[int | None]
+    ended_us: Mapped[int]
     outcome: Mapped[str] = mapped_column(String(12))
-    """running, done, stopped, failed, or lost (its process died)."""
+    """done, stopped, failed, or lost (its process died)."""
     detail: Mapped[str] = mapped_column(String(500))
     holder: Mapped[str] = mapped_column(String(120))
     __table_args__ = (Index("ix_job_runs_job_started_us", "job", "started_us"),)

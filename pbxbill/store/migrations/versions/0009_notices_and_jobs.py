@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("job", sa.String(length=32), nullable=False),
         sa.Column("started_us", sa.BigInteger(), nullable=False),
-        sa.Column("ended_us", sa.BigInteger(), nullable=True),
+        sa.Column("ended_us", sa.BigInteger(), nullable=False),
         sa.Column("outcome", sa.String(length=12), nullable=False),
         sa.Column("detail", sa.String(length=500), nullable=False),
         sa.Column("holder", sa.String(length=120), nullable=False),
@@ -40,8 +40,19 @@ def upgrade() -> None:
         sa.Column("next_us", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.String(length=120), server_default="", nullable=False),
         sa.Column("held_to_us", sa.BigInteger(), nullable=True),
+        sa.Column("last_us", sa.BigInteger(), nullable=True),
         sa.Column("failures", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_jobs")),
+    )
+    op.create_table(
+        "mail_outages",
+        sa.Column("issuer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("since_us", sa.BigInteger(), nullable=False),
+        sa.Column("next_us", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.String(length=500), nullable=False),
+        sa.ForeignKeyConstraint(["issuer_id"], ["accounts.id"], name=op.f("fk_mail_outages_issuer_id")),
+        sa.PrimaryKeyConstraint("issuer_id", name=op.f("pk_mail_outages")),
     )
     op.create_table(
         "notice_choices",
@@ -95,6 +106,9 @@ def upgrade() -> None:
         sa.Column("kinds", sa.Text(), server_default="", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("failing_since_us", sa.BigInteger(), nullable=True),
+        sa.Column("failures", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("next_us", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.String(length=500), server_default="", nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_webhook_endpoints_account_id")
@@ -120,7 +134,13 @@ def upgrade() -> None:
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.add_column(sa.Column("channel", sa.String(length=8), server_default="mail", nullable=False))
         batch_op.add_column(sa.Column("endpoint_id", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("digest_id", sa.BigInteger(), nullable=True))
         batch_op.create_index(batch_op.f("ix_outbox_endpoint_id"), ["endpoint_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_outbox_digest_id"), ["digest_id"], unique=False)
+        batch_op.create_index(
+            "ix_outbox_issuer_id_state", ["issuer_id", "channel", "state", "id"], unique=False
+        )
+        batch_op.create_index("ix_outbox_issuer_id_sent_us", ["issuer_id", "sent_us"], unique=False)
 
     with op.batch_alter_table("wallets", schema=None) as batch_op:
         batch_op.add_column(sa.Column("tell_below", sa.BigInteger(), nullable=True))
@@ -134,7 +154,11 @@ def downgrade() -> None:
         batch_op.drop_column("tell_below")
 
     with op.batch_alter_table("outbox", schema=None) as batch_op:
+        batch_op.drop_index("ix_outbox_issuer_id_sent_us")
+        batch_op.drop_index("ix_outbox_issuer_id_state")
+        batch_op.drop_index(batch_op.f("ix_outbox_digest_id"))
         batch_op.drop_index(batch_op.f("ix_outbox_endpoint_id"))
+        batch_op.drop_column("digest_id")
         batch_op.drop_column("endpoint_id")
         batch_op.drop_column("channel")
 
@@ -146,6 +170,7 @@ def downgrade() -> None:
     op.drop_table("notice_templates")
     op.drop_table("notice_profiles")
     op.drop_table("notice_choices")
+    op.drop_table("mail_outages")
     op.drop_table("jobs")
     with op.batch_alter_table("job_runs", schema=None) as batch_op:
         batch_op.drop_index("ix_job_runs_job_started_us")
