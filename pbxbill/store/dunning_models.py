@@ -39,8 +39,20 @@ class DunningPolicyRow(Base):
     """Names of billing profiles' groups that it is for, one per line."""
     state: Mapped[str] = mapped_column(String(12))
     """active, paused, or stopped by the brake (a person has to release it)."""
+    released_to_us: Mapped[int | None]
+    """Until then the brake does not hold: somebody looked, and released it."""
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("issuer_id", "name"),)
+
+
+class DunningPolicyVersionRow(Base):
+    """What a policy said once, so that every step can be explained."""
+
+    __tablename__ = "dunning_policy_versions"
+    policy_id: Mapped[int] = mapped_column(ForeignKey("dunning_policies.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    definition: Mapped[str] = mapped_column(Text)
+    created_us: Mapped[int]
 
 
 class DunningStepRow(Base):
@@ -54,7 +66,7 @@ class DunningStepRow(Base):
     policy_version: Mapped[int]
     action: Mapped[str] = mapped_column(String(16))
     """remind, fee, bar_outgoing, suspend, terminate or collection."""
-    at_us: Mapped[int]
+    at_us: Mapped[int] = mapped_column(index=True)
     open: Mapped[int]
     """What was overdue then."""
     charge_id: Mapped[int | None] = mapped_column(ForeignKey("charges.id"))
@@ -96,6 +108,7 @@ class PromiseToPayRow(Base):
     ended_us: Mapped[int | None]
     remark: Mapped[str] = mapped_column(String(300))
     by: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (Index("ix_promises_to_pay_state_until_us", "state", "until_us"),)
 
 
 class DisputeFileRow(Base):

@@ -35,10 +35,22 @@ def upgrade() -> None:
         sa.Column("standard", sa.Boolean(), nullable=False),
         sa.Column("groups", sa.Text(), server_default="", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("released_to_us", sa.BigInteger(), nullable=True),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["issuer_id"], ["accounts.id"], name=op.f("fk_dunning_policies_issuer_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dunning_policies")),
         sa.UniqueConstraint("issuer_id", "name", name=op.f("uq_dunning_policies_issuer_id_name")),
+    )
+    op.create_table(
+        "dunning_policy_versions",
+        sa.Column("policy_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("created_us", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["policy_id"], ["dunning_policies.id"], name=op.f("fk_dunning_policy_versions_policy_id")
+        ),
+        sa.PrimaryKeyConstraint("policy_id", "number", name=op.f("pk_dunning_policy_versions")),
     )
     op.create_table(
         "life_cycle_policies",
@@ -162,6 +174,7 @@ def upgrade() -> None:
     with op.batch_alter_table("promises_to_pay", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_promises_to_pay_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_promises_to_pay_invoice_id"), ["invoice_id"], unique=False)
+        batch_op.create_index("ix_promises_to_pay_state_until_us", ["state", "until_us"], unique=False)
 
     op.create_table(
         "dunning_steps",
@@ -188,6 +201,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dunning_steps")),
         sa.UniqueConstraint("invoice_id", "level", name=op.f("uq_dunning_steps_invoice_id_level")),
     )
+    with op.batch_alter_table("dunning_steps", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dunning_steps_at_us"), ["at_us"], unique=False)
+
     with op.batch_alter_table("accounts", schema=None) as batch_op:
         batch_op.add_column(sa.Column("minimum_balance", sa.BigInteger(), nullable=True))
 
@@ -218,8 +234,12 @@ def downgrade() -> None:
     with op.batch_alter_table("accounts", schema=None) as batch_op:
         batch_op.drop_column("minimum_balance")
 
+    with op.batch_alter_table("dunning_steps", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_dunning_steps_at_us"))
+
     op.drop_table("dunning_steps")
     with op.batch_alter_table("promises_to_pay", schema=None) as batch_op:
+        batch_op.drop_index("ix_promises_to_pay_state_until_us")
         batch_op.drop_index(batch_op.f("ix_promises_to_pay_invoice_id"))
         batch_op.drop_index(batch_op.f("ix_promises_to_pay_account_id"))
 
@@ -248,6 +268,7 @@ def downgrade() -> None:
     op.drop_table("suspensions")
     op.drop_table("penalty_classes")
     op.drop_table("life_cycle_policies")
+    op.drop_table("dunning_policy_versions")
     op.drop_table("dunning_policies")
     with op.batch_alter_table("account_events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_account_events_account_id"))
