@@ -207,6 +207,8 @@ class VoucherRow(Base):
     entry_id: Mapped[str | None] = mapped_column(String(32))
     channel: Mapped[str] = mapped_column(String(12), server_default="")
     """cli, api, panel or telephone."""
+    by: Mapped[str] = mapped_column(String(64), server_default="")
+    """The number of the caller, or who else redeemed it."""
     __table_args__ = (UniqueConstraint("batch_id", "serial"),)
 
 

@@ -225,6 +225,7 @@ def upgrade() -> None:  # noqa: PLR0915  # one statement per table and index
         sa.Column("redeemed_us", sa.BigInteger(), nullable=True),
         sa.Column("entry_id", sa.String(length=32), nullable=True),
         sa.Column("channel", sa.String(length=12), server_default="", nullable=False),
+        sa.Column("by", sa.String(length=64), server_default="", nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_vouchers_account_id")),
         sa.ForeignKeyConstraint(["batch_id"], ["voucher_batches.id"], name=op.f("fk_vouchers_batch_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vouchers")),
