@@ -23,6 +23,7 @@ from pbxbill.cli import (
     install,
     invoices,
     issuers,
+    jobs,
     limits,
     mail,
     mediation,
@@ -66,6 +67,7 @@ def cli(context: click.Context, config: Path | None) -> None:
 for _module in (
     setup,
     daemons,
+    jobs,
     accounts,
     wallets,
     units,

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from pbxbill.settings import (
+from pbxbill.sections import (
     AsteriskSection,
     DatabaseSection,
     FreeSwitchSection,
+    JobsSection,
     LogSection,
     MailSection,
     MetricsSection,
@@ -41,6 +42,7 @@ TABLES: tuple[tuple[str, type[Section]], ...] = (
     ("[redis]", RedisSection),
     ("[log]", LogSection),
     ("[metrics]", MetricsSection),
+    ("[jobs]", JobsSection),
     ("[mail]", MailSection),
     ('[[switch]] with type = "freeswitch"', FreeSwitchSection),
     ('[[switch]] with type = "asterisk"', AsteriskSection),

@@ -1,4 +1,4 @@
-"""run, esl and ami: the processes that steer switches.
+"""run, esl and ami: the processes that steer switches, and the one that starts them all.
 
 gevent and asyncio never meet: each daemon's code is imported only in its own process.
 """
@@ -24,14 +24,8 @@ from pbxbill.liveness import Liveness
 from pbxbill.logs import configure_logs
 from pbxbill.metrics import EngineCollector, metrics_server
 from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
-from pbxbill.settings import (
-    AsteriskSection,
-    FreeSwitchSection,
-    Settings,
-    SwitchSection,
-    asterisk_settings,
-    freeswitch_settings,
-)
+from pbxbill.sections import AsteriskSection, FreeSwitchSection, SwitchSection
+from pbxbill.settings import Settings, asterisk_settings, freeswitch_settings
 from pbxbill.supervisor import DaemonProcess, Supervisor
 
 _log = structlog.get_logger()
@@ -60,7 +54,7 @@ COMMAND_OF_TYPE = {"freeswitch": "esl", "asterisk": "ami"}
 @click.command()
 @pass_context
 def run(context: Context) -> None:
-    """Start and watch one process for each switch of the configuration."""
+    """Start and watch one process for each switch of the configuration, and one for the jobs."""
     settings = context.settings
     configure_logs(settings.log.level, settings.log.format, "run")
     if not settings.switch:
@@ -76,6 +70,8 @@ def run(context: Context) -> None:
         )
         for switch in settings.switch
     ]
+    if settings.jobs.enabled:
+        daemons.append(DaemonProcess("jobs", (*program, "jobs", "--supervised")))
     supervisor = Supervisor(daemons, context.clock)
     with stopped_by_signals(supervisor.stop):
         code = supervisor.run()
@@ -181,7 +177,7 @@ def serve(
         stopped_by_signals(stop),
         context.application() as application,
         steering(application, section.name, lose),
-        metrics_of(settings, section),
+        metrics_of(settings, settings.metrics_port(section.name)),
         open_charging(application, listen=True) as charging,
     ):
         collector = EngineCollector(charging.engine)
@@ -191,7 +187,7 @@ def serve(
         gc.collect()
         gc.freeze()  # decks and code stay for the life of the process: no pause to look through them
         if supervised:
-            threading.Thread(target=_stop_with_input, args=(stop,), name="supervisor", daemon=True).start()
+            threading.Thread(target=stop_with_input, args=(stop,), name="supervisor", daemon=True).start()
         if not stopping.is_set():
             _log.info("daemon_serves", pid=os.getpid())
             daemon.run()
@@ -213,12 +209,12 @@ def liveness_of(application: Application, charging: Charging, notifier: Notifier
 
 
 @contextmanager
-def metrics_of(settings: Settings, section: SwitchSection) -> Iterator[None]:
+def metrics_of(settings: Settings, port: int) -> Iterator[None]:
     """Serve metrics where the configuration wants them."""
     if not settings.metrics.enabled:
         yield
         return
-    with metrics_server(settings.metrics.host, settings.metrics_port(section.name)):
+    with metrics_server(settings.metrics.host, port):
         yield
 
 
@@ -237,7 +233,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop_with_input(stop: Callable[[], None]) -> None:
+def stop_with_input(stop: Callable[[], None]) -> None:
+    """Call stop() once the supervisor is gone; returns then."""
     # The supervisor writes nothing; the end of its pipe is the end of the supervisor.
     while os.read(0, 1024):
         pass

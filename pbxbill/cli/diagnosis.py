@@ -13,7 +13,8 @@ from pbxbill.cli.finding import Finding, Verdict
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.cli.switch_checks import check_asterisk, check_freeswitch
 from pbxbill.errors import PbxbillError
-from pbxbill.settings import AsteriskSection, Settings
+from pbxbill.sections import AsteriskSection
+from pbxbill.settings import Settings
 
 
 @click.command()

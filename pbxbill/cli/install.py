@@ -16,12 +16,8 @@ from pbxbill.cli.planned_files import (
     plan_freeswitch,
     start_plan,
 )
-from pbxbill.settings import (
-    AsteriskSection,
-    FreeSwitchSection,
-    asterisk_settings,
-    freeswitch_settings,
-)
+from pbxbill.sections import AsteriskSection, FreeSwitchSection
+from pbxbill.settings import asterisk_settings, freeswitch_settings
 
 yes_option = click.option("--yes", is_flag=True, help="Write the changes; without it they are only shown.")
 replace_option = click.option(

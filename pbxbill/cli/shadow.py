@@ -18,7 +18,8 @@ from pbxbill.cli.output import json_option, moment, parse_moment, print_json, pr
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
-from pbxbill.settings import AsteriskSection, Settings, SwitchSection
+from pbxbill.sections import AsteriskSection, SwitchSection
+from pbxbill.settings import Settings
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, UnitRow, WalletRow
 

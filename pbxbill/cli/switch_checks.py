@@ -14,7 +14,8 @@ from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, SwitchError
 from pbxbill.esl.wire import Framer as EslFramer
 from pbxbill.esl.wire import Message, WireError, single_line
-from pbxbill.settings import AsteriskSection, FreeSwitchSection, asterisk_settings, freeswitch_settings
+from pbxbill.sections import AsteriskSection, FreeSwitchSection
+from pbxbill.settings import asterisk_settings, freeswitch_settings
 
 TIMEOUT_S = 5.0
 ROUTES_CONTEXT = "pbxbill_routes"

@@ -18,7 +18,8 @@ from pbxbill.cli.planned_files import (
     with_modules,
     with_settings,
 )
-from pbxbill.settings import AsteriskSection, asterisk_settings, load_settings
+from pbxbill.sections import AsteriskSection
+from pbxbill.settings import asterisk_settings, load_settings
 
 Install = Callable[..., Result]
 

@@ -9,15 +9,8 @@ from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.cli.configuration_reference import reference
 from pbxbill.errors import ConfigurationError
 from pbxbill.esl.settings import FreeSwitchSettings
-from pbxbill.settings import (
-    AsteriskSection,
-    FreeSwitchSection,
-    Settings,
-    asterisk_settings,
-    find_config,
-    freeswitch_settings,
-    load_settings,
-)
+from pbxbill.sections import AsteriskSection, FreeSwitchSection
+from pbxbill.settings import Settings, asterisk_settings, find_config, freeswitch_settings, load_settings
 
 TWO_SWITCHES = """\
 [database]

@@ -22,7 +22,7 @@ from pbxbill.mediation.mapping import load_mapping
 from pbxbill.mediation.parsing import RecordParser
 from pbxbill.mediation.record import UsageRecord
 from pbxbill.mediation.splitting import splitter
-from pbxbill.settings import FreeSwitchSection
+from pbxbill.sections import FreeSwitchSection
 
 from .fake_engine import FakeAccount, FakeEngine
 from .harness import RunningDaemon

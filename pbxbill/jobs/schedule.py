@@ -1,0 +1,15 @@
+"""The jobs of an installation, in the order in which people are shown them."""
+
+from pbxbill.jobs import invoicing, proof
+from pbxbill.jobs.job import Job
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+
+JOBS = (
+    Job("renewals", "charges of subscriptions, planned changes", MINUTE_S, invoicing.renewals),
+    Job("invoices", "billing runs: invoices of periods that are over, sent", 6 * HOUR_S, invoicing.invoices),
+    Job("revenue", "what was charged in advance and is earned", HOUR_S, invoicing.revenue),
+    Job("quotes", "quotes whose time is over", HOUR_S, invoicing.quotes),
+    Job("reservations", "calls that no daemon will settle any more", 10 * MINUTE_S, proof.reservations),
+    Job("books", "what `pbxbill verify` proves", DAY_S, proof.books),
+)
