@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
@@ -24,6 +25,10 @@ from pbxbill.store.engine import open_engine, pending_revision, reading, transac
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
+
+if TYPE_CHECKING:
+    from pbxbill.billing.gateway_payments import GatewayDesk
+    from pbxbill.billing.payment_gateways import OpenGateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,25 @@ def billing(application: Application) -> Iterator[tuple[Session, Bookkeeper]]:
         with transaction(application.database) as session:
             yield session, books
         books.announce()
+
+
+@contextmanager
+def open_desk(
+    application: Application, *, public_url: str = "", opened: "OpenGateway | None" = None
+) -> Iterator["GatewayDesk"]:
+    """What takes payments through gateways; for one thread. opened: instead of those of the services."""
+    # Daemons that steer calls need none of it.
+    from pbxbill.billing.gateway_payments import GatewayDesk
+    from pbxbill.billing.payment_gateways import open_gateway
+
+    with open_books(application) as books:
+        yield GatewayDesk(
+            application.database,
+            books,
+            application.clock,
+            opened=opened or open_gateway,
+            public_url=public_url,
+        )
 
 
 @contextmanager
