@@ -9,7 +9,7 @@ from pbxbill.charging.counting import write_counters
 from pbxbill.charging.state import ChargingState, LimitStruck, Wallet
 from pbxbill.ledger.reservation import ReservationLevel
 from pbxbill.store import catalogue_models as models_of_offers
-from pbxbill.store import models
+from pbxbill.store import models, notice_models
 from pbxbill.store.alerts import NewAlert, write_alerts
 from pbxbill.store.driver import Driver, Row
 from pbxbill.store.limits import SUSPENDED, suspend_endpoints, write_held_countries
@@ -43,6 +43,32 @@ def write(driver: Driver, state: ChargingState, now_us: int) -> None:
         columns, row = (WALLET_NEWS, _news_row) if state.told else (WALLET_SUMS, _sums_row)
         table = models.WalletRow.__table__
         driver.update(table, ("id",), columns, [row(w) for w in wallets])  # type: ignore[arg-type]
+        marked = [
+            w
+            for w in wallets
+            if w.tell_below is not None and w.posted - w.reserved + w.credit_limit < w.tell_below
+        ]
+        if marked or state.filled:
+            _write_marks(driver, state, marked, now_us)
+
+
+def _write_marks(driver: Driver, state: ChargingState, fallen: list[Wallet], now_us: int) -> None:
+    """Leave a mark for the job that watches balances: each fall once, and what was filled after one."""
+    filled = [
+        w
+        for w in (state.wallets[wallet_id] for wallet_id in sorted(state.filled))
+        if w.tell_from is not None and w.tell_below != w.tell_from and w not in fallen
+    ]
+    marked = [*fallen, *filled]
+    if marked:
+        columns = ("wallet_id", "at_us", "can_spend")
+        table = notice_models.BalanceMarkRow.__table__
+        driver.insert(table, columns, [(w.id, now_us, w.available) for w in marked])  # type: ignore[arg-type]
+    if fallen:
+        # Until the job has looked there is nothing new to tell; it says below what it wants to hear next.
+        for wallet in fallen:
+            wallet.tell_below = None
+        driver.update(models.WalletRow.__table__, ("id",), ("tell_below",), [(None, w.id) for w in fallen])  # type: ignore[arg-type]
 
 
 def _sums_row(w: Wallet) -> Row:

@@ -1,12 +1,18 @@
-"""topup and adjust: money moved by hand, through the charging engine, so that live calls follow at once."""
+"""topup, reverse-topup, transfer and adjust: money of wallets moved by hand; live calls follow at once."""
+
+from typing import Any
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.app import Application, open_charging
-from pbxbill.charging.events import Adjust, Moved, Refused, SetCreditLimit, TopUp
+from pbxbill.app import Application, billing, open_charging
+from pbxbill.billing.standing import locked_wallet
+from pbxbill.billing.top_ups import NewTopUp, reverse_top_up, top_up
+from pbxbill.billing.transfers import NewTransfer, transfer_funds
+from pbxbill.charging.events import Adjust, Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.errors import InputRefused, check
 from pbxbill.ids import new_id
@@ -27,30 +33,34 @@ key_option = click.option(
 @click.argument("amount")
 @unit_option
 @key_option
-@click.option("--memo", default="", help="Kept with the journal entry.")
+@click.option("--method", default="", help="How it was paid: cash, cheque, bank ...")
+@click.option("--reference", "--memo", "reference", default="", help="Kept with the journal entry.")
+@click.option("--receipt", is_flag=True, help="Make the receipt at once (`payments receipt` does it later).")
+@by_option
 @json_option
 @pass_context
-def topup(  # noqa: PLR0913  # one parameter per option
-    context: Context,
-    /,
-    code: str,
-    amount: str,
-    *,
-    unit_code: str | None,
-    key: str | None,
-    memo: str,
-    as_json: bool,
-) -> None:
+def topup(context: Context, /, code: str, amount: str, *, as_json: bool, **named: Any) -> None:
     """Add received funds to an account's wallet; its live calls may last longer within a second."""
-    with context.application() as application:
-        account, unit = _wallet(application, code, unit_code)
-        now_us = context.clock.now_us()
+    with context.application() as application, billing(application) as (session, books):
+        account = account_by_code(session, code)
+        unit = unit_of_account(session, account, named["unit_code"])
         added = parse_amount(amount, unit)
         if added <= 0:
             raise InputRefused("a top-up must be more than zero; `pbxbill adjust` takes money out")
-        command = TopUp(_key(key), account.id, unit.code, added, now_us, memo[:200])
-        outcome = change_wallet(application, command)
-    _tell(outcome, unit, code, as_json=as_json)
+        new = NewTopUp(
+            added,
+            unit.code,
+            named["method"],
+            _key(named["key"]),
+            named["reference"],
+            named["by"],
+            receipt=named["receipt"],
+        )
+        done = top_up(session, books, account, new, context.clock.now_us())
+        wallet_id = locked_wallet(session, account.id, unit.code).id
+    moved = Moved(done.entry_id, wallet_id, done.balance, done.available)
+    receipt = None if done.receipt is None else done.receipt.number
+    shown_moved(moved, unit, code, as_json=as_json, receipt=receipt)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -81,7 +91,69 @@ def adjust(  # noqa: PLR0913  # one parameter per option
     _tell(outcome, unit, code, as_json=as_json)
 
 
-def change_wallet(application: Application, command: TopUp | Adjust | SetCreditLimit) -> Moved | Refused:
+@click.command("reverse-topup")
+@click.argument("entry")
+@reason_option
+@click.option("--owed", is_flag=True, help="Take back also what is spent already; the account owes it then.")
+@by_option
+@json_option
+@pass_context
+def reverse_topup(context: Context, /, entry: str, *, as_json: bool, **named: Any) -> None:
+    """Take back a top-up that was wrong: ENTRY as `topup --json` names it. Live calls are shortened for it.
+
+    What came through a gateway is given back by `pbxbill payments refund`.
+    """
+    now_us = context.clock.now_us()
+    with context.application() as application, billing(application) as (session, books):
+        taken = reverse_top_up(
+            session, books, entry, reason=named["reason"], now_us=now_us, owed=named["owed"], by=named["by"]
+        )
+        unit = unit_of(session, taken.unit)
+        code = session.get_one(AccountRow, taken.account_id).code
+    shown_moved(taken.moved, unit, code, as_json=as_json)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("from_code", metavar="FROM")
+@click.argument("to_code", metavar="TO")
+@click.argument("amount")
+@unit_option
+@key_option
+@reason_option
+@by_option
+@json_option
+@pass_context
+def transfer(context: Context, /, from_code: str, to_code: str, amount: str, **named: Any) -> None:
+    """Move funds FROM one account's wallet TO another's, both customers of the same issuer.
+
+    Only funds that are there and that no live call holds: credit does not travel.
+    """
+    with context.application() as application, billing(application) as (session, books):
+        giver, taker = account_by_code(session, from_code), account_by_code(session, to_code)
+        unit = unit_of_account(session, giver, named["unit_code"])
+        new = NewTransfer(
+            parse_amount(amount, unit), unit.code, _key(named["key"]), named["reason"], named["by"]
+        )
+        done = transfer_funds(session, books, giver, taker, new, context.clock.now_us())
+        left, got = (format_amount(x, unit) for x in (done.giver_balance, done.taker_balance))
+    if named["as_json"]:
+        print_json(
+            {
+                "from": from_code,
+                "to": to_code,
+                "unit": unit.code,
+                "entries": list(done.entry_ids),
+                "repeated": done.repeated,
+                "from_balance": left,
+                "to_balance": got,
+            }
+        )
+        return
+    again = ", as before" if done.repeated else ""
+    click.echo(f"{from_code}: balance {left} {unit.code}; {to_code}: balance {got} {unit.code}{again}")
+
+
+def change_wallet(application: Application, command: Adjust | SetCreditLimit) -> Moved | Refused:
     """Have the charging engine move money, and tell the other processes."""
     with open_charging(application) as charging:
         outcome = charging.engine.execute(command)
@@ -114,8 +186,8 @@ def unit_of_tariff(session: Session, tariff_id: int | None) -> str | None:
     )
 
 
-def shown_moved(outcome: Moved, unit: Unit, code: str, *, as_json: bool) -> None:
-    """Print what a wallet holds now."""
+def shown_moved(outcome: Moved, unit: Unit, code: str, *, as_json: bool, receipt: str | None = None) -> None:
+    """Print what a wallet holds now, and the number of the receipt that was made."""
     balance, available = format_amount(outcome.balance, unit), format_amount(outcome.available, unit)
     if as_json:
         print_json(
@@ -126,10 +198,13 @@ def shown_moved(outcome: Moved, unit: Unit, code: str, *, as_json: bool) -> None
                 "balance": balance,
                 "available": available,
                 "shortened": list(outcome.shortened),
+                "receipt": receipt,
             }
         )
         return
     click.echo(f"{code}: balance {balance} {unit.code}, available {available} {unit.code}")
+    if receipt is not None:
+        click.echo(f"receipt {receipt}")
     if outcome.shortened:
         click.echo(f"live calls shortened: {', '.join(outcome.shortened)}")
 
@@ -157,4 +232,4 @@ def _key(key: str | None) -> str:
     return key
 
 
-COMMANDS = (topup, adjust)
+COMMANDS = (topup, reverse_topup, transfer, adjust)
