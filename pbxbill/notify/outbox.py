@@ -2,27 +2,36 @@
 
 A message is sent at least once: a process that dies between sending and saying so sends it again, with the
 same Message-ID, by which mail systems know it. States: waiting -> sending -> sent | waiting again | failed,
-and sent -> bounced.
+sent -> bounced, and gathered -> digested: told by another message.
+
+Messages of an issuer leave in their order. While his mail server cannot be reached they keep it: the server
+is tried now and then, and none of them counts an attempt.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
 from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.notice_models import MailOutageRow, WebhookEndpointRow
 
 CLAIM_S = 600
 """A message that somebody took to send this long ago is taken again: he has died."""
-RETRY_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400)
-"""How long a message waits after each failed attempt; then it is given up."""
+RETRY_S = (60, 300, 900, 1_800, 3_600, *(7_200,) * 36)
+"""How long a message waits after each failed attempt: three days in all; then it is given up."""
+GIVE_UP_S = 7 * 86_400
+"""A message that could not even be tried for so long is given up."""
+OUTAGE_RETRY_S = (30, 60, 120, 300)
+"""How long a server that cannot be reached is left alone; the last of them again and again."""
 MAX_ERROR = 500
 MAX_KEY = 120
+_DUE = MessageRow.state == "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,12 @@ class NewMessage:
     html: str = ""
     invoice_id: int | None = None
     """Whose files go with it."""
+    endpoint_id: int | None = None
+    """Of a webhook, whose text is the JSON that is posted."""
+    not_before_us: int = 0
+    """Quiet hours end then, or the digest is due."""
+    gathered: bool = False
+    """It waits for a digest."""
 
 
 def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
@@ -58,8 +73,10 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
         "text": message.text,
         "html": message.html,
         "invoice_id": message.invoice_id,
-        "state": "waiting",
-        "next_us": now_us,
+        "channel": "mail" if message.endpoint_id is None else "webhook",
+        "endpoint_id": message.endpoint_id,
+        "state": "gathered" if message.gathered else "waiting",
+        "next_us": max(now_us, message.not_before_us),
         "message_id": new_id(),
         "created_us": now_us,
     }
@@ -68,18 +85,95 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
     return session.scalar(statement.returning(MessageRow.id)) is not None
 
 
-def claim(session: Session, now_us: int, most: int) -> list[MessageRow]:
-    """Take messages whose time has come, the oldest of an issuer first; no other process takes them."""
-    abandoned_us = now_us - CLAIM_S * SECOND_US
-    due = or_(
-        (MessageRow.state == "waiting") & (MessageRow.next_us <= now_us),
-        (MessageRow.state == "sending") & (MessageRow.claimed_us < abandoned_us),
+def due_issuers(session: Session, now_us: int) -> list[int]:
+    """Issuers with mail that can be tried now."""
+    _free_abandoned(session, now_us)
+    down = select(MailOutageRow.issuer_id).where(MailOutageRow.next_us > now_us)
+    query = (
+        select(MessageRow.issuer_id)
+        .where(MessageRow.channel == "mail", _DUE, MessageRow.next_us <= now_us)
+        .where(MessageRow.issuer_id.not_in(down))
+        .distinct()
+        .order_by(MessageRow.issuer_id)
     )
-    query = select(MessageRow).where(due).order_by(MessageRow.issuer_id, MessageRow.id).limit(most)
+    return list(session.scalars(query))
+
+
+def due_endpoints(session: Session, now_us: int) -> list[int]:
+    """Endpoints with deliveries that can be tried now."""
+    _free_abandoned(session, now_us)
+    paused = WebhookEndpointRow.next_us.is_not(None) & (WebhookEndpointRow.next_us > now_us)
+    query = (
+        select(MessageRow.endpoint_id)
+        .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
+        .where(MessageRow.channel == "webhook", _DUE, MessageRow.next_us <= now_us)
+        .where(WebhookEndpointRow.state == "active", ~paused)
+        .distinct()
+    )
+    return [id for id in session.scalars(query) if id is not None]
+
+
+def claim(
+    session: Session,
+    now_us: int,
+    most: int,
+    *,
+    issuer_id: int | None = None,
+    endpoint_id: int | None = None,
+) -> list[MessageRow]:
+    """Take messages whose time has come, the oldest of an issuer first; no other process takes them."""
+    _free_abandoned(session, now_us)
+    query = select(MessageRow).where(_DUE, MessageRow.next_us <= now_us)
+    query = query.where(MessageRow.channel == ("mail" if endpoint_id is None else "webhook"))
+    if issuer_id is not None:
+        query = query.where(MessageRow.issuer_id == issuer_id)
+    if endpoint_id is not None:
+        query = query.where(MessageRow.endpoint_id == endpoint_id)
+    query = query.order_by(MessageRow.issuer_id, MessageRow.id).limit(most)
     rows = list(session.scalars(query.with_for_update(skip_locked=True)))
     for row in rows:
         row.state, row.claimed_us = "sending", now_us
     return rows
+
+
+def give_back(session: Session, ids: Sequence[int], claimed_us: int) -> None:
+    """Let messages wait again that were taken and not tried."""
+    own = update(MessageRow).where(
+        MessageRow.id.in_(ids), MessageRow.state == "sending", MessageRow.claimed_us == claimed_us
+    )
+    session.execute(own.values(state="waiting", claimed_us=None))
+
+
+def sent_since(session: Session, issuer_id: int, since_us: int) -> int:
+    """How many messages of an issuer a mail server took since a moment."""
+    query = select(func.count()).where(
+        MessageRow.issuer_id == issuer_id, MessageRow.sent_us > since_us, MessageRow.channel == "mail"
+    )
+    return session.scalar(query) or 0
+
+
+def server_down(session: Session, issuer_id: int, why: str, now_us: int) -> MailOutageRow:
+    """Leave an issuer's server alone for a while; what has been due for too long is given up."""
+    row = session.get(MailOutageRow, issuer_id)
+    if row is None:
+        row = MailOutageRow(issuer_id=issuer_id, since_us=now_us, attempts=0)
+        session.add(row)
+    wait_s = OUTAGE_RETRY_S[min(row.attempts, len(OUTAGE_RETRY_S) - 1)]
+    row.attempts += 1
+    row.next_us = now_us + wait_s * SECOND_US
+    row.why = _one_line(why)[:MAX_ERROR]
+    session.flush()
+    of_issuer = (MessageRow.issuer_id == issuer_id, MessageRow.channel == "mail", _DUE)
+    too_old = MessageRow.next_us <= now_us - GIVE_UP_S * SECOND_US
+    session.execute(
+        update(MessageRow).where(*of_issuer, too_old).values(state="failed", next_us=None, error=row.why)
+    )
+    return row
+
+
+def server_up(session: Session, issuer_id: int) -> None:
+    """An issuer's server took something, or is to be tried at once."""
+    session.execute(delete(MailOutageRow).where(MailOutageRow.issuer_id == issuer_id))
 
 
 def still_ours(session: Session, id: int, claimed_us: int, now_us: int) -> bool:
@@ -95,15 +189,23 @@ def mark_sent(session: Session, id: int, now_us: int) -> None:
     _end(session, id, state="sent", sent_us=now_us, next_us=None, error="")
 
 
-def mark_failed(session: Session, id: int, why: str, now_us: int, *, permanent: bool) -> str:
-    """The mail server did not take it: tried again later, or given up; the state it has now."""
+def mark_failed(
+    session: Session,
+    id: int,
+    why: str,
+    now_us: int,
+    *,
+    permanent: bool,
+    retry_s: Sequence[int] = RETRY_S,
+) -> str:
+    """Nobody took it: tried again later, or given up; the state it has now."""
     attempts = (session.scalar(select(MessageRow.attempts).where(MessageRow.id == id)) or 0) + 1
     error = _one_line(why)[:MAX_ERROR]
-    if permanent or attempts > len(RETRY_S):
+    if permanent or attempts > len(retry_s):
         state = "bounced" if permanent else "failed"
         _end(session, id, state=state, next_us=None, error=error, attempts=attempts)
         return state
-    next_us = now_us + RETRY_S[attempts - 1] * SECOND_US
+    next_us = now_us + retry_s[attempts - 1] * SECOND_US
     _end(session, id, state="waiting", next_us=next_us, error=error, attempts=attempts)
     return "waiting"
 
@@ -126,6 +228,7 @@ def retry(session: Session, ids: Sequence[int], now_us: int) -> int:
     ).all()
     for row in found:
         row.state, row.attempts, row.next_us, row.error = "waiting", 0, now_us, ""
+        server_up(session, row.issuer_id)
     return len(found)
 
 
@@ -133,6 +236,14 @@ def counts(session: Session) -> dict[str, int]:
     """How many messages are in each state."""
     rows = session.execute(select(MessageRow.state, func.count()).group_by(MessageRow.state))
     return {str(row.state): row[1] for row in rows}
+
+
+def _free_abandoned(session: Session, now_us: int) -> None:
+    # Whoever took them has died: they wait again, in their old place.
+    abandoned = MessageRow.claimed_us < now_us - CLAIM_S * SECOND_US
+    session.execute(
+        update(MessageRow).where(MessageRow.state == "sending", abandoned).values(state="waiting")
+    )
 
 
 def _end(session: Session, id: int, **values: object) -> None:

@@ -1,19 +1,29 @@
 """Sends what waits in the outbox: takes some, ends the transaction, talks to the server, notes the answer.
 
-No transaction is open while a mail server is waited for. Messages of one issuer go over one connection.
+No transaction is open while a mail server is waited for. Issuers take turns, each over one connection, none
+faster than his server takes messages. One whose server is away waits until it is back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import structlog
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from pbxbill.clock import Clock
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
-from pbxbill.notify.outbox import claim, mark_failed, mark_sent, still_ours
+from pbxbill.notify.outbox import (
+    claim,
+    due_issuers,
+    give_back,
+    mark_failed,
+    mark_sent,
+    sent_since,
+    server_down,
+    server_up,
+    still_ours,
+)
 from pbxbill.notify.smtp import (
     Attachment,
     Bounced,
@@ -22,14 +32,21 @@ from pbxbill.notify.smtp import (
     Mail,
     MailSettings,
     SmtpLink,
+    Unreachable,
     settings_from_json,
 )
+from pbxbill.store.alerts import raise_alert
 from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, MessageRow
 from pbxbill.store.models import AccountRow
 
 TOGETHER = 20
+TURN_CLAIMS = 10
+"""Times that many messages of one issuer go over one connection; then it is the next one's turn."""
+TURN_US = 30 * SECOND_US
+OUTAGE_TOLD_US = 900 * SECOND_US
+"""A mail server that is away for so long is an alert."""
 MEDIA_TYPES = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
 
 _log = structlog.get_logger()
@@ -57,26 +74,93 @@ def send_waiting(
 ) -> Sent:
     """Send what is due, at most `most` messages; default: the server of issuers without one of their own."""
     total = Sent()
-    attempted = 0
-    while attempted < most and not stop():
+    round_ = _Round(database, clock, default, most, stop, lambda: progress(total), total)
+    exhausted: set[int] = set()
+    while not round_.over():
         with transaction(database) as session:
-            rows = claim(session, clock.now_us(), min(TOGETHER, most - attempted))
-            work = [
-                _Work(row.id, row.issuer_id, row.invoice_id, row.claimed_us or 0, _mail(row)) for row in rows
-            ]
-        if not work:
+            issuers = [id for id in due_issuers(session, clock.now_us()) if id not in exhausted]
+        if not issuers:
             break
-        attempted += len(work)
-        for issuer_id, group in groupby(work, key=lambda item: item.issuer_id):
-            with SmtpLink(_settings(database, issuer_id, default)) as link:
-                for item in group:
-                    with transaction(database) as session:
-                        if not still_ours(session, item.id, item.claimed_us, clock.now_us()):
-                            continue
-                    mail = _with_files(database, item)
-                    _settle(database, clock, item, link.deliver(mail, clock.now_us()), total)
-                    progress(total)
+        for issuer_id in issuers:
+            if round_.over():
+                break
+            if not round_.turn(issuer_id):
+                exhausted.add(issuer_id)
     return total
+
+
+@dataclass(slots=True)
+class _Round:
+    """Issuers take turns, so that the many messages of one do not hold up the others."""
+
+    database: Engine
+    clock: Clock
+    default: MailSettings
+    left: int
+    stop: Callable[[], bool]
+    progress: Callable[[], None]
+    total: Sent
+
+    def over(self) -> bool:
+        """Whether enough was sent, or somebody asks to stop."""
+        return self.left <= 0 or self.stop()
+
+    def turn(self, issuer_id: int) -> bool:
+        """Send some of an issuer's messages over one connection; whether he may have another turn."""
+        settings = _settings(self.database, issuer_id, self.default)
+        until_us = self.clock.now_us() + TURN_US
+        with SmtpLink(settings) as link:
+            for _ in range(TURN_CLAIMS):
+                if self.over():
+                    return True
+                work = self._taken(issuer_id, settings.per_minute)
+                if not work or not self._sent(work, link):
+                    return False
+                if self.clock.now_us() > until_us:
+                    break
+        return True
+
+    def _taken(self, issuer_id: int, per_minute: int) -> "list[_Work]":
+        now_us = self.clock.now_us()
+        with transaction(self.database) as session:
+            most = min(TOGETHER, self.left)
+            if per_minute:
+                most = min(most, per_minute - sent_since(session, issuer_id, now_us - 60 * SECOND_US))
+            rows = claim(session, now_us, most, issuer_id=issuer_id) if most > 0 else []
+            return [_Work(x.id, x.issuer_id, x.invoice_id, x.claimed_us or 0, _mail(x)) for x in rows]
+
+    def _sent(self, work: "Sequence[_Work]", link: SmtpLink) -> bool:
+        """Send what was taken; False if the server cannot be reached: the rest waits, in its order."""
+        for number, item in enumerate(work):
+            with transaction(self.database) as session:
+                if not still_ours(session, item.id, item.claimed_us, self.clock.now_us()):
+                    continue
+            self.left -= 1
+            delivery = link.deliver(_with_files(self.database, item), self.clock.now_us())
+            if isinstance(delivery, Unreachable):
+                with transaction(self.database) as session:
+                    now_us = self.clock.now_us()
+                    _give_back(session, item, work[number + 1 :])
+                    outage = server_down(session, item.issuer_id, delivery.why, now_us)
+                    if now_us - outage.since_us >= OUTAGE_TOLD_US:
+                        _alert(session, "mail_down", item.issuer_id, delivery.why, now_us)
+                self.total.waiting += len(work) - number
+                self.progress()
+                return False
+            _settle(self.database, self.clock, item, delivery, self.total, answered=number == 0)
+            self.progress()
+        return True
+
+
+def _give_back(session: Session, tried: "_Work", others: "Sequence[_Work]") -> None:
+    # The claim of the one that was tried counts from the moment before it was tried.
+    session.execute(
+        update(MessageRow)
+        .where(MessageRow.id == tried.id, MessageRow.state == "sending")
+        .values(state="waiting", claimed_us=None)
+    )
+    if others:
+        give_back(session, [item.id for item in others], others[0].claimed_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +241,25 @@ def _files(session: Session, invoice_id: int) -> Iterator[Attachment]:
         yield Attachment(row.name, MEDIA_TYPES.get(row.kind, "application/octet-stream"), row.content)
 
 
-def _settle(database: Engine, clock: Clock, item: _Work, delivery: Delivery, total: Sent) -> None:
+def _settle(
+    database: Engine, clock: Clock, item: _Work, delivery: Delivery, total: Sent, *, answered: bool
+) -> None:
+    """Note what became of a message; answered: it is the first that the server answered for."""
     if isinstance(delivery, Delivered):
         with transaction(database) as session:
             mark_sent(session, item.id, clock.now_us())
+            if answered:
+                server_up(session, item.issuer_id)
             _tell_invoice(session, item, "sent", f"to {item.mail.recipient}", clock.now_us())
         total.sent += 1
         return
     permanent = isinstance(delivery, Bounced)
     with transaction(database) as session:
         state = mark_failed(session, item.id, delivery.why, clock.now_us(), permanent=permanent)
+        if answered:
+            server_up(session, item.issuer_id)
+        if state == "failed":
+            _alert(session, "mail_failed", item.issuer_id, delivery.why, clock.now_us())
         if state != "waiting":
             detail = f"{item.mail.recipient}: {delivery.why}"
             _tell_invoice(session, item, "not-sent", detail, clock.now_us())
@@ -176,6 +269,11 @@ def _settle(database: Engine, clock: Clock, item: _Work, delivery: Delivery, tot
         total.waiting += 1
     else:
         total.failed += 1
+
+
+def _alert(session: Session, kind: str, issuer_id: int, why: str, now_us: int) -> None:
+    code = session.get_one(AccountRow, issuer_id).code
+    raise_alert(session, kind, f"mail of {code}", why, at_us=now_us)
 
 
 def _tell_invoice(session: Session, item: _Work, kind: str, detail: str, now_us: int) -> None:

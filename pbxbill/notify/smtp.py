@@ -48,6 +48,8 @@ class MailSettings:
     """Address in From."""
     sender_name: str = ""
     reply_to: str = ""
+    per_minute: int = 0
+    """Messages that the server takes from an issuer in a minute; 0: as many as there are."""
 
 
 def settings_from_json(text: str) -> MailSettings:
@@ -72,6 +74,8 @@ def checked(settings: MailSettings) -> MailSettings:
         raise InputRefused(f"security {settings.security!r}: use one of {', '.join(SECURITIES)}")
     if not 1 <= settings.port <= 65535:
         raise InputRefused(f"port {settings.port}: use 1 to 65535")
+    if not 0 <= settings.per_minute <= 1_000_000:
+        raise InputRefused("per minute: use 1 to 1000000 messages, or 0 for as many as there are")
     if settings.host and _HOST.fullmatch(settings.host) is None:
         raise InputRefused(f"{settings.host[:80]!r} is no name of a server; write it like mail.example.com")
     for name in ("sender", "reply_to"):
@@ -121,6 +125,11 @@ class Deferred:
     """Not now; trying later may help."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable(Deferred):
+    """The server cannot be worked with at all: every other message of the issuer would end the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +185,7 @@ class SmtpLink:
         if size > MAX_ATTACHMENTS_BYTES:
             return Bounced(f"its files have {size} bytes; at most {MAX_ATTACHMENTS_BYTES} are sent")
         if not self._settings.host or not self._settings.sender:
-            return Deferred("there is no mail server or no sender address; `pbxbill mail set` names them")
+            return Unreachable("there is no mail server or no sender address; `pbxbill mail set` names them")
         try:
             message = composed(mail, self._settings, now_us)
         except (ValueError, LookupError, AttributeError) as error:  # what no header can hold
@@ -185,7 +194,17 @@ class SmtpLink:
         watchdog.daemon = True
         watchdog.start()
         try:
-            self._connected().send_message(message)
+            try:
+                server = self._connected()
+            except smtplib.SMTPAuthenticationError as error:
+                # The account, not the message, is wrong: somebody will mend it.
+                self._drop()
+                return Unreachable(f"the server refuses the password: {_text(error.smtp_error)}")
+            except (smtplib.SMTPException, OSError, InputRefused, ValueError) as error:
+                # ValueError: a host that is no name, a password that cannot be sent.
+                self._drop()
+                return Unreachable(f"{self._where}: {error}")
+            server.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             (code, answer) = next(iter(error.recipients.values()))
             self._reset()
@@ -193,20 +212,20 @@ class SmtpLink:
         except smtplib.SMTPSenderRefused as error:
             self._reset()
             return _refused(error.smtp_code, error.smtp_error)
-        except smtplib.SMTPAuthenticationError as error:
-            # The account, not the message, is wrong: somebody will mend it.
-            self._drop()
-            return Deferred(f"the server refuses the password: {_text(error.smtp_error)}")
         except smtplib.SMTPDataError as error:
             self._reset()
             return _refused(error.smtp_code, error.smtp_error)
-        except (smtplib.SMTPException, OSError, InputRefused, ValueError) as error:
-            # ValueError: a host that is no name, a password that cannot be sent.
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            # It may be this message alone that the server hangs up on: the next one finds out.
             self._drop()
-            return Deferred(f"{self._settings.host}:{self._settings.port}: {error}")
+            return Deferred(f"{self._where}: {error}")
         finally:
             watchdog.cancel()
         return Delivered()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._settings.host}:{self._settings.port}"
 
     def _connected(self) -> smtplib.SMTP:
         if self._server is None:

@@ -1,13 +1,17 @@
 """Messages on their way: once per cause, in order, tried again, never in two hands at once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, select
 
+from lab.ports import free_port
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.notify.outbox import (
     CLAIM_S,
+    GIVE_UP_S,
+    OUTAGE_RETRY_S,
     RETRY_S,
     NewMessage,
     claim,
@@ -19,11 +23,13 @@ from pbxbill.notify.outbox import (
     retry,
     still_ours,
 )
-from pbxbill.notify.sending import mail_settings, send_waiting
+from pbxbill.notify.sending import TOGETHER, TURN_CLAIMS, mail_settings, send_waiting
 from pbxbill.notify.smtp import MailSettings, settings_to_json
+from pbxbill.store.alerts import list_alerts
 from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, InvoiceRow, MessageRow
+from pbxbill.store.notice_models import MailOutageRow
 from tests.notify.mail_servers import inbox
 from tests.store.billed_accounts import BilledAccounts, open_accounts
 
@@ -246,3 +252,91 @@ def test_long_addresses_are_told_apart(database: Engine, operator: int) -> None:
     assert put(database, operator, f"invoice:1:{long}a@example.com")
     assert put(database, operator, f"invoice:1:{long}b@example.com")
     assert not put(database, operator, f"invoice:1:{long}b@example.com")
+
+
+def test_a_day_without_the_mail_server_delays_everything_and_loses_nothing(
+    database: Engine, operator: int
+) -> None:
+    clock = ManualClock(NOW_US)
+    nobody = MailSettings(host="127.0.0.1", port=free_port(), security="none", sender="billing@op.example")
+    for hour in range(25):
+        with transaction(database) as session:
+            message = NewMessage(f"m{hour}", operator, None, "invoice", "bob@example.com", f"S{hour}", "T")
+            assert enqueue(session, message, clock.now_us())
+        assert send_waiting(database, clock, nobody).sent == 0
+        clock.advance(3_600 * SECOND_US)
+    with inbox() as (kept, settings):
+        assert send_waiting(database, clock, settings).sent == 25
+        subjects = [content.split(b"Subject: ")[1].splitlines()[0] for content in kept.contents]
+    assert subjects == [b"S%d" % hour for hour in range(25)]
+    with transaction(database) as session:
+        assert [x.kind for x in list_alerts(session)] == ["mail_down"] * 24
+        assert session.get(MailOutageRow, operator) is None
+        assert {row.attempts for row in session.scalars(select(MessageRow))} == {0}
+
+
+def test_a_server_that_is_away_is_left_alone_for_a_while(database: Engine, operator: int) -> None:
+    clock = ManualClock(NOW_US)
+    nobody = MailSettings(host="127.0.0.1", port=free_port(), security="none", sender="billing@op.example")
+    put(database, operator, "a")
+    send_waiting(database, clock, nobody)
+    with inbox() as (_kept, settings):
+        assert send_waiting(database, clock, settings).sent == 0
+        clock.advance(OUTAGE_RETRY_S[0] * SECOND_US)
+        assert send_waiting(database, clock, settings).sent == 1
+
+
+def test_a_message_that_could_not_be_tried_for_a_week_is_listed_and_retried_by_hand(
+    database: Engine, operator: int
+) -> None:
+    clock = ManualClock(NOW_US)
+    put(database, operator, "a")
+    send_waiting(database, clock, MailSettings())
+    clock.advance(GIVE_UP_S * SECOND_US)
+    put(database, operator, "b")
+    send_waiting(database, clock, MailSettings())
+    assert {key: state for key, (state, _why) in states(database).items()} == {"a": "failed", "b": "failed"}
+    with transaction(database) as session:
+        assert retry(session, list(session.scalars(select(MessageRow.id))), clock.now_us()) == 2
+    with inbox() as (kept, settings):
+        assert send_waiting(database, clock, settings).sent == 2
+        assert len(kept.messages) == 2
+
+
+def test_an_issuer_sends_no_faster_than_his_server_takes_it(database: Engine, operator: int) -> None:
+    clock = ManualClock(NOW_US)
+    for number in range(7):
+        put(database, operator, f"m{number}")
+    with inbox() as (_kept, settings):
+        slow = replace(settings, per_minute=3)
+        assert [_sent_then_a_minute(database, clock, slow) for _ in range(4)] == [3, 3, 1, 0]
+
+
+def _sent_then_a_minute(database: Engine, clock: ManualClock, settings: MailSettings) -> int:
+    sent = send_waiting(database, clock, settings).sent
+    clock.advance(60 * SECOND_US)
+    return sent
+
+
+def test_many_messages_of_one_issuer_do_not_hold_up_the_others(
+    database: Engine, operator: int, accounts: BilledAccounts
+) -> None:
+    for number in range(TOGETHER * TURN_CLAIMS + 50):
+        put(database, operator, f"m{number}")
+    put(database, accounts.ids["reseller"], "other", "carol@example.com")
+    with inbox() as (kept, settings):
+        send_waiting(database, ManualClock(NOW_US), settings)
+        recipients = [envelope.rcpt_tos[0] for envelope in kept.messages]
+    assert recipients.index("carol@example.com") == TOGETHER * TURN_CLAIMS
+    assert len(recipients) == TOGETHER * TURN_CLAIMS + 51
+
+
+def test_a_message_waits_until_its_moment(database: Engine, operator: int) -> None:
+    put(database, operator, "quiet", not_before_us=NOW_US + 60 * SECOND_US)
+    put(database, operator, "digest", gathered=True)
+    clock = ManualClock(NOW_US)
+    with inbox() as (_kept, settings):
+        assert send_waiting(database, clock, settings).sent == 0
+        clock.advance(60 * SECOND_US)
+        assert send_waiting(database, clock, settings).sent == 1
+    assert states(database)["digest"][0] == "gathered"
