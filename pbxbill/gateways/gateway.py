@@ -89,6 +89,8 @@ class PaymentFacts:
     key: str
     """Ours, as it kept it; empty: it names none."""
     gateway_ref: str
+    """What the service calls it now, in place of what it said before: some name the page until it is paid,
+    and the money from then on. find() takes either."""
     state: PaymentState
     amount: int
     """What was received; of one that is not paid: what is asked for."""
@@ -105,7 +107,8 @@ class RefundState(StrEnum):
     OPEN = "open"
     DONE = "done"
     FAILED = "failed"
-    """Money was not given back; of a charge-back: it was won."""
+    """Money was not given back; of a charge-back: it was won. A charge-back that was DONE can still be won,
+    on appeal; neither becomes OPEN again, whatever comes late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ class RefundFacts:
     """What a service says of money that went back."""
 
     payment_ref: str
-    """The payment's gateway_ref."""
+    """The payment's gateway_ref. Where no payment is known by it (what told that it was paid has not come
+    yet), find("", payment_ref) tells of which key it is."""
     key: str
     """Ours; empty: it was not us who asked."""
     gateway_ref: str
@@ -132,7 +136,14 @@ class MethodRemoved:
     method_ref: str
 
 
-Fact = PaymentFacts | RefundFacts | MethodRemoved
+@dataclass(frozen=True, slots=True)
+class MethodChanged:
+    """A saved method is now so: banks replace cards that expire without asking anybody."""
+
+    method: Method
+
+
+Fact = PaymentFacts | RefundFacts | MethodRemoved | MethodChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +156,8 @@ class WebhookEvent:
     fact: Fact | None
     """None: it concerns nothing that we act on."""
     ask_again: str = ""
-    """gateway_ref of a payment that it is about without saying enough: find() tells."""
+    """gateway_ref of a payment that it is about without saying enough: find() tells. Beside a fact: what the
+    fact says is certain, and find() knows more, such as the card that was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,10 @@ class PaymentGateway(Protocol):
 
     kind: str
 
+    def step(self, currency: str) -> int:
+        """What amounts in a currency must be multiples of, in its minor units: 1 for most."""
+        ...
+
     def start(self, asked: Asked) -> Started | Refusal:
         """Begin a payment that the payer makes on the service's own page."""
         ...
@@ -168,12 +184,17 @@ class PaymentGateway(Protocol):
         """Take money by a saved method (asked.customer_ref's) without the payer there."""
         ...
 
-    def find(self, key: str, gateway_ref: str) -> PaymentFacts | None:
-        """What became of a payment; None: the service does not know it, so that nothing was moved."""
+    def find(self, key: str, gateway_ref: str, customer_ref: str = "") -> PaymentFacts | None:
+        """What became of a payment; None: the service does not know it, so that nothing was moved.
+
+        customer_ref: of the saved method that was charged, where the answer to charge() never came: services
+        find a payment without its name among its payer's. One that was begun and moved nothing is ended, so
+        that what is said here stays true.
+        """
         ...
 
     def refund(self, payment_ref: str, key: str, amount: int, currency: str) -> RefundFacts | Refusal:
-        """Give back a payment, or part of it."""
+        """Give back a payment, or part of it. Asked again with the same key it is given back once."""
         ...
 
     def find_refund(self, payment_ref: str, key: str, gateway_ref: str) -> RefundFacts | None:
