@@ -47,6 +47,7 @@ from pbxbill.cli import (
     taxes,
     templates,
     units,
+    vouchers,
     wallets,
 )
 from pbxbill.cli.context import Context, FaultTolerantGroup
@@ -100,6 +101,7 @@ for _module in (
     templates,
     invoices,
     payments,
+    vouchers,
     quotes,
     plans,
     subscriptions,
