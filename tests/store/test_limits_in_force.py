@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from pbxbill.billing.suspending import suspend
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Answer,
@@ -16,6 +17,7 @@ from pbxbill.charging.events import (
     Outcome,
     Settle,
 )
+from pbxbill.charging.status import AccountStatus
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.alerts import list_alerts
@@ -175,7 +177,8 @@ def test_help_can_be_called_whatever_limits_there_are(accounts: BilledAccounts, 
     database = open_engine(accounts.url)
     with transaction(database) as session:
         set_endpoint_status(session, find_endpoint(session, "sip", "alice"), SUSPENDED)
-        account_by_code(session, "reseller").status = "suspended"
+        reseller = account_by_code(session, "reseller")
+        suspend(session, reseller.id, AccountStatus.SUSPENDED, cause="hand", reason="test", now_us=1)
     database.dispose()
     with accounts.engine() as engine:
         call = asked(engine, accounts, "alice", number)
