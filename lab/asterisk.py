@@ -180,7 +180,10 @@ class PrivateAsterisk(PrivateServer):
         )
         lines += _extension("plain", "_[+0-9*#].", "NoOp()", self._dial_out("EXTEN", ""))
         for did in self.dids:
-            steps = [ask.format("inbound", "${EXTEN}")]
+            steps = [ask.format("inbound", "${EXTEN}")] if did.charged else ["NoOp()"]
+            if did.cards:
+                again = f"Gosub(pbxbill,card,1(${{EXTEN}}))\n same => n,{self._dial_out('PBXBILL_NUMBER')}"
+                steps += [f"NoOp()\n same => n(card),{again}", "Goto(card)"]
             if did.phone:
                 steps += [f"Dial(PJSIP/{did.phone},60,{_OPTIONS})"]
             if did.forward_to:

@@ -19,6 +19,8 @@ from lab.ports import free_port
 from lab.process import ChildProcess, ServerFailed, find_program
 
 SCENARIOS = Path(__file__).with_name("scenarios")
+KEY_MS = 400
+"""How long SIPp takes for a key: 200 ms of it, and as long a gap."""
 INSTALL_HINT = "`make test` installs sip-tester"
 STATUS_TEXTS = {
     404: "Not Found",
@@ -42,6 +44,8 @@ class Calling(StrEnum):
     """Expects one of `rejections`."""
     TRANSFER = "call-transfer"
     """Talks for hold_ms, then sends the far end on to refer_to and is let go."""
+    KEYS = "call-keys"
+    """Presses `keys`, then hangs up after hold_ms; with hold_ms 0 it waits until the switch hangs up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Call:
     refer_to: str = ""
     numbered: bool = False
     """Each call dials a number of its own: its place in the run, from 1, is put behind `number`."""
+    keys: tuple[tuple[int, str], ...] = ()
+    """What is pressed: after so many milliseconds these keys, one after the other."""
     own_phones: bool = False
     """Each call comes from a phone of its own: its place in the run is put behind `caller`."""
 
@@ -118,8 +124,10 @@ class SippCaller:
             {
                 "CSEQ": "2" if call.password else "1",
                 "REJECTIONS": _expected_rejections(call.rejections),
+                "KEYS": "".join(_pressed(after_ms, keys) for after_ms, keys in call.keys),
+                "END": _hang_up(call.hold_ms),
             },
-            {"invite": "invite-digest"} if call.password else {},
+            _invite(call),
             [word for word, wanted in (("service", call.numbered), ("caller", call.own_phones)) if wanted],
         )
         keys = {
@@ -289,6 +297,22 @@ def _sipp(files: _RunFiles, scenario: Path, port: int) -> list[str]:
         "false",
     ]
     return [*command, "-trace_err", "-error_file", str(files.errors)]
+
+
+def _invite(call: Call) -> dict[str, str]:
+    """Which INVITE: with a password or without, with keys or without."""
+    name = "invite-digest" if call.password else "invite"
+    return {"invite": f"{name}-keys" if call.keys else name}
+
+
+def _pressed(after_ms: int, keys: str) -> str:
+    action = f'<nop><action><exec play_dtmf="{keys}"/></action></nop>'
+    return f'  <pause milliseconds="{after_ms}"/>\n  {action}\n  <pause milliseconds="{KEY_MS * len(keys)}"/>\n'
+
+
+def _hang_up(hold_ms: int) -> str:
+    part = "bye" if hold_ms else "wait-for-bye"
+    return (SCENARIOS / "parts" / f"{part}.xml").read_text()
 
 
 def _expected_rejections(codes: tuple[int, ...]) -> str:

@@ -39,6 +39,10 @@ class Did:
     """Rings this phone..."""
     forward_to: str = ""
     """... or is forwarded to this outside number, as a second, outbound charge."""
+    cards: bool = False
+    """... or is an access number of calling cards."""
+    charged: bool = True
+    """Whether a line at an access number is itself charged, as any call to a DID."""
 
 
 CARRIER = Phone("carrier", context="carrier")

@@ -9,14 +9,15 @@ code is the endpoint's own.
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import ip_address
+from types import MappingProxyType
 
 import structlog
 
-from pbxbill.ami.announce import Voice
+from pbxbill.ami.announce import Spoken, Voice
 from pbxbill.ami.calls import CallBook, TrackedCall
 from pbxbill.ami.commands import is_safe, seconds, set_variables
 from pbxbill.ami.fastagi import AgiRequest, AgiSession
@@ -40,6 +41,8 @@ LONGEST_RINGING_US = 180 * SECOND_US
 DENIAL_PLAYS_US = 60 * SECOND_US
 """The longest a denied caller may listen."""
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 CONGESTION = 42
 """Q.850: switching equipment congestion."""
 
@@ -55,6 +58,10 @@ class Question:
     channel: str
     already_up: bool
     forwarded: bool = False
+    from_card: bool = False
+    """Asked by a dialogue at an access number: the caller's leg goes on when the call has ended."""
+    line_is_paid: bool = False
+    """That leg is charged itself: its end is set already."""
 
 
 def parse_question(agi: AgiRequest, *, switch: str, now_us: int, shadow: bool = False) -> Question:
@@ -121,11 +128,13 @@ def granted_variables(granted: Granted, question: Question, say: str, language: 
         variables["PBXBILL_ACCOUNT"] = granted.account_code if is_safe(granted.account_code) else ""
     else:
         variables["CDR(pbxbill_session)"] = granted.session_id
-    if question.forwarded:  # the trunk's own account code says nothing of who pays
+    if question.forwarded or question.from_card:  # the trunk's own account code says nothing of who pays
         variables["CDR(pbxbill_account)"] = request.account_code if is_safe(request.account_code) else ""
     if say:
         variables |= {"PBXBILL_SAY": say, "PBXBILL_LANGUAGE": language}
     # The verdict comes last: whatever stops Asterisk half way leaves the call without one.
+    if question.line_is_paid:
+        return variables | {"PBXBILL_VERDICT": "allow"}
     ceiling = "0" if granted.shadow else seconds(granted.granted_us + LONGEST_RINGING_US)
     return variables | {"TIMEOUT(absolute)": ceiling, "PBXBILL_VERDICT": "allow"}
 
@@ -179,19 +188,20 @@ class Authorizer:
             self._metrics.requests.labels("refused").inc()
             log.warning("agi_question_refused", reason=str(refused))
             return
-        outcome = await self._decide(question)
+        outcome = await self.decide(question)
         if isinstance(outcome, Granted | Denied):
             outcome = for_the_switch(outcome, question.request)
         match outcome:
             case Granted():
-                await self._grant(session, question, outcome)
+                await self.grant(session, question, outcome, self._voice.before_the_call(outcome))
             case Denied():
                 await self._deny(session, question.request, outcome)
             case _:
                 raise SwitchError(f"the engine answered an authorization with {type(outcome).__name__}")
         self._metrics.request_seconds.observe((self._clock.monotonic_us() - began_us) / 1_000_000)
 
-    async def _decide(self, question: Question) -> Outcome:
+    async def decide(self, question: Question) -> Outcome:
+        """What the engine says, or memory where it says nothing in time."""
         request = question.request
         timeout_s = self._settings.authorize_timeout_s
         future: Future[Outcome] | None = None
@@ -231,7 +241,18 @@ class Authorizer:
         log.warning("late_grant_released", session=request.session_id)
         self._engine.submit(Void(request.session_id, request.at_us, int(HangupCause.TEMPORARY_FAILURE)))
 
-    async def _grant(self, session: AgiSession, question: Question, granted: Granted) -> None:
+    async def grant(
+        self,
+        session: AgiSession,
+        question: Question,
+        granted: Granted,
+        spoken: Spoken,
+        extra: Mapping[str, str] = NOTHING,
+    ) -> bool:
+        """Put the call into the book and tell the dialplan; whether it heard.
+
+        extra: variables that are told before the verdict.
+        """
         request = question.request
         call = None
         if granted.offline and not granted.shadow:
@@ -240,11 +261,10 @@ class Authorizer:
         elif not granted.offline:
             # Before Asterisk hears of it: the first events may come right behind the reply.
             call = self._book.add(granted, request, question.channel)
-        spoken = self._voice.before_the_call(granted)
+            call.spares_caller = question.from_card
+        variables = granted_variables(granted, question, spoken.playback, spoken.language)
         try:
-            reply = await session.command(
-                *set_variables(granted_variables(granted, question, spoken.playback, spoken.language))
-            )
+            reply = await session.command(*set_variables({**extra, **variables}))
             delivered = reply.success
         except (SwitchError, InputRefused) as failure:
             log.info("verdict_undelivered", session=granted.session_id, reason=str(failure))
@@ -260,11 +280,12 @@ class Authorizer:
             offline=granted.offline,
         )
         if call is None:
-            return
+            return delivered
         if delivered:
             self.on_granted(call, question)
         else:
             self.on_undelivered(call)
+        return delivered
 
     async def _deny(self, session: AgiSession, request: Authorize, denied: Denied) -> None:
         if not denied.announcement.denial:

@@ -71,6 +71,8 @@ class TrackedCall:
     """Uniqueid of the leg that asked."""
     direction: Direction
     caller_alive: bool = True
+    spares_caller: bool = False
+    """The caller goes on after it, at an access number: its end is not his."""
     legs: dict[str, str] = field(default_factory=dict)
     """The legs that are up or ringing, and their channel names."""
     came_up_us: dict[str, int] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class TrackedCall:
     def timed_legs(self) -> list[str]:
         """The channels that must not outlive the funds."""
         legs = [self.live.paid_leg] if self.live.paid_leg else []
-        if self.caller_alive and self.call_id not in legs:
+        if self.caller_alive and not self.spares_caller and self.call_id not in legs:
             legs.append(self.call_id)
         return legs
 

@@ -18,9 +18,10 @@ import structlog
 from pbxbill.ami.announce import Voice
 from pbxbill.ami.authorize import Authorizer, Question
 from pbxbill.ami.calls import CallBook, TrackedCall
+from pbxbill.ami.card_lines import CARD, CardLines
 from pbxbill.ami.cdr_log import CdrLog
 from pbxbill.ami.events import SwitchStopping, parse_event
-from pbxbill.ami.fastagi import AgiServer
+from pbxbill.ami.fastagi import AgiServer, AgiSession
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.ami.snapshot import Channel, leg_that_asked, live_channels, read_channels
@@ -35,6 +36,7 @@ from pbxbill.charging.ports import Engine, News, OfflineReconciler
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, SwitchError
+from pbxbill.ivr.desk import CardDesk
 from pbxbill.liveness import Liveness
 
 log = structlog.get_logger(__name__)
@@ -96,6 +98,8 @@ class AsteriskDaemon:
         self._authorizer.on_granted = self._on_granted
         self._authorizer.on_undelivered = self._on_undelivered
         self._authorizer.on_late = self._look_soon
+        self._voice = voice
+        self._cards: CardLines | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._sweep_now = asyncio.Event()
@@ -108,6 +112,11 @@ class AsteriskDaemon:
         self._offline: list[SwitchRecord] = []
         """Calls nobody could authorize, on their way to the reconciler."""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="ami")
+
+    def serve_cards(self, desk: CardDesk) -> None:
+        """Talk to callers of access numbers as well; before run()."""
+        self._cards = CardLines(self._settings, desk, self._authorizer, self._book, self._voice, self._clock)
+        self._cards.on_unanswered = self._on_undelivered
 
     def run(self) -> None:
         """Serve until stop(). ConfigurationError: the secret is refused or the FastAGI port is taken."""
@@ -125,7 +134,7 @@ class AsteriskDaemon:
         if self._stop_asked:
             return
         server = AgiServer(
-            self._authorizer.answer,
+            self._answer,
             connections=self._settings.agi_connections,
             read_timeout_s=self._settings.agi_read_timeout_s,
             switch_host=self._settings.host,
@@ -153,6 +162,12 @@ class AsteriskDaemon:
             await asyncio.gather(*work, stop, return_exceptions=True)
             self._threads.shutdown(wait=False, cancel_futures=True)
             log.info("asterisk_daemon_stopped", calls_left=len(self._book))
+
+    async def _answer(self, session: AgiSession) -> None:
+        if self._cards is not None and session.request.script == CARD:
+            await self._cards.converse(session)
+        else:
+            await self._authorizer.answer(session)
 
     async def _beat(self, liveness: Liveness) -> None:
         while True:

@@ -23,7 +23,7 @@ MAX_COMMAND_BYTES = 1900
 MAX_REPLY_LINES = 100
 
 _REPLY = re.compile(r"(\d{3})([ -])(.*)")
-_RESULT = re.compile(r"result=(-?\d*)(?: \((.*)\))?")
+_RESULT = re.compile(r"result=(-?[0-9*#A-D]*)(?: \((.*)\))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,11 @@ class AgiSession:
         self._read_timeout_s = read_timeout_s
         self._over = False
 
-    async def command(self, *words: str) -> AgiReply:
-        """Send one command and read its reply. SwitchGone: the caller hung up or Asterisk went away."""
+    async def command(self, *words: str, lasts_s: float = 0) -> AgiReply:
+        """Send one command and read its reply. SwitchGone: the caller hung up or Asterisk went away.
+
+        lasts_s: how long the command itself may take, where it speaks or listens.
+        """
         if self._over:
             raise SwitchGone("the AGI session is over")
         line = " ".join(words)
@@ -101,7 +104,7 @@ class AgiSession:
             raise InputRefused("an AGI command is too long")
         self._writer.write(data + b"\n")
         try:
-            async with asyncio.timeout(self._read_timeout_s):
+            async with asyncio.timeout(self._read_timeout_s + lasts_s):
                 await self._writer.drain()
                 return await self._reply()
         except TimeoutError:

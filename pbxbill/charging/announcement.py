@@ -5,6 +5,7 @@ has no file for. Amounts and minutes are rounded down: nobody is told more than 
 """
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from pbxbill.charging.events import DenialReason, Granted
@@ -66,6 +67,33 @@ NOT_ENOUGH_CREDIT = Word("not_enough_credit")
 SERVICE_DENIED = Word("service_denied")
 NUMBER_NOT_ALLOWED = Word("number_not_allowed")
 TRY_LATER = Word("try_later")
+FOR_THIS_LANGUAGE = Word("for_this_language")
+PRESS = Word("press")
+ENTER_PIN = Word("enter_pin")
+WRONG_PIN = Word("wrong_pin")
+ENTER_NUMBER = Word("enter_number")
+ENTER_VOUCHER = Word("enter_voucher")
+WRONG_VOUCHER = Word("wrong_voucher")
+REFILLED = Word("refilled")
+"""Before the voucher's value."""
+VALID_UNTIL = Word("valid_until")
+LAST_CALL_COST = Word("last_call_cost")
+NO_LAST_CALL = Word("no_last_call")
+TO_CALL = Word("to_call")
+TO_REFILL = Word("to_refill")
+TO_HEAR_LAST_CALL = Word("to_hear_last_call")
+TO_CHANGE_LANGUAGE = Word("to_change_language")
+BUSY = Word("busy")
+NO_ANSWER = Word("no_answer")
+GOODBYE = Word("goodbye")
+MONTHS = tuple(Word(f"month_{month}") for month in range(1, 13))
+
+SELF_SERVICE = (
+    *(FOR_THIS_LANGUAGE, PRESS, ENTER_PIN, WRONG_PIN, ENTER_NUMBER, ENTER_VOUCHER, WRONG_VOUCHER, REFILLED),
+    *(VALID_UNTIL, LAST_CALL_COST, NO_LAST_CALL, TO_CALL, TO_REFILL, TO_HEAR_LAST_CALL, TO_CHANGE_LANGUAGE),
+    *(BUSY, NO_ANSWER, GOODBYE, *MONTHS),
+)
+"""What access numbers say besides."""
 
 PROMPT_OF_DENIAL: dict[DenialReason, Word] = {
     DenialReason.CREDIT_LIMIT_REACHED: NOT_ENOUGH_CREDIT,
@@ -127,6 +155,7 @@ WORDS: frozenset[str] = frozenset(
             SERVICE_DENIED,
             NUMBER_NOT_ALLOWED,
             TRY_LATER,
+            *SELF_SERVICE,
         )
     }
     | {
@@ -309,6 +338,14 @@ def spoken_minutes(seconds: int, language: str) -> list[Token]:
         *spoken_number(minutes, language, _form(language, feminine)),
         MINUTE if minutes == 1 else MINUTES,
     ]
+
+
+def spoken_date(day: date, language: str) -> list[Token]:
+    """A day: "November 22 2026", "22 novembre 2026"."""
+    language = known_language(language)
+    month, year = MONTHS[day.month - 1], spoken_number(day.year, language)
+    number = spoken_number(day.day, language)
+    return [month, *number, *year] if language == "en" else [*number, month, *year]
 
 
 # --- whole announcements ------------------------------------------------------------------------

@@ -47,9 +47,32 @@ _COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
         ("ivr/ivr-that_was_an_invalid_entry.wav",),
     ),
     "try_later": (("misc/error.wav",),),
+    "press": (("voicemail/vm-press.wav",),),
+    "enter_pin": (
+        ("ivr/ivr-please_enter_pin_followed_by_pound.wav",),
+        ("conference/conf-pin.wav",),
+        ("voicemail/vm-enter_pass.wav",),
+    ),
+    "wrong_pin": (
+        ("ivr/ivr-pin_or_extension_is-invalid.wav",),
+        ("conference/conf-bad-pin.wav",),
+        ("voicemail/vm-fail_auth.wav",),
+    ),
+    "enter_number": (
+        ("ivr/ivr-enter_destination_telephone_number.wav",),
+        ("ivr/ivr-please_enter_the_phone_number.wav",),
+    ),
+    "wrong_voucher": (("ivr/ivr-that_was_an_invalid_entry.wav",),),
+    "refilled": (("ivr/ivr-thank_you.wav",),),
+    "last_call_cost": (("ivr/ivr-you_have_used.wav",),),
+    "busy": (("ivr/ivr-user_busy.wav",),),
+    "no_answer": (("ivr/ivr-no_user_response.wav",),),
+    "goodbye": (("voicemail/vm-goodbye.wav",), ("conference/conf-goodbye.wav",)),
+    **{f"month_{month}": ((f"time/mon-{month - 1}.wav",),) for month in range(1, 13)},
 }
 
 _OF_LANGUAGE: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
+    "en": {"for_this_language": (("ivr/ivr-for_english_press.wav",),)},
     "es": {
         "ciento": (("digits/hundred.wav",),),
         "one_minute_left": (("voicemail/vm-you_have.wav", "digits/un.wav", "time/minute.wav"),),

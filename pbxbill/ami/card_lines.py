@@ -1,0 +1,295 @@
+"""Lines at access numbers: carries out what a dialogue says over FastAGI, one question per stretch of talk.
+
+The dialplan asks `agi://HOST:PORT/card,NUMBER,CARD,LANGUAGE,SESSION,DIALSTATUS,PAID`: first with the access
+number alone; after each call that was dialled, with the card that was known before, the language, the session
+of that call and how Dial ended. These come from variables that only this daemon sets. Nothing is kept here
+between two questions, so that another daemon may answer the next one. PAID says `paid` where the line itself
+is charged to somebody and therefore has an end already.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from pbxbill.ami.announce import Spoken, Voice
+from pbxbill.ami.authorize import Authorizer, Question
+from pbxbill.ami.calls import CallBook, TrackedCall
+from pbxbill.ami.commands import is_safe, set_variables
+from pbxbill.ami.fastagi import AgiSession
+from pbxbill.ami.settings import AsteriskSettings
+from pbxbill.charging.control import Phase
+from pbxbill.charging.events import Authorize as AuthorizeCall
+from pbxbill.charging.events import DenialReason, Denied, Direction, Granted
+from pbxbill.charging.shadow import for_the_switch
+from pbxbill.clock import SECOND_US, Clock
+from pbxbill.errors import InputRefused, StoreUnavailable, SwitchError, SwitchGone
+from pbxbill.ids import is_id, new_id
+from pbxbill.ivr.access_number import AccessTerms
+from pbxbill.ivr.desk import CardDesk
+from pbxbill.ivr.dialogue import Dialogue
+from pbxbill.ivr.turns import (
+    Act,
+    Allowed,
+    Ask,
+    Authorize,
+    Card,
+    CheckPin,
+    Dial,
+    Ending,
+    Failed,
+    FindCaller,
+    FindLastCall,
+    Gone,
+    HangUp,
+    Heard,
+    NotAllowed,
+    Part,
+    Redeem,
+    Resumed,
+    Said,
+    Say,
+    Started,
+    Told,
+    Wait,
+)
+
+Answer = TypeVar("Answer")
+log = structlog.get_logger(__name__)
+
+CARD = "card"
+"""The question of this module."""
+LONGEST_PROMPT_S = 120
+"""No sentence takes longer to say."""
+SETTLED_WITHIN_S = 2.0
+SETTLED_LOOK_S = 0.1
+SPARE_S = 30
+"""How much longer than the dialogue the switch itself lets the line be up."""
+ENDINGS = {
+    "ANSWER": Ending.TALKED,
+    "BUSY": Ending.BUSY,
+    "NOANSWER": Ending.NO_ANSWER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One caller at an access number."""
+
+    session: AgiSession
+    number: str
+    caller: str
+    call_id: str
+    channel: str
+    paid: bool
+    """The line itself is charged, as a call to a DID."""
+
+
+class CardLines:
+    """Talks to callers of access numbers."""
+
+    def __init__(
+        self,
+        settings: AsteriskSettings,
+        desk: CardDesk,
+        authorizer: Authorizer,
+        book: CallBook,
+        voice: Voice,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._authorizer = authorizer
+        self._book = book
+        self._voice = voice
+        self._clock = clock
+        self.on_unanswered: Callable[[TrackedCall], None] = lambda _call: None
+        """A call was dialled in vain, and its caller goes on."""
+
+    async def converse(self, session: AgiSession) -> None:
+        """One stretch, up to a number to dial or the end."""
+        request = session.request
+        call_id = request.fields.get("agi_uniqueid", "")
+        if not call_id or not is_safe(call_id):
+            raise InputRefused(f"no usable agi_uniqueid: {call_id[:40]!r}")
+        line = Line(
+            session,
+            request.argument(1),
+            request.fields.get("agi_callerid", "")[:64],
+            call_id,
+            request.fields.get("agi_channel", ""),
+            paid=request.argument(6) == "paid",
+        )
+        try:
+            terms = await self._asked(self._desk.terms, line.number)
+        except StoreUnavailable as failure:
+            log.warning("card_line_unserved", number=line.number, reason=str(failure))
+            return
+        if terms is None:
+            log.warning("no_access_number", number=line.number[:40], hint="pbxbill access-numbers add")
+            return
+        if request.argument(2):
+            await self._resumed(line, terms)
+        else:
+            await self._started(line, terms)
+
+    async def _started(self, line: Line, terms: AccessTerms) -> None:
+        if not self._desk.lines.enter(line.number, terms.max_lines):
+            log.warning("access_number_full", number=line.number, most=terms.max_lines)
+            return
+        held = [line.number]
+        try:
+            await self._talk(line, Dialogue(terms, self._clock.monotonic_us()), Started(), held)
+        finally:
+            if held:
+                self._desk.lines.leave(held.pop())
+
+    async def _resumed(self, line: Line, terms: AccessTerms) -> None:
+        number, language, session_id, status = (line.session.request.argument(place) for place in range(2, 6))
+        if not (number.isascii() and number.isdigit()):
+            raise InputRefused(f"no card: {number[:40]!r}")
+        ending = ENDINGS.get(status, Ending.FAILED)
+        call = self._book.get(session_id)
+        if call is not None and ending is not Ending.TALKED and call.live.phase is Phase.SETUP:
+            self.on_unanswered(call)
+        card = await self._asked(self._desk.card, line.number, int(number))
+        if card is None:
+            log.info("card_not_usable", card=int(number))
+            return
+        cost = None
+        if ending is Ending.TALKED and is_id(session_id) and await self._settled(session_id):
+            cost = await self._asked(self._desk.cost, card, session_id)
+            card = await self._asked(self._desk.card, line.number, int(number)) or card
+        dialogue = Dialogue(terms, self._clock.monotonic_us())
+        await self._talk(line, dialogue, Resumed(card, language, ending, cost), [])
+
+    async def _settled(self, session_id: str) -> bool:
+        """The events of the end may be on their way still."""
+        for _ in range(round(SETTLED_WITHIN_S / SETTLED_LOOK_S)):
+            if self._book.get(session_id) is None and await self._asked(self._desk.is_closed, session_id):
+                return True
+            await asyncio.sleep(SETTLED_LOOK_S)
+        return False
+
+    # --- the talk -------------------------------------------------------------------------------
+
+    async def _talk(self, line: Line, dialogue: Dialogue, told: Told, held: list[str]) -> None:
+        """held: the access number while this line counts as one without a card."""
+        await self._limit(line, dialogue)
+        card = dialogue.card
+        while True:
+            act = dialogue.take(told, self._clock.monotonic_us())
+            if dialogue.card is not None and card is None:
+                card = dialogue.card
+                if held:
+                    self._desk.lines.leave(held.pop())
+                await self._limit(line, dialogue)
+            if isinstance(act, Dial | HangUp):
+                log.info("card_line_ends", number=line.number, dials=isinstance(act, Dial))
+                return
+            try:
+                told = await self._carry_out(line, dialogue, act)
+            except StoreUnavailable as failure:
+                log.warning("card_line_failed", number=line.number, reason=str(failure))
+                told = Failed()
+            except SwitchGone:
+                told = Gone()
+
+    async def _limit(self, line: Line, dialogue: Dialogue) -> None:
+        """The switch ends a line whose daemon fell silent; one that is paid for has its own end."""
+        if not line.paid:
+            limit_s = dialogue.left_us(self._clock.monotonic_us()) // SECOND_US + SPARE_S
+            await line.session.command(*set_variables({"TIMEOUT(absolute)": str(limit_s)}))
+
+    async def _carry_out(self, line: Line, dialogue: Dialogue, act: Act) -> Told:
+        match act:
+            case Ask():
+                return await self._ask(line, act)
+            case Say(part):
+                await self._play(line, part, most=1, first_s=0, digit_s=0)
+                return Said()
+            case Wait(wait_s):
+                await line.session.command("WAIT FOR DIGIT", str(wait_s * 1000), lasts_s=wait_s)
+                return Said()
+            case FindCaller():
+                return await self._asked(self._desk.find_caller, line.number, line.caller)
+            case CheckPin(pin):
+                return await self._asked(self._desk.check_pin, line.number, line.caller, pin)
+            case Redeem(code):
+                return await self._asked(self._desk.redeem, _known(dialogue), code, line.caller)
+            case FindLastCall():
+                return await self._asked(self._desk.last_call, _known(dialogue))
+            case Authorize(number):
+                return await self._authorize(line, dialogue, number)
+            case _:
+                raise SwitchError(f"a line cannot do {type(act).__name__}")
+
+    async def _ask(self, line: Line, ask: Ask) -> Told:
+        *others, last = ask.parts
+        for part in others:
+            if digits := await self._play(line, part, most=ask.most, first_s=0, digit_s=ask.digit_s):
+                return Heard(digits)
+        return Heard(await self._play(line, last, most=ask.most, first_s=ask.first_s, digit_s=ask.digit_s))
+
+    async def _play(self, line: Line, part: Part, *, most: int, first_s: int, digit_s: int) -> str:
+        """Say it and collect; the keys that were pressed."""
+        spoken = self._voice.say(part.tokens, part.language)
+        # GET DATA has one time-out for all digits, unless it is 0: then the channel's own two count.
+        variables = {
+            "CHANNEL(language)": spoken.language,
+            "TIMEOUT(response)": f"{first_s}" if first_s else "0.05",
+            "TIMEOUT(digit)": f"{digit_s}" if digit_s else "0.05",
+        }
+        await line.session.command(*set_variables(variables))
+        lasts_s = LONGEST_PROMPT_S + first_s + most * digit_s
+        reply = await line.session.command(
+            "GET DATA", spoken.playback or "silence/1", "0", str(most), lasts_s=lasts_s
+        )
+        if reply.result == "-1" or reply.code != 200:
+            raise SwitchGone("the caller hung up")
+        return reply.result
+
+    async def _authorize(self, line: Line, dialogue: Dialogue, number: str) -> Told:
+        card = await self._asked(self._desk.card, line.number, _known(dialogue).card_id)
+        if card is None:
+            return NotAllowed(DenialReason.END_USER_SERVICE_DENIED)
+        request = AuthorizeCall(
+            session_id=new_id(),
+            switch=self._settings.name,
+            call_id=line.call_id,
+            direction=Direction.OUTBOUND,
+            dialled=number,
+            caller=line.caller,
+            at_us=self._authorizer.switch_now_us(),
+            account_code=card.endpoint,
+            shadow=self._settings.shadow,
+        )
+        question = Question(request, line.channel, already_up=True, from_card=True, line_is_paid=line.paid)
+        outcome = await self._authorizer.decide(question)
+        if isinstance(outcome, Granted | Denied):
+            outcome = for_the_switch(outcome, request)
+        if isinstance(outcome, Denied):
+            log.info("card_call_denied", session=request.session_id, reason=outcome.reason.value)
+            return NotAllowed(outcome.reason)
+        if not isinstance(outcome, Granted):
+            raise SwitchError(f"the engine answered an authorization with {type(outcome).__name__}")
+        extra = {
+            "PBXBILL_CARD": str(card.card_id),
+            "PBXBILL_CARD_LANGUAGE": dialogue.language,
+            "PBXBILL_NUMBER": number,
+        }
+        silence = Spoken((), dialogue.language)
+        if not await self._authorizer.grant(line.session, question, outcome, silence, extra):
+            raise SwitchGone("the channel took no verdict")
+        return Allowed(outcome.affordable_us // SECOND_US)
+
+    async def _asked(self, question: Callable[..., Answer], *arguments: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(None, question, *arguments)
+
+
+def _known(dialogue: Dialogue) -> Card:
+    if dialogue.card is None:
+        raise SwitchError("nobody is known on this line")
+    return dialogue.card
