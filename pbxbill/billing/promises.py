@@ -6,6 +6,7 @@ Documents add up; the books hold what documents and charges say; entries, lines 
 from pbxbill.billing.document_promises import DOCUMENT_RULES
 from pbxbill.billing.looking_back import LOOKED_AT
 from pbxbill.billing.status_promises import STATUS_RULES
+from pbxbill.billing.voucher_promises import VOUCHER_RULES
 from pbxbill.charging.ledger_promises import Rule, Search
 from pbxbill.charging.verify import Invariant, verify
 from pbxbill.clock import Clock
@@ -296,6 +297,7 @@ BILLING_RULES = (
     _EARNED,
     _ROUNDED,
     *DOCUMENT_RULES,
+    *VOUCHER_RULES,
     *STATUS_RULES,
 )
 
