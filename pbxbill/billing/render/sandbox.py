@@ -95,8 +95,8 @@ class TemplateFault(InputRefused):
 class _Budget:
     """What is left of the work that one rendering may do."""
 
-    def __init__(self) -> None:
-        self.work = WORK_MAX
+    def __init__(self, work: int) -> None:
+        self.work = work
 
     def spend(self, work: int) -> None:
         self.work -= work
@@ -120,6 +120,10 @@ def _joined(parts: Iterable[Any], separator: Any = "") -> str:
     between = escape(separator)
     joined = between.join(escape(_printed(part)) for part in _counted(parts, 1))
     return _within(joined)
+
+
+def _joined_plain(parts: Iterable[Any], separator: Any = "") -> str:
+    return _within(str(separator).join(str(_printed(part)) for part in _counted(parts, 1)))
 
 
 def _within(text: str) -> str:
@@ -175,18 +179,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
-    def __init__(self) -> None:
+    def __init__(self, *, html: bool = True) -> None:
+        """html: what templates are given is escaped; otherwise they are of plain text."""
         super().__init__(
-            autoescape=True,
+            autoescape=html,
             undefined=StrictUndefined,
             optimized=False,  # constants too are reckoned within the budget
             finalize=_printed,
-            trim_blocks=True,
+            trim_blocks=html,  # in plain text a line's end is meant
             lstrip_blocks=True,
         )
         self.globals = {"range": self._range, "namespace": Namespace}
         self.filters = {name: FILTERS[name] for name in _FILTERS}
-        self.filters |= {"join": _joined, "lines": _lines, "select_given": _given, "_counted": _counted}
+        self.filters |= {
+            "join": _joined if html else _joined_plain,
+            "lines": _lines,
+            "select_given": _given,
+            "_counted": _counted,
+        }
         self.filters |= {name: _format_filter(name) for name in FORMATS}
         self.tests = {name: TESTS[name] for name in _TESTS}
 
@@ -299,11 +309,11 @@ class CompiledTemplate:
             # Python's own limits: blocks in blocks, digits of a number.
             raise TemplateFault(f"the template is nested too deeply: {str(fault)[:80]}") from None
 
-    def filled(self, values: Mapping[str, Any], filters: Mapping[str, Any]) -> str:
+    def filled(self, values: Mapping[str, Any], filters: Mapping[str, Any], work: int = WORK_MAX) -> str:
         """The text, with these values and formatting filters; TemplateFault says line and reason."""
         pieces: list[str] = []
         length = 0
-        token = _BUDGET.set(_Budget())
+        token = _BUDGET.set(_Budget(work))
         formats = _FORMATS_NOW.set(dict(filters))
         try:
             for piece in self._template.root_render_func(self._template.new_context(dict(values))):
