@@ -18,6 +18,7 @@ from pbxbill.store.models import (
     UnitRow,
     WalletRow,
 )
+from pbxbill.store.thresholds import DEFAULT, defaults_of, take_thresholds
 
 ACCOUNT_KINDS = ("reseller", "customer")
 ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
@@ -230,7 +231,7 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
         raise InputRefused("the operator has no wallet; wallets belong to resellers and customers")
     if credit_limit < 0:
         raise InputRefused("a credit limit cannot be negative")
-    unit_of(session, unit)
+    known_unit = unit_of(session, unit)
     exists = select(WalletRow.id).where(WalletRow.account_id == account.id, WalletRow.unit == unit)
     if session.scalar(exists) is not None:
         raise InputRefused(f"account {account.code} has a {unit} wallet already")
@@ -254,6 +255,9 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
     )
     session.add(wallet)
     session.flush()
+    defaults = defaults_of(session, account.parent_id, unit)
+    if defaults:
+        take_thresholds(session, wallet, DEFAULT, defaults, known_unit, now_us=0)
     return wallet
 
 

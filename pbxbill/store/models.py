@@ -105,7 +105,8 @@ class WalletRow(Base):
     told_us: Mapped[int] = mapped_column(index=True)
     """When news last grew."""
     tell_below: Mapped[int | None]
-    """Once posted + credit_limit falls below this, a balance mark is written; None: nothing to tell of."""
+    """Once posted - reserved + credit_limit falls below this, a balance mark is written; None: nothing to
+    tell of, or the mark is there already."""
     tell_from: Mapped[int | None]
     """Its highest threshold: once filled again, the wallet is looked at anew. None: no thresholds."""
     __table_args__ = (

@@ -100,12 +100,21 @@ class BalanceThresholdRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     wallet_id: Mapped[int] = mapped_column(ForeignKey("wallets.id"))
     purpose: Mapped[str] = mapped_column(String(12))
-    """notice, or auto_top_up."""
+    """notice (of its own), default (of its issuer's, where it has none of its own), or auto_top_up."""
     below: Mapped[int]
-    """Compared with posted + credit limit; 0: used up, which is told when nothing is left."""
+    """Compared with posted - reserved + credit limit; 0: used up, told when less than a coin is left."""
     reached_us: Mapped[int | None]
     """Since when it has been below; None: it is not."""
     __table_args__ = (UniqueConstraint("wallet_id", "purpose", "below"),)
+
+
+class DefaultThresholdRow(Base):
+    """A threshold of all customers of an issuer who have none of their own."""
+
+    __tablename__ = "default_thresholds"
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"), primary_key=True)
+    below: Mapped[int] = mapped_column(primary_key=True)
 
 
 class BalanceMarkRow(Base):
@@ -116,7 +125,7 @@ class BalanceMarkRow(Base):
     wallet_id: Mapped[int]
     at_us: Mapped[int]
     can_spend: Mapped[int]
-    """posted + credit limit, right after it."""
+    """posted - reserved + credit limit, right after it."""
 
 
 class JobRow(Base):

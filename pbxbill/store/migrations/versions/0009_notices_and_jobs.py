@@ -20,6 +20,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_balance_marks")),
     )
     op.create_table(
+        "default_thresholds",
+        sa.Column("issuer_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("unit", sa.String(length=12), nullable=False),
+        sa.Column("below", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["issuer_id"], ["accounts.id"], name=op.f("fk_default_thresholds_issuer_id")),
+        sa.ForeignKeyConstraint(["unit"], ["units.code"], name=op.f("fk_default_thresholds_unit")),
+        sa.PrimaryKeyConstraint("issuer_id", "unit", "below", name=op.f("pk_default_thresholds")),
+    )
+    op.create_table(
         "job_runs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("job", sa.String(length=32), nullable=False),
@@ -176,4 +185,5 @@ def downgrade() -> None:
         batch_op.drop_index("ix_job_runs_job_started_us")
 
     op.drop_table("job_runs")
+    op.drop_table("default_thresholds")
     op.drop_table("balance_marks")

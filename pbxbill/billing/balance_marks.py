@@ -1,0 +1,144 @@
+"""What follows when a wallet fell below a threshold or was filled again: told once per fall.
+
+The charging path leaves a mark in the transaction that moved the wallet, and listens no more. Here marks are
+read: each wallet is looked at as it stands now, what it fell below is written down and told, a wallet that
+rose above a threshold is listened for again, and the marks are deleted, all in one transaction. So nothing is
+lost or told twice, whatever dies; a fall that was made good within the second is not worth a message.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, Select, delete, select
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
+from pbxbill.charging.status import AccountStatus
+from pbxbill.clock import Clock
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow, WalletRow
+from pbxbill.store.notice_models import BalanceMarkRow, BalanceThresholdRow
+from pbxbill.store.payment_models import AutoTopUpRow
+from pbxbill.store.thresholds import AUTO_TOP_UP, arm, available, edge
+
+MARKS_TOGETHER = 20
+"""Read in one transaction, which holds their wallets: calls wait for it."""
+
+
+@dataclass(slots=True)
+class Looked:
+    """What came of reading marks."""
+
+    marks: int = 0
+    reached: int = 0
+    """Thresholds that wallets fell below."""
+    messages: int = 0
+
+
+def read_marks(database: Engine, clock: Clock, stop: Callable[[], bool] = lambda: False) -> Looked:
+    """Read all marks that there are; those of a call that is settled meanwhile come with the next run."""
+    looked = Looked()
+    with transaction(reading(database)) as session:
+        newest_id = session.scalar(select(BalanceMarkRow.id).order_by(BalanceMarkRow.id.desc()).limit(1))
+    while newest_id is not None and not stop():
+        with transaction(database) as session:
+            marks = session.scalars(
+                select(BalanceMarkRow)
+                .where(BalanceMarkRow.id <= newest_id)
+                .order_by(BalanceMarkRow.id)
+                .limit(MARKS_TOGETHER)
+            ).all()
+            if not marks:
+                break
+            highest: dict[int, int] = {}
+            for mark in marks:
+                highest[mark.wallet_id] = max(mark.can_spend, highest.get(mark.wallet_id, mark.can_spend))
+            _look_at(session, highest, clock.now_us(), looked)
+            read = BalanceMarkRow.id.in_([mark.id for mark in marks])
+            session.execute(delete(BalanceMarkRow).where(read).execution_options(synchronize_session=False))
+            looked.marks += len(marks)
+    return looked
+
+
+def _look_at(session: Session, highest: Mapping[int, int], now_us: int, looked: Looked) -> None:
+    """highest: the most that each wallet could spend at any of its marks."""
+    wallet_ids = sorted(highest)
+    # Whoever fills wallets by themselves locks these rows first, and wallets then.
+    fillings = {row.wallet_id: row for row in session.scalars(_locked_fillings(wallet_ids))}
+    wallets = session.scalars(
+        select(WalletRow)
+        .where(WalletRow.id.in_(wallet_ids))
+        .order_by(WalletRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    thresholds: dict[int, list[BalanceThresholdRow]] = {}
+    for row in session.scalars(
+        select(BalanceThresholdRow)
+        .where(BalanceThresholdRow.wallet_id.in_(wallet_ids))
+        .order_by(BalanceThresholdRow.below)
+    ):
+        thresholds.setdefault(row.wallet_id, []).append(row)
+    for wallet in wallets:
+        own = thresholds.get(wallet.id, [])
+        unit = unit_of(session, wallet.unit)
+        for row in own:
+            if highest[wallet.id] >= edge(row.below, unit):
+                row.reached_us = None  # it rose above it, even if it fell again since
+        _look(session, wallet, own, fillings.get(wallet.id), now_us, looked)
+
+
+def _locked_fillings(wallet_ids: Sequence[int]) -> Select[AutoTopUpRow]:
+    return (
+        select(AutoTopUpRow)
+        .where(AutoTopUpRow.wallet_id.in_(wallet_ids))
+        .order_by(AutoTopUpRow.wallet_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _look(  # a wallet and all that belongs to it
+    session: Session,
+    wallet: WalletRow,
+    thresholds: Iterable[BalanceThresholdRow],
+    filling: AutoTopUpRow | None,
+    now_us: int,
+    looked: Looked,
+) -> None:
+    unit = unit_of(session, wallet.unit)
+    left = available(wallet)
+    reached: list[BalanceThresholdRow] = []
+    for row in thresholds:
+        if left >= edge(row.below, unit):
+            row.reached_us = None
+            continue
+        if row.reached_us is None:
+            row.reached_us = now_us
+            looked.reached += 1
+            if row.purpose != AUTO_TOP_UP:
+                reached.append(row)
+        if row.purpose == AUTO_TOP_UP and filling is not None and _waits_for_a_fall(filling):
+            filling.next_us = now_us
+    arm(session, [wallet.id], unit)
+    if reached:
+        looked.messages += _tell(session, wallet, reached[0], left)
+
+
+def _waits_for_a_fall(filling: AutoTopUpRow) -> bool:
+    return filling.state == "on" and filling.next_us is None and filling.payment_id is None
+
+
+def _tell(session: Session, wallet: WalletRow, lowest: BalanceThresholdRow, left: int) -> int:
+    """One message for one fall, of the lowest threshold that it passed: it says all that the others would."""
+    if session.get_one(AccountRow, wallet.account_id).status == AccountStatus.TERMINATED:
+        return 0
+    assert lowest.reached_us is not None
+    facts: dict[str, Fact] = {"balance": Money(left, wallet.unit)}
+    kind = NoticeKind.BALANCE_USED_UP
+    if lowest.below:
+        kind = NoticeKind.LOW_BALANCE
+        facts["threshold"] = Money(lowest.below, wallet.unit)
+    key = f"wallet:{wallet.id}:{lowest.below}:{lowest.reached_us}"
+    return tell(session, wallet.account_id, kind, key=key, facts=facts, now_us=lowest.reached_us)

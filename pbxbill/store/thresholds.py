@@ -1,0 +1,81 @@
+"""Thresholds of wallets as they are kept: which of them the charging path listens for.
+
+A wallet listens for its highest threshold that is not reached: tell_below. What falls below it leaves a mark,
+and the job that reads marks (billing/balance_marks.py) says what the wallet listens for next.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.orm import Session
+
+from pbxbill.money import Unit, minor_step
+from pbxbill.store.models import WalletRow
+from pbxbill.store.notice_models import BalanceThresholdRow, DefaultThresholdRow
+
+NOTICE, DEFAULT, AUTO_TOP_UP = "notice", "default", "auto_top_up"
+"""Purposes of thresholds."""
+
+_EDGE = "CASE WHEN t.below < :step THEN :step ELSE t.below END"
+_HIGHEST = f"SELECT MAX({_EDGE}) FROM balance_thresholds t WHERE t.wallet_id = wallets.id"  # noqa: S608 ours
+_ARM = text(
+    f"UPDATE wallets SET tell_from = ({_HIGHEST}), "  # noqa: S608 ours
+    f"tell_below = ({_HIGHEST} AND t.reached_us IS NULL) WHERE id IN :ids"
+).bindparams(bindparam("ids", expanding=True))
+
+
+def edge(below: int, unit: Unit) -> int:
+    """With less than this a threshold is reached. Used up (0) is what has no coin left: what calls leave of
+    it buys nothing."""
+    return max(below, minor_step(unit))
+
+
+def available(wallet: WalletRow) -> int:
+    """What a wallet can still spend."""
+    return wallet.posted - wallet.reserved + wallet.credit_limit
+
+
+def arm(session: Session, wallet_ids: Sequence[int], unit: Unit) -> None:
+    """Let wallets in a unit, which the caller has locked, listen for their highest threshold not reached."""
+    session.flush()
+    session.execute(_ARM, {"ids": list(wallet_ids), "step": minor_step(unit)})
+    for row in session.identity_map.values():
+        if isinstance(row, WalletRow):  # they were changed past it
+            session.expire(row, ["tell_below", "tell_from"])
+
+
+def defaults_of(session: Session, issuer_id: int, unit: str) -> list[int]:
+    """The thresholds of an issuer's customers who have none of their own, the highest first."""
+    query = select(DefaultThresholdRow.below).where(
+        DefaultThresholdRow.issuer_id == issuer_id, DefaultThresholdRow.unit == unit
+    )
+    return list(session.scalars(query.order_by(DefaultThresholdRow.below.desc())))
+
+
+def take_thresholds(
+    session: Session, wallet: WalletRow, purpose: str, amounts: Sequence[int], unit: Unit, now_us: int
+) -> None:
+    """Give a locked wallet these thresholds for a purpose, and no other ones.
+
+    One that it is below already is reached: it is told of when the wallet falls below it the next time.
+    """
+    held = {
+        row.below: row
+        for row in session.scalars(
+            select(BalanceThresholdRow).where(
+                BalanceThresholdRow.wallet_id == wallet.id, BalanceThresholdRow.purpose == purpose
+            )
+        )
+    }
+    for below, row in held.items():
+        if below not in amounts:
+            session.delete(row)
+    session.flush()
+    for below in dict.fromkeys(amounts):
+        if below not in held:
+            is_below = available(wallet) < edge(below, unit)
+            reached_us = now_us if is_below else None
+            session.add(
+                BalanceThresholdRow(wallet_id=wallet.id, purpose=purpose, below=below, reached_us=reached_us)
+            )
+    arm(session, [wallet.id], unit)
