@@ -8,12 +8,10 @@ one that is there unconfirmed is cancelled, so that it never will be. A page who
 cannot be paid.
 """
 
-import json
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import stripe
@@ -31,38 +29,33 @@ from pbxbill.gateways.gateway import (
     WebhookEvent,
 )
 from pbxbill.gateways.registry import secret, secrets
+from pbxbill.gateways.stripe_asking import answer_to, ask, looked_up, refusal
 from pbxbill.gateways.stripe_facts import (
     FLOW,
     KEY,
-    MAX_WHY_LENGTH,
     PAGE,
     SAVE,
     SAVED,
     Told,
     Unreadable,
-    declined_why,
-    event_fact,
     intent_facts,
-    kept_something,
     method_of,
     part,
     ref,
     refund_facts,
     session_facts,
+    some,
     stripe_step,
     text,
     to_stripe,
 )
+from pbxbill.gateways.stripe_webhooks import read_webhook
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 API = "https://api.stripe.com"
-MAX_WEBHOOK_BYTES = 512 * 1024
-MAX_HEADER_LENGTH = 4096
-TOLERANCE_S = 300
-"""How far a webhook's time may be from ours. Stripe's SDK has the same, but would ask the machine's clock."""
 PAGES_LOOKED_THROUGH = 3
 PAGE_SIZE = 100
 MAX_DESCRIPTION_LENGTH = 250
@@ -72,8 +65,6 @@ _LOCALES = (
     "bg cs da de el en es et fi fr hr hu id it ja ko lt lv ms mt nb nl pl pt ro ru sk sl sv th tr vi zh"
 )
 """Languages of its page; in others it speaks the payer's browser's."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +133,10 @@ class StripeGateway:
         if unfit is not None:
             return unfit
         params = self._page(asked)
-        session = self._told(
-            lambda: self._v1.checkout.sessions.create(params, {"idempotency_key": asked.key})
-        )
+        session = answer_to(lambda: self._v1.checkout.sessions.create(params, {"idempotency_key": asked.key}))
         if isinstance(session, Refusal):
             return session
-        return Started(_some(ref(session)), _some(text(session, "url")))
+        return Started(some(ref(session)), some(text(session, "url")))
 
     def _page(self, asked: Asked) -> "SessionCreateParams":
         metadata = {KEY: asked.key, FLOW: PAGE, SAVE: "1" if asked.save_method else "0"}
@@ -202,14 +191,14 @@ class StripeGateway:
             # Nobody is there to be sent to another page.
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         }
-        made = self._told(lambda: self._v1.payment_intents.create(params, {"idempotency_key": asked.key}))
+        made = answer_to(lambda: self._v1.payment_intents.create(params, {"idempotency_key": asked.key}))
         if isinstance(made, Refusal):
             return made
-        return self._confirmed(_some(ref(made)), asked.key)
+        return self._confirmed(some(ref(made)), asked.key)
 
     def _confirmed(self, intent_ref: str, key: str) -> PaymentFacts | Refusal:
         try:
-            intent = self._ask(
+            intent = ask(
                 lambda: self._v1.payment_intents.confirm(
                     intent_ref, {"off_session": True}, {"idempotency_key": f"{key}:confirm"}
                 )
@@ -218,11 +207,11 @@ class StripeGateway:
             return self._declined(intent_ref, error)
         except stripe.InvalidRequestError as error:
             if error.code != "payment_intent_unexpected_state":
-                return _refusal(error)
+                return refusal(error)
             # It was confirmed or cancelled before: what it is now says which.
             return intent_facts(self._intent(intent_ref))
         except stripe.StripeError as error:
-            return _refusal(error)
+            return refusal(error)
         return intent_facts(intent)
 
     def _declined(self, intent_ref: str, error: stripe.CardError) -> PaymentFacts | Refusal:
@@ -233,17 +222,17 @@ class StripeGateway:
     def find(self, key: str, gateway_ref: str, customer_ref: str = "") -> PaymentFacts | None:
         """What became of a payment: by its reference, else among the payer's by our key."""
         if gateway_ref.startswith("cs_"):
-            session = self._looked_up(
+            session = looked_up(
                 lambda: self._v1.checkout.sessions.retrieve(
                     gateway_ref, {"expand": ["payment_intent.payment_method"]}
                 )
             )
             return session_facts(session) if session is not None else None
         if gateway_ref:
-            intent = self._looked_up(lambda: self._retrieved(gateway_ref))
+            intent = looked_up(lambda: self._retrieved(gateway_ref))
         elif customer_ref:
             found = self._payers_intent(customer_ref, key)
-            intent = self._looked_up(lambda: self._retrieved(found)) if found else None
+            intent = looked_up(lambda: self._retrieved(found)) if found else None
         else:
             return None
         if intent is None:
@@ -257,19 +246,19 @@ class StripeGateway:
         return self._v1.payment_intents.retrieve(intent_ref, {"expand": ["payment_method"]})
 
     def _intent(self, intent_ref: str) -> Told:
-        return _believed(self._told(lambda: self._retrieved(intent_ref)))
+        return _believed(answer_to(lambda: self._retrieved(intent_ref)))
 
     def _payers_intent(self, customer_ref: str, key: str) -> str:
         """The reference of a payer's payment of our key; "" if there is none."""
         after = ""
         for _ in range(PAGES_LOOKED_THROUGH):
-            page = self._looked_up(partial(self._intents_after, customer_ref, after))
+            page = looked_up(partial(self._intents_after, customer_ref, after))
             if page is None:
                 return ""
             intents = _listed(page)
             for intent in intents:
                 if text(part(intent, "metadata"), KEY) == key:
-                    return _some(ref(intent))
+                    return some(ref(intent))
             if page.get("has_more") is not True or not intents:
                 return ""
             after = ref(intents[-1])
@@ -285,7 +274,7 @@ class StripeGateway:
 
     def _never_confirmed(self, intent_ref: str) -> Told:
         # One that is cancelled cannot be confirmed by a process that was held up between its two steps.
-        cancelled = self._told(lambda: self._v1.payment_intents.cancel(intent_ref))
+        cancelled = answer_to(lambda: self._v1.payment_intents.cancel(intent_ref))
         return self._intent(intent_ref) if isinstance(cancelled, Refusal) else cancelled
 
     # --- money that goes back -----------------------------------------------------------------
@@ -297,7 +286,7 @@ class StripeGateway:
         intent_ref = self._intent_of(payment_ref)
         if isinstance(intent_ref, Refusal):
             return intent_ref
-        refund = self._told(
+        refund = answer_to(
             lambda: self._v1.refunds.create(
                 {
                     "payment_intent": intent_ref,
@@ -312,14 +301,12 @@ class StripeGateway:
     def find_refund(self, payment_ref: str, key: str, gateway_ref: str) -> RefundFacts | None:
         """What became of a refund: by its reference, else among the payment's by our key."""
         if gateway_ref:
-            refund = self._looked_up(lambda: self._v1.refunds.retrieve(gateway_ref))
+            refund = looked_up(lambda: self._v1.refunds.retrieve(gateway_ref))
             return None if refund is None else _of_ours(refund)
         intent_ref = self._intent_of(payment_ref)
         if isinstance(intent_ref, Refusal):
             return None
-        page = self._looked_up(
-            lambda: self._v1.refunds.list({"payment_intent": intent_ref, "limit": PAGE_SIZE})
-        )
+        page = looked_up(lambda: self._v1.refunds.list({"payment_intent": intent_ref, "limit": PAGE_SIZE}))
         refunds = [] if page is None else _listed(page)
         found = next((each for each in refunds if text(part(each, "metadata"), KEY) == key), None)
         return None if found is None else _of_ours(found)
@@ -327,7 +314,7 @@ class StripeGateway:
     def _intent_of(self, payment_ref: str) -> str | Refusal:
         if not payment_ref.startswith("cs_"):
             return payment_ref
-        session = self._looked_up(lambda: self._v1.checkout.sessions.retrieve(payment_ref))
+        session = looked_up(lambda: self._v1.checkout.sessions.retrieve(payment_ref))
         found = ref(session, "payment_intent") if session is not None else ""
         return found or Refusal("Stripe received nothing by this payment that could be given back")
 
@@ -335,122 +322,24 @@ class StripeGateway:
 
     def methods(self, customer_ref: str) -> list[Method]:
         """What Stripe keeps of a payer."""
-        page = self._looked_up(
-            lambda: self._v1.customers.payment_methods.list(customer_ref, {"limit": PAGE_SIZE})
-        )
+        page = looked_up(lambda: self._v1.customers.payment_methods.list(customer_ref, {"limit": PAGE_SIZE}))
         kept = [] if page is None else [method_of(each, customer_ref) for each in _listed(page)]
         return [method for method in kept if method is not None]
 
     def remove_method(self, method_ref: str) -> None:
         """Let Stripe forget a way to pay."""
-        detached = self._told(lambda: self._v1.payment_methods.detach(method_ref))
+        detached = answer_to(lambda: self._v1.payment_methods.detach(method_ref))
         if not isinstance(detached, Refusal):
             return
-        now = self._looked_up(lambda: self._v1.payment_methods.retrieve(method_ref))
+        now = looked_up(lambda: self._v1.payment_methods.retrieve(method_ref))
         if now is not None and ref(now, "customer"):
             raise GatewayUnreachable(detached.why)
 
     # --- webhooks -------------------------------------------------------------------------------
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes, now_us: int) -> WebhookEvent | Forged:
-        """Check the signature as Stripe's SDK does, the time by our clock; then what it says."""
-        if len(body) > MAX_WEBHOOK_BYTES:
-            return Forged(f"larger than {MAX_WEBHOOK_BYTES} bytes")
-        header = headers.get("stripe-signature", "")
-        if not header or len(header) > MAX_HEADER_LENGTH or not header.isascii():
-            return Forged("it has no Stripe-Signature that could be one")
-        if not any(_signed(body, header, signing) for signing in self._signing_secrets):
-            return Forged("its signature is not that of a signing secret of ours")
-        age_s = now_us // 1_000_000 - _signed_at_s(header)
-        if abs(age_s) > TOLERANCE_S:
-            return Forged(f"it was signed {abs(age_s)} s {'ago' if age_s > 0 else 'ahead of our clock'}")
-        return self._event(body)
-
-    def _event(self, body: bytes) -> WebhookEvent | Forged:
-        try:
-            event = json.loads(body)
-            if not isinstance(event, dict) or event.get("object") != "event":
-                return Forged("it is no event of Stripe's first API")
-            # Whoever holds a test key can make test payments: their money is none.
-            if event.get("livemode") is not self._live:
-                mode = "test" if self._live else "live"
-                return Forged(f"it is of {mode} mode, and the secret key is not")
-            told = part(part(event, "data"), "object")
-            kind = text(event, "type")
-            fact = event_fact(kind, told)
-            again = fact.gateway_ref if isinstance(fact, PaymentFacts) and kept_something(told, fact) else ""
-            return WebhookEvent(_some(ref(event)), kind[:64], fact, again)
-        except (ValueError, RecursionError, Unreadable) as error:
-            return Forged(f"it is no event: {str(error)[:100]}")
-
-    # --- asking ---------------------------------------------------------------------------------
-
-    def _ask(self, request: Callable[[], object]) -> Told:
-        """What Stripe answers to a request. GatewayUnreachable: whether it did it is not known."""
-        try:
-            answer = request()
-        except stripe.StripeError as error:
-            if isinstance(error, _DEFINITE):
-                raise
-            _log.warning("Stripe gave no answer to go by: %s", error)
-            raise GatewayUnreachable(f"Stripe: {_sentence(error)}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # The SDK trusts that answers are formed as documented; a proxy's page may be anything.
-            raise GatewayUnreachable(f"Stripe's answer cannot be read: {error!r}"[:MAX_WHY_LENGTH]) from None
-        if not isinstance(answer, stripe.StripeObject):
-            raise GatewayUnreachable("Stripe's answer is no object")
-        told: dict[str, Any] = answer.to_dict()
-        return told
-
-    def _told(self, request: Callable[[], object]) -> Told | Refusal:
-        try:
-            return self._ask(request)
-        except stripe.StripeError as error:
-            return _refusal(error)
-
-    def _looked_up(self, request: Callable[[], object]) -> Told | None:
-        """An answer to a question; None: there is no such thing."""
-        try:
-            return self._ask(request)
-        except stripe.InvalidRequestError as error:
-            if error.code == "resource_missing":
-                return None
-            raise GatewayUnreachable(f"Stripe: {_sentence(error)}") from None
-        except stripe.StripeError as error:
-            raise GatewayUnreachable(_refusal(error).why) from None
-
-
-_DEFINITE = (
-    stripe.CardError,
-    stripe.InvalidRequestError,
-    stripe.RateLimitError,
-    stripe.AuthenticationError,
-    stripe.PermissionError,
-)
-"""Errors by which Stripe says that it did nothing. After any other (a time-out, 5xx, 409: the same request is
-being done, an idempotency key that it knows with other contents) it may have."""
-
-
-def _refusal(error: stripe.StripeError) -> Refusal:
-    match error:
-        case stripe.RateLimitError():
-            return Refusal("Stripe wants fewer requests; try again in a minute", retryable=True)
-        case stripe.AuthenticationError():
-            why = "Stripe does not accept the secret key; write a valid one into the secret_key_file"
-            return Refusal(why, retryable=True)
-        case stripe.PermissionError():
-            why = f"the secret key is not allowed to do this at Stripe: {_sentence(error)}"
-            return Refusal(why[:MAX_WHY_LENGTH], retryable=True)
-        case stripe.CardError():
-            body = error.json_body if isinstance(error.json_body, Mapping) else {}
-            return Refusal(declined_why(part(body, "error")))
-        case _:
-            return Refusal(f"Stripe: {_sentence(error)}"[:MAX_WHY_LENGTH])
-
-
-def _sentence(error: stripe.StripeError) -> str:
-    message = " ".join(str(error.user_message or type(error).__name__).split())
-    return message[:MAX_WHY_LENGTH]
+        """Check who sent it, and when; then what it says."""
+        return read_webhook(headers, body, now_us, signing_secrets=self._signing_secrets, live=self._live)
 
 
 def _unfit(asked: Asked, *, on_page: bool = True) -> Refusal | None:
@@ -477,12 +366,6 @@ def _believed(answer: Told | Refusal) -> Told:
     return answer
 
 
-def _some(found: str) -> str:
-    if not found:
-        raise Unreadable("an id or an address is missing")
-    return found
-
-
 def _listed(page: Told) -> list[Told]:
     found = page.get("data")
     if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
@@ -495,18 +378,3 @@ def _of_ours(refund: Told) -> RefundFacts:
     if facts is None:
         raise Unreadable("a refund is of no payment")
     return facts
-
-
-def _signed(body: bytes, header: str, signing_secret: str) -> bool:
-    try:
-        # Without a tolerance: the SDK would compare with the machine's clock.
-        stripe.WebhookSignature.verify_header(body, header, signing_secret)
-    except (stripe.SignatureVerificationError, UnicodeDecodeError):
-        return False
-    return True
-
-
-def _signed_at_s(header: str) -> int:
-    """The time that was signed: of a header whose signature is right, the first t."""
-    pairs = (item.split("=", 2) for item in header.split(","))
-    return int(next(pair[1] for pair in pairs if pair[0] == "t"))

@@ -130,6 +130,13 @@ def ref(told: Told, name: str = "id") -> str:
     return found
 
 
+def some(found: str) -> str:
+    """An id or an address that must be there."""
+    if not found:
+        raise Unreadable("an id or an address is missing")
+    return found
+
+
 def part(told: Told, name: str) -> Told:
     """An object within another; an empty one for none, or one that is only referred to."""
     value = told.get(name)
