@@ -27,10 +27,10 @@ from pbxbill.billing.gateway_facts import (
     next_poll_us,
 )
 from pbxbill.billing.parties import party_of
-from pbxbill.billing.payment_gateways import OpenGateway, chosen_gateway, minor_units, open_gateway
+from pbxbill.billing.payment_gateways import OpenGateway, chosen_gateway, coin, minor_units, open_gateway
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.saved_methods import active_method, methods_of, preferred_method
-from pbxbill.billing.standing import ASKING, STANDING
+from pbxbill.billing.standing import ASKING, STANDING, said
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError
@@ -189,7 +189,7 @@ class GatewayDesk:
         with transaction(reading(self.database)) as session:
             account = session.get_one(AccountRow, account_id)
             gateway = chosen_gateway(session, account, new.unit, new.gateway)
-        self.open(gateway)  # settings that cannot be used are said before anything is written
+        self._openable(gateway, new)
         with self.writing() as (session, _):
             account = session.get_one(AccountRow, account_id)
             payment_id = ask_payment(session, account, new, self.clock.now_us()).id
@@ -214,13 +214,22 @@ class GatewayDesk:
                 else active_method(session, method_id)
             )
             gateway = session.get_one(PaymentGatewayRow, method.gateway_id)
-        self.open(gateway)
+        self._openable(gateway, new)
         with self.writing() as (session, _):
             account = session.get_one(AccountRow, account_id)
             method = active_method(session, method.id)
             now_us = self.clock.now_us()
             payment_id = ask_charge(session, account, method, new, now_us, automatic=automatic).id
         return self.go_on(payment_id)
+
+    def _openable(self, gateway: PaymentGatewayRow, new: NewGatewayPayment) -> None:
+        """What the gateway cannot take is said before anything is written."""
+        step = self.open(gateway).step(new.unit)
+        with transaction(reading(self.database)) as session:
+            unit = unit_of(session, new.unit)
+        if minor_units(new.amount, unit) % step:
+            most = said(step * coin(unit), unit)
+            raise InputRefused(f"gateway {gateway.name} takes nothing but multiples of {most}")
 
     def go_on(self, payment_id: int) -> PaymentStanding:
         """Ask the gateway for a payment that it may not know yet; however often, it is one payment."""
@@ -305,8 +314,10 @@ class GatewayDesk:
             key, gateway_ref = row.key, row.gateway_ref
             is_fresh = self.clock.now_us() - row.created_us < UNSENT_S * SECOND_US
             again = row.state == "asking" and row.method_id is not None and is_fresh
+            method = session.get(SavedMethodRow, row.method_id) if row.method_id is not None else None
+            customer_ref = "" if method is None else method.customer_ref
         try:
-            facts = self.open(gateway_row).find(key, gateway_ref)
+            facts = self.open(gateway_row).find(key, gateway_ref, customer_ref)
         except GatewayUnreachable as error:
             return self._not_answered(payment_id, str(error))
         if facts is None and again:

@@ -103,6 +103,19 @@ def method_removed(session: Session, gateway_id: int, method_ref: str) -> int:
     return len(rows)
 
 
+def method_changed(session: Session, gateway_id: int, method: Method) -> int:
+    """A gateway says how a method is now; how many were known."""
+    rows = session.scalars(
+        select(SavedMethodRow).where(
+            SavedMethodRow.gateway_id == gateway_id, SavedMethodRow.method_ref == method.method_ref
+        )
+    ).all()
+    for row in rows:
+        row.brand, row.last4, row.expires = method.brand[:32], method.last4[:4], method.expires[:7]
+    session.flush()
+    return len(rows)
+
+
 def tell_expiring(session: Session, now_us: int) -> int:
     """Tell accounts whose cards expire soon, once per card and month; how many messages were written."""
     today = local_date(now_us, "UTC")

@@ -1,0 +1,180 @@
+"""Refunds and charge-backs: never more than was paid, never twice, put back where they fail or are won."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pbxbill.charging.events import Adjust
+from pbxbill.errors import InputRefused
+from tests.books_in_order import assert_books_in_order
+from tests.small_operator import eur
+from tests.store.billed_accounts import BilledAccounts
+from tests.store.invoiced_accounts import JANUARY
+from tests.store.paying_accounts import Paying, paying_accounts
+
+
+@pytest.fixture
+def paying(accounts: BilledAccounts, tmp_path: Path) -> Iterator[Paying]:
+    with paying_accounts(accounts, tmp_path) as made:
+        yield made
+        made.agree()
+    assert_books_in_order(accounts.url)
+
+
+def spend(paying: Paying, amount: str, code: str = "bob") -> None:
+    with paying.transaction() as session:
+        now_us = paying.clock.now_us()
+        paying.books.post(session, [Adjust(amount, paying.accounts.ids[code], "EUR", -eur(amount), now_us)])
+
+
+def invoice_paid(paying: Paying) -> tuple[int, int]:
+    """An invoice of 1.20 and the payment that paid it."""
+    paying.call("carol", 600, 3)
+    invoice = paying.invoice("carol", JANUARY).invoice_id
+    paid = paying.paid("1.20", "carol", purpose="invoice", invoice_ids=(invoice,))
+    assert paying.row(invoice)["state"] == "paid"
+    return invoice, paid.id
+
+
+def test_a_payment_goes_back_in_parts_and_never_more_than_it(paying: Paying) -> None:
+    paid = paying.paid("10")
+    assert paying.give_back(paid.id, "4").state == "done"
+    assert paying.wallet() == eur("6")
+    with pytest.raises(InputRefused, match="only 6[.]00 EUR is left"):
+        paying.give_back(paid.id, "6.01")
+    assert paying.give_back(paid.id).state == "done"
+    assert (paying.wallet(), paying.gateway.holds) == (0, 0)
+    with pytest.raises(InputRefused, match="only 0[.]00 EUR is left"):
+        paying.give_back(paid.id, "1")
+
+
+def test_what_is_spent_does_not_go_back(paying: Paying) -> None:
+    paid = paying.paid("10")
+    spend(paying, "7")
+    with pytest.raises(InputRefused, match="more than is free"):
+        paying.give_back(paid.id, "4")
+    assert paying.give_back(paid.id, "3").state == "done"
+
+
+def test_nothing_goes_back_of_what_is_not_paid(paying: Paying) -> None:
+    started = paying.start("10")
+    with pytest.raises(InputRefused, match="nothing to give back"):
+        paying.give_back(started.id)
+
+
+def test_a_refund_that_is_refused_puts_the_money_back(paying: Paying) -> None:
+    paid = paying.paid("10")
+    paying.gateway.fault("refund", "refused")
+    assert paying.give_back(paid.id, "4").error == "too late"
+    assert paying.wallet() == eur("10")
+    assert paying.give_back(paid.id, "10").state == "done"
+
+
+def test_a_refund_that_fails_weeks_later_puts_the_money_back(paying: Paying) -> None:
+    paid = paying.paid("10")
+    paying.gateway.fault("refund", "open")
+    assert paying.give_back(paid.id).state == "open"
+    (ref,) = paying.accounts.select("SELECT gateway_ref FROM refunds")[0]
+    paying.gateway.turn(ref, "failed")
+    for _ in range(2):
+        paying.tell(paying.told_back(ref))
+    assert paying.wallet() == eur("10")
+    paying.tell(paying.told_back(ref, state="done"))  # said before, and late
+    assert paying.wallet() == eur("10")
+
+
+@pytest.mark.parametrize("fault", ["late", "lost"])
+def test_a_refund_without_an_answer_is_given_once(paying: Paying, fault: str) -> None:
+    paid = paying.paid("10")
+    paying.gateway.fault("refund", fault)
+    refund = paying.give_back(paid.id, "4")
+    assert (refund.state, paying.wallet()) == ("asking", eur("6"))
+    paying.poll(130)
+    paying.poll()
+    assert (paying.wallet(), paying.gateway.holds) == (eur("6"), 600)
+    assert paying.accounts.select("SELECT state FROM refunds") == [("done",)]
+
+
+def test_a_refund_of_the_whole_payment_opens_its_invoices_again(paying: Paying) -> None:
+    invoice, payment = invoice_paid(paying)
+    with pytest.raises(InputRefused, match="goes back whole"):
+        paying.give_back(payment, "1", reopen=True)
+    paying.gateway.fault("refund", "open")
+    paying.give_back(payment, reopen=True)
+    assert paying.row(invoice)["open"] == eur("1.20")
+    (ref,) = paying.accounts.select("SELECT gateway_ref FROM refunds")[0]
+    paying.gateway.turn(ref, "failed")
+    paying.tell(paying.told_back(ref))
+    assert paying.row(invoice)["state"] == "paid"  # paid again
+    assert paying.give_back(payment, reopen=True).state == "done"
+    assert paying.row(invoice)["open"] == eur("1.20")
+
+
+def test_what_is_given_back_at_the_gateway_itself_is_owed(paying: Paying) -> None:
+    paid = paying.paid("10")
+    spend(paying, "7")
+    ref = paying.gateway.give_back_there(paid.key, 500)
+    for _ in range(3):
+        assert paying.tell(paying.told_back(ref)).status == 200
+    assert paying.wallet() == -eur("2")
+
+
+def test_a_refund_whose_payment_is_not_known_yet_waits_for_it(paying: Paying) -> None:
+    started = paying.start("10")
+    paying.gateway.pay(started.key)
+    ref = paying.gateway.give_back_there(started.key, 400)
+    assert paying.tell(paying.told_back(ref)).status == 200
+    assert paying.wallet() == eur("6")
+    paying.tell(paying.told(started.key))
+    assert paying.wallet() == eur("6")
+
+
+def test_a_refund_that_cannot_be_understood_now_comes_again(paying: Paying) -> None:
+    started = paying.start("10")
+    paying.gateway.pay(started.key)
+    ref = paying.gateway.give_back_there(started.key, 400)
+    webhook = paying.told_back(ref)
+    paying.gateway.fault("find", "lost")
+    assert paying.tell(webhook).status == 503
+    assert paying.tell(webhook).status == 200
+    assert paying.wallet() == eur("6")
+
+
+def test_a_charge_back_is_owed_at_once_and_booked_back_when_it_is_won(paying: Paying) -> None:
+    paid = paying.paid("10")
+    spend(paying, "7")
+    ref = paying.gateway.give_back_there(paid.key, 1000, charge_back=True, state="open")
+    for _ in range(2):
+        paying.tell(paying.told_back(ref))
+    assert paying.wallet() == -eur("7")
+    assert paying.accounts.select("SELECT COUNT(*) FROM alerts WHERE kind = 'charge_back'") == [(1,)]
+    paying.agree()
+    paying.gateway.turn(ref, "failed")
+    for _ in range(2):
+        paying.tell(paying.told_back(ref))
+    assert paying.wallet() == eur("3")
+    paying.tell(paying.told_back(ref, state="open"))  # late
+    assert paying.wallet() == eur("3")
+
+
+def test_a_charge_back_opens_the_invoice_again(paying: Paying) -> None:
+    invoice, payment = invoice_paid(paying)
+    key = paying.standing(payment).key
+    ref = paying.gateway.give_back_there(key, 120, charge_back=True, state="open")
+    paying.tell(paying.told_back(ref))
+    assert paying.row(invoice)["open"] == eur("1.20")
+    paying.gateway.turn(ref, "done")
+    paying.tell(paying.told_back(ref))
+    assert paying.row(invoice)["open"] == eur("1.20")
+    paying.gateway.turn(ref, "failed")
+    paying.tell(paying.told_back(ref))
+    assert paying.row(invoice)["state"] == "paid"
+
+
+def test_a_charge_back_that_was_won_before_it_was_heard_of_moves_nothing(paying: Paying) -> None:
+    paid = paying.paid("10")
+    ref = paying.gateway.give_back_there(paid.key, 1000, charge_back=True, state="failed")
+    paying.tell(paying.told_back(ref))
+    paying.tell(paying.told_back(ref, state="open"))
+    assert paying.wallet() == eur("10")
