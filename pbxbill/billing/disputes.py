@@ -1,10 +1,12 @@
 """Disputes: an amount of an invoice that the account contests, with its history; not dunned meanwhile.
 
-A dispute moves no money. It ends with a credit note for what was wrong, or without one.
+A dispute moves no money. It ends with a credit note for what was wrong, or goes back to dunning. What people
+send with it is kept by dispute_files.py.
 """
 
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.dunning import settled_or_changed
 from pbxbill.billing.standing import happened, locked_standing, named, reason_given, said, whole_coins
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import unit_of
@@ -28,6 +30,7 @@ def dispute(
         row.disputed_us = now_us
     happened(session, row.id, "disputed", f"{said(disputed, unit)}: {reason}", at_us=now_us, by=by)
     session.flush()
+    settled_or_changed(session, (row.id,), now_us)
     return row
 
 
@@ -54,4 +57,5 @@ def settle_dispute(
     row.disputed, row.disputed_us = 0, None
     happened(session, row.id, "dispute_settled", reason, at_us=now_us, by=by)
     session.flush()
+    settled_or_changed(session, (row.id,), now_us)
     return row, disputed

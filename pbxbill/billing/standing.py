@@ -180,7 +180,10 @@ def allocate(  # noqa: PLR0913  # one parameter per column
     memo: str,
     note_id: int | None = None,
 ) -> None:
-    """Write what went to an invoice, or below zero was taken back from it, and the state that it makes."""
+    """Write what went to an invoice, or below zero was taken back from it, and the state that it makes.
+
+    What dunning had done to the account for an invoice that asks for nothing any more is lifted with it.
+    """
     session.add(
         AllocationRow(
             invoice_id=part.invoice_id,
@@ -197,6 +200,9 @@ def allocate(  # noqa: PLR0913  # one parameter per column
     row = session.get_one(InvoiceRow, part.invoice_id)
     row.state = _state(session, row)
     session.flush()
+    from pbxbill.billing.dunning import settled_or_changed  # which writes events of invoices by this module
+
+    settled_or_changed(session, (row.id,), now_us)
 
 
 def _state(session: Session, row: InvoiceRow) -> str:

@@ -85,6 +85,8 @@ class DunningStateRow(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     level: Mapped[int]
     """The last one reached; 0: none."""
+    since_us: Mapped[int | None]
+    """When it was reached, or put back; None: what it did is lifted, and put back first if dunning goes on."""
     next_us: Mapped[int | None] = mapped_column(index=True)
     """When the next one is due; None: it waits (paid, disputed, promised), or there is none."""
     penalty_to_us: Mapped[int | None]

@@ -124,6 +124,7 @@ def upgrade() -> None:
         sa.Column("invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("level", sa.BigInteger(), nullable=False),
+        sa.Column("since_us", sa.BigInteger(), nullable=True),
         sa.Column("next_us", sa.BigInteger(), nullable=True),
         sa.Column("penalty_to_us", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_dunning_states_account_id")),

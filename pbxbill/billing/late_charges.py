@@ -1,0 +1,153 @@
+"""Makes charges of penalty classes: fees of levels, and what each period costs that an invoice is overdue.
+
+They are charges of kind late_fee, with the taxes that the issuer's rules put on them, asked for by the next
+invoice. Each has a key of what it is for: the same period, or level, charges once.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.charge import ONE, ChargeKind, Collection
+from pbxbill.billing.charges_by_hand import VOID
+from pbxbill.billing.dunning_catalogue import PenaltyClass
+from pbxbill.billing.dunning_facts import Dunned
+from pbxbill.billing.making_charges import NewCharge, make_charges
+from pbxbill.billing.penalties import Per, first_day, late_periods, next_period_end, penalty
+from pbxbill.billing.period import day_start_us, local_date
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.billing_models import ChargeRow
+from pbxbill.store.dunning_models import DunningStateRow
+from pbxbill.store.models import AccountRow
+
+
+def charge_fee(  # noqa: PLR0913, PLR0917 what a fee is for
+    session: Session,
+    books: Bookkeeper,
+    account: AccountRow,
+    fee: PenaltyClass,
+    invoice: Dunned,
+    level: int,
+    now_us: int,
+) -> ChargeRow | None:
+    """The fee of a level; None where nothing is charged: in another unit, or to the customer today before."""
+    if fee.terms.unit != invoice.unit:
+        return None
+    unit = unit_of(session, invoice.unit)
+    amount = penalty(fee.terms, invoice.overdue, 1, unit=unit)
+    if fee.terms.per is Per.CUSTOMER:
+        key = f"fee:a{account.id}:{fee.id}:{local_date(now_us, invoice.zone)}"
+    else:
+        key = f"fee:{invoice.invoice_id}:{level}"
+    return _charge(session, books, account, fee, key, amount, _told("Late payment fee", [invoice]), now_us)
+
+
+def charge_late(
+    session: Session,
+    books: Bookkeeper,
+    account: AccountRow,
+    late: PenaltyClass,
+    invoices: Sequence[Dunned],
+    now_us: int,
+) -> list[ChargeRow]:
+    """What the periods cost that are over, of invoices of one account and of the class's unit."""
+    if late.terms.per is Per.ITEM:
+        groups = [[invoice] for invoice in invoices]
+    else:
+        groups = [list(invoices)] if invoices else []
+    made = (_charge_group(session, books, account, late, group, now_us) for group in groups)
+    return [row for row in made if row is not None]
+
+
+def _charge_group(
+    session: Session,
+    books: Bookkeeper,
+    account: AccountRow,
+    late: PenaltyClass,
+    group: list[Dunned],
+    now_us: int,
+) -> ChargeRow | None:
+    zone = group[0].zone
+    found = late_periods(late.terms, _begins(late, group), _counted_to(group), local_date(now_us, zone))
+    if found is None:
+        return None
+    prefix = f"penalty:{group[0].invoice_id}:"
+    per_item = late.terms.per is Per.ITEM
+    amount = penalty(
+        late.terms,
+        sum(invoice.overdue for invoice in group),
+        found.count,
+        charged=_charged(session, prefix) if per_item else 0,
+        unit=unit_of(session, late.terms.unit),
+    )
+    key = f"{prefix}{found.to_day}" if per_item else f"penalty:a{account.id}:{late.id}:{found.to_day}"
+    row = _charge(session, books, account, late, key, amount, _told("Late payment", group), now_us)
+    for invoice in group:
+        state = session.get_one(DunningStateRow, invoice.invoice_id)
+        state.penalty_to_us = day_start_us(found.to_day, zone)
+    session.flush()
+    return row
+
+
+def next_penalty_us(late: PenaltyClass | None, invoice: Dunned, now_us: int) -> int | None:
+    """When an invoice may cost something next; None: never again."""
+    if late is None or late.terms.unit != invoice.unit:
+        return None
+    today = local_date(now_us, invoice.zone)
+    day = next_period_end(late.terms, _begins(late, [invoice]), today)
+    return day_start_us(day, invoice.zone) if day > today else None
+
+
+def _begins(late: PenaltyClass, group: Sequence[Dunned]) -> date:
+    return min(first_day(late.terms, local_date(invoice.due_us, invoice.zone)) for invoice in group)
+
+
+def _counted_to(group: Sequence[Dunned]) -> date | None:
+    known = [invoice.penalty_to_us for invoice in group if invoice.penalty_to_us is not None]
+    return local_date(max(known), group[0].zone) if known else None
+
+
+def _charged(session: Session, prefix: str) -> int:
+    """What penalties of an invoice come to so far."""
+    amounts = select(func.coalesce(func.sum(ChargeRow.net), 0)).where(
+        ChargeRow.key >= prefix, ChargeRow.key < prefix + "~", ChargeRow.collection != VOID
+    )
+    return int(session.scalar(amounts) or 0)
+
+
+def _told(what: str, group: Sequence[Dunned]) -> str:
+    if len(group) == 1:
+        return f"{what}: invoice {group[0].number}"
+    return f"{what}: {len(group)} invoices"
+
+
+def _charge(  # noqa: PLR0913, PLR0917 one parameter per fact
+    session: Session,
+    books: Bookkeeper,
+    account: AccountRow,
+    by: PenaltyClass,
+    key: str,
+    amount: int,
+    description: str,
+    now_us: int,
+) -> ChargeRow | None:
+    if not amount:
+        return None
+    charge = NewCharge(
+        key=key,
+        kind=ChargeKind.LATE_FEE,
+        description=description,
+        product_class=by.terms.product_class,
+        unit=by.terms.unit,
+        quantity=ONE,
+        unit_price=amount,
+        amount=amount,
+        at_us=now_us,
+        collection=Collection.INVOICE,
+        explanation={"reason": f"penalty class {by.name}", "by": "dunning"},
+    )
+    made = make_charges(session, books, account, [charge], now_us)
+    return made[0] if isinstance(made, list) and made else None
