@@ -180,7 +180,7 @@ class LifeCyclePolicyRow(Base):
     standard: Mapped[bool]
     """Of all accounts of the issuer for whom nothing else is said."""
     state: Mapped[str] = mapped_column(String(12))
-    """active, paused, or stopped by the brake."""
+    """active, paused, stopped by the brake, or released: the next run goes without it."""
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 
