@@ -171,7 +171,11 @@ class PrivateFreeSwitch(PrivateServer):
         return [
             *('<context name="plain">', *self._routes("$1"), "</context>"),
             *('<context name="default">', _include("dialplan/default"), "</context>"),
-            *('<context name="public">', _include("dialplan/public"), *map(_did, self.dids), "</context>"),
+            '<context name="public">',
+            *(_did(did) for did in self.dids if not did.charged),
+            _include("dialplan/public"),
+            *(_did(did) for did in self.dids if did.charged),
+            "</context>",
             _include("dialplan"),
         ]
 
@@ -264,13 +268,16 @@ def _route(gateway: Gateway, number: str) -> str:
     pattern = rf"^\+?(\d*{gateway.suffix})$"
     return (
         f'<extension name="to {gateway.name}"><condition field="destination_number" '
-        f'expression={quoteattr(pattern)}><action application="set" data="hangup_after_bridge=true"/>'
+        f'expression={quoteattr(pattern)}>'
         f'<action application="bridge" data="sofia/gateway/{gateway.name}/{number}"/></condition></extension>'
     )
 
 
 def _did(did: Did) -> str:
-    if did.forward_to:
+    if did.cards:
+        action = f'<action application="set" data="pbxbill_access_number={did.number}"/>'
+        action += '<action application="execute_extension" data="card XML pbxbill"/>'
+    elif did.forward_to:
         action = f'<action application="transfer" data="{did.forward_to} XML default"/>'
     else:
         action = f'<action application="bridge" data="user/{did.phone}@127.0.0.1"/>'

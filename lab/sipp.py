@@ -306,8 +306,12 @@ def _invite(call: Call) -> dict[str, str]:
 
 
 def _pressed(after_ms: int, keys: str) -> str:
-    action = f'<nop><action><exec play_dtmf="{keys}"/></action></nop>'
-    return f'  <pause milliseconds="{after_ms}"/>\n  {action}\n  <pause milliseconds="{KEY_MS * len(keys)}"/>\n'
+    lines = [
+        f'<pause milliseconds="{after_ms}"/>',
+        f'<nop><action><exec play_dtmf="{keys}"/></action></nop>',
+        f'<pause milliseconds="{KEY_MS * len(keys)}"/>',
+    ]
+    return "".join(f"  {line}\n" for line in lines)
 
 
 def _hang_up(hold_ms: int) -> str:

@@ -36,18 +36,14 @@ from pbxbill.ivr.turns import (
     Ask,
     Authorize,
     Card,
-    CheckPin,
     Dial,
     Ending,
     Failed,
-    FindCaller,
-    FindLastCall,
     Gone,
     HangUp,
     Heard,
     NotAllowed,
     Part,
-    Redeem,
     Resumed,
     Said,
     Say,
@@ -61,6 +57,10 @@ log = structlog.get_logger(__name__)
 
 CARD = "card"
 """The question of this module."""
+KEYS = "PBXBILL_KEYS"
+"""The variable that what was pressed is read into."""
+CUT_SHORT_S = 0.05
+"""A key that ends an announcement is not waited for."""
 LONGEST_PROMPT_S = 120
 """No sentence takes longer to say."""
 SETTLED_WITHIN_S = 2.0
@@ -177,14 +177,13 @@ class CardLines:
 
     async def _talk(self, line: Line, dialogue: Dialogue, told: Told, held: list[str]) -> None:
         """held: the access number while this line counts as one without a card."""
-        await self._limit(line, dialogue)
-        card = dialogue.card
+        limited_as: bool | None = None  # whether the limit is that of a known card
         while True:
             act = dialogue.take(told, self._clock.monotonic_us())
-            if dialogue.card is not None and card is None:
-                card = dialogue.card
-                if held:
-                    self._desk.lines.leave(held.pop())
+            if held and dialogue.card is not None:
+                self._desk.lines.leave(held.pop())
+            if limited_as is not (dialogue.card is not None):
+                limited_as = dialogue.card is not None
                 await self._limit(line, dialogue)
             if isinstance(act, Dial | HangUp):
                 log.info("card_line_ends", number=line.number, dials=isinstance(act, Dial))
@@ -213,18 +212,10 @@ class CardLines:
             case Wait(wait_s):
                 await line.session.command("WAIT FOR DIGIT", str(wait_s * 1000), lasts_s=wait_s)
                 return Said()
-            case FindCaller():
-                return await self._asked(self._desk.find_caller, line.number, line.caller)
-            case CheckPin(pin):
-                return await self._asked(self._desk.check_pin, line.number, line.caller, pin)
-            case Redeem(code):
-                return await self._asked(self._desk.redeem, _known(dialogue), code, line.caller)
-            case FindLastCall():
-                return await self._asked(self._desk.last_call, _known(dialogue))
             case Authorize(number):
                 return await self._authorize(line, dialogue, number)
             case _:
-                raise SwitchError(f"a line cannot do {type(act).__name__}")
+                return await self._asked(self._desk.answer, act, line.number, line.caller, dialogue.card)
 
     async def _ask(self, line: Line, ask: Ask) -> Told:
         *others, last = ask.parts
@@ -236,20 +227,19 @@ class CardLines:
     async def _play(self, line: Line, part: Part, *, most: int, first_s: int, digit_s: int) -> str:
         """Say it and collect; the keys that were pressed."""
         spoken = self._voice.say(part.tokens, part.language)
-        # GET DATA has one time-out for all digits, unless it is 0: then the channel's own two count.
+        # Read plays a list of files, which GET DATA does not, and waits as the channel's two time-outs say.
         variables = {
             "CHANNEL(language)": spoken.language,
-            "TIMEOUT(response)": f"{first_s}" if first_s else "0.05",
-            "TIMEOUT(digit)": f"{digit_s}" if digit_s else "0.05",
+            "TIMEOUT(response)": str(first_s or CUT_SHORT_S),
+            "TIMEOUT(digit)": str(digit_s or CUT_SHORT_S),
         }
         await line.session.command(*set_variables(variables))
         lasts_s = LONGEST_PROMPT_S + first_s + most * digit_s
-        reply = await line.session.command(
-            "GET DATA", spoken.playback or "silence/1", "0", str(most), lasts_s=lasts_s
-        )
-        if reply.result == "-1" or reply.code != 200:
+        read = f'"{KEYS},{spoken.playback},{most}"'
+        reply = await line.session.command("EXEC", "Read", read, lasts_s=lasts_s)
+        if not reply.success:
             raise SwitchGone("the caller hung up")
-        return reply.result
+        return (await line.session.command("GET VARIABLE", KEYS)).value
 
     async def _authorize(self, line: Line, dialogue: Dialogue, number: str) -> Told:
         card = await self._asked(self._desk.card, line.number, _known(dialogue).card_id)

@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from pbxbill.app import Application, Charging, open_charging, steering
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.errors import AlreadyRunning, ConfigurationError
+from pbxbill.ivr.desk import CardDesk
 from pbxbill.liveness import Liveness
 from pbxbill.logs import configure_logs
 from pbxbill.metrics import EngineCollector, metrics_server
@@ -54,7 +55,7 @@ COMMAND_OF_TYPE = {"freeswitch": "esl", "asterisk": "ami"}
 @click.command()
 @pass_context
 def run(context: Context) -> None:
-    """Start and watch one process for each switch of the configuration, and one for the jobs."""
+    """Start and watch one process for each switch of the configuration, for the jobs and for the web."""
     settings = context.settings
     configure_logs(settings.log.level, settings.log.format, "run")
     if not settings.switch:
@@ -72,6 +73,8 @@ def run(context: Context) -> None:
     ]
     if settings.jobs.enabled:
         daemons.append(DaemonProcess("jobs", (*program, "jobs", "--supervised")))
+    if settings.web.enabled:
+        daemons.append(DaemonProcess("web", (*program, "web", "--supervised")))
     supervisor = Supervisor(daemons, context.clock)
     with stopped_by_signals(supervisor.stop):
         code = supervisor.run()
@@ -92,7 +95,7 @@ def esl(context: Context, name: str | None, supervised: bool) -> None:
         from pbxbill.esl.daemon import FreeSwitchDaemon
         from pbxbill.esl.metrics import PrometheusMetrics
 
-        return FreeSwitchDaemon(
+        daemon = FreeSwitchDaemon(
             freeswitch_settings(section),
             charging.engine,
             charging.news,
@@ -100,6 +103,8 @@ def esl(context: Context, name: str | None, supervised: bool) -> None:
             application.clock,
             PrometheusMetrics(section.name),
         )
+        daemon.serve_cards(CardDesk(application))
+        return daemon
 
     serve(context, section, build, supervised=supervised)
 
@@ -117,7 +122,7 @@ def ami(context: Context, name: str | None, supervised: bool) -> None:
         from pbxbill.ami.daemon import AsteriskDaemon
         from pbxbill.ami.metrics import AsteriskMetrics
 
-        return AsteriskDaemon(
+        daemon = AsteriskDaemon(
             asterisk_settings(section),
             charging.engine,
             charging.news,
@@ -125,6 +130,8 @@ def ami(context: Context, name: str | None, supervised: bool) -> None:
             application.clock,
             AsteriskMetrics(),
         )
+        daemon.serve_cards(CardDesk(application))
+        return daemon
 
     serve(context, section, build, supervised=supervised)
 

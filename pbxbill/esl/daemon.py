@@ -19,6 +19,7 @@ from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError, SwitchError, SwitchGone
 from pbxbill.esl.announce import Announcer
 from pbxbill.esl.calls import CallBook, EndStray, TrackedCall, Unknown
+from pbxbill.esl.card_lines import CardLines
 from pbxbill.esl.cdr_log import CdrLog
 from pbxbill.esl.commands import SwitchCommands
 from pbxbill.esl.conductor import Conductor
@@ -31,6 +32,7 @@ from pbxbill.esl.outbound import AuthorizationDesk
 from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.esl.snapshot import Found, live_channels, look
 from pbxbill.esl.wire import Event
+from pbxbill.ivr.desk import CardDesk
 from pbxbill.liveness import Liveness
 
 log = structlog.get_logger(__name__)
@@ -71,7 +73,12 @@ class FreeSwitchDaemon:
         self.outbound_port = 0
         """Where it listens for calls; useful when settings ask for port 0."""
         self._stopping = False
+        self._cards: CardDesk | None = None
         self._mailbox: Mailbox | None = None
+
+    def serve_cards(self, desk: CardDesk) -> None:
+        """Talk to callers of access numbers as well; before run()."""
+        self._cards = desk
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -95,6 +102,8 @@ class FreeSwitchDaemon:
         desk = AuthorizationDesk(
             self._settings, door, self._conductor, self._announcer, self._clock, self._metrics
         )
+        if self._cards is not None:
+            desk.cards = CardLines(self._settings, self._cards, self._conductor, self._announcer, self._clock)
         self._news.subscribe(self._on_news)
         desk.start()
         self.outbound_port = desk.port

@@ -25,6 +25,7 @@ from pbxbill.esl.authorize import (
     read_request,
     setvar_command,
 )
+from pbxbill.esl.card_lines import CARD, CallAuthorizing, CardLines
 from pbxbill.esl.causes import cause_of_denial
 from pbxbill.esl.conductor import Conductor
 from pbxbill.esl.connection import CallSocket
@@ -56,6 +57,8 @@ class AuthorizationDesk:
         self._clock = clock
         self._metrics = metrics
         self._sessions = 0
+        self.cards: CardLines | None = None
+        """Who talks to callers of access numbers; None: nobody."""
         self._server = StreamServer(
             (settings.outbound_host, settings.outbound_port), self._serve, backlog=512
         )
@@ -84,6 +87,11 @@ class AuthorizationDesk:
                 log.error("esl.over_capacity", sessions=self._sessions)
                 return
             settings = self._settings
+            if self.cards is not None and data.headers.variable("pbxbill_question") == CARD:
+                began_us = self._clock.monotonic_us()
+                authorizing = CallAuthorizing(began_us, self._decide, self._let_dial)
+                self.cards.converse(call_socket, data.headers, authorizing)
+                return
             self._answer(call_socket, read_request(data.headers, settings.name, shadow=settings.shadow))
         except InputRefused as refused:
             self._metrics.count("refused_request")
@@ -96,6 +104,17 @@ class AuthorizationDesk:
             self._sessions -= 1
 
     def _answer(self, call_socket: CallSocket, call: CallRequest) -> None:
+        outcome = for_the_switch(self._decide(call), call.request)
+        match outcome:
+            case Granted():
+                self._metrics.count("granted_in_shadow" if outcome.shadow else "granted")
+                self._grant(call_socket, call, outcome)
+            case Denied():
+                self._metrics.count(f"denied_{outcome.reason}")
+                self._deny(call_socket, call, outcome)
+
+    def _decide(self, call: CallRequest) -> Granted | Denied:
+        """What the engine says, or memory where it says nothing in time."""
         began_us = self._clock.monotonic_us()
         outcome, in_time = self._engine.authorize(
             call.request,
@@ -110,16 +129,17 @@ class AuthorizationDesk:
             in_time=in_time,
             took_us=self._clock.monotonic_us() - began_us,
         )
-        outcome = for_the_switch(outcome, call.request)
-        match outcome:
-            case Granted():
-                self._metrics.count("granted_in_shadow" if outcome.shadow else "granted")
-                self._grant(call_socket, call, outcome)
-            case Denied():
-                self._metrics.count(f"denied_{outcome.reason}")
-                self._deny(call_socket, call, outcome)
+        return outcome
 
     def _grant(self, call_socket: CallSocket, call: CallRequest, granted: Granted) -> None:
+        self._let_dial(call_socket, call, granted, {})
+        if call.request.direction is Direction.OUTBOUND:
+            self._say(call_socket, call, before_the_call(granted), granted.announcement.language)
+
+    def _let_dial(
+        self, call_socket: CallSocket, call: CallRequest, granted: Granted, extra: dict[str, str]
+    ) -> None:
+        """Put the call into the book and tell the channel; extra: variables that come before the verdict."""
         book = self._conductor.book
         now_us = self._clock.monotonic_us()
         # In the book before the switch hears of it: the channel's events may be faster than its reply.
@@ -129,14 +149,13 @@ class AuthorizationDesk:
             self._conductor.take(book.add(granted, call.request, uuid=call.uuid, now_us=now_us))
             self._metrics.live_calls(len(book))
         try:
-            reply = call_socket.api(setvar_command(call.uuid, granted_variables(call, granted))).strip()
+            variables = extra | granted_variables(call, granted)
+            reply = call_socket.api(setvar_command(call.uuid, variables)).strip()
             if reply != "+OK":
                 raise SwitchError(f"the channel took no variables: {reply[:100]}")
         except SwitchError:
             self._give_back(granted, call.request)
             raise
-        if call.request.direction is Direction.OUTBOUND:
-            self._say(call_socket, call, before_the_call(granted), granted.announcement.language)
 
     def _deny(self, call_socket: CallSocket, call: CallRequest, denied: Denied) -> None:
         call_socket.api(setvar_command(call.uuid, denied_variables(denied)))

@@ -27,15 +27,22 @@ from pbxbill.billing.period import local_date
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.vouchers import NotRedeemed, redeem
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, check
 from pbxbill.ivr.access_number import AccessTerms, access_number, read_terms
 from pbxbill.ivr.turns import (
+    Act,
     CallerUnknown,
     Card,
     CardKnown,
+    CheckPin,
     Cost,
+    Failed,
+    FindCaller,
+    FindLastCall,
+    Found,
     LastCall,
     PinWrong,
+    Redeem,
     Refilled,
     VoucherWrong,
 )
@@ -99,6 +106,21 @@ class CardDesk:
         with self._reading() as session:
             row = _access(session, number)
             return read_terms(row.definition) if row is not None else None
+
+    def answer(self, act: Act, number: str, caller: str, card: Card | None) -> Found:
+        """What the database says to what a dialogue asks on this line."""
+        match act:
+            case FindCaller():
+                return self.find_caller(number, caller)
+            case CheckPin(pin):
+                return self.check_pin(number, caller, pin)
+            case Redeem(code) if card is not None:
+                return self.redeem(card, code, caller)
+            case FindLastCall() if card is not None:
+                return self.last_call(card)
+            case _:
+                check(False, "a desk cannot answer {}", type(act).__name__)
+                return Failed()
 
     def find_caller(self, number: str, caller: str) -> CardKnown | CallerUnknown:
         """Whose caller ID this is; the terms have allowed to ask."""
