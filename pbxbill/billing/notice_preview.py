@@ -1,4 +1,4 @@
-"""Notices with facts that were made up: to look at a template, and to know whether it works before its use."""
+"""Notices with made-up facts: to look at a template, and to know that it works before it is used."""
 
 from collections.abc import Mapping
 from datetime import date

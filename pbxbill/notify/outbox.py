@@ -228,7 +228,8 @@ def retry(session: Session, ids: Sequence[int], now_us: int) -> int:
     ).all()
     for row in found:
         row.state, row.attempts, row.next_us, row.error = "waiting", 0, now_us, ""
-        server_up(session, row.issuer_id)
+        if row.channel == "mail":
+            server_up(session, row.issuer_id)
     return len(found)
 
 

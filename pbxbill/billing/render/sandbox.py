@@ -242,6 +242,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Macros of the template and the functions that we give it."""
         budget = _BUDGET.get()
         budget.spend(1)
+        for name in ("_loop_vars", "_block_vars"):  # what Jinja passes along inside of loops
+            named.pop(name, None)
         if isinstance(obj, Macro):
             budget.spend(context.environment.macro_cost)
             return _within(obj(*arguments, **named))
