@@ -1,4 +1,4 @@
-"""How a wallet is filled from a saved card: one attempt at a time, within caps, later and later after declines.
+"""How a wallet is filled from a saved card: one attempt at a time, within caps, later after each decline.
 
 An attempt is a gateway payment, written down together with the row that it is for while that row is locked:
 whoever else looks finds it, and waits until it is known how it ended, however long the gateway takes to say.

@@ -8,6 +8,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.life_cycle import prolong
 from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.models import AccountRow, JournalEntryRow, WalletRow
@@ -32,6 +33,7 @@ def funds_received(  # noqa: PLR0913  # one parameter per fact
     amount: all that was received, whether it went to invoices or into the wallet. validity_days: by how many
     days the validity is prolonged; None: as the account's life-cycle says.
     """
+    prolong(session, account.id, unit=unit, amount=amount, now_us=now_us, validity_days=validity_days)
     memo = session.scalars(select(JournalEntryRow.memo).where(JournalEntryRow.id == entry_id)).one()
     posted = session.scalar(
         select(WalletRow.posted).where(WalletRow.account_id == account.id, WalletRow.unit == unit)

@@ -1,11 +1,13 @@
 """The jobs of an installation, in the order in which people are shown them."""
 
-from pbxbill.jobs import invoicing, proof
+from pbxbill.jobs import balances, invoicing, proof
 from pbxbill.jobs.job import Job
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 JOBS = (
+    Job("balances", "wallets that fell below a threshold, or were filled", 1, balances.balances),
+    Job("auto-topups", "wallets that fill themselves from saved cards", 2, balances.auto_top_ups),
     Job("renewals", "charges of subscriptions, planned changes", MINUTE_S, invoicing.renewals),
     Job("invoices", "billing runs: invoices of periods that are over, sent", 6 * HOUR_S, invoicing.invoices),
     Job("revenue", "what was charged in advance and is earned", HOUR_S, invoicing.revenue),
