@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.account_events import note_event
 from pbxbill.billing.billed import is_currency
 from pbxbill.billing.funds_received import funds_received
 from pbxbill.billing.gathering import gathered_to
@@ -78,6 +79,9 @@ def top_up(session: Session, books: Bookkeeper, account: AccountRow, new: NewTop
     if with_receipt:
         receipt = issue_receipt(session, outcome.entry_id, now_us, new.by)
     if known is None:
+        if new.by:
+            told = f"{said(new.amount, unit)} {memo}".rstrip()
+            note_event(session, account.id, "top_up", told, now_us=now_us, by=new.by)
         funds_received(
             session,
             books,
@@ -160,8 +164,9 @@ def reverse_top_up(  # noqa: PLR0913  # one parameter per fact
         unit = unit_of(session, entry.unit)
         most = "" if outcome.most is None else f"; at most {said(outcome.most, unit)} now"
         raise InputRefused(f"{outcome.reason}{most}. `--owed` takes it all, and the account owes the rest")
+    detail = f"{said(amount, unit_of(session, entry.unit))} taken back: {reason}"
+    note_event(session, account_id, "top_up_reversed", detail, now_us=now_us, by=by)
     if receipt is not None:
-        detail = f"{said(amount, unit_of(session, entry.unit))} taken back: {reason}"
         happened(session, receipt.id, "reversal", detail, at_us=now_us, by=by)
     session.flush()
     return TakenBack(account_id, entry.unit, outcome)

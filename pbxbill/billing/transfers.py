@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.account_events import note_event
 from pbxbill.billing.funds_received import funds_received
 from pbxbill.billing.standing import reason_given, said
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -92,6 +93,9 @@ def transfer_funds(
     assert isinstance(gave, Moved)
     assert isinstance(got, Moved)
     if known is None:
+        for account, other in ((giver, f"to {taker.code}"), (taker, f"from {giver.code}")):
+            told = f"{said(new.amount, unit)} {other}: {reason}"
+            note_event(session, account.id, "transfer", told, now_us=now_us, by=new.by)
         funds_received(
             session,
             books,
