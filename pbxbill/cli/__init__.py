@@ -6,6 +6,7 @@ import click
 
 from pbxbill.cli import (
     accounts,
+    ageing,
     alerts,
     auto_topup,
     bill,
@@ -22,6 +23,7 @@ from pbxbill.cli import (
     destinations,
     diagnosis,
     dids,
+    dunning,
     gateways,
     install,
     invoices,
@@ -113,6 +115,8 @@ for _module in (
     gateways,
     vouchers,
     points,
+    dunning,
+    ageing,
     quotes,
     plans,
     subscriptions,
