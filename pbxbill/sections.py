@@ -67,7 +67,7 @@ class MetricsSection(Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on; keep it off public networks")
     port: Port = Field(
         default=9464,
-        description="Port of the first switch's daemon; each further [[switch]], then jobs, has the next one",
+        description="Port of the first switch's daemon; further switches, jobs and web have the next ones",
     )
 
 
@@ -75,6 +75,26 @@ class JobsSection(Section):
     """What happens by itself: billing, renewals, dunning, messages ... (`pbxbill jobs list`)."""
 
     enabled: bool = Field(default=True, description="Whether `pbxbill run` runs the jobs as well")
+
+
+class WebSection(Section):
+    """The web process: webhooks of payment gateways, pages of payers. A proxy in front of it does TLS."""
+
+    enabled: bool = Field(default=False, description="Whether `pbxbill run` serves the web as well")
+    host: str = Field(default="127.0.0.1", description="Address to listen on, where the proxy finds it")
+    port: Port = Field(default=8440, description="Its port")
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$")] = Field(
+        default="", description="Where it is reached from outside, e.g. https://bill.example.com"
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8, description="Requests that are worked on at once"
+    )
+    connections: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=200, description="Connections that may be open at once"
+    )
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=30, description="A connection on which nothing happens for so long is closed"
+    )
 
 
 class MailSection(Section):

@@ -32,6 +32,7 @@ from pbxbill.sections import (
     RedisSection,
     Section,
     SwitchSection,
+    WebSection,
 )
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
     jobs: JobsSection = JobsSection()
+    web: WebSection = WebSection()
     mail: MailSection = MailSection()
     switch: tuple[Annotated[SwitchSection, Field(discriminator="type")], ...] = Field(
         default=(), description="One [[switch]] table for each switch"
@@ -98,6 +100,11 @@ class Settings(BaseSettings):
     def jobs_metrics_port(self) -> int:
         """Where the process that runs the jobs serves metrics."""
         return self.metrics.port + len(self.switch)
+
+    @property
+    def web_metrics_port(self) -> int:
+        """Where the web process serves metrics."""
+        return self.jobs_metrics_port + 1
 
 
 def find_config(explicit: Path | None, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -216,6 +223,7 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
         "log": LogSection,
         "metrics": MetricsSection,
         "jobs": JobsSection,
+        "web": WebSection,
         "freeswitch": FreeSwitchSection,
         "asterisk": AsteriskSection,
     }

@@ -27,8 +27,8 @@ from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, S
 
 WAITING_STATES = ("asking", "open")
 """The gateway has not said yet how it ends."""
-POLL_AFTER_S = (30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
-"""How long after each poll the next one comes; the last one again and again."""
+SHORTEST_POLL_S, LONGEST_POLL_S = 30, 86_400
+"""Between two questions about the same payment: a third of its age, within these."""
 UNSENT_S = 900
 """Of what the gateway does not know for so long it is not asked any more."""
 FORGOTTEN_S = 30 * 86_400
@@ -81,9 +81,10 @@ def _locked() -> Select[GatewayPaymentRow]:
     return select(GatewayPaymentRow).with_for_update().execution_options(populate_existing=True)
 
 
-def next_poll_us(row: GatewayPaymentRow, now_us: int) -> int:
-    """When the gateway is asked again."""
-    return now_us + POLL_AFTER_S[min(row.polls, len(POLL_AFTER_S) - 1)] * SECOND_US
+def next_poll_us(created_us: int, now_us: int) -> int:
+    """When the gateway is asked again: the older it is, the later."""
+    after_us = (now_us - created_us) // 3
+    return now_us + min(max(after_us, SHORTEST_POLL_S * SECOND_US), LONGEST_POLL_S * SECOND_US)
 
 
 def apply_payment_facts(
@@ -113,7 +114,7 @@ def apply_to(  # as above, with the row
         case PaymentState.OPEN:
             if row.state == "asking":
                 row.state = "open"
-                row.poll_us = next_poll_us(row, now_us)
+                row.poll_us = next_poll_us(row.created_us, now_us)
             session.flush()
             return Applied(Outcome.HANDLED, "it waits for the payer", row.id)
         case PaymentState.DECLINED | PaymentState.EXPIRED | PaymentState.CANCELLED as state:

@@ -29,7 +29,7 @@ from pbxbill.billing.gateway_facts import (
 from pbxbill.billing.parties import party_of
 from pbxbill.billing.payment_gateways import OpenGateway, chosen_gateway, coin, minor_units, open_gateway
 from pbxbill.billing.profiles import profile_of
-from pbxbill.billing.saved_methods import active_method, methods_of, preferred_method
+from pbxbill.billing.saved_methods import active_method, forget_method, methods_of, preferred_method
 from pbxbill.billing.standing import ASKING, STANDING, said
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US, Clock
@@ -286,7 +286,7 @@ class GatewayDesk:
         row.state, row.url, row.error = "open", answer.url, ""
         row.gateway_ref = answer.gateway_ref[:128] or row.gateway_ref
         row.form = "" if answer.form is None else json.dumps(dict(answer.form))
-        row.poll_us = next_poll_us(row, now_us)
+        row.poll_us = next_poll_us(row.created_us, now_us)
         session.flush()
 
     def _not_answered(self, payment_id: int, why: str) -> PaymentStanding:
@@ -295,7 +295,7 @@ class GatewayDesk:
             if row.state in WAITING_STATES:
                 now_us = self.clock.now_us()
                 row.error = why[:MAX_ERROR_LENGTH]
-                row.poll_us = next_poll_us(row, now_us)
+                row.poll_us = next_poll_us(row.created_us, now_us)
                 row.polls += 1
                 if now_us - row.created_us > FORGOTTEN_S * SECOND_US:
                     gateway = session.get_one(PaymentGatewayRow, row.gateway_id)
@@ -341,7 +341,7 @@ class GatewayDesk:
             why = "the gateway did not say in 30 days how it ended"
             end_unpaid(session, row, PaymentState.EXPIRED.value, why, now_us)
             return
-        row.poll_us = next_poll_us(row, now_us)
+        row.poll_us = next_poll_us(row.created_us, now_us)
         row.polls += 1
         session.flush()
 
@@ -375,6 +375,19 @@ class GatewayDesk:
             later_us = now_us + FIRST_POLL_S * SECOND_US
             done = session.execute(update(GatewayPaymentRow).where(*own).values(poll_us=later_us))
             return bool(done.rowcount)  # type: ignore[attr-defined]  # of an UPDATE it is there
+
+    def remove_method(self, method_id: int) -> bool:
+        """Charge a method no more; whether its gateway has forgotten it too."""
+        with self.writing() as (session, _):
+            method = active_method(session, method_id)
+            gateway_row = session.get_one(PaymentGatewayRow, method.gateway_id)
+            forget_method(session, method)
+        try:
+            self.open(gateway_row).remove_method(method.method_ref)
+        except GatewayUnreachable as error:
+            _log.warning("method_not_removed_there", method=method_id, error=str(error))
+            return False
+        return True
 
     # --- what the other parts of payments work with ---
 

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.charge_backs import apply_charge_back
 from pbxbill.billing.gateway_facts import (
     FORGOTTEN_S,
-    POLL_AFTER_S,
     Applied,
     Outcome,
     locked_payment,
     method_words,
+    next_poll_us,
     payment_named,
 )
 from pbxbill.billing.gateway_payments import FIRST_POLL_S, POLLED_AT_ONCE, GatewayDesk
@@ -217,7 +217,7 @@ def _given_back_there(  # as above
         reason=f"given back at {gateway.name}",
         by="",
         created_us=now_us,
-        poll_us=now_us + POLL_AFTER_S[0] * SECOND_US,
+        poll_us=next_poll_us(now_us, now_us),
     )
     if facts.state is RefundState.FAILED:
         refund.state, refund.poll_us = "failed", None
@@ -301,7 +301,7 @@ class RefundDesk:
 
     @staticmethod
     def _polled(refund: RefundRow, now_us: int) -> None:
-        refund.poll_us = now_us + POLL_AFTER_S[min(refund.polls, len(POLL_AFTER_S) - 1)] * SECOND_US
+        refund.poll_us = next_poll_us(refund.created_us, now_us)
         refund.polls += 1
 
     def poll(self, refund_id: int) -> RefundStanding:

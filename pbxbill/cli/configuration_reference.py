@@ -17,6 +17,7 @@ from pbxbill.sections import (
     MetricsSection,
     RedisSection,
     Section,
+    WebSection,
 )
 
 HEAD = """\
@@ -43,6 +44,7 @@ TABLES: tuple[tuple[str, type[Section]], ...] = (
     ("[log]", LogSection),
     ("[metrics]", MetricsSection),
     ("[jobs]", JobsSection),
+    ("[web]", WebSection),
     ("[mail]", MailSection),
     ('[[switch]] with type = "freeswitch"', FreeSwitchSection),
     ('[[switch]] with type = "asterisk"', AsteriskSection),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import click
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
@@ -14,13 +14,13 @@ from pbxbill.billing.payments import (
     Allocated,
     NewPayment,
     pay_from_wallet,
-    record_payment,
     reverse,
     write_off,
 )
+from pbxbill.billing.received_payments import receive_payment
 from pbxbill.billing.search import find
 from pbxbill.billing.standing import ASKING
-from pbxbill.cli import receipts
+from pbxbill.cli import gateway_payments, receipts
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -32,6 +32,7 @@ from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
+from pbxbill.store.payment_models import GatewayPaymentRow
 
 key_option = click.option(
     "--key", help="Its number at the bank, say: a payment that is recorded twice with it counts once."
@@ -56,7 +57,7 @@ _LISTED = text(
 
 @click.group()
 def payments() -> None:
-    """Money received for invoices; `pbxbill topup` is for what is to be used up."""
+    """Money received for invoices, and what goes through gateways; `pbxbill topup` books other top-ups."""
 
 
 @payments.command("record")
@@ -125,7 +126,7 @@ def _record(  # noqa: PLR0913, PLR0917  # what a payment is made of
         named["reference"],
         named["by"],
     )
-    return record_payment(session, books, account, new, context.clock.now_us())
+    return receive_payment(session, books, account, new, context.clock.now_us()).allocated
 
 
 @payments.command("from-wallet")
@@ -208,10 +209,20 @@ def list_payments(context: Context, /, account: str, *, as_json: bool, **named: 
 def take_back(context: Context, entry: str, reason: str, by: str, as_json: bool) -> None:
     """Take back a payment that bounced or was put to the wrong invoice, or a write-off."""
     with context.application() as application, billing(application) as (session, books):
+        _not_of_a_gateway(session, entry)
         done = reverse(session, books, entry, reason=reason, now_us=context.clock.now_us(), by=by)
         unit = _unit_of_entry(session, done.entry_id)
         shown = _shown(session, done, unit)
     _tell(shown, as_json=as_json)
+
+
+def _not_of_a_gateway(session: Session, entry_id: str) -> None:
+    paid = session.scalar(select(GatewayPaymentRow.id).where(GatewayPaymentRow.entry_id == entry_id))
+    if paid is not None:
+        raise InputRefused(
+            f"entry {entry_id} came through a gateway, which has the money: `pbxbill payments refund {paid} "
+            "--reopen` gives it back"
+        )
 
 
 @click.command("write-off")
@@ -310,7 +321,7 @@ def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
     click.echo(f"entry {shown['entry']}")
 
 
-for _command in receipts.ON_PAYMENTS:
+for _command in (*receipts.ON_PAYMENTS, *gateway_payments.ON_PAYMENTS):
     payments.add_command(_command)
 
 ON_INVOICES = (pay, give_up, contest)

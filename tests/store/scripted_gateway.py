@@ -100,8 +100,9 @@ class ScriptedGateway:
     def holds(self) -> int:
         """Minor units that are there now."""
         books = self._load()
-        paid = sum(x["amount"] for x in books["payments"].values() if x["state"] == "paid")
-        return paid - sum(x["amount"] for x in books["refunds"].values() if x["state"] != "failed")
+        paid: int = sum(x["amount"] for x in books["payments"].values() if x["state"] == "paid")
+        back: int = sum(x["amount"] for x in books["refunds"].values() if x["state"] != "failed")
+        return paid - back
 
     @property
     def charges(self) -> int:

@@ -1,4 +1,4 @@
-"""Payments through a gateway: booked once however often it is said, found if nobody says it, held if wrong."""
+"""Payments through a gateway: booked once however often it is said, found if nobody does, held if wrong."""
 
 from collections.abc import Iterator
 from pathlib import Path

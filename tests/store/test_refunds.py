@@ -41,11 +41,11 @@ def test_a_payment_goes_back_in_parts_and_never_more_than_it(paying: Paying) -> 
     paid = paying.paid("10")
     assert paying.give_back(paid.id, "4").state == "done"
     assert paying.wallet() == eur("6")
-    with pytest.raises(InputRefused, match="only 6[.]00 EUR is left"):
+    with pytest.raises(InputRefused, match=r"only 6[.]00 EUR is left"):
         paying.give_back(paid.id, "6.01")
     assert paying.give_back(paid.id).state == "done"
     assert (paying.wallet(), paying.gateway.holds) == (0, 0)
-    with pytest.raises(InputRefused, match="only 0[.]00 EUR is left"):
+    with pytest.raises(InputRefused, match=r"only 0[.]00 EUR is left"):
         paying.give_back(paid.id, "1")
 
 

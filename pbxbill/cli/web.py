@@ -1,0 +1,91 @@
+"""web: the process that hears webhooks of payment gateways and serves the pages of payers."""
+
+import http.client
+import os
+import threading
+
+import click
+import structlog
+
+from pbxbill.cli.context import Context, pass_context
+from pbxbill.cli.daemons import metrics_of, stop_with_input, stopped_by_signals, supervised_option
+from pbxbill.logs import configure_logs
+from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
+
+PROBE_TIMEOUT_S = 10.0
+_log = structlog.get_logger()
+
+
+@click.command()
+@supervised_option
+@pass_context
+def web(context: Context, supervised: bool) -> None:
+    """Serve webhooks of payment gateways and the pages of payers, until stopped."""
+    from pbxbill.web.desks import Desks
+    from pbxbill.web.factory import create_app
+    from pbxbill.web.serving import ServingSettings, WebServer
+
+    settings = context.settings
+    configure_logs(settings.log.level, settings.log.format, "web")
+    section = settings.web
+    serving = ServingSettings(
+        section.host, section.port, section.threads, section.connections, section.timeout_s
+    )
+    notifier = Notifier()
+    with context.application() as application:
+        desks = Desks(application, public_url=section.public_url)
+        server = WebServer(create_app(desks), serving)
+
+        def stop() -> None:
+            notifier.send(STOPPING)
+            server.stop()
+
+        with stopped_by_signals(stop), metrics_of(settings, settings.web_metrics_port):
+            if supervised:
+                threading.Thread(target=stop_with_input, args=(stop,), name="supervisor", daemon=True).start()
+            beats = _Beats(notifier, section.host, server.port)
+            beats.start()
+            _log.info("web_serves", pid=os.getpid(), host=section.host, port=server.port)
+            try:
+                server.run()
+            finally:
+                beats.stop()
+                desks.close()
+    _log.info("web_stopped")
+
+
+class _Beats(threading.Thread):
+    """Says that the server answers, for as long as it does."""
+
+    def __init__(self, notifier: Notifier, host: str, port: int) -> None:
+        super().__init__(name="beats", daemon=True)
+        self._notifier = notifier
+        self._address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104  # asked, not bound
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        if not self._notifier.heard:
+            return
+        ready = False
+        while not self._stopped.is_set():
+            if self._answers():
+                self._notifier.send(*(() if ready else (READY,)), ALIVE, "STATUS=it answers")
+                ready = True
+            self._stopped.wait(self._notifier.interval_s if ready else 0.25)
+
+    def _answers(self) -> bool:
+        # Whatever it answers: a database that is away is no reason to start the process anew.
+        connection = http.client.HTTPConnection(*self._address, timeout=PROBE_TIMEOUT_S)
+        try:
+            connection.request("GET", "/healthz")
+            return bool(connection.getresponse().status)
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+COMMANDS = (web,)

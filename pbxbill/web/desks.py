@@ -1,0 +1,39 @@
+"""What requests work with: a gateway desk each, kept from request to request, for one thread at a time."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from queue import Empty, LifoQueue
+
+from pbxbill.app import Application, open_desk
+from pbxbill.billing.gateway_payments import GatewayDesk
+from pbxbill.billing.payment_gateways import OpenGateway
+
+
+class Desks:
+    """Opened when they are first needed: the one that was used last knows the catalogue already."""
+
+    def __init__(
+        self, application: Application, *, public_url: str = "", opened: OpenGateway | None = None
+    ) -> None:
+        self.application = application
+        self.public_url = public_url.rstrip("/")
+        self._opened = opened
+        self._free: LifoQueue[GatewayDesk] = LifoQueue()
+        self._open = ExitStack()
+
+    @contextmanager
+    def desk(self) -> Iterator[GatewayDesk]:
+        """One for the caller alone. There are never more than threads."""
+        try:
+            desk = self._free.get_nowait()
+        except Empty:
+            made = open_desk(self.application, public_url=self.public_url, opened=self._opened)
+            desk = self._open.enter_context(made)
+        try:
+            yield desk
+        finally:
+            self._free.put(desk)
+
+    def close(self) -> None:
+        """Let go of all."""
+        self._open.close()

@@ -1,0 +1,87 @@
+"""Serves the web application with waitress: some threads, bounded connections, sizes and times."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from flask import Flask
+from waitress import wasyncore
+from waitress.server import create_server
+
+from pbxbill.billing.webhook_handling import MAX_BODY_BYTES
+from pbxbill.errors import ConfigurationError
+
+MAX_HEADER_BYTES = 32_768
+LOOP_S = 0.5
+DRAIN_S = 3
+"""So long after stop() answers are still written."""
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """Where to listen, and what is too much."""
+
+    host: str
+    port: int
+    threads: int
+    connections: int
+    timeout_s: int
+    """A connection on which nothing happens for so long is closed."""
+
+
+class WebServer:
+    """Listens from its making on; run() serves until stop()."""
+
+    def __init__(self, app: Flask, settings: ServingSettings) -> None:
+        self._map: dict[int, Any] = {}
+        self._stop = threading.Event()
+        try:
+            self._server: Any = create_server(
+                app,
+                map=self._map,
+                host=settings.host,
+                port=settings.port,
+                threads=settings.threads,
+                connection_limit=settings.connections,
+                channel_timeout=settings.timeout_s,
+                cleanup_interval=min(10, settings.timeout_s),
+                # More is refused by its announced length, before it is read.
+                max_request_body_size=MAX_BODY_BYTES,
+                max_request_header_size=MAX_HEADER_BYTES,
+                clear_untrusted_proxy_headers=True,
+                ident=None,
+                asyncore_use_poll=True,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"the web process cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+                "change web.host or web.port"
+            ) from None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, as the system chose it for port 0."""
+        several = getattr(self._server, "effective_listen", None)  # a name of several addresses
+        return int(several[0][1] if several else self._server.effective_port)
+
+    def run(self) -> None:
+        """Serve until stop(); what has begun is answered."""
+        while not self._stop.is_set():
+            self._turn()
+        self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=DRAIN_S)
+        until = time.monotonic() + DRAIN_S
+        while any(getattr(x, "total_outbufs_len", 0) for x in list(self._map.values())):
+            if time.monotonic() > until:
+                break
+            self._turn()
+        wasyncore.close_all(self._map)
+
+    def _turn(self) -> None:
+        wasyncore.loop(timeout=LOOP_S, use_poll=True, map=self._map, count=1)
+
+    def stop(self) -> None:
+        """End run() soon; from any thread or signal handler."""
+        self._stop.set()
