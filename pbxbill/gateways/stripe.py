@@ -83,10 +83,19 @@ class StripeSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.timeout_s <= MAX_TIMEOUT_S:
             raise InputRefused(f"setting timeout_s is 1 to {MAX_TIMEOUT_S} seconds")
-        address = urlsplit(self.api_base)
-        local = address.hostname in {"127.0.0.1", "::1", "localhost"}
-        if not address.hostname or not (address.scheme == "https" or (address.scheme == "http" and local)):
+        if not _secure(self.api_base):
             raise InputRefused("setting api_base is an address that begins with https://")
+
+
+def _secure(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    # The secret key goes there: in the clear to nobody but this machine.
+    local = host in {"127.0.0.1", "::1", "localhost"}
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and local))
 
 
 def open_stripe(settings: StripeSettings) -> "StripeGateway":

@@ -1,6 +1,7 @@
 """What tests ask of Stripe."""
 
 import time
+from typing import Any
 
 from pbxbill.gateways.gateway import (
     Asked,
@@ -21,7 +22,7 @@ def asked(key: str, amount: int = 12_50, currency: str = "EUR", **others: object
     return Asked(key=key, amount=amount, currency=currency, **(wanted | others))  # type: ignore[arg-type]
 
 
-def started(gateway: PaymentGateway, key: str, amount: int = 12_50, **others: object) -> Started:
+def started(gateway: PaymentGateway, key: str, amount: int = 12_50, **others: Any) -> Started:
     """A page on which it can be paid."""
     page = gateway.start(asked(key, amount, **others))
     assert isinstance(page, Started), page
