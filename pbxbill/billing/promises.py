@@ -3,6 +3,7 @@
 Documents add up; the books hold what documents and charges say; entries, lines and numbers are all there.
 """
 
+from pbxbill.billing.balance_promises import BALANCE_RULES
 from pbxbill.billing.document_promises import DOCUMENT_RULES
 from pbxbill.billing.looking_back import LOOKED_AT
 from pbxbill.billing.status_promises import STATUS_RULES
@@ -299,6 +300,7 @@ BILLING_RULES = (
     *DOCUMENT_RULES,
     *VOUCHER_RULES,
     *STATUS_RULES,
+    *BALANCE_RULES,
 )
 
 
