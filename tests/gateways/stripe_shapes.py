@@ -3,7 +3,7 @@
 import re
 import sys
 import types
-from typing import Any, Union, get_args, get_origin, is_typeddict
+from typing import Any, Union, get_args, get_origin
 
 import stripe
 
@@ -54,6 +54,6 @@ def _inner(params: Any, kind: str) -> Any:
     module = sys.modules[params.__module__]
     for name in re.findall(r"\w*Params\w+", kind):
         found = getattr(module, name, None)
-        if found is not None and is_typeddict(found):
+        if hasattr(found, "__required_keys__"):  # a typed dict, of typing's or of its backport's
             return found
     return None
