@@ -21,11 +21,15 @@ from pbxbill.billing.identifiers import (
 from pbxbill.billing.totals import TaxRounding
 from pbxbill.errors import InputRefused, check
 from pbxbill.rating.band_checks import zone_of
+from pbxbill.rating.destination import to_e164
+from pbxbill.store.accounts import bump_catalogue
 from pbxbill.store.billing_models import BillingProfileRow, IssuerRow, PartyRow
 from pbxbill.store.invoice_models import TemplateRow
 from pbxbill.store.models import AccountRow
 
 MAX_PAYMENT_DAYS, MAX_QUARANTINE_DAYS, MAX_TERMS_LENGTH = 3650, 3650, 500
+MAX_SUPPORT_NUMBERS = 50
+_SEPARATORS = str.maketrans("", "", " -./()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ class Issuer:
     template_id: int | None = None
     mail: str = "{}"
     """JSON of notify.smtp.MailSettings."""
+    support_numbers: str = ""
+    """E.164 digits, one per line, that customers reach however suspended they are."""
 
 
 def party_of(session: Session, account_id: int) -> Party:
@@ -151,6 +157,7 @@ def issuer_of(session: Session, account_id: int) -> Issuer:
         row.did_quarantine_days,
         row.template_id,
         row.mail,
+        row.support_numbers,
     )
 
 
@@ -167,12 +174,27 @@ def set_issuer(session: Session, account_id: int, issuer: Issuer) -> None:
     if len(issuer.payment_terms) > MAX_TERMS_LENGTH or not issuer.payment_terms.isprintable():
         raise InputRefused(f"payment terms have up to {MAX_TERMS_LENGTH} printable characters")
     row = session.get(IssuerRow, account_id)
+    known = "" if row is None else row.support_numbers
     if row is None:
         session.add(IssuerRow(account_id=account_id, **asdict(issuer)))
     else:
         for name, value in asdict(issuer).items():
             setattr(row, name, value)
+    if issuer.support_numbers != known:
+        bump_catalogue(session)  # charging engines keep them in memory
     session.flush()
+
+
+def support_numbers(text: str) -> str:
+    """Numbers that a person wrote with commas between, as they are kept; empty: none."""
+    written = filter(None, (part.translate(_SEPARATORS) for part in text.split(",")))
+    numbers = [to_e164(number) for number in written]
+    if len(numbers) > MAX_SUPPORT_NUMBERS or not all(numbers):
+        raise InputRefused(
+            f"support numbers are up to {MAX_SUPPORT_NUMBERS} numbers as they are dialled from abroad, with "
+            "commas between: +4930123456, or short ones that the dialling rules of your customers know"
+        )
+    return "\n".join(dict.fromkeys(number for number in numbers if number))
 
 
 def template_id_of(session: Session, issuer_id: int, name: str) -> int | None:

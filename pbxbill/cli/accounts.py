@@ -17,7 +17,13 @@ from pbxbill.cli.account_options import (
     paying_unit,
     wanted_unit,
 )
-from pbxbill.cli.barring import barred_by, history_command, resume_command, suspend_command
+from pbxbill.cli.barring import (
+    barred_by,
+    history_command,
+    resume_command,
+    suspend_command,
+    terminate_command,
+)
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
 from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
@@ -433,7 +439,7 @@ def _wallets(session: Session, account_id: int | None = None) -> dict[int, list[
     return found
 
 
-for _command in (suspend_command, resume_command, history_command):
+for _command in (suspend_command, resume_command, terminate_command, history_command):
     accounts.add_command(_command)
 accounts.add_command(resume_command, "activate")
 

@@ -5,8 +5,10 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from pbxbill.app import billing
 from pbxbill.billing.account_events import events_of
-from pbxbill.billing.suspending import HAND, all_in_force, cut_calls, lift, suspend
+from pbxbill.billing.suspending import HAND, LIFE_CYCLE, STOP_DATE, all_in_force, cut_calls, lift, suspend
+from pbxbill.billing.terminating import terminate
 from pbxbill.charging.status import AccountStatus
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -16,6 +18,11 @@ from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 
 SUSPENDING = (AccountStatus.NO_OUTGOING, AccountStatus.SUSPENDED, AccountStatus.INACTIVE)
+INSTEAD = {
+    LIFE_CYCLE: "pbxbill life-cycle revive {}",
+    STOP_DATE: "pbxbill life-cycle set {} --stop-on none",
+}
+"""What lifts these causes, with all that belongs to them."""
 by_option = click.option("--by", default="", help="Who says so; kept with it.")
 reason_option = click.option(
     "--reason", default="by hand", show_default=True, help="Kept, and told the account."
@@ -70,9 +77,37 @@ def resume_command(context: Context, code: str, cause: str | None, every: bool, 
             raise InputRefused(
                 f"nothing bars {code} for {cause!r}; there is: {', '.join(known) or 'nothing'}"
             )
-        for lifted in known if every else [cause or HAND]:
+        wanted = known if every else [cause or HAND]
+        for lifted, instead in INSTEAD.items():
+            if lifted in wanted:
+                raise InputRefused(f"{lifted} is lifted by `{instead.format(code)}`")
+        for lifted in wanted:
             lift(session, account.id, cause=lifted, now_us=context.clock.now_us(), by=by)
         said = _standing(session, account)
+    click.echo(said)
+
+
+@click.command("terminate")
+@click.argument("code")
+@click.option("--reason", required=True, help="Kept, and told the account.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@by_option
+@pass_context
+def terminate_command(context: Context, code: str, reason: str, yes: bool, by: str) -> None:
+    """Close an account: no calls but to emergency numbers, its subscriptions and DIDs end.
+
+    Its books stay. Calls that are up end with the slice they have.
+    """
+    now_us = context.clock.now_us()
+    if not yes:
+        click.confirm(f"end the subscriptions and DIDs of {code} and close it?", abort=True)
+    with context.application() as application:
+        with billing(application) as (session, books):
+            account = account_by_code(session, code)
+            terminate(session, books, account.id, cause=HAND, reason=reason, now_us=now_us, by=by)
+            said = _standing(session, account)
+        with transaction(application.database) as session:
+            cut_calls(session, account.id, now_us)
     click.echo(said)
 
 

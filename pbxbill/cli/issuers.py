@@ -12,7 +12,7 @@ from pbxbill.billing.numbering import (
     number_formats,
     set_number_format,
 )
-from pbxbill.billing.parties import issuer_of, set_issuer, template_id_of
+from pbxbill.billing.parties import issuer_of, set_issuer, support_numbers, template_id_of
 from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.billing.totals import TaxRounding
 from pbxbill.cli.context import Context, pass_context
@@ -41,6 +41,11 @@ def issuers() -> None:
 @click.option("--payment-days", type=int, help="In which an invoice is to be paid.")
 @click.option("--payment-terms", help="Printed.")
 @click.option("--did-quarantine-days", type=int, help="A DID rests so long before somebody else gets it.")
+@click.option(
+    "--support-numbers",
+    help="Which his customers, and all below them, reach however suspended they are, with commas between; "
+    "'' for none.",
+)
 @click.option("--template", help="Of his invoices; '' for the built-in one.")
 @pass_context
 def set_(context: Context, /, code: str, **options: Any) -> None:
@@ -51,6 +56,8 @@ def set_(context: Context, /, code: str, **options: Any) -> None:
     said = ", ".join(name.replace("_", " ") for name in changes)
     if "tax_rounding" in changes:
         changes["tax_rounding"] = TaxRounding(changes["tax_rounding"])
+    if "support_numbers" in changes:
+        changes["support_numbers"] = support_numbers(changes["support_numbers"])
     with context.application() as application, transaction(application.database) as session:
         issuer = issuer_by_code(session, code)
         if "template" in changes:
@@ -77,6 +84,7 @@ def show(context: Context, code: str, as_json: bool) -> None:
         "payment_days": issuer.payment_days,
         "payment_terms": issuer.payment_terms,
         "did_quarantine_days": issuer.did_quarantine_days,
+        "support_numbers": ", ".join(issuer.support_numbers.split()),
         "template": None if template is None else template.name,
     }
     numbers = {

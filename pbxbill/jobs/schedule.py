@@ -1,6 +1,6 @@
 """The jobs of an installation, in the order in which people are shown them."""
 
-from pbxbill.jobs import balances, dunning, invoicing, payments, proof
+from pbxbill.jobs import balances, dunning, invoicing, life_cycle, payments, proof
 from pbxbill.jobs.job import Job
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -12,9 +12,17 @@ JOBS = (
     Job("cards", "saved cards that expire soon", 6 * HOUR_S, payments.cards),
     Job("renewals", "charges of subscriptions, planned changes", MINUTE_S, invoicing.renewals),
     Job("invoices", "billing runs: invoices of periods that are over, sent", 6 * HOUR_S, invoicing.invoices),
-    Job("dunning", "invoices that are not paid in time: levels, penalties, promises", HOUR_S, dunning.dunning),
+    Job(
+        "dunning", "overdue invoices: levels, penalties, promises to pay", HOUR_S, dunning.dunning
+    ),
     Job("revenue", "what was charged in advance and is earned", HOUR_S, invoicing.revenue),
     Job("quotes", "quotes whose time is over", HOUR_S, invoicing.quotes),
+    Job(
+        "life-cycle",
+        "accounts that expire, stop or are not used: alerts, bars",
+        MINUTE_S,
+        life_cycle.life_cycle,
+    ),
     Job("reservations", "calls that no daemon will settle any more", 10 * MINUTE_S, proof.reservations),
     Job("books", "what `pbxbill verify` proves", DAY_S, proof.books),
 )
