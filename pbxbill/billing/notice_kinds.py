@@ -33,6 +33,7 @@ class NoticeKind(StrEnum):
     SWITCH_LOST = "switch_lost"
     AUTO_TOP_UP_STOPPED = "auto_top_up_stopped"
     POINTS_EXPIRING = "points_expiring"
+    ALERT = "alert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ KINDS: dict[NoticeKind, KindTerms] = {
         "a bank took a payment back", ("amount",), ("why", "method"), required=True
     ),
     NoticeKind.INVOICE: KindTerms(
-        "a document was issued", ("number", "total", "due"), ("due_on",), required=True
+        "a document was issued", ("number", "document", "total", "due"), ("due_on",), required=True
     ),
     NoticeKind.OVERDUE: KindTerms(
         "an invoice is not paid in time", ("number", "open", "due_on"), ("days",), required=True
@@ -125,6 +126,13 @@ KINDS: dict[NoticeKind, KindTerms] = {
     ),
     NoticeKind.AUTO_TOP_UP_STOPPED: KindTerms(
         "the automatic top-up gave up", ("why",), ("amount", "method"), urgent=True
+    ),
+    NoticeKind.ALERT: KindTerms(
+        "anything else that a person should look at",
+        ("alert", "subject"),
+        ("detail", "at", "customer"),
+        urgent=True,
+        internal=True,
     ),
     NoticeKind.POINTS_EXPIRING: KindTerms("points expire soon", ("points", "day")),
 }

@@ -25,6 +25,7 @@ _DAY = date(2026, 3, 31)
 
 _SAMPLES: dict[str, Fact] = {
     "action": "Outgoing calls are barred now.",
+    "alert": "webhook failing",
     "amount": Money(25_000_000, "EUR"),
     "at": Moment(1_774_952_096_000_000),
     "balance": Money(3_480_000, "EUR"),
@@ -33,6 +34,7 @@ _SAMPLES: dict[str, Fact] = {
     "days": 14,
     "decision": "approved",
     "detail": "limit 3: 50 EUR a day",
+    "document": "invoice",
     "due": Money(119_000_000, "EUR"),
     "due_on": date(2026, 3, 17),
     "ends": "",

@@ -103,6 +103,11 @@ def built_in(kind: NoticeKind, values: Mapping[str, str | int], head: Letterhead
     return filled(NoticeWords(words[kind]["subject"], whole), values, head)
 
 
+def as_written(subject: str, text: str, head: Letterhead) -> FilledNotice:
+    """A notice in words that somebody else has found."""
+    return FilledNotice(subject, text, _page(_paragraphs(text), head))
+
+
 def core_of(kind: NoticeKind, values: Mapping[str, str | int], head: Letterhead) -> FilledNotice:
     """The same without greeting and closing: a part of a digest."""
     words = built_in_words(head.language)[kind]

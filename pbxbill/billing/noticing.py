@@ -17,6 +17,7 @@ from pbxbill.billing.notice_profiles import Addressee, addressee_of
 from pbxbill.billing.notice_templates import (
     FilledNotice,
     Letterhead,
+    as_written,
     built_in,
     core_of,
     filled,
@@ -32,6 +33,8 @@ from pbxbill.store.driver import rows_within
 
 __all__ = ["Fact", "Facts", "Moment", "Money", "NoticeKind", "tell"]
 
+Words = tuple[str, str]
+"""Subject and text, said already."""
 MAX_RECIPIENT = 254
 _UNITS = "SELECT code, scale, digits FROM units"
 _ENDPOINTS = (
@@ -49,15 +52,18 @@ def tell(  # noqa: PLR0913 what is told of, to whom, when, and with which files
     facts: Facts,
     now_us: int,
     invoice_id: int | None = None,
+    words: Words | None = None,
 ) -> int:
     """Write a notice to whoever is to have it; how many messages there are.
 
     key: made from the cause, the same each time; kind and address are added to it. invoice_id: whose files
-    go with it.
+    go with it. words: in place of the built-in ones.
     """
     who = addressee_of(session, account_id, kind)
     told = tell_endpoints(session, who, kind, key=key, facts=facts, now_us=now_us)
-    return told + tell_by_mail(session, who, kind, key=key, facts=facts, now_us=now_us, invoice_id=invoice_id)
+    return told + tell_by_mail(
+        session, who, kind, key=key, facts=facts, now_us=now_us, invoice_id=invoice_id, words=words
+    )
 
 
 def tell_by_mail(  # noqa: PLR0913 as above
@@ -69,6 +75,7 @@ def tell_by_mail(  # noqa: PLR0913 as above
     facts: Facts,
     now_us: int,
     invoice_id: int | None = None,
+    words: Words | None = None,
 ) -> int:
     """Write the messages to an account's addresses alone."""
     if not who.wants_it or not who.emails:
@@ -81,7 +88,7 @@ def tell_by_mail(  # noqa: PLR0913 as above
         not_before_us = who.delivery.digest_us(now_us, who.zone)
     elif delays:
         not_before_us = who.delivery.not_before_us(now_us, who.zone)
-    notice = _words(session, who, kind, facts, now_us, core=gathered)
+    notice = _notice(session, who, kind, facts, now_us, words, core=gathered)
     told = 0
     for email in who.emails:
         message = NewMessage(
@@ -137,20 +144,31 @@ def payload_of(session: Session, who: Addressee, kind: NoticeKind, facts: Facts,
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _words(
-    session: Session, who: Addressee, kind: NoticeKind, facts: Facts, now_us: int, *, core: bool
+def _notice(  # noqa: PLR0913 as above
+    session: Session,
+    who: Addressee,
+    kind: NoticeKind,
+    facts: Facts,
+    now_us: int,
+    words: Words | None,
+    *,
+    core: bool,
 ) -> FilledNotice:
+    head = Letterhead(who.language, who.seller, letter_colours(session, who.template_id, who.issuer_id))
+    own = own_words(session, who.issuer_id, kind, who.language)
+    if own is None and words is not None:
+        return as_written(*words, head)
     written = Reader(who.language, who.zone, _units(session)).written(facts)
     common = {"account": who.code, "name": who.name, "seller": who.seller}
     values = values_of(kind, written, common, who.language)
-    head = Letterhead(who.language, who.seller, letter_colours(session, who.template_id, who.issuer_id))
-    own = own_words(session, who.issuer_id, kind, who.language)
     if own is not None:
         try:
             return filled(own, values, head)
         except TemplateFault as fault:
             subject = f"{kind} in {who.language} of {who.seller}"
             raise_alert(session, "notice_template", subject, str(fault), who.issuer_id, at_us=now_us)
+            if words is not None:
+                return as_written(*words, head)
     return core_of(kind, values, head) if core else built_in(kind, values, head)
 
 

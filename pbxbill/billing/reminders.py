@@ -1,6 +1,6 @@
 """Tells an account that a subscription is renewed, or ends, so many days before, once each time.
 
-In the account's language, and in the words of the issuer's template, like its invoices.
+As a notice: in the account's language, by what it chose, in the words of the issuer's template.
 """
 
 from datetime import date
@@ -8,14 +8,14 @@ from datetime import date
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.document_words import words_for
+from pbxbill.billing.notice_kinds import NoticeKind
+from pbxbill.billing.noticing import Fact, tell
 from pbxbill.billing.parties import party_of
 from pbxbill.billing.period import local_date
 from pbxbill.billing.plan_terms import Renewal
-from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.subscribed import Subscribed, write_change
 from pbxbill.billing.subscription_times import next_renewal_us, reminder_us
 from pbxbill.money import Unit
-from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.store.models import AccountRow
 
 
@@ -45,22 +45,27 @@ def remind(session: Session, subscribed: Subscribed, now_us: int) -> bool:
     renewal_us = found[1]
     subscribed.row.reminded_us = renewal_us
     day = local_date(renewal_us, subscribed.place.zone)
-    recipients = profile_of(session, subscribed.account.id).emails
     ends = subscribed.terms.renewal is Renewal.ENDS or any(
         x.kind in {"cancel", "end"} for x in subscribed.planned
     )
-    for recipient in recipients:
-        enqueue(session, _message(session, subscribed, recipient, day, ends=ends), now_us)
-    reason = f"{'ends' if ends else 'is renewed'} on {day}" + ("" if recipients else "; no e-mail address")
+    facts: dict[str, Fact] = {"plan": subscribed.version.name, "subscription": subscribed.row.id, "day": day}
+    if ends:
+        facts["ends"] = 1
+    key = f"{subscribed.row.id}:{day}"
+    account_id = subscribed.account.id
+    words = _words(session, subscribed, day, ends=ends)
+    told = tell(
+        session, account_id, NoticeKind.RENEWAL_AHEAD, key=key, facts=facts, now_us=now_us, words=words
+    )
+    reason = f"{'ends' if ends else 'is renewed'} on {day}" + ("" if told else "; nobody is told")
     write_change(
         session, subscribed.row, "remind", effective_us=now_us, now_us=now_us, state="done", reason=reason
     )
     return True
 
 
-def _message(
-    session: Session, subscribed: Subscribed, recipient: str, day: date, *, ends: bool
-) -> NewMessage:
+def _words(session: Session, subscribed: Subscribed, day: date, *, ends: bool) -> tuple[str, str]:
+    """Those of the issuer's template of documents, or built in there."""
     account, version = subscribed.account, subscribed.version
     issuer = session.get_one(AccountRow, account.parent_id or account.id)
     words = words_for(session, issuer.id, account.id, Unit(subscribed.terms.unit))
@@ -72,15 +77,7 @@ def _message(
         "day": words.form.day(day),
     }
     what = "ending" if ends else "renewal"
-    return NewMessage(
-        key=f"renewal:{subscribed.row.id}:{day}:{recipient}",
-        issuer_id=issuer.id,
-        account_id=account.id,
-        kind="renewal",
-        recipient=recipient,
-        subject=words.say(f"{what}_subject", **values),
-        text=words.say(f"{what}_text", **values),
-    )
+    return words.say(f"{what}_subject", **values), words.say(f"{what}_text", **values)
 
 
 def _name(session: Session, account: AccountRow) -> str:

@@ -1,10 +1,10 @@
 """Sends issued documents: their files are made, and a message with them goes into the outbox.
 
 Sending again puts nothing more into the outbox unless it is asked for by name. What it says comes from the
-issuer's template, like the words on the document itself.
+issuer's template of notices, else from that of documents, like the words on the document itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Template as Words
 
 from sqlalchemy import Engine
@@ -13,13 +13,17 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.document import Document
 from pbxbill.billing.documents import document_of
 from pbxbill.billing.invoice_files import UNISSUED, invoice_files
+from pbxbill.billing.notice_kinds import NoticeKind
+from pbxbill.billing.notice_profiles import addressee_of
+from pbxbill.billing.noticing import Fact, Money, tell_by_mail, tell_endpoints
+from pbxbill.billing.parties import issuer_of
+from pbxbill.billing.period import local_date
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.render.formatting import Formatting
 from pbxbill.billing.render.texts import texts_of
 from pbxbill.billing.standing import happened
 from pbxbill.billing.templates import template_in_use
 from pbxbill.errors import InputRefused
-from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.notify.smtp import check_address
 from pbxbill.store.engine import transaction
 from pbxbill.store.invoice_models import InvoiceRow
@@ -51,7 +55,12 @@ def send_invoice(
             raise InputRefused(f"there is no invoice {invoice_id}")
         if row.state in UNISSUED:
             raise InputRefused(f"invoice {invoice_id} is {row.state}; only what is issued is sent")
-        if not (to or profile_of(session, row.account_id).emails):
+        who = addressee_of(session, row.account_id, NoticeKind.INVOICE)
+        if not (to or who.emails):
+            # Programs are told all the same.
+            tell_endpoints(
+                session, who, NoticeKind.INVOICE, key=str(row.id), facts=_facts(session, row), now_us=now_us
+            )
             return NotQueued("the account has no e-mail address; `pbxbill billing set` gives it one")
     invoice_files(engine, invoice_id, now_us)
     with transaction(engine) as session:
@@ -65,21 +74,42 @@ def _queue(
     profile = profile_of(session, row.account_id)
     document = document_of(session, invoice_id, with_calls=False)
     overrides = template_in_use(session, row.issuer_id, profile.template_id).template.texts
-    subject, text = message_of(document, texts_of(document.language, overrides))
-    queued = []
-    for address in to or profile.emails:
-        key = f"invoice:{invoice_id}:{address}"
-        if to:
-            key = f"{key}:{now_us}"
-        message = NewMessage(
-            key, row.issuer_id, row.account_id, row.kind, address, subject, text, invoice_id=invoice_id
+    words = message_of(document, texts_of(document.language, overrides))
+    who = addressee_of(session, row.account_id, NoticeKind.INVOICE)
+    facts = _facts(session, row)
+    if not to:
+        tell_endpoints(session, who, NoticeKind.INVOICE, key=str(row.id), facts=facts, now_us=now_us)
+    queued = tuple(
+        address
+        for address in to or who.emails
+        if tell_by_mail(
+            session,
+            replace(who, emails=(address,)),
+            NoticeKind.INVOICE,
+            key=f"{row.id}:{now_us}" if to else str(row.id),
+            facts=facts,
+            now_us=now_us,
+            invoice_id=invoice_id,
+            words=words,
         )
-        if enqueue(session, message, now_us):
-            queued.append(address)
+    )
     if not queued:
         return NotQueued("it is in the outbox already; `pbxbill invoices send --to` sends it again")
     happened(session, invoice_id, "queued", f"for {', '.join(queued)}"[:500], at_us=now_us, by=by)
-    return Queued(tuple(queued))
+    return Queued(queued)
+
+
+def _facts(session: Session, row: InvoiceRow) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {
+        "number": row.number or "",
+        "document": row.kind,
+        "total": Money(row.total, row.unit),
+        "due": Money(row.due, row.unit),
+    }
+    if row.due_us is not None and row.due > 0:
+        zone = issuer_of(session, row.issuer_id).zone
+        facts["due_on"] = local_date(row.due_us, zone)
+    return facts
 
 
 def message_of(document: Document, texts: dict[str, str]) -> tuple[str, str]:
