@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.life_cycle import prolong
 from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
+from pbxbill.billing.points_earning import earn_by_top_up
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.models import AccountRow, JournalEntryRow, WalletRow
 
@@ -34,6 +35,8 @@ def funds_received(  # noqa: PLR0913  # one parameter per fact
     days the validity is prolonged; None: as the account's life-cycle says.
     """
     prolong(session, account.id, unit=unit, amount=amount, now_us=now_us, validity_days=validity_days)
+    earn_by_top_up(session, books, account, unit=unit, amount=amount, entry_id=entry_id, now_us=now_us)
+    earn_by_top_up(session, books, account, unit=unit, amount=amount, entry_id=entry_id, now_us=now_us)
     memo = session.scalars(select(JournalEntryRow.memo).where(JournalEntryRow.id == entry_id)).one()
     posted = session.scalar(
         select(WalletRow.posted).where(WalletRow.account_id == account.id, WalletRow.unit == unit)

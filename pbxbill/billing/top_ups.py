@@ -12,6 +12,7 @@ from pbxbill.billing.account_events import note_event
 from pbxbill.billing.billed import is_currency
 from pbxbill.billing.funds_received import funds_received
 from pbxbill.billing.gathering import gathered_to
+from pbxbill.billing.points_earning import take_back
 from pbxbill.billing.receipts import Receipt, issue_receipt
 from pbxbill.billing.standing import happened, locked_wallet, reason_given, said
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -23,6 +24,7 @@ from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
 from pbxbill.store.payment_models import GatewayPaymentRow
+from pbxbill.store.points_units import refuse_points
 
 TOP_UP = "top-up"
 """The kind of its journal entries."""
@@ -66,6 +68,7 @@ def top_up(session: Session, books: Bookkeeper, account: AccountRow, new: NewTop
     """
     memo = _memo(new)
     unit = unit_of(session, new.unit)
+    refuse_points(session, unit.code)
     with_receipt = new.receipt and is_currency(unit)
     if with_receipt:  # whoever bills the account locks this first, and its wallets then
         gathered_to(session, account.id, unit.code, lock=True)
@@ -164,10 +167,12 @@ def reverse_top_up(  # noqa: PLR0913  # one parameter per fact
         unit = unit_of(session, entry.unit)
         most = "" if outcome.most is None else f"; at most {said(outcome.most, unit)} now"
         raise InputRefused(f"{outcome.reason}{most}. `--owed` takes it all, and the account owes the rest")
+    take_back(session, books, entry_id, kept=0, now_us=now_us)
     detail = f"{said(amount, unit_of(session, entry.unit))} taken back: {reason}"
     note_event(session, account_id, "top_up_reversed", detail, now_us=now_us, by=by)
     if receipt is not None:
         happened(session, receipt.id, "reversal", detail, at_us=now_us, by=by)
+    take_back(session, books, entry_id, kept=0, now_us=now_us)
     session.flush()
     return TakenBack(account_id, entry.unit, outcome)
 

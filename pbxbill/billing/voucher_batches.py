@@ -25,7 +25,8 @@ from pbxbill.money import MAX_AMOUNT, format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import PointsRuleRow, VoucherBatchRow, VoucherRow
+from pbxbill.store.payment_models import VoucherBatchRow, VoucherRow
+from pbxbill.store.points_units import refuse_points
 
 MOST_VOUCHERS = 1_000_000
 MOST_VALIDITY_DAYS = 3_660
@@ -90,8 +91,7 @@ def open_batch(session: Session, issuer: AccountRow, new: NewBatch, now_us: int)
         raise InputRefused("the vouchers would have expired before they can be used: choose a later end")
     if new.validity_days is not None and not 1 <= new.validity_days <= MOST_VALIDITY_DAYS:
         raise InputRefused(f"a voucher prolongs validity by 1 to {MOST_VALIDITY_DAYS} days")
-    if session.scalar(select(PointsRuleRow.id).where(PointsRuleRow.points_unit == new.unit).limit(1)):
-        raise InputRefused(f"{new.unit} are points: they are earned, no voucher holds them")
+    refuse_points(session, new.unit)
     known = select(VoucherBatchRow.id).where(
         VoucherBatchRow.issuer_id == issuer.id, VoucherBatchRow.name == new.name
     )

@@ -18,6 +18,7 @@ from pbxbill.store.models import (
     UnitRow,
     WalletRow,
 )
+from pbxbill.store.points_units import refuse_points
 from pbxbill.store.thresholds import DEFAULT, defaults_of, take_thresholds
 
 ACCOUNT_KINDS = ("reseller", "customer")
@@ -148,6 +149,7 @@ def parse_wallet_order(session: Session, text: str) -> tuple[str, ...]:
     codes = tuple(code.strip().upper() for code in text.split(","))
     for code in codes:
         unit_of(session, code)
+        refuse_points(session, code)
     if len(set(codes)) < len(codes):
         raise InputRefused(f"wallet order {text[:80]!r} names a unit twice")
     if len(",".join(codes)) > MAX_WALLET_ORDER_LENGTH:
@@ -159,6 +161,7 @@ def set_wallet_order(session: Session, account: AccountRow, codes: tuple[str, ..
     """Say which wallets of an account pay, in their order; none: the one in its tariff's unit alone."""
     owned = set(session.scalars(select(WalletRow.unit).where(WalletRow.account_id == account.id)))
     for code in codes:
+        refuse_points(session, code)
         if code not in owned:
             raise InputRefused(
                 f"account {account.code} has no {code} wallet; "

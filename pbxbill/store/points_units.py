@@ -1,0 +1,19 @@
+"""Which units are of points: they are earned and spent lot by lot, and nothing else moves wallets in them."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.errors import InputRefused
+from pbxbill.store.payment_models import PointsRuleRow
+
+
+def is_points_unit(session: Session, code: str) -> bool:
+    """Whether rules give points in a unit, or once did."""
+    rule = select(PointsRuleRow.id).where(PointsRuleRow.points_unit == code).limit(1)
+    return session.scalar(rule) is not None
+
+
+def refuse_points(session: Session, code: str) -> None:
+    """InputRefused where a unit is of points."""
+    if is_points_unit(session, code):
+        raise InputRefused(f"{code} are points: `pbxbill points give` gives some, `points spend` takes them")
