@@ -531,7 +531,8 @@ def shown(act: Act) -> str:
             return "dial"
         case HangUp():
             return "hang up"
-    raise AssertionError(act)
+        case _:
+            raise AssertionError(act)
 
 
 def said(part: Part) -> str:
