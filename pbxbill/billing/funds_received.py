@@ -36,7 +36,6 @@ def funds_received(  # noqa: PLR0913  # one parameter per fact
     """
     prolong(session, account.id, unit=unit, amount=amount, now_us=now_us, validity_days=validity_days)
     earn_by_top_up(session, books, account, unit=unit, amount=amount, entry_id=entry_id, now_us=now_us)
-    earn_by_top_up(session, books, account, unit=unit, amount=amount, entry_id=entry_id, now_us=now_us)
     memo = session.scalars(select(JournalEntryRow.memo).where(JournalEntryRow.id == entry_id)).one()
     posted = session.scalar(
         select(WalletRow.posted).where(WalletRow.account_id == account.id, WalletRow.unit == unit)

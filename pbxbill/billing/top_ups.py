@@ -167,7 +167,6 @@ def reverse_top_up(  # noqa: PLR0913  # one parameter per fact
         unit = unit_of(session, entry.unit)
         most = "" if outcome.most is None else f"; at most {said(outcome.most, unit)} now"
         raise InputRefused(f"{outcome.reason}{most}. `--owed` takes it all, and the account owes the rest")
-    take_back(session, books, entry_id, kept=0, now_us=now_us)
     detail = f"{said(amount, unit_of(session, entry.unit))} taken back: {reason}"
     note_event(session, account_id, "top_up_reversed", detail, now_us=now_us, by=by)
     if receipt is not None:
