@@ -5,6 +5,7 @@ Documents add up; the books hold what documents and charges say; entries, lines 
 
 from pbxbill.billing.balance_promises import BALANCE_RULES
 from pbxbill.billing.document_promises import DOCUMENT_RULES
+from pbxbill.billing.dunning_promises import DUNNING_RULES
 from pbxbill.billing.looking_back import LOOKED_AT
 from pbxbill.billing.status_promises import STATUS_RULES
 from pbxbill.billing.voucher_promises import VOUCHER_RULES
@@ -298,6 +299,7 @@ BILLING_RULES = (
     _EARNED,
     _ROUNDED,
     *DOCUMENT_RULES,
+    *DUNNING_RULES,
     *VOUCHER_RULES,
     *STATUS_RULES,
     *BALANCE_RULES,

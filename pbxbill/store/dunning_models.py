@@ -86,7 +86,7 @@ class DunningStateRow(Base):
     level: Mapped[int]
     """The last one reached; 0: none."""
     since_us: Mapped[int | None]
-    """When it was reached, or put back; None: what it did is lifted, and put back first if dunning goes on."""
+    """When it was reached, or put back; None: what it did is lifted, and put back if dunning goes on."""
     next_us: Mapped[int | None] = mapped_column(index=True)
     """When the next one is due; None: it waits (paid, disputed, promised), or there is none."""
     penalty_to_us: Mapped[int | None]

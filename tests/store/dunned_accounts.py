@@ -89,14 +89,14 @@ class Dunned(Invoicing):
             self.run()
 
     def steps(self) -> list[tuple[int, str]]:
-        return self.accounts.select("SELECT level, action FROM dunning_steps ORDER BY id")  # type: ignore[return-value]
+        return self.accounts.select("SELECT level, action FROM dunning_steps ORDER BY id")
 
     def status(self, code: str = "carol") -> str:
         ((status,),) = self.accounts.select(f"SELECT status FROM accounts WHERE code = '{code}'")
         return str(status)
 
     def mail(self) -> list[tuple[str, str]]:
-        return self.accounts.select(  # type: ignore[return-value]
+        return self.accounts.select(
             "SELECT kind, text FROM outbox WHERE kind IN ('overdue', 'dunning', 'promise_broken') ORDER BY id"
         )
 
