@@ -10,6 +10,7 @@ from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import BilledAccounts, open_accounts
 from tests.store.command_line import Ok, Run
 from tests.store.invoiced_accounts import Invoicing
+from tests.store.living_accounts import Living
 from tests.store.subscribed_accounts import Shop, open_shop
 
 DESTINATIONS = """\
@@ -76,6 +77,14 @@ def shop(accounts: BilledAccounts) -> Iterator[Shop]:
     yield opened
     opened.database.dispose()
     assert accounts.problems() == []
+
+
+@pytest.fixture
+def living(shop: Shop) -> Living:
+    """The same, whose prepaid customers go through their life-cycle."""
+    found = Living(shop)
+    found.policy()
+    return found
 
 
 @pytest.fixture
