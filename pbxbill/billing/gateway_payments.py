@@ -373,8 +373,8 @@ class GatewayDesk:
         own = GatewayPaymentRow.id == payment_id, GatewayPaymentRow.poll_us <= now_us
         with self.writing() as (session, _):
             later_us = now_us + FIRST_POLL_S * SECOND_US
-            done = session.execute(update(GatewayPaymentRow).where(*own).values(poll_us=later_us))
-            return bool(done.rowcount)  # type: ignore[attr-defined]  # of an UPDATE it is there
+            claim = update(GatewayPaymentRow).where(*own).values(poll_us=later_us)
+            return session.scalar(claim.returning(GatewayPaymentRow.id)) is not None
 
     def remove_method(self, method_id: int) -> bool:
         """Charge a method no more; whether its gateway has forgotten it too."""

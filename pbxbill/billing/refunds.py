@@ -335,8 +335,8 @@ class RefundDesk:
             claim = update(RefundRow).where(RefundRow.id == id, RefundRow.poll_us <= now_us)
             with self._desk.writing() as (session, _):
                 later_us = now_us + FIRST_POLL_S * SECOND_US
-                mine = session.execute(claim.values(poll_us=later_us)).rowcount  # type: ignore[attr-defined]
-            if not mine:
+                mine = session.scalar(claim.values(poll_us=later_us).returning(RefundRow.id))
+            if mine is None:
                 continue
             try:
                 self.poll(id)

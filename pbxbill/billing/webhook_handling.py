@@ -200,8 +200,8 @@ def _insert_unless_there(session: Session, gateway_id: int, event_ref: str, now_
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    done = session.execute(insert(ReceivedWebhookRow).values(**values).on_conflict_do_nothing())
-    return bool(done.rowcount)  # type: ignore[attr-defined]  # of an INSERT it is there
+    new = insert(ReceivedWebhookRow).values(**values).on_conflict_do_nothing()
+    return session.scalar(new.returning(ReceivedWebhookRow.id)) is not None
 
 
 def _applied(

@@ -127,7 +127,8 @@ class ScriptedGateway:
                 return Refusal("no such thing", retryable=fault == "busy")
             with self._books() as books:
                 payment = self._made(books, asked, "open")
-        return Started(payment["ref"], f"https://pay.example/{payment['ref']}")
+        form = {"encRequest": 'a"b'} if fault == "form" else None
+        return Started(payment["ref"], f"https://pay.example/{payment['ref']}", form)
 
     def _made(self, books: dict[str, Any], asked: Asked, state: str) -> dict[str, Any]:
         known = books["payments"].get(asked.key)
