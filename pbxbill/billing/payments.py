@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gathering import unclaimed_gross
+from pbxbill.billing.points_earning import take_back
 from pbxbill.billing.standing import (
     Part,
     allocate,
@@ -282,6 +283,7 @@ def reverse(
             reverses_id=entry_id,
         ),
     )
+    take_back(session, books, entry_id, kept=0, now_us=now_us)
     back = [Part(x.invoice_id, -x.amount, -x.wallet_amount) for x in given]
     unit = unit_of(session, entry.unit)
     for part, was in zip(back, given, strict=True):

@@ -20,6 +20,7 @@ from pbxbill.errors import InputRefused, check
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow, JournalEntryRow, WalletRow
+from pbxbill.store.points_units import refuse_points
 
 TRANSFER = "transfer"
 """The kind of its journal entries."""
@@ -63,6 +64,7 @@ def transfer_funds(
     """
     reason = reason_given(new.reason)
     unit = unit_of(session, new.unit)
+    refuse_points(session, unit.code)
     _refuse_strangers(session, giver, taker)
     if new.amount <= 0:
         raise InputRefused("a transfer must be more than zero")

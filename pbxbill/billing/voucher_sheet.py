@@ -24,7 +24,7 @@ WORDS = {
 _CSS = """
 @page { size: A4; margin: 12mm 10mm }
 body { font-family: "Source Sans", sans-serif; font-size: 10pt; margin: 0 }
-.card { float: left; box-sizing: border-box; width: 95mm; height: 54mm; padding: 5mm;
+.card { float: left; box-sizing: border-box; width: 94.5mm; height: 54mm; padding: 5mm;
         border: 0.2mm dashed #999; break-inside: avoid; position: relative }
 .seller { font-size: 9pt; color: #555 }
 .value { font-size: 20pt; font-weight: 600; margin: 1mm 0 }

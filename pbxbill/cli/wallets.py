@@ -20,6 +20,7 @@ from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, TariffVersionRow, WalletRow
+from pbxbill.store.points_units import is_points_unit, refuse_points
 
 unit_option = click.option("--unit", "unit_code", help="Which wallet, if the account has several.")
 key_option = click.option(
@@ -163,10 +164,14 @@ def change_wallet(application: Application, command: Adjust | SetCreditLimit) ->
 
 
 def unit_of_account(session: Session, account: AccountRow, code: str | None) -> Unit:
-    """The unit of the wallet that a command is about."""
+    """The unit of the wallet that a command is about; never points, which have commands of their own."""
     owned = session.scalars(
         select(WalletRow.unit).where(WalletRow.account_id == account.id).order_by(WalletRow.unit)
     ).all()
+    if code is not None:
+        refuse_points(session, code.upper())
+    elif len(owned) > 1:
+        owned = [unit for unit in owned if not is_points_unit(session, unit)]
     if code is None and len(owned) == 1:
         return unit_of(session, owned[0])
     if code is None or code.upper() not in owned:

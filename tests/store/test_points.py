@@ -113,7 +113,7 @@ class PointsShop(Invoicing):
         rows = self.accounts.select(
             f"SELECT posted FROM wallets WHERE unit = 'EUR' AND account_id = {self.accounts.ids[code]}"
         )
-        return rows[0][0]
+        return int(rows[0][0])
 
     def left(self, code: str = "bob") -> list[int]:
         """Of the lots, in the order in which they were earned."""
