@@ -177,11 +177,15 @@ class PaymentGateway(Protocol):
         ...
 
     def start(self, asked: Asked) -> Started | Refusal:
-        """Begin a payment that the payer makes on the service's own page."""
+        """Begin a payment that the payer makes on the service's own page. The same key begins one."""
         ...
 
     def charge(self, asked: Asked, method_ref: str) -> PaymentFacts | Refusal:
-        """Take money by a saved method (asked.customer_ref's) without the payer there."""
+        """Take money by a saved method (asked.customer_ref's) without the payer there.
+
+        After GatewayUnreachable find() tells what became of it. Asked again with the same key (within a day:
+        services forget keys) it is taken once, but what is then refused may have been taken the first time.
+        """
         ...
 
     def find(self, key: str, gateway_ref: str, customer_ref: str = "") -> PaymentFacts | None:
@@ -194,7 +198,11 @@ class PaymentGateway(Protocol):
         ...
 
     def refund(self, payment_ref: str, key: str, amount: int, currency: str) -> RefundFacts | Refusal:
-        """Give back a payment, or part of it. Asked again with the same key it is given back once."""
+        """Give back a payment, or part of it.
+
+        After GatewayUnreachable find_refund() tells what became of it. Where it knows of none, the same may
+        be asked again with the same key, and is given back once.
+        """
         ...
 
     def find_refund(self, payment_ref: str, key: str, gateway_ref: str) -> RefundFacts | None:

@@ -149,7 +149,7 @@ class StripeGateway:
 
     def _page(self, asked: Asked) -> "SessionCreateParams":
         metadata = {KEY: asked.key, FLOW: PAGE, SAVE: "1" if asked.save_method else "0"}
-        description = asked.description[:MAX_DESCRIPTION_LENGTH] or "Payment"
+        description = _description(asked)
         params: SessionCreateParams = {
             "mode": "payment",
             "client_reference_id": asked.key,
@@ -195,7 +195,7 @@ class StripeGateway:
             "currency": asked.currency.lower(),
             "customer": asked.customer_ref,
             "payment_method": method_ref,
-            "description": asked.description[:MAX_DESCRIPTION_LENGTH],
+            "description": _description(asked),
             "metadata": {KEY: asked.key, FLOW: SAVED},
             # Nobody is there to be sent to another page.
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
@@ -363,6 +363,11 @@ def _unfit(asked: Asked, *, on_page: bool = True) -> Refusal | None:
     if not on_page and not asked.customer_ref:
         return Refusal("a saved card is charged as its customer's, and none is named")
     return None
+
+
+def _description(asked: Asked) -> str:
+    # An empty text is refused.
+    return asked.description.strip()[:MAX_DESCRIPTION_LENGTH] or "Payment"
 
 
 def _uneven(currency: str) -> Refusal:

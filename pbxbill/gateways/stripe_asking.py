@@ -32,7 +32,7 @@ def ask(request: Callable[[], object]) -> Told:
     except stripe.StripeError as error:
         if isinstance(error, _DEFINITE):
             raise
-        _log.warning("Stripe gave no answer to go by: %s", error)
+        _log.warning("Stripe gave no answer to go by: %s", " ".join(str(error).split()))
         raise GatewayUnreachable(f"Stripe: {sentence(error)}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The SDK trusts that answers are formed as documented; a proxy's page may be anything.

@@ -12,7 +12,7 @@ from stripe import params
 from stripe.params import checkout
 
 from tests.gateways.stripe_books import StripeBooks, StripeFault
-from tests.gateways.stripe_shapes import Object, unknown_parameter
+from tests.gateways.stripe_shapes import Object, empty_parameter, unknown_parameter
 
 Answer = tuple[int, Object]
 
@@ -110,6 +110,10 @@ class StripeApi:
             if bad:
                 message = f"Received unknown parameter: {bad}"
                 return _error(400, message, code="parameter_unknown", param=bad), False
+            empty = empty_parameter(given)
+            if empty:
+                message = f"You passed an empty string for '{empty}'."
+                return _error(400, message, code="parameter_invalid_empty", param=empty), False
             try:
                 return (200, deepcopy(_expanded(self._books, handler(*matched.groups(), given), given))), True
             except StripeFault as fault:

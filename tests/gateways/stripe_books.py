@@ -104,8 +104,13 @@ class StripeBooks:
         """A new page (checkout session)."""
         price = given["line_items"][0]["price_data"]
         amount, currency = checked_amount(price["unit_amount"], price["currency"])
+        for name in ("success_url", "cancel_url"):
+            if not given.get(name, "https://").startswith(("http://", "https://")):
+                raise StripeFault(400, "Not a valid URL", code="url_invalid", param=name)
         if given.get("customer"):
             self.get(given["customer"], "customer")
+            if "customer_email" in given or "customer_creation" in given:
+                raise StripeFault(400, "You may only specify one of these parameters: customer and others.")
         ref = self.new_id("cs_test")
         made = shaped(
             Session,

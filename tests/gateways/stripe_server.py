@@ -146,6 +146,10 @@ class StripeServer:
         """Answer the next requests so. on: a pattern of "METHOD /path"; empty: any."""
         self._planned.append(Planned(how, re.compile(on), times))
 
+    def forgive(self) -> None:
+        """Misbehave no more."""
+        self._planned.clear()
+
     def decline(self, method_ref: str, code: str = "generic_decline") -> None:
         """From now on the bank declines a saved card so; "": it takes it again."""
         self._books.declines[method_ref] = code

@@ -49,6 +49,19 @@ def unknown_parameter(params: Any, given: object, where: str = "") -> str:
     return ""
 
 
+def empty_parameter(given: object, where: str = "") -> str:
+    """The first parameter that is an empty text; "" if none is. In metadata it means that there is none."""
+    if isinstance(given, list):
+        return next((bad for each in given if (bad := empty_parameter(each, where))), "")
+    if not isinstance(given, dict):
+        return where if given == "" else ""
+    for name, value in given.items():
+        bad = empty_parameter(value, f"{where}[{name}]" if where else name) if name != "metadata" else ""
+        if bad:
+            return bad
+    return ""
+
+
 def _inner(params: Any, kind: str) -> Any:
     """The typed dict that a parameter is made of; None if it is none, such as metadata."""
     module = sys.modules[params.__module__]

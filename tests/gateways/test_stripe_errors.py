@@ -155,6 +155,7 @@ def test_a_service_that_is_down_is_said_in_one_line(
         ("multiples of 1 ", {"amount": 0}),
         ("multiples of 1 ", {"amount": -5}),
         ("address to return to", {"return_url": ""}),
+        ("Not a valid URL", {"return_url": "shop.example"}),
         ("at least the minimum", {"amount": 1}),
         ("no more than", {"amount": 100_000_000}),
         ("No such customer", {"customer_ref": "cus_unknown"}),

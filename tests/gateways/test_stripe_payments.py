@@ -40,6 +40,16 @@ def test_the_page_is_asked_for_as_it_was_meant(
     assert (intent["metadata"]["pbxbill_key"], intent["description"]) == ("k1", "Invoice 12")
 
 
+def test_a_payment_without_words_is_a_payment(
+    stripe_gateway: PaymentGateway, stripe_server: StripeServer
+) -> None:
+    started(stripe_gateway, "k1", description=" ")
+    customer, method = stripe_server.save_card()
+    answer = stripe_gateway.charge(asked("k2", description="", customer_ref=customer), method)
+    assert isinstance(answer, PaymentFacts)
+    assert stripe_server.newest("payment_intent")["description"] == "Payment"
+
+
 def test_a_page_asked_for_twice_is_one_page(
     stripe_gateway: PaymentGateway, stripe_server: StripeServer
 ) -> None:
