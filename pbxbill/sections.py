@@ -112,6 +112,19 @@ class MailSection(Section):
     sender: str = Field(default="", description="Address that messages come from")
     sender_name: str = Field(default="", description="Name beside it; empty: the issuer's")
     reply_to: str = Field(default="", description="Where answers go; empty: to the issuer's own address")
+    per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0, description="Messages of one issuer that the server takes in a minute; 0: any number"
+    )
+
+
+class WebhooksSection(Section):
+    """Where notices are posted to (`pbxbill webhooks add`)."""
+
+    private_addresses: bool = Field(
+        default=False,
+        description="Whether the operator's endpoints, and nobody else's, may be on this machine or in its "
+        "network, and without TLS",
+    )
 
 
 class FreeSwitchSection(Section):

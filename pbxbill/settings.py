@@ -32,6 +32,7 @@ from pbxbill.sections import (
     RedisSection,
     Section,
     SwitchSection,
+    WebhooksSection,
     WebSection,
 )
 from pbxbill.written_toml import TOMLDecodeError, read_toml
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     jobs: JobsSection = JobsSection()
     web: WebSection = WebSection()
     mail: MailSection = MailSection()
+    webhooks: WebhooksSection = WebhooksSection()
     switch: tuple[Annotated[SwitchSection, Field(discriminator="type")], ...] = Field(
         default=(), description="One [[switch]] table for each switch"
     )

@@ -33,6 +33,7 @@ COMMON = ("account", "name", "seller")
 _CODED = ("status", "decision", "method", "what")
 """Facts whose codes have words in each language."""
 _GAP = re.compile(r"[ \t]*\n\s*\n")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 _VERSIONS = (
     "SELECT language, subject, text, html FROM notice_templates WHERE issuer_id = :issuer_id "
     "AND kind = :kind AND language IN (:language, :plain) AND error = '' ORDER BY number DESC"
@@ -98,9 +99,12 @@ def filled(words: NoticeWords, values: Mapping[str, str | int], head: Letterhead
 def built_in(kind: NoticeKind, values: Mapping[str, str | int], head: Letterhead) -> FilledNotice:
     """A notice in the built-in words."""
     words = built_in_words(head.language)
-    frame = words[FRAME]
-    whole = f"{frame['greeting']}\n\n{words[kind]['text'].strip()}\n\n{frame['closing'].strip()}"
-    return filled(NoticeWords(words[kind]["subject"], whole), values, head)
+    return filled(NoticeWords(words[kind]["subject"], _whole(words, kind)), values, head)
+
+
+def _whole(words: Mapping[str, Mapping[str, str]], kind: NoticeKind) -> str:
+    parts = (words[FRAME]["greeting"], words[kind]["text"], words[FRAME]["closing"])
+    return "\n\n".join(part.strip() for part in parts)
 
 
 def as_written(subject: str, text: str, head: Letterhead) -> FilledNotice:
@@ -112,6 +116,19 @@ def core_of(kind: NoticeKind, values: Mapping[str, str | int], head: Letterhead)
     """The same without greeting and closing: a part of a digest."""
     words = built_in_words(head.language)[kind]
     return filled(NoticeWords(words["subject"], words["text"].strip()), values, head)
+
+
+def built_in_as_template(kind: NoticeKind, language: str) -> NoticeWords:
+    """The built-in words as somebody would write them: to begin one's own from."""
+    words = built_in_words(language)
+    return NoticeWords(words[kind]["subject"], _whole(words, kind) + "\n")
+
+
+def checked_language(text: str) -> str:
+    """A language as accounts have them."""
+    if _LANGUAGE.fullmatch(text) is None:
+        raise InputRefused(f"{text[:20]!r} is no language; write it like en, fr or pt-BR")
+    return text
 
 
 def own_words(session: Session, issuer_id: int, kind: str, language: str) -> NoticeWords | None:

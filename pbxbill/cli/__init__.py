@@ -34,6 +34,7 @@ from pbxbill.cli import (
     mail,
     mediation,
     meters,
+    notices,
     parties,
     payments,
     plans,
@@ -58,6 +59,7 @@ from pbxbill.cli import (
     vouchers,
     wallets,
     web,
+    webhooks,
 )
 from pbxbill.cli.context import Context, FaultTolerantGroup
 
@@ -107,6 +109,8 @@ for _module in (
     meters,
     quarantine,
     mail,
+    notices,
+    webhooks,
     parties,
     issuers,
     billing_profiles,

@@ -17,6 +17,7 @@ from pbxbill.sections import (
     MetricsSection,
     RedisSection,
     Section,
+    WebhooksSection,
     WebSection,
 )
 
@@ -46,6 +47,7 @@ TABLES: tuple[tuple[str, type[Section]], ...] = (
     ("[jobs]", JobsSection),
     ("[web]", WebSection),
     ("[mail]", MailSection),
+    ("[webhooks]", WebhooksSection),
     ('[[switch]] with type = "freeswitch"', FreeSwitchSection),
     ('[[switch]] with type = "asterisk"', AsteriskSection),
 )

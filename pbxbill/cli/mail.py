@@ -9,11 +9,11 @@ import click
 from sqlalchemy import select
 
 from pbxbill.cli.context import Context, pass_context
-from pbxbill.cli.output import json_option, moment, print_json, print_table
+from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.notify.bounces import MAX_BYTES, NoBounce, read_bounce
-from pbxbill.notify.outbox import counts, mark_bounced, retry
+from pbxbill.notify.outbox import counts, mark_bounced, retry, server_up
 from pbxbill.notify.sending import Sent, send_waiting
 from pbxbill.notify.sending import mail_settings as settings_of_issuer
 from pbxbill.notify.smtp import (
@@ -31,9 +31,11 @@ from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import IssuerRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.models import AccountRow
+from pbxbill.store.notice_models import MailOutageRow
 
 WATCH_S = 10
-STATES = ("waiting", "sending", "sent", "failed", "bounced")
+STATES = ("waiting", "sending", "sent", "failed", "bounced", "gathered", "digested")
 
 
 @click.group()
@@ -51,7 +53,8 @@ def list_messages(
     context: Context, /, state: str | None, code: str | None, *, most: int, as_json: bool
 ) -> None:
     """List messages, the newest first."""
-    query = select(MessageRow).order_by(MessageRow.id.desc()).limit(most)
+    query = select(MessageRow).where(MessageRow.channel == "mail").order_by(MessageRow.id.desc())
+    query = query.limit(most)
     if state is not None:
         query = query.where(MessageRow.state == state)
     with context.application() as application, transaction(reading(application.database)) as session:
@@ -59,6 +62,11 @@ def list_messages(
             query = query.where(MessageRow.account_id == account_by_code(session, code).id)
         shown = [_shown(row) for row in session.scalars(query)]
         tally = counts(session)
+        outages = session.execute(
+            select(AccountRow.code, MailOutageRow).join(
+                MailOutageRow, MailOutageRow.issuer_id == AccountRow.id
+            )
+        ).all()
     if as_json:
         print_json(shown)
         return
@@ -68,6 +76,11 @@ def list_messages(
     click.echo(
         ", ".join(f"{tally[state]} {state}" for state in STATES if state in tally) or "no messages yet"
     )
+    for issuer, outage in outages:
+        warn(
+            f"the mail server of {issuer} cannot be reached since {moment(outage.since_us)}: {outage.why}; "
+            f"next try {moment(outage.next_us)}"
+        )
 
 
 @mail.command()
@@ -75,7 +88,7 @@ def list_messages(
 @click.option("--limit", "most", type=click.IntRange(1), default=10_000, show_default=True)
 @pass_context
 def send(context: Context, /, *, watch: bool, most: int) -> None:
-    """Send what waits. What is not taken is tried again later, at most seven times."""
+    """Send what waits. What is not taken is tried again later, for three days."""
     default = mail_settings(context.settings.mail)
     with context.application() as application:
         while True:
@@ -88,11 +101,17 @@ def send(context: Context, /, *, watch: bool, most: int) -> None:
 
 
 @mail.command("retry")
-@click.argument("ids", type=int, nargs=-1, required=True)
+@click.argument("ids", type=int, nargs=-1)
+@click.option("--failed", is_flag=True, help="All that were given up, instead of those named.")
 @pass_context
-def retry_messages(context: Context, /, ids: tuple[int, ...]) -> None:
+def retry_messages(context: Context, /, ids: tuple[int, ...], *, failed: bool) -> None:
     """Send messages again that were given up or came back; their addresses may have been mended."""
+    if bool(ids) == failed:
+        raise InputRefused("name messages (`pbxbill mail list --state failed` lists them), or say --failed")
     with context.application() as application, transaction(application.database) as session:
+        if failed:
+            given_up = (MessageRow.channel == "mail", MessageRow.state == "failed")
+            ids = tuple(session.scalars(select(MessageRow.id).where(*given_up)))
         found = retry(session, ids, context.clock.now_us())
     click.echo(f"{found} of {len(ids)} wait again")
 
@@ -120,6 +139,7 @@ def bounce(context: Context, /) -> None:
 @click.option("--sender", help="Address that messages come from.")
 @click.option("--sender-name")
 @click.option("--reply-to")
+@click.option("--per-minute", type=click.IntRange(0), help="Most messages in a minute; 0: any number.")
 @pass_context
 def set_server(context: Context, /, code: str, **options: Any) -> None:
     """Say how an issuer, the operator or a reseller, sends: his server and his address."""
@@ -138,6 +158,7 @@ def set_server(context: Context, /, code: str, **options: Any) -> None:
             session.add(row)
         settings = checked(replace(settings_from_json(row.mail), **given))
         row.mail = settings_to_json(settings)
+        server_up(session, account.id)
     click.echo(
         f"{code} sends as {settings.sender or 'the operator'} by {settings.host or 'the default server'}"
     )

@@ -1,6 +1,6 @@
 """The jobs of an installation, in the order in which people are shown them."""
 
-from pbxbill.jobs import balances, dunning, invoicing, life_cycle, payments, proof
+from pbxbill.jobs import balances, dunning, invoicing, life_cycle, notices, payments, points, proof
 from pbxbill.jobs.job import Job
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -12,9 +12,7 @@ JOBS = (
     Job("cards", "saved cards that expire soon", 6 * HOUR_S, payments.cards),
     Job("renewals", "charges of subscriptions, planned changes", MINUTE_S, invoicing.renewals),
     Job("invoices", "billing runs: invoices of periods that are over, sent", 6 * HOUR_S, invoicing.invoices),
-    Job(
-        "dunning", "overdue invoices: levels, penalties, promises to pay", HOUR_S, dunning.dunning
-    ),
+    Job("dunning", "overdue invoices: levels, penalties, promises to pay", HOUR_S, dunning.dunning),
     Job("revenue", "what was charged in advance and is earned", HOUR_S, invoicing.revenue),
     Job("quotes", "quotes whose time is over", HOUR_S, invoicing.quotes),
     Job(
@@ -23,6 +21,15 @@ JOBS = (
         MINUTE_S,
         life_cycle.life_cycle,
     ),
+    Job("notices", "alerts that somebody is told of, digests", 5, notices.notices),
+    Job("mail", "messages of the outbox", 2, notices.mail),
+    Job("webhooks", "notices posted to programs", 1, notices.webhooks),
+    Job("watch", "switches and carriers that are lost", 30, notices.watch),
+    Job("old-deliveries", "webhooks of long ago are forgotten", DAY_S, notices.purging),
+    Job("points", "points for what was used up to a day ago", DAY_S, points.usage),
+    Job("points-expiry", "points whose time is over, and those who are told before", HOUR_S, points.expiry),
+    Job("referrals", "points for those who brought others", MINUTE_S, points.referrals),
+    Job("guesses", "wrong codes and PINs of long ago are forgiven", DAY_S, points.guesses),
     Job("reservations", "calls that no daemon will settle any more", 10 * MINUTE_S, proof.reservations),
     Job("books", "what `pbxbill verify` proves", DAY_S, proof.books),
 )

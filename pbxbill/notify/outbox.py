@@ -29,6 +29,7 @@ GIVE_UP_S = 7 * 86_400
 """A message that could not even be tried for so long is given up."""
 OUTAGE_RETRY_S = (30, 60, 120, 300)
 """How long a server that cannot be reached is left alone; the last of them again and again."""
+WEBHOOKS_KEPT_S = 60 * 86_400
 MAX_ERROR = 500
 MAX_KEY = 120
 _DUE = MessageRow.state == "waiting"
@@ -233,9 +234,23 @@ def retry(session: Session, ids: Sequence[int], now_us: int) -> int:
     return len(found)
 
 
+def purge(session: Session, now_us: int, most: int) -> int:
+    """Forget webhooks that ended long ago; mails are kept, for they are what a customer was told."""
+    over = select(MessageRow.id).where(
+        MessageRow.channel == "webhook",
+        MessageRow.state.in_(("sent", "failed")),
+        MessageRow.created_us < now_us - WEBHOOKS_KEPT_S * SECOND_US,
+    )
+    ids = list(session.scalars(over.order_by(MessageRow.id).limit(most)))
+    if ids:
+        session.execute(delete(MessageRow).where(MessageRow.id.in_(ids)))
+    return len(ids)
+
+
 def counts(session: Session) -> dict[str, int]:
-    """How many messages are in each state."""
-    rows = session.execute(select(MessageRow.state, func.count()).group_by(MessageRow.state))
+    """How many mails are in each state."""
+    mails = select(MessageRow.state, func.count()).where(MessageRow.channel == "mail")
+    rows = session.execute(mails.group_by(MessageRow.state))
     return {str(row.state): row[1] for row in rows}
 
 
