@@ -21,7 +21,9 @@ from pbxbill.billing.period import days_between, local_date
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.standing import happened, said
 from pbxbill.billing.suspending import lift, suspend
+from pbxbill.billing.terminating import terminate
 from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.charging.status import AccountStatus
 from pbxbill.money import Unit
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.store.accounts import unit_of
@@ -151,15 +153,12 @@ def lift_effects(
 
 
 def _bar(acting: Acting, invoice: Dunned, step: DunningStepRow, reason: str) -> None:
-    row = suspend(
-        acting.session,
-        acting.account.id,
-        SEVERE[Action(step.action)],
-        cause=invoice.cause,
-        reason=reason,
-        now_us=acting.now_us,
-        by=BY,
-    )
+    session, account_id, cause, now_us = acting.session, acting.account.id, invoice.cause, acting.now_us
+    status = SEVERE[Action(step.action)]
+    if status is AccountStatus.TERMINATED:  # its subscriptions and DIDs end, too
+        row = terminate(session, acting.books, account_id, cause=cause, reason=reason, now_us=now_us, by=BY)
+    else:
+        row = suspend(session, account_id, status, cause=cause, reason=reason, now_us=now_us, by=BY)
     step.suspension_id = row.id
 
 

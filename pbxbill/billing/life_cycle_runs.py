@@ -29,6 +29,7 @@ from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import Clock
 from pbxbill.errors import PbxbillError
+from pbxbill.store.alerts import raise_alert
 from pbxbill.store.dunning_models import LifeCyclePolicyRow, LifeCycleRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
@@ -132,11 +133,12 @@ def _brake(database: Engine, now_us: int) -> list[str]:
             if row.state != ACTIVE:
                 continue
             row.state = STOPPED
-        _log.error("life_cycle_stopped", policy=row.name, would_bar=wanted, allowed=allowed)
-        stopped.append(
-            f"policy {row.name} is stopped: it would bar {wanted} accounts, {allowed} are allowed; "
-            f"`pbxbill life-cycle run --dry-run` shows whom, `pbxbill life-cycle release {row.name}` lets it"
-        )
+            detail = (
+                f"it would bar {wanted} accounts, {allowed} are allowed; `pbxbill life-cycle run --dry-run` "
+                f"shows whom, `pbxbill life-cycle release {row.name}` lets it"
+            )
+            raise_alert(session, "life_cycle_stopped", f"policy {row.name}", detail, at_us=now_us)
+        stopped.append(f"policy {row.name} is stopped: {detail}")
     return stopped
 
 

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
 from pbxbill.billing.account_events import events_of
+from pbxbill.billing.dunning_facts import CAUSE
+from pbxbill.billing.dunning_steps import lift_effects
 from pbxbill.billing.suspending import HAND, LIFE_CYCLE, STOP_DATE, all_in_force, cut_calls, lift, suspend
 from pbxbill.billing.terminating import terminate
 from pbxbill.charging.status import AccountStatus
@@ -69,7 +71,10 @@ def suspend_command(context: Context, code: str, status: str, reason: str, cut: 
 @by_option
 @pass_context
 def resume_command(context: Context, code: str, cause: str | None, every: bool, by: str) -> None:
-    """Lift what was barred by hand. What dunning or the life-cycle barred stays, unless it is named."""
+    """Lift what was barred by hand. What dunning barred stays, unless it is named.
+
+    Then dunning bars again when it next looks at the invoice, unless a payment is promised or it is disputed.
+    """
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
         known = [row.cause for row in all_in_force(session, account.id)]
@@ -82,7 +87,11 @@ def resume_command(context: Context, code: str, cause: str | None, every: bool, 
             if lifted in wanted:
                 raise InputRefused(f"{lifted} is lifted by `{instead.format(code)}`")
         for lifted in wanted:
-            lift(session, account.id, cause=lifted, now_us=context.clock.now_us(), by=by)
+            if lifted.startswith(CAUSE):
+                invoice_id = int(lifted.removeprefix(CAUSE))
+                lift_effects(session, account.id, invoice_id, context.clock.now_us(), by=by, terminated=True)
+            else:
+                lift(session, account.id, cause=lifted, now_us=context.clock.now_us(), by=by)
         said = _standing(session, account)
     click.echo(said)
 

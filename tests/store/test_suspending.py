@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
@@ -19,7 +20,7 @@ from pbxbill.store.accounts import add_endpoint, bump_catalogue
 from pbxbill.store.billing_models import IssuerRow
 from pbxbill.store.driver import connect
 from pbxbill.store.dunning_models import SuspensionRow
-from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.engine import _alembic, migrate, open_engine, transaction
 from pbxbill.store.models import AccountRow
 from tests.small_operator import eur, seconds
 from tests.store.billed_accounts import CLOCK, FRANCE, GERMANY, BilledAccounts
@@ -288,3 +289,24 @@ def test_operators_bar_and_lift_by_hand(ok: Ok, pbxbill: Run) -> None:
     ]
     assert pbxbill("accounts", "set", "alice", "--minimum-balance", "1").exit_code == 2
     ok("verify")
+
+
+def test_what_was_suspended_before_there_were_causes_is_so_by_hand(empty_database_url: str) -> None:
+    command.upgrade(_alembic(empty_database_url), "0007")
+    database = open_engine(empty_database_url)
+    columns = "id, parent_id, path, kind, code, name, status, mode, language, failure_policy"
+    with database.begin() as connection:
+        for id, parent, status in ((1, "NULL", "active"), (2, "1", "suspended"), (3, "1", "active")):
+            connection.exec_driver_sql(
+                f"INSERT INTO accounts ({columns}, offline_allowance, created_us) VALUES ({id}, {parent}, "
+                f"'/{id}/', 'customer', 'c{id}', 'C', '{status}', 'prepaid', 'en', 'closed', 0, 7)"
+            )
+    migrate(empty_database_url)
+    with transaction(database) as session:
+        rows = session.scalars(select(SuspensionRow)).all()
+        assert [(x.account_id, x.cause, x.status, x.lifted_us) for x in rows] == [
+            (2, "hand", "suspended", None)
+        ]
+        assert lift(session, 2, cause="hand", now_us=9)
+        assert session.get_one(AccountRow, 2).status == "active"
+    database.dispose()
