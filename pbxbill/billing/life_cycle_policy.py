@@ -70,12 +70,12 @@ class LifeCyclePolicy:
     modes: tuple[str, ...] = ("prepaid",)
     """Accounts that the policy is for, where it is the issuer's standard one."""
     brake_ppm: int = 100_000
-    """Of the accounts that it is for, so many may come to a worse stage within a day."""
+    """Of the accounts that it is for, so many may come to a worse stage in one run."""
     brake_accounts: int = 3
     """So many always may, however few accounts there are."""
 
     def brake(self, accounts: int) -> int:
-        """How many of so many accounts may come to a worse stage within a day."""
+        """How many of so many accounts may come to a worse stage in one run."""
         return max(self.brake_accounts, accounts * self.brake_ppm // WHOLE_PPM)
 
     def next_stage(self, stage: AccountStatus) -> Stage | None:

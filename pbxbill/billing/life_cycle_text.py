@@ -5,7 +5,7 @@
     forfeit = "inactive"              # at which what is left in wallets is forfeited; else it stays
     stop = "suspended"                # what an account comes to on its stop date
     modes = ["prepaid"]               # of the accounts that it is for, where it is the standard one
-    brake = "10"                      # percent of the accounts that may come to a worse stage within a day
+    brake = "10"                      # percent of the accounts that may come to a worse stage in a run
     brake_accounts = 3                # so many always may
 
     [validity]
