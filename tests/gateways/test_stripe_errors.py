@@ -19,6 +19,10 @@ from tests.gateways.stripe_server import StripeServer
 UNKNOWN = [how for how in Misbehaviour if how is not Misbehaviour.RATE_LIMITED]
 
 
+NO_ANSWERS = [b"", b"null", b"[]", b'"x"', b"{", b"{}", b'{"error": null}', b'{"error": 5}']
+NO_ANSWERS += [b"\xff\xfe", b"<html>", b"[" * 9999]
+
+
 def _raising(error: Exception) -> object:
     raise error
 
@@ -109,6 +113,31 @@ def test_a_question_that_is_not_answered_is_not_a_no(
         stripe_server.misbehave(how)
         with pytest.raises(GatewayUnreachable):
             question()
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 402, 404, 500, 502])
+@pytest.mark.parametrize("body", NO_ANSWERS)
+def test_answers_of_any_form_are_no_answers(
+    stripe_gateway: PaymentGateway,
+    stripe_server: StripeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: bytes,
+) -> None:
+    monkeypatch.setattr(stripe_server, "answer", lambda _request: (status, body))
+    with pytest.raises(GatewayUnreachable):
+        stripe_gateway.start(asked("k1"))
+    with pytest.raises(GatewayUnreachable):
+        stripe_gateway.find("k1", "", "cus_1")
+
+
+def test_a_question_that_is_wrong_is_no_no(
+    stripe_gateway: PaymentGateway, stripe_server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = {"error": {"type": "invalid_request_error", "message": "Too clever", "param": "limit"}}
+    monkeypatch.setattr(stripe_server, "answer", lambda _request: (400, json.dumps(error).encode()))
+    with pytest.raises(GatewayUnreachable, match="Too clever"):
+        stripe_gateway.find("k1", "pi_1")
 
 
 def test_too_many_requests_may_be_asked_again(

@@ -1,8 +1,12 @@
 """Payments through Stripe: on its page, by a saved card, and what is found after an answer is lost."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from pbxbill.gateways.gateway import GatewayUnreachable, Method, PaymentFacts, PaymentGateway, PaymentState
+from pbxbill.gateways.registry import open_gateway
 from tests.gateways.stripe_asked import asked, charged, paid, refusal, started
 from tests.gateways.stripe_faults import Misbehaviour
 from tests.gateways.stripe_server import StripeServer
@@ -231,6 +235,18 @@ def test_a_payment_is_found_among_many_of_its_payer(
     assert stripe_gateway.find("k120", "", card[0]) is None
 
 
+@pytest.mark.long
+def test_a_payer_with_too_many_payments_is_not_said_to_have_made_none(
+    stripe_gateway: PaymentGateway, stripe_server: StripeServer
+) -> None:
+    card = stripe_server.save_card()
+    for number in range(301):
+        charged(stripe_gateway, f"k{number}", card, 1_00)
+    assert stripe_gateway.find("k1", "", card[0]) is not None
+    with pytest.raises(GatewayUnreachable, match="too many payments"):
+        stripe_gateway.find("k0", "", card[0])
+
+
 def test_what_stripe_never_heard_of_moved_nothing(
     stripe_gateway: PaymentGateway, stripe_server: StripeServer
 ) -> None:
@@ -250,6 +266,12 @@ def test_the_card_of_another_payer_is_refused(
     assert "does not have a payment method" in refusal(answer).why
     assert "none is named" in refusal(stripe_gateway.charge(asked("k2"), two[1])).why
     assert stripe_server.charges == []
+
+
+def test_ways_to_pay_can_be_chosen(stripe_server: StripeServer, tmp_path: Path) -> None:
+    chosen = stripe_server.settings(tmp_path) | {"payment_method_types": "card, sepa_debit,"}
+    started(open_gateway("stripe", json.dumps(chosen)), "k1")
+    assert stripe_server.newest("checkout.session")["payment_method_types"] == ["card", "sepa_debit"]
 
 
 # --- saved cards --------------------------------------------------------------------------------
