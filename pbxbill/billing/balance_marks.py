@@ -51,19 +51,21 @@ def read_marks(database: Engine, clock: Clock, stop: Callable[[], bool] = lambda
             ).all()
             if not marks:
                 break
-            highest: dict[int, int] = {}
+            marks_of: dict[int, list[BalanceMarkRow]] = {}
             for mark in marks:
-                highest[mark.wallet_id] = max(mark.can_spend, highest.get(mark.wallet_id, mark.can_spend))
-            _look_at(session, highest, clock.now_us(), looked)
+                marks_of.setdefault(mark.wallet_id, []).append(mark)
+            _look_at(session, marks_of, clock.now_us(), looked)
             read = BalanceMarkRow.id.in_([mark.id for mark in marks])
             session.execute(delete(BalanceMarkRow).where(read).execution_options(synchronize_session=False))
             looked.marks += len(marks)
     return looked
 
 
-def _look_at(session: Session, highest: Mapping[int, int], now_us: int, looked: Looked) -> None:
-    """highest: the most that each wallet could spend at any of its marks."""
-    wallet_ids = sorted(highest)
+def _look_at(
+    session: Session, marks: Mapping[int, Sequence[BalanceMarkRow]], now_us: int, looked: Looked
+) -> None:
+    """marks: by wallet."""
+    wallet_ids = sorted(marks)
     # Whoever fills wallets by themselves locks these rows first, and wallets then.
     fillings = {row.wallet_id: row for row in session.scalars(_locked_fillings(wallet_ids))}
     wallets = session.scalars(
@@ -84,9 +86,14 @@ def _look_at(session: Session, highest: Mapping[int, int], now_us: int, looked: 
         own = thresholds.get(wallet.id, [])
         unit = unit_of(session, wallet.unit)
         for row in own:
-            if highest[wallet.id] >= edge(row.below, unit):
-                row.reached_us = None  # it rose above it, even if it fell again since
+            if row.reached_us is not None and _rose(marks[wallet.id], row, edge(row.below, unit)):
+                row.reached_us = None
         _look(session, wallet, own, fillings.get(wallet.id), now_us, looked)
+
+
+def _rose(marks: Iterable[BalanceMarkRow], row: BalanceThresholdRow, edge: int) -> bool:
+    """Whether the wallet was above a threshold since that was reached, even if it fell again meanwhile."""
+    return any(mark.can_spend >= edge and mark.at_us >= (row.reached_us or 0) for mark in marks)
 
 
 def _locked_fillings(wallet_ids: Sequence[int]) -> Select[AutoTopUpRow]:

@@ -63,8 +63,15 @@ def test_what_is_right_is_left_alone(paying: Paying) -> None:
 @pytest.mark.parametrize(
     "rule, damage",
     [
-        (TRANSFER, ["UPDATE postings SET amount = amount + 1 WHERE ledger_account_id IN "
-                    "(SELECT id FROM ledger_accounts WHERE code = 'transfer')"]),
+        (
+            TRANSFER,
+            [
+                (
+                    "UPDATE postings SET amount = amount + 1 WHERE ledger_account_id IN "
+                    "(SELECT id FROM ledger_accounts WHERE code = 'transfer')"
+                )
+            ],
+        ),
         (LISTENS, [f"UPDATE wallets SET tell_from = 1 WHERE id = {BOB}"]),
         (LISTENS, [f"UPDATE wallets SET tell_from = NULL WHERE id = {BOB}"]),
         (LISTENS, [f"UPDATE wallets SET tell_below = 5000000 WHERE id = {BOB}"]),
@@ -73,15 +80,30 @@ def test_what_is_right_is_left_alone(paying: Paying) -> None:
         (LISTENS, ["DELETE FROM balance_thresholds WHERE below = 10000000"]),
         (LISTENS, ["UPDATE wallets SET tell_below = 1, tell_from = 1 WHERE tell_from IS NULL"]),
         (FILLED, [ATTEMPT.format("a", "bob", "TRUE"), ATTEMPT.format("b", "bob", "TRUE")]),
-        (FILLED, [ATTEMPT.format("a", "carol", "TRUE"), "UPDATE auto_top_ups SET next_us = 1, "
-                  "payment_id = (SELECT MAX(id) FROM gateway_payments)"]),
-        (FILLED, [ATTEMPT.format("a", "bob", "FALSE"), "UPDATE auto_top_ups SET next_us = 1, "
-                  "payment_id = (SELECT MAX(id) FROM gateway_payments)"]),
-        (FILLED, [ATTEMPT.format("a", "bob", "TRUE"), "UPDATE auto_top_ups SET "
-                  "payment_id = (SELECT MAX(id) FROM gateway_payments)"]),
+        (
+            FILLED,
+            [
+                ATTEMPT.format("a", "carol", "TRUE"),
+                ("UPDATE auto_top_ups SET next_us = 1, payment_id = (SELECT MAX(id) FROM gateway_payments)"),
+            ],
+        ),
+        (
+            FILLED,
+            [
+                ATTEMPT.format("a", "bob", "FALSE"),
+                ("UPDATE auto_top_ups SET next_us = 1, payment_id = (SELECT MAX(id) FROM gateway_payments)"),
+            ],
+        ),
+        (
+            FILLED,
+            [
+                ATTEMPT.format("a", "bob", "TRUE"),
+                ("UPDATE auto_top_ups SET payment_id = (SELECT MAX(id) FROM gateway_payments)"),
+            ],
+        ),
         (FILLED, ["DELETE FROM balance_thresholds WHERE purpose = 'auto_top_up'"]),
     ],
-)  # fmt: skip
+)
 def test_what_was_damaged_is_found(paying: Paying, rule: str, damage: list[str]) -> None:
     driver = connect(paying.accounts.url)
     driver.begin()
