@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ADDRESSEE = (
     "SELECT a.id, a.code, a.path, COALESCE(NULLIF(p.legal_name, ''), NULLIF(a.name, ''), a.code), "
-    "i.id, COALESCE(NULLIF(q.legal_name, ''), NULLIF(i.name, ''), i.code), "
+    "i.id, i.code, COALESCE(NULLIF(q.legal_name, ''), NULLIF(i.name, ''), i.code), "
     "COALESCE(NULLIF(b.language, ''), a.language), COALESCE(NULLIF(b.zone, ''), NULLIF(s.zone, ''), 'UTC'), "
     "COALESCE(NULLIF(c.emails, ''), NULLIF(b.emails, ''), p.email, ''), "
     "COALESCE(b.template_id, s.template_id), c.enabled, n.quiet_from, n.quiet_to, n.digest, n.digest_minute "
@@ -73,6 +73,7 @@ class Addressee:
     path: str
     name: str
     issuer_id: int
+    issuer_code: str
     seller: str
     language: str
     zone: ZoneInfo
@@ -86,9 +87,9 @@ def addressee_of(session: Session, account_id: int, kind: NoticeKind) -> Address
     """How an account is told of a kind of thing."""
     found = rows_within(session, _ADDRESSEE, {"account_id": account_id, "kind": str(kind)})
     check(bool(found), "there is no account {}", account_id)
-    ((id, code, path, name, issuer_id, seller, language, zone, emails, template_id, enabled, *delivery),) = (
-        found
-    )
+    (row,) = found
+    id, code, path, name, issuer_id, issuer_code, seller, language, zone, emails, *rest = row
+    template_id, enabled, *delivery = rest
     quiet_from, quiet_to, digest, digest_minute = delivery
     return Addressee(
         id,
@@ -96,6 +97,7 @@ def addressee_of(session: Session, account_id: int, kind: NoticeKind) -> Address
         path,
         name,
         issuer_id,
+        issuer_code,
         seller,
         language,
         zone_of(zone),

@@ -138,7 +138,7 @@ def tell_endpoints(
 
 def payload_of(session: Session, who: Addressee, kind: NoticeKind, facts: Facts, now_us: int) -> str:
     """What is posted to endpoints."""
-    about = {"account": who.code, "issuer": who.seller}
+    about = {"account": who.code, "issuer": who.issuer_code}
     data = about | in_json(facts, _units(session))
     content = {"type": str(kind), "timestamp": timestamp(now_us), "data": data}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

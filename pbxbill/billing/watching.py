@@ -56,7 +56,7 @@ def lost_switches(session: Session, now_us: int) -> int:
 def lost_carriers(session: Session, now_us: int) -> int:
     """Raise an alert for each carrier that answers no more; how many are new."""
     since_us = now_us - CARRIER_LOST_US
-    failed = _count(session, _FAILED, since_us, now_us, FAILED_NOW)
+    failed = _count(session, _FAILED, since_us, now_us + 1, FAILED_NOW)
     if failed < FAILED_NOW:
         return 0
     raised = 0
@@ -64,7 +64,7 @@ def lost_carriers(session: Session, now_us: int) -> int:
         before_us = since_us - CARRIER_BEFORE_US
         subject = f"carrier {carrier.name}"
         if (
-            _count(session, _ANSWERED, since_us, now_us, 1, carrier.id)
+            _count(session, _ANSWERED, since_us, now_us + 1, 1, carrier.id)
             or _count(session, _ANSWERED, before_us, since_us, ANSWERED_BEFORE, carrier.id) < ANSWERED_BEFORE
             or _told_since(session, "carrier_lost", subject, before_us)
         ):
