@@ -223,6 +223,9 @@ class AgiServer:
             await self._handler(AgiSession(request, reader, writer, self._read_timeout_s))
         except (SwitchError, TimeoutError, OSError) as failure:
             log.info("agi_ended", reason=str(failure) or "time-out")
+        except asyncio.CancelledError:
+            # Only stop() cancels, and this is the end: asyncio would report it as a fault of the connection.
+            log.info("agi_ended", reason="the daemon stops")
         except Exception:
             # One request must never stop the server; the dialplan sees no verdict and acts by its policy.
             log.exception("agi_request_failed")
