@@ -1,15 +1,15 @@
 """Requests to Stripe through its SDK, and what its errors mean for us."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import stripe
+import structlog
 
 from pbxbill.gateways.gateway import GatewayUnreachable, Refusal
 from pbxbill.gateways.stripe_facts import MAX_WHY_LENGTH, Told, declined_why, part
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 _DEFINITE = (
     stripe.CardError,
@@ -32,11 +32,11 @@ def ask(request: Callable[[], object]) -> Told:
     except stripe.StripeError as error:
         if isinstance(error, _DEFINITE):
             raise
-        _log.warning("Stripe gave no answer to go by: %s", " ".join(str(error).split()))
+        _log.warning("stripe_did_not_answer", error=" ".join(str(error).split()))
         raise GatewayUnreachable(f"Stripe: {sentence(error)}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The SDK trusts that answers are formed as documented; a proxy's page may be anything.
-        _log.warning("Stripe's answer cannot be read: %r", error)
+        _log.warning("stripe_answer_unreadable", error=repr(error))
         raise GatewayUnreachable(f"Stripe's answer cannot be read: {error!r}"[:MAX_WHY_LENGTH]) from None
     if not isinstance(answer, stripe.StripeObject):
         raise GatewayUnreachable("Stripe's answer is no object")

@@ -1,12 +1,12 @@
 """What Stripe's errors mean: refused for certain, or that nobody knows."""
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
 import stripe
 from stripe import _error
+from structlog.testing import capture_logs
 
 from pbxbill.gateways.gateway import GatewayUnreachable, PaymentGateway, Refusal
 from pbxbill.gateways.registry import open_gateway
@@ -164,16 +164,17 @@ def test_a_wrong_key_tells_the_operator(stripe_server: StripeServer, tmp_path: P
 
 
 def test_a_service_that_is_down_is_said_in_one_line(
-    stripe_gateway: PaymentGateway, stripe_server: StripeServer, caplog: pytest.LogCaptureFixture
+    stripe_gateway: PaymentGateway, stripe_server: StripeServer
 ) -> None:
     stripe_server.misbehave(Misbehaviour.CLOSED)
     with (
-        caplog.at_level(logging.WARNING, "pbxbill"),
+        capture_logs() as logged,
         pytest.raises(GatewayUnreachable, match=r"^Stripe: it could not be reached.{0,40}$"),
     ):
         stripe_gateway.start(asked("k1"))
-    assert "gave no answer" in caplog.text
-    assert "sk_test" not in caplog.text
+    assert [line["event"] for line in logged] == ["stripe_did_not_answer"]
+    assert "\n" not in logged[0]["error"]
+    assert "sk_test" not in str(logged)
 
 
 @pytest.mark.parametrize(
