@@ -7,6 +7,7 @@ from pbxbill.billing.balance_promises import BALANCE_RULES
 from pbxbill.billing.document_promises import DOCUMENT_RULES
 from pbxbill.billing.dunning_promises import DUNNING_RULES
 from pbxbill.billing.looking_back import LOOKED_AT
+from pbxbill.billing.payment_promises import PAYMENT_RULES
 from pbxbill.billing.status_promises import STATUS_RULES
 from pbxbill.billing.voucher_promises import VOUCHER_RULES
 from pbxbill.charging.ledger_promises import Rule, Search
@@ -302,6 +303,7 @@ BILLING_RULES = (
     *DUNNING_RULES,
     *VOUCHER_RULES,
     *STATUS_RULES,
+    *PAYMENT_RULES,
     *BALANCE_RULES,
 )
 

@@ -19,16 +19,23 @@ class ReceivedPayment:
 
     allocated: Allocated
     receipt: Receipt | None
-    """None where no receipt can be made out, in a unit that is no currency, say."""
+    """None where none was wanted, or none can be made out: in a unit that is no currency, say."""
 
 
 def receive_payment(
-    session: Session, books: Bookkeeper, account: AccountRow, new: NewPayment, now_us: int
+    session: Session,
+    books: Bookkeeper,
+    account: AccountRow,
+    new: NewPayment,
+    now_us: int,
+    *,
+    with_receipt: bool = True,
 ) -> ReceivedPayment:
     """Record a payment once, make its receipt, and let all that waits for money know of it."""
-    gathered_to(session, account.id, new.unit, lock=True)  # the receipt needs it, and it is locked first
+    if with_receipt:
+        gathered_to(session, account.id, new.unit, lock=True)  # the receipt needs it, and it is locked first
     done = record_payment(session, books, account, new, now_us)
-    receipt = receipt_of(session, done.entry_id, now_us, by=new.by)
+    receipt = receipt_of(session, done.entry_id, now_us, by=new.by) if with_receipt else None
     if not done.repeated:
         funds_received(
             session,

@@ -17,8 +17,10 @@ from pbxbill.billing.payments import (
     reverse,
     write_off,
 )
-from pbxbill.billing.received_payments import receive_payment
+from pbxbill.billing.receipts import Receipt
+from pbxbill.billing.received_payments import ReceivedPayment, receive_payment
 from pbxbill.billing.search import find
+from pbxbill.billing.sending import Queued, send_invoice
 from pbxbill.billing.standing import ASKING
 from pbxbill.cli import gateway_payments, receipts
 from pbxbill.cli.context import Context, pass_context
@@ -38,6 +40,7 @@ key_option = click.option(
     "--key", help="Its number at the bank, say: a payment that is recorded twice with it counts once."
 )
 method_option = click.option("--method", default="bank", show_default=True, help="How: bank, cash, card ...")
+receipt_option = click.option("--receipt", is_flag=True, help="Make its receipt, and send it.")
 reference_option = click.option("--reference", default="", help="What the bank says of it.")
 
 _LISTED = text(
@@ -70,6 +73,7 @@ def payments() -> None:
 @method_option
 @reference_option
 @key_option
+@receipt_option
 @by_option
 @json_option
 @pass_context
@@ -80,8 +84,8 @@ def record(context: Context, /, account: str, amount: str, *, as_json: bool, **n
         unit = unit_of_account(session, row, named["unit_code"])
         ids = tuple(find(session, x, ASKING).id for x in named["chosen"]) or None
         done = _record(session, books, row, parse_amount(amount, unit), unit, ids, context, named)
-        shown = _shown(session, done, unit)
-    _tell(shown, as_json=as_json)
+        shown = _shown(session, done.allocated, unit)
+    _tell(shown | _sent(context, done.receipt), as_json=as_json)
 
 
 @click.command()
@@ -90,6 +94,7 @@ def record(context: Context, /, account: str, amount: str, *, as_json: bool, **n
 @method_option
 @reference_option
 @key_option
+@receipt_option
 @by_option
 @json_option
 @pass_context
@@ -103,8 +108,8 @@ def pay(context: Context, /, invoice: str, amount: str | None, *, as_json: bool,
             raise InputRefused(f"nothing is open of {invoice}")
         account = session.get_one(AccountRow, row.account_id)
         done = _record(session, books, account, paid, unit, (row.id,), context, named)
-        shown = _shown(session, done, unit)
-    _tell(shown, as_json=as_json)
+        shown = _shown(session, done.allocated, unit)
+    _tell(shown | _sent(context, done.receipt), as_json=as_json)
 
 
 def _record(  # noqa: PLR0913, PLR0917  # what a payment is made of
@@ -116,7 +121,7 @@ def _record(  # noqa: PLR0913, PLR0917  # what a payment is made of
     invoice_ids: tuple[int, ...] | None,
     context: Context,
     named: dict[str, Any],
-) -> Allocated:
+) -> ReceivedPayment:
     new = NewPayment(
         amount,
         unit.code,
@@ -126,7 +131,18 @@ def _record(  # noqa: PLR0913, PLR0917  # what a payment is made of
         named["reference"],
         named["by"],
     )
-    return receive_payment(session, books, account, new, context.clock.now_us()).allocated
+    now_us = context.clock.now_us()
+    return receive_payment(session, books, account, new, now_us, with_receipt=named["receipt"])
+
+
+def _sent(context: Context, receipt: Receipt | None) -> dict[str, Any]:
+    """The receipt's number, once its message waits in the outbox."""
+    if receipt is None:
+        return {"receipt": None}
+    with context.application() as application:
+        sent = send_invoice(application.database, receipt.invoice_id, context.clock.now_us())
+    recipients = list(sent.recipients) if isinstance(sent, Queued) else []
+    return {"receipt": {"number": receipt.number, "sent_to": recipients}}
 
 
 @payments.command("from-wallet")
@@ -318,6 +334,9 @@ def _tell(shown: dict[str, Any], *, as_json: bool) -> None:
     if moved.strip("0."):
         where = "into the wallet" if moved == shown["to_wallet"] else "taken from the wallet"
         click.echo(f"{moved} {shown['unit']} {where}")
+    if shown.get("receipt"):
+        number, sent_to = shown["receipt"]["number"], shown["receipt"]["sent_to"]
+        click.echo(f"receipt {number}" + (f" for {', '.join(sent_to)}" if sent_to else ""))
     click.echo(f"entry {shown['entry']}")
 
 
