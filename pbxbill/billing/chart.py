@@ -41,5 +41,10 @@ CHART = {
     LedgerCode.ADJUSTMENT: ChartAccount("Expenses:Adjustments", "goodwill and corrections by hand"),
     LedgerCode.ROUNDING: ChartAccount("Expenses:Rounding", "between exact charges and whole coins"),
     LedgerCode.WRITTEN_OFF: ChartAccount("Expenses:Written-Off", "debts given up"),
+    LedgerCode.VOUCHERS: ChartAccount(
+        "Assets:Vouchers", "what redeemed vouchers put into wallets, until the money for them is booked"
+    ),
+    LedgerCode.TRANSFER: ChartAccount("Assets:Transfers", "between wallets: zero once both sides are posted"),
+    LedgerCode.POINTS: ChartAccount("Expenses:Points", "points given and what they were spent for"),
 }
 """Every account that an issuer's books in a unit have."""

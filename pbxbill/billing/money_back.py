@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.gateway_facts import Applied, Outcome
 from pbxbill.billing.payment_gateways import coin
 from pbxbill.billing.payments import NewPayment, record_payment, reverse
+from pbxbill.billing.points_earning import take_back
 from pbxbill.billing.standing import post
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import PostEntry
@@ -72,6 +73,9 @@ def take(  # noqa: PLR0913  # one parameter per fact
         )
         refund.entry_id = post(session, books, command).entry_id
     payment.refunded += refund.amount
+    if payment.entry_id is not None:
+        kept = payment.received - payment.refunded
+        take_back(session, books, payment.entry_id, kept=kept, now_us=now_us)
     session.flush()
 
 

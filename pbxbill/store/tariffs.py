@@ -20,6 +20,7 @@ from pbxbill.store.calendars import BandUse, calendar_by_name, check_bands
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.deck_lookup import deck_by_name, version_in_force
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
+from pbxbill.store.points_units import refuse_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffV
     unit = unit_of(session, str(new.unit)).code if deck is None else deck.unit
     if new.unit not in (None, unit):
         raise InputRefused(f"deck {new.deck!r} is in {unit}, not in {new.unit}")
+    refuse_points(session, unit)
     calendar = None if new.calendar is None else calendar_by_name(session, new.calendar)
     if deck is not None:
         _check_deck(session, new, deck, calendar, now_us)

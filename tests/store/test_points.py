@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from pbxbill.billing.drafting import Nothing
+from pbxbill.billing.funds_received import funds_received
+from pbxbill.billing.payments import NewPayment, record_payment, reverse
 from pbxbill.billing.points import (
     Spending,
     Spent,
@@ -26,17 +29,20 @@ from pbxbill.billing.points import (
 from pbxbill.billing.points_rules import NewRule, add_rule, end_rule
 from pbxbill.billing.points_usage import certain_until, earn_by_usage, used_since
 from pbxbill.billing.referrals import refer, reward, to_reward
+from pbxbill.billing.top_ups import NewTopUp, reverse_top_up, top_up
 from pbxbill.clock import SystemClock
 from pbxbill.errors import DuplicateKey, InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
 from pbxbill.store.accounts import ensure_unit, set_wallet_order
+from pbxbill.store.decks import add_deck_version
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import PointsRuleRow
 from pbxbill.store.points_units import refuse_points
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.books_in_order import assert_books_in_order, problems_of
 from tests.small_operator import eur
-from tests.store.billed_accounts import BilledAccounts
+from tests.store.billed_accounts import BilledAccounts, rate
 from tests.store.invoiced_accounts import DAY_US, JANUARY_US, Invoicing, operator_id
 from tests.store.other_process import go, line, started
 
@@ -255,6 +261,45 @@ def test_a_part_that_is_refunded_takes_back_its_share_once(shop: PointsShop) -> 
     assert shop.take_back(entry_id, kept="9.90") == 0
     assert shop.take_back(entry_id) == 9
     assert shop.points() == 0
+
+
+def test_top_ups_payments_and_vouchers_earn_by_themselves_and_give_back(shop: PointsShop) -> None:
+    shop.rule()
+    with shop.transaction() as session:
+        bob = session.get_one(AccountRow, shop.accounts.ids["bob"])
+        now_us = shop.clock.now_us()
+        first = top_up(session, shop.books, bob, NewTopUp(eur("10"), "EUR", "cash", "k1"), now_us)
+        again = top_up(session, shop.books, bob, NewTopUp(eur("10"), "EUR", "cash", "k1"), now_us)
+        assert again.repeated
+    assert shop.points() == 10
+    with shop.transaction() as session:
+        reverse_top_up(session, shop.books, first.entry_id, reason="wrong", now_us=shop.clock.now_us())
+    assert shop.points() == 0
+    with shop.transaction() as session:
+        bob = session.get_one(AccountRow, shop.accounts.ids["bob"])
+        paid = record_payment(session, shop.books, bob, NewPayment(eur("7"), "EUR", "bank", "k2"), now_us)
+        facts: dict[str, Any] = {"unit": "EUR", "amount": eur("7"), "entry_id": paid.entry_id}
+        funds_received(session, shop.books, bob, **facts, cause="payment", now_us=now_us)
+    assert shop.points() == 7
+    with shop.transaction() as session:
+        reverse(session, shop.books, paid.entry_id, reason="bounced", now_us=shop.clock.now_us())
+    assert shop.points() == 0
+
+
+def test_no_tariff_charges_points(shop: PointsShop) -> None:
+    shop.rule()
+    with shop.transaction() as session:
+        add_deck_version(
+            session,
+            deck_name="points",
+            unit="PTS",
+            rates=[rate("49", "Germany", "1")],
+            effective_from_us=0,
+            source="x.csv",
+            now_us=0,
+        )
+        with pytest.raises(InputRefused, match="are points"):
+            add_tariff_version(session, NewTariff("in points", "points"), 0)
 
 
 def test_whoever_brought_somebody_is_rewarded_once(shop: PointsShop) -> None:
