@@ -116,6 +116,32 @@ class ScriptedGateway:
     def keys(self, state: str) -> list[str]:
         return [key for key, x in self._load()["payments"].items() if x["state"] == state]
 
+    @property
+    def paid(self) -> dict[str, int]:
+        """What each payment brought, by its key."""
+        return {key: x["amount"] for key, x in self._load()["payments"].items() if x["state"] == "paid"}
+
+    def left(self, key: str) -> int:
+        """What of a payment has not gone back."""
+        books = self._load()
+        payment = books["payments"][key]
+        back: int = sum(
+            x["amount"]
+            for x in books["refunds"].values()
+            if x["payment"] == payment["ref"] and x["state"] != "failed"
+        )
+        amount: int = payment["amount"]
+        return amount - back
+
+    def turning(self) -> list[str]:
+        """Refunds and charge-backs that are not decided."""
+        return [x["ref"] for x in self._load()["refunds"].values() if x["state"] == "open"]
+
+    def answer_from_now_on(self) -> None:
+        """Nothing goes wrong any more."""
+        with self._books() as books:
+            books["faults"] = []
+
     # --- the protocol ---
 
     def step(self, currency: str) -> int:
@@ -169,6 +195,9 @@ class ScriptedGateway:
         with self._request("refund") as fault:
             if fault in {"refused", "busy"}:
                 return Refusal("too late", retryable=fault == "busy")
+            of = next(x["key"] for x in self._load()["payments"].values() if x["ref"] == payment_ref)
+            if key not in self._load()["refunds"] and amount > self.left(of):
+                return Refusal("more than is left of it")
             with self._books() as books:
                 if key not in books["refunds"]:
                     x = {"key": key, "ref": self._next(books, "re"), "payment": payment_ref, "amount": amount}
@@ -262,6 +291,10 @@ class ScriptedGateway:
         with self._books() as books:
             event = self._next(books, "evt")
         return signed(told | {"event": event}, at_us)
+
+    def signed_again(self, webhook: Webhook, at_us: int) -> Webhook:
+        """The same event, as it is sent once more."""
+        return signed(json.loads(webhook[1]), at_us)
 
 
 def signed(told: dict[str, Any], at_us: int) -> Webhook:
