@@ -48,6 +48,13 @@ KINDS: Mapping[str, GatewayKind] = {
             "StripeSettings",
             "open_stripe",
         ),
+        GatewayKind(
+            "ccavenue",
+            "CCAvenue: cards, net banking and wallets on its page",
+            "pbxbill.gateways.ccavenue",
+            "CCAvenueSettings",
+            "open_ccavenue",
+        ),
         # A further kind is one more entry here and a module beside this one.
     )
 }
