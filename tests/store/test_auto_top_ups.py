@@ -1,7 +1,7 @@
 """Wallets that fill themselves from a saved card: once per fall, within caps, later after each decline."""
 
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,23 @@ from pbxbill.billing.balance_marks import read_marks
 from pbxbill.billing.gateway_payments import GatewayDesk
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.billing.saved_methods import forget_method
-from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Adjust, Answer, Extend, Extended, Granted, Moved, Settle
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
-from pbxbill.store.engine import open_engine
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import AutoTopUpRow, SavedMethodRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import MINUTE_US, BilledAccounts
+from tests.store.other_process import Process, go, line, started
 from tests.store.paying_accounts import Paying
 
 pytestmark = pytest.mark.timeout(60)
 HOUR_S = 3600
+POINTS = ("dies", "died", "before:2", "after:2", "before:4", "after:4")
+"""The gateway, and commits: of the attempt, and of what came of it."""
 
 
 class Filling(Paying):
@@ -150,24 +151,45 @@ def test_one_who_dies_before_the_answer_is_written_leaves_one_charge(
     assert filling.wallet() == eur("24")
 
 
-def test_eight_processes_make_one_attempt(filling: Filling) -> None:
+def _process(filling: Filling, stack: ExitStack, dies_at: str = "") -> Process:
+    path, now_us = filling.folder / "gateway.json", filling.clock.now_us()
+    process = stack.enter_context(started("filling_process", filling.accounts.url, path, now_us, dies_at))
+    assert line(process) == "ready"
+    return process
+
+
+def test_processes_at_once_make_one_attempt(filling: Filling) -> None:
     filling.set()
     filling.spend("6")
-    read_marks(filling.database, filling.clock)
-    desks = []
-    for _ in range(8):
-        database = open_engine(filling.accounts.url)
-        books = Bookkeeper(lambda: connect(filling.accounts.url), filling.clock)
-        desks.append(GatewayDesk(database, books, filling.clock, opened=lambda row: filling.gateway))
-    threads = [threading.Thread(target=fill_wallets, args=(desk,)) for desk in desks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    for desk in desks:
-        desk.database.dispose()
+    filling.later(1)
+    with ExitStack() as stack:
+        processes = [_process(filling, stack) for _ in range(4)]
+        for process in processes:
+            go(process)
+        told = [line(process) for process in processes]
+    assert sum("1 asked for, 1 paid" in words for words in told) == 1
     assert filling.gateway.charges == 1
     assert filling.wallet() == eur("24")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_one_who_is_killed_anywhere_leaves_one_charge(filling: Filling, point: str) -> None:
+    filling.set()
+    filling.spend("6")
+    filling.later(1)
+    at_gateway = point in {"dies", "died"}
+    if at_gateway:
+        filling.gateway.fault("charge", point)
+    with ExitStack() as stack:
+        process = _process(filling, stack, "" if at_gateway else point)
+        go(process)
+        assert process.wait(30) == -9
+    for seconds in (20, 130, 3600, 20):
+        filling.poll(seconds)
+        filling.jobs()
+    assert filling.gateway.charges == 1
+    assert filling.wallet() == eur("24")
+    assert filling.standing_row == ("on", 0, False)
 
 
 def test_after_declines_it_waits_longer_and_longer_then_stops(filling: Filling) -> None:
