@@ -1,8 +1,8 @@
 """CCAvenue: payments on its page by an encrypted form, its encrypted answers, order status and refunds.
 
 What passes through the payer's browser is encrypted with AES in CBC mode, always from the same vector, and
-not signed: who holds one such message can bend parts of it without knowing the key. So nothing that it says of
-money is believed: an answer names an order, and CCAvenue itself is asked about that.
+not signed: who holds one such message can bend parts of it without knowing the key. So nothing that it says
+of money is believed: an answer names an order, and CCAvenue itself is asked about that.
 """
 
 import hashlib
