@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,27 +13,19 @@ from pbxbill.billing.drafting import Nothing
 from pbxbill.billing.funds_received import funds_received
 from pbxbill.billing.payments import NewPayment, record_payment, reverse
 from pbxbill.billing.points import (
-    Spending,
-    Spent,
     accounts_to_tell,
-    earn_by_top_up,
-    expire,
-    expiring_accounts,
     give_by_hand,
     holdings,
-    spend,
-    take_back,
     tell_of_expiry,
 )
-from pbxbill.billing.points_rules import NewRule, add_rule, end_rule
+from pbxbill.billing.points_rules import end_rule
 from pbxbill.billing.points_usage import certain_until, earn_by_usage, used_since
 from pbxbill.billing.referrals import refer, reward, to_reward
 from pbxbill.billing.top_ups import NewTopUp, reverse_top_up, top_up
 from pbxbill.clock import SystemClock
 from pbxbill.errors import DuplicateKey, InputRefused
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.money import Unit
-from pbxbill.store.accounts import ensure_unit, set_wallet_order
+from pbxbill.store.accounts import set_wallet_order
 from pbxbill.store.decks import add_deck_version
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import PointsRuleRow
@@ -43,90 +34,9 @@ from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.books_in_order import assert_books_in_order, problems_of
 from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts, rate
-from tests.store.invoiced_accounts import DAY_US, JANUARY_US, Invoicing, operator_id
+from tests.store.invoiced_accounts import DAY_US, JANUARY_US
 from tests.store.other_process import go, line, started
-
-POINTS = Unit("PTS", 0, 0)
-
-
-@dataclass
-class PointsShop(Invoicing):
-    """Customers of the operator earn a point for each euro, worth a cent."""
-
-    rule_ids: dict[str, int] = field(default_factory=dict)
-
-    def rule(self, kind: str = "top_up", issuer: str = "", **terms: object) -> int:
-        values: dict[str, object] = {
-            "kind": kind,
-            "points_unit": "PTS",
-            "unit": "EUR",
-            "per": eur("1"),
-            "points": 1,
-            "worth": eur("0.01"),
-        }
-        with self.transaction() as session:
-            ensure_unit(session, POINTS)
-            issuer_id = self.accounts.ids[issuer] if issuer else operator_id(session)
-            new = NewRule(**(values | terms))  # type: ignore[arg-type]
-            return add_rule(session, session.get_one(AccountRow, issuer_id), new, self.clock.now_us()).id
-
-    def pay_in(self, amount: str, code: str = "bob", kind: str = "top-up") -> str:
-        """A top-up that earns; its entry."""
-        entry_id = self.post(code, amount, kind, 1, LedgerCode.CASH)
-        self.earned(entry_id, amount, code)
-        return entry_id
-
-    def earned(self, entry_id: str, amount: str, code: str = "bob") -> int:
-        with self.transaction() as session:
-            account = session.get_one(AccountRow, self.accounts.ids[code])
-            now_us = self.clock.now_us()
-            return earn_by_top_up(
-                session,
-                self.books,
-                account,
-                unit="EUR",
-                amount=eur(amount),
-                entry_id=entry_id,
-                now_us=now_us,
-            )
-
-    def spend(self, points: int, code: str = "bob", key: str = "") -> Spent:
-        with self.transaction() as session:
-            account = session.get_one(AccountRow, self.accounts.ids[code])
-            return spend(
-                session, self.books, account, Spending("PTS", points, "EUR", key), self.clock.now_us()
-            )
-
-    def take_back(self, entry_id: str, kept: str = "0") -> int:
-        with self.transaction() as session:
-            return take_back(session, self.books, entry_id, kept=eur(kept), now_us=self.clock.now_us())
-
-    def expire(self) -> int:
-        gone = 0
-        for account_id, unit in expiring_accounts(self.database, self.clock.now_us()):
-            with self.transaction() as session:
-                gone += expire(session, self.books, account_id, unit, self.clock.now_us())
-        return gone
-
-    def points(self, code: str = "bob") -> int:
-        """As the wallet says."""
-        rows = self.accounts.select(
-            f"SELECT posted FROM wallets WHERE unit = 'PTS' AND account_id = {self.accounts.ids[code]}"
-        )
-        return rows[0][0] if rows else 0
-
-    def euros(self, code: str = "bob") -> int:
-        rows = self.accounts.select(
-            f"SELECT posted FROM wallets WHERE unit = 'EUR' AND account_id = {self.accounts.ids[code]}"
-        )
-        return int(rows[0][0])
-
-    def left(self, code: str = "bob") -> list[int]:
-        """Of the lots, in the order in which they were earned."""
-        rows = self.accounts.select(
-            f'SELECT "left" FROM points_lots WHERE account_id = {self.accounts.ids[code]} ORDER BY id'
-        )
-        return [row[0] for row in rows]
+from tests.store.points_shop import PointsShop
 
 
 @pytest.fixture
