@@ -59,6 +59,8 @@ CARD = "card"
 """The question of this module."""
 KEYS = "PBXBILL_KEYS"
 """The variable that what was pressed is read into."""
+ANY_KEY = "0123456789*#"
+SILENCE = "silence/1"
 CUT_SHORT_S = 0.05
 """A key that ends an announcement is not waited for."""
 LONGEST_PROMPT_S = 120
@@ -222,7 +224,33 @@ class CardLines:
         for part in others:
             if digits := await self._play(line, part, most=ask.most, first_s=0, digit_s=ask.digit_s):
                 return Heard(digits)
+        if ask.secret:
+            return Heard(await self._play_secret(line, last, ask))
         return Heard(await self._play(line, last, most=ask.most, first_s=ask.first_s, digit_s=ask.digit_s))
+
+    async def _play_secret(self, line: Line, part: Part, ask: Ask) -> str:
+        """As _play, without Read, which writes what was pressed into Asterisk's log at verbose 3."""
+        spoken = self._voice.say(part.tokens, part.language)
+        await line.session.command(*set_variables({"CHANNEL(language)": spoken.language}))
+        *before, last = spoken.files
+        first = ""
+        for file in before:
+            reply = await line.session.command("STREAM FILE", file, f'"{ANY_KEY}"', lasts_s=LONGEST_PROMPT_S)
+            if not reply.success:
+                raise SwitchGone("the caller hung up")
+            if reply.result != "0":
+                first = chr(int(reply.result))
+                break
+        if first == "#" or (first and ask.most == 1):
+            return first.rstrip("#")
+        # It has one time-out for all digits; a list of files it does not take.
+        patience_s = ask.digit_s if first else ask.first_s
+        data = ("GET DATA", SILENCE if first else last, str(patience_s * 1000), str(ask.most - len(first)))
+        lasts_s = LONGEST_PROMPT_S + (ask.most + 1) * patience_s
+        reply = await line.session.command(*data, lasts_s=lasts_s)
+        if not reply.success:
+            raise SwitchGone("the caller hung up")
+        return first + reply.result
 
     async def _play(self, line: Line, part: Part, *, most: int, first_s: int, digit_s: int) -> str:
         """Say it and collect; the keys that were pressed."""

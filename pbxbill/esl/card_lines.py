@@ -262,7 +262,11 @@ class CardLines:
         first_ms, digit_ms = first_s * 1000 or 50, digit_s * 1000 or 50
         argument = f"0 {most} {path} {KEYS} {first_ms} # {digit_ms}"
         within_s = LONGEST_PROMPT_S + first_s + most * digit_s
-        return line.run("read", argument, within_s).variable(KEYS)
+        keys = line.run("read", argument, within_s).variable(KEYS)
+        if keys:
+            # What stays on the channel stands in its CDR: a PIN, a voucher's code.
+            line.socket.api(f"uuid_setvar {line.call.uuid} {KEYS}")
+        return keys
 
     def _authorize(self, line: Line, dialogue: Dialogue, number: str, authorizing: "CallAuthorizing") -> Told:
         known = dialogue.card

@@ -95,6 +95,8 @@ QUESTIONS = {
     Question.VOUCHER: ENTER_VOUCHER,
 }
 
+SECRETS = (Question.PIN, Question.VOUCHER)
+
 
 class Dialogue:
     """One line at an access number, from its answer to a dialled call, or from that one's end on."""
@@ -207,15 +209,16 @@ class Dialogue:
             ]
             return self._asking(tuple(parts), 1)
         words = menu_words(self._terms) if question is Question.MENU else [QUESTIONS[question]]
-        return self._asking((Part(self.language, (*said, *words)),), self._most(question))
+        secret = question in SECRETS
+        return self._asking((Part(self.language, (*said, *words)),), self._most(question), secret=secret)
 
     def _most(self, question: Question) -> int:
         if question is Question.PIN:
             return self._terms.pin_digits
         return {Question.NUMBER: MAX_NUMBER, Question.VOUCHER: MAX_VOUCHER}.get(question, 1)
 
-    def _asking(self, parts: tuple[Part, ...], most: int) -> Ask:
-        return Ask(parts, most, self._terms.answer_s, self._terms.digit_s)
+    def _asking(self, parts: tuple[Part, ...], most: int, *, secret: bool = False) -> Ask:
+        return Ask(parts, most, self._terms.answer_s, self._terms.digit_s, secret)
 
     def _heard(self, digits: str) -> Act:
         if not digits:

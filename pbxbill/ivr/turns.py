@@ -59,6 +59,8 @@ class Ask:
     most: int
     first_s: int
     digit_s: int
+    secret: bool = False
+    """No log of the switch is to hold what is pressed, as far as it can be kept from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -511,7 +511,8 @@ def euros(text: str) -> int:
 
 def shown(act: Act) -> str:
     match act:
-        case Ask(parts, most, 7, 4):
+        case Ask(parts, most, 7, 4, secret):
+            assert secret == ("enter_pin" in said(parts[-1]) or "enter_voucher" in said(parts[-1]))
             return f"ask {most} " + " | ".join(map(said, parts))
         case Say(part):
             return f"say {said(part)}"
