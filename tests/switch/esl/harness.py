@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pbxbill.clock import SystemClock
 from pbxbill.esl.daemon import FreeSwitchDaemon
 from pbxbill.esl.settings import FreeSwitchSettings
+from pbxbill.ivr.desk import CardDesk
 
 from .fake_engine import FakeEngine, FakeNews, FakeReconciler
 from .fake_freeswitch import FakeFreeSwitch
@@ -56,6 +57,8 @@ class RunningDaemon:
     reconciler: FakeReconciler
     metrics: CountingMetrics
     daemon: FreeSwitchDaemon | None = None
+    cards: CardDesk | None = None
+    """For callers of access numbers."""
     _thread: threading.Thread | None = None
 
     def start(self, *, ready: bool = True, **changes: object) -> None:
@@ -64,6 +67,8 @@ class RunningDaemon:
         self.daemon = FreeSwitchDaemon(
             settings, self.engine, self.news, self.reconciler, SystemClock(), self.metrics
         )
+        if self.cards is not None:
+            self.daemon.serve_cards(self.cards)
         self._thread = threading.Thread(target=self.daemon.run, daemon=True)
         self._thread.start()
         if ready:
