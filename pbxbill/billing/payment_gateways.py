@@ -99,7 +99,7 @@ def gateway_by_name(session: Session, name: str) -> PaymentGatewayRow:
     """A gateway; InputRefused if there is none of that name."""
     row = session.scalar(select(PaymentGatewayRow).where(PaymentGatewayRow.name == name))
     if row is None:
-        raise InputRefused(f"no gateway {name[:70]!r}; `pbxbill gateways list` shows them")
+        raise InputRefused(f"no gateway {name[:70]!r}; `pbxbill payment-gateways list` shows them")
     return row
 
 
@@ -124,7 +124,7 @@ def chosen_gateway(session: Session, account: AccountRow, unit: str, name: str =
     found = next((row for row in fitting if name in {"", row.name}), None)
     if found is None:
         which = f"gateway {name[:70]!r} does not take" if name else "no gateway of its issuer takes"
-        raise InputRefused(f"{which} {unit} from account {account.code}; `pbxbill gateways list` shows them")
+        raise InputRefused(f"{which} {unit} from account {account.code}; `pbxbill payment-gateways list` shows them")
     return found
 
 

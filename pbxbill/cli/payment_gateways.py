@@ -1,4 +1,4 @@
-"""gateways: issuers' accounts at payment services."""
+"""payment-gateways: issuers' accounts at payment services."""
 
 import json
 from typing import Any
@@ -23,17 +23,17 @@ setting_option = click.option(
     "given",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting; repeat it. `gateways kinds` lists.",
+    help="A setting; repeat it. `payment-gateways kinds` lists.",
 )
 units_option = click.option("--units", help="Currencies that it takes, with commas between; default: any.")
 
 
-@click.group()
-def gateways() -> None:
+@click.group("payment-gateways")
+def payment_gateways() -> None:
     """Payment services that customers pay through."""
 
 
-@gateways.command("kinds")
+@payment_gateways.command("kinds")
 @json_option
 def kinds(as_json: bool) -> None:
     """List services, and the settings that each takes; those with a star are needed."""
@@ -55,7 +55,7 @@ def kinds(as_json: bool) -> None:
     print_table("", ("Kind", "About", "Settings"), rows)
 
 
-@gateways.command("add")
+@payment_gateways.command("add")
 @click.argument("name")
 @click.argument("kind")
 @click.option("--issuer", help="The reseller whose it is; default: the operator.")
@@ -79,7 +79,7 @@ def add(context: Context, /, name: str, kind: str, *, as_json: bool, **named: An
     _tell([shown], as_json=as_json)
 
 
-@gateways.command("list")
+@payment_gateways.command("list")
 @json_option
 @pass_context
 def list_gateways(context: Context, as_json: bool) -> None:
@@ -90,7 +90,7 @@ def list_gateways(context: Context, as_json: bool) -> None:
     _tell(shown, as_json=as_json)
 
 
-@gateways.command("set")
+@payment_gateways.command("set")
 @click.argument("name")
 @setting_option
 @units_option
@@ -149,4 +149,4 @@ def _tell(shown: list[dict[str, Any]], *, as_json: bool) -> None:
     print_table("", columns, rows)
 
 
-COMMANDS = (gateways,)
+COMMANDS = (payment_gateways,)
