@@ -11,13 +11,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.account_events import note_event
-from pbxbill.billing.life_cycle_catalogue import KnownPolicy, policy_of
-from pbxbill.billing.life_cycle_policy import LifeCyclePolicy, Standing, over_us, valid_to
+from pbxbill.billing.life_cycle_catalogue import KnownPolicy, PolicyBook
+from pbxbill.billing.life_cycle_policy import LifeCyclePolicy, Standing, Wait, decide, over_us, valid_to
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.subscribed import billing_place
 from pbxbill.billing.suspending import LIFE_CYCLE, STOP_DATE, lift, lock_wallets
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused
+from pbxbill.store.billing_models import BillingProfileRow, IssuerRow
 from pbxbill.store.dunning_models import LifeCycleRow
 from pbxbill.store.models import AccountRow, CdrRow
 
@@ -122,7 +123,7 @@ def set_life_cycle(
         row = _new_row(session, account.id, now_us)
     if wanted.policy is not None or wanted.standard:
         row.policy_id = None if wanted.policy is None else wanted.policy.id
-        _begin(row, policy_of(session, account, row.policy_id), zone, now_us)
+        _begin(row, PolicyBook(session).of(account, row.policy_id), zone, now_us)
     said = []
     if wanted.valid_to is not None or wanted.for_ever:
         if row.stage != AccountStatus.ACTIVE:
@@ -142,7 +143,7 @@ def set_life_cycle(
         note_event(session, account.id, "life_cycle", ", ".join(said), now_us=now_us, by=by)
     row.alerted_us, row.next_us = None, now_us
     session.flush()
-    return LifeOf(account, row, policy_of(session, account, row.policy_id), zone)
+    return LifeOf(account, row, PolicyBook(session).of(account, row.policy_id), zone)
 
 
 def life_of(session: Session, account: AccountRow, *, lock: bool = False) -> LifeOf | None:
@@ -150,21 +151,51 @@ def life_of(session: Session, account: AccountRow, *, lock: bool = False) -> Lif
     row = _locked_row(session, account.id) if lock else session.get(LifeCycleRow, account.id)
     if row is None:
         return None
-    return LifeOf(
-        account, row, policy_of(session, account, row.policy_id), billing_place(session, account).zone
+    policy = PolicyBook(session).of(account, row.policy_id)
+    return LifeOf(account, row, policy, billing_place(session, account).zone)
+
+
+def locked_again(session: Session, life: LifeOf) -> LifeOf:
+    """The same, its row locked and as it stands now."""
+    chosen_id = life.row.policy_id
+    row = _locked_row(session, life.account.id)
+    assert row is not None  # a row that was made stays
+    if row.policy_id == chosen_id:
+        return life._replace(row=row)
+    return life._replace(row=row, policy=PolicyBook(session).of(life.account, row.policy_id))
+
+
+def lives_due(session: Session, now_us: int, after_id: int, most: int) -> list[LifeOf]:
+    """Accounts that are to be looked at, by id, with all that decides about them."""
+    query = (
+        select(LifeCycleRow, AccountRow, BillingProfileRow.zone, IssuerRow.zone)
+        .join(AccountRow, AccountRow.id == LifeCycleRow.account_id)
+        .outerjoin(BillingProfileRow, BillingProfileRow.account_id == AccountRow.id)
+        .outerjoin(IssuerRow, IssuerRow.account_id == AccountRow.parent_id)
+        .where(LifeCycleRow.next_us <= now_us, LifeCycleRow.account_id > after_id)
     )
+    book = PolicyBook(session)
+    return [
+        LifeOf(account, row, book.of(account, row.policy_id), own or issuers or "UTC")
+        for row, account, own, issuers in session.execute(query.order_by(LifeCycleRow.account_id).limit(most))
+    ]
 
 
-def enter(session: Session, account: AccountRow, now_us: int) -> LifeOf | None:
+def enter(
+    session: Session, account: AccountRow, now_us: int, book: PolicyBook | None = None
+) -> LifeOf | None:
     """Let an account's life-cycle begin, as if it had been topped up now; None: no policy is for it."""
-    policy = policy_of(session, account, None)
+    policy = (book or PolicyBook(session)).of(account, None)
     if policy is None:
         return None
     row = _new_row(session, account.id, now_us)
-    zone = billing_place(session, account).zone
-    _begin(row, policy, zone, now_us)
+    life = LifeOf(account, row, policy, billing_place(session, account).zone)
+    _begin(row, policy, life.zone, now_us)
+    first = decide(policy.terms, standing_of(session, life), life.zone, now_us)
+    if isinstance(first, Wait):
+        row.next_us = first.until_us
     session.flush()
-    return LifeOf(account, row, policy, zone)
+    return life
 
 
 def standing_of(session: Session, life: LifeOf) -> Standing:

@@ -99,19 +99,22 @@ def policies_of(session: Session, issuer_id: int | None = None) -> list[KnownPol
     return [_known(row) for row in session.scalars(query)]
 
 
-def policy_of(session: Session, account: AccountRow, chosen_id: int | None) -> KnownPolicy | None:
-    """The one that an account has: that chosen for it, or its issuer's standard one if it is of its kind."""
-    if chosen_id is not None:
-        row = session.get(LifeCyclePolicyRow, chosen_id)
-        return None if row is None else _known(row)
-    query = select(LifeCyclePolicyRow).where(
-        LifeCyclePolicyRow.issuer_id == account.parent_id, LifeCyclePolicyRow.standard
-    )
-    row = session.scalar(query.limit(1))
-    if row is None or account.kind != "customer":
-        return None
-    known = _known(row)
-    return known if account.mode in known.terms.modes else None
+class PolicyBook:
+    """All policies, read once: which of them is whose."""
+
+    def __init__(self, session: Session) -> None:
+        known = policies_of(session)
+        self._by_id = {policy.id: policy for policy in known}
+        self._standard = {policy.issuer_id: policy for policy in known if policy.standard}
+
+    def of(self, account: AccountRow, chosen_id: int | None) -> KnownPolicy | None:
+        """The one chosen for an account, or its issuer's standard one if that is for its kind."""
+        if chosen_id is not None:
+            return self._by_id.get(chosen_id)
+        standard = self._standard.get(account.parent_id or 0)
+        if standard is None or account.kind != "customer":
+            return None
+        return standard if account.mode in standard.terms.modes else None
 
 
 def look_again(session: Session, issuer_id: int, now_us: int) -> None:

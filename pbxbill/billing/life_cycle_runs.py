@@ -5,6 +5,7 @@ policy's brake allows, the policy is stopped before it bars anybody, and waits f
 whom. Stop dates, which were agreed account by account, are not held up by it.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,12 +15,13 @@ import structlog
 from sqlalchemy import Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.life_cycle import enter, life_of
+from pbxbill.billing.life_cycle import enter, lives_due
 from pbxbill.billing.life_cycle_catalogue import (
     ACTIVE,
     RELEASED,
     STOPPED,
     KnownPolicy,
+    PolicyBook,
     policies_of,
 )
 from pbxbill.billing.life_cycle_stages import Done, due_steps, look_at
@@ -27,7 +29,7 @@ from pbxbill.billing.resting import let_go_on, let_rest, to_rest, to_resume
 from pbxbill.billing.suspending import cut_calls
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.status import AccountStatus
-from pbxbill.clock import Clock
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.dunning_models import LifeCyclePolicyRow, LifeCycleRow
@@ -35,6 +37,10 @@ from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 
 PAGE = 500
+SHARE_OF_SQLITE = 1
+"""On SQLite a run rests this many times as long as it held the write lock: calls need it too."""
+ENTER_AT_ONCE = 50
+"""So few in a transaction, since calls and payments wait for it."""
 Billing = Callable[[], AbstractContextManager[tuple[Session, Bookkeeper]]]
 _log = structlog.get_logger()
 
@@ -91,7 +97,10 @@ def run_life_cycles(
             if stop():
                 return run
             after_id, looked = account_id, looked + 1
+            began_us = clock.monotonic_us()
             _look_at(database, billing, account_id, clock.now_us(), run)
+            if database.dialect.name == "sqlite":
+                time.sleep(SHARE_OF_SQLITE * (clock.monotonic_us() - began_us) / SECOND_US)
             tell(looked)
     if not stop():
         _after_release(database)
@@ -102,12 +111,10 @@ def run_life_cycles(
 def planned(session: Session, now_us: int) -> Iterator[Done]:
     """What a run would do now, whomever its brake would hold; nothing is changed."""
     after_id = 0
-    while page := _due_accounts(session, now_us, after_id):
-        for account_id in page:
-            life = life_of(session, session.get_one(AccountRow, account_id))
-            if life is not None:
-                yield from due_steps(session, life, now_us)
-        after_id = page[-1]
+    while page := lives_due(session, now_us, after_id, PAGE):
+        for life in page:
+            yield from due_steps(session, life, now_us)
+        after_id = page[-1].row.account_id
         session.expunge_all()  # of a hundred thousand accounts not all are kept
 
 
@@ -209,13 +216,15 @@ def _enter_new(database: Engine, now_us: int, stop: Callable[[], bool]) -> int:
                     AccountRow.mode.in_(policy.terms.modes),
                     AccountRow.id.not_in(select(LifeCycleRow.account_id)),
                 )
-                page = session.scalars(query.order_by(AccountRow.id).limit(PAGE)).all()
+                page = session.scalars(query.order_by(AccountRow.id).limit(ENTER_AT_ONCE)).all()
             if not page:
                 break
             with transaction(database) as session:
+                book = PolicyBook(session)
                 for account_id in page:
-                    if session.get(LifeCycleRow, account_id) is None:
-                        entered += enter(session, session.get_one(AccountRow, account_id), now_us) is not None
+                    if session.get(LifeCycleRow, account_id) is None:  # nobody was quicker
+                        account = session.get_one(AccountRow, account_id)
+                        entered += enter(session, account, now_us, book) is not None
     return entered
 
 

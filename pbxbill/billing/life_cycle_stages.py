@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.account_events import note_event
 from pbxbill.billing.billed import is_currency
-from pbxbill.billing.life_cycle import LifeOf, life_of, standing_of, why_over
+from pbxbill.billing.life_cycle import LifeOf, life_of, locked_again, standing_of, why_over
 from pbxbill.billing.life_cycle_policy import (
     Alert,
     Reach,
@@ -90,8 +90,7 @@ def look_at(session: Session, books: Bookkeeper, account_id: int, now_us: int) -
         # Subscriptions will be ended: they are locked before wallets, as renewals lock them.
         locked_subscriptions(session, account_id)
     lock_wallets(session, account_id)
-    life = life_of(session, account, lock=True)
-    assert life is not None  # a row that was made stays
+    life = locked_again(session, peeked)
     done: list[Done] = []
     waits = [_stop(session, books, life, now_us, done), _stages(session, books, life, now_us, done)]
     life.row.next_us = min((x for x in waits if x is not None), default=None)
