@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
+from pbxbill.store.driver import rows_within
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.notice_models import MailOutageRow, WebhookEndpointRow
 
 CLAIM_S = 600
 """A message that somebody took to send this long ago is taken again: he has died."""
+SURE_S = 60
+"""For so long nobody who took a message needs to ask whether it is still_ours()."""
 RETRY_S = (60, 300, 900, 1_800, 3_600, *(7_200,) * 36)
 """How long a message waits after each failed attempt: three days in all; then it is given up."""
 GIVE_UP_S = 7 * 86_400
@@ -32,6 +34,14 @@ OUTAGE_RETRY_S = (30, 60, 120, 300)
 WEBHOOKS_KEPT_S = 60 * 86_400
 MAX_ERROR = 500
 MAX_KEY = 120
+_COLUMNS = (
+    "key", "issuer_id", "account_id", "kind", "recipient", "subject", "text", "html", "invoice_id", "channel",
+    "endpoint_id", "state", "attempts", "error", "next_us", "message_id", "created_us",
+)  # fmt: skip
+_INSERT = (
+    f"INSERT INTO outbox ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608 our own names
+    "ON CONFLICT (key) DO NOTHING RETURNING id"
+)
 _DUE = MessageRow.state == "waiting"
 
 
@@ -74,6 +84,8 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
         "text": message.text,
         "html": message.html,
         "invoice_id": message.invoice_id,
+        "attempts": 0,
+        "error": "",
         "channel": "mail" if message.endpoint_id is None else "webhook",
         "endpoint_id": message.endpoint_id,
         "state": "gathered" if message.gathered else "waiting",
@@ -81,9 +93,7 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
         "message_id": new_id(),
         "created_us": now_us,
     }
-    made = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    statement = made(MessageRow).values(values).on_conflict_do_nothing(index_elements=["key"])
-    return session.scalar(statement.returning(MessageRow.id)) is not None
+    return bool(rows_within(session, _INSERT, values))
 
 
 def due_issuers(session: Session, now_us: int) -> list[int]:

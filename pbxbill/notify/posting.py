@@ -16,7 +16,15 @@ from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US, Clock
-from pbxbill.notify.outbox import claim, due_endpoints, give_back, mark_failed, mark_sent, still_ours
+from pbxbill.notify.outbox import (
+    SURE_S,
+    claim,
+    due_endpoints,
+    give_back,
+    mark_failed,
+    mark_sent,
+    still_ours,
+)
 from pbxbill.notify.sending import Sent
 from pbxbill.notify.webhook import Accepted, Answer, Gone, Hook, post
 from pbxbill.store.alerts import raise_alert
@@ -139,10 +147,11 @@ class _Posting:
         return sent
 
     def _deliver(self, target: _Target, item: _Delivery, sent: Sent) -> bool:
-        with transaction(self.database) as session:
-            now_us = self.clock.now_us()
-            if not still_ours(session, item.id, item.claimed_us, now_us):
-                return True
+        now_us = self.clock.now_us()
+        if now_us - item.claimed_us >= SURE_S * SECOND_US:
+            with transaction(self.database) as session:
+                if not still_ours(session, item.id, item.claimed_us, now_us):
+                    return True
         begun = time.monotonic()
         answer = post(
             Hook(target.url, item.message_id, item.body, target.secrets), now_us, private=target.private

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.notify.outbox import (
+    SURE_S,
     claim,
     due_issuers,
     give_back,
@@ -132,9 +133,8 @@ class _Round:
     def _sent(self, work: "Sequence[_Work]", link: SmtpLink) -> bool:
         """Send what was taken; False if the server cannot be reached: the rest waits, in its order."""
         for number, item in enumerate(work):
-            with transaction(self.database) as session:
-                if not still_ours(session, item.id, item.claimed_us, self.clock.now_us()):
-                    continue
+            if not self._ours(item):
+                continue
             self.left -= 1
             delivery = link.deliver(_with_files(self.database, item), self.clock.now_us())
             if isinstance(delivery, Unreachable):
@@ -150,6 +150,13 @@ class _Round:
             _settle(self.database, self.clock, item, delivery, self.total, answered=number == 0)
             self.progress()
         return True
+
+    def _ours(self, item: "_Work") -> bool:
+        now_us = self.clock.now_us()
+        if now_us - item.claimed_us < SURE_S * SECOND_US:
+            return True
+        with transaction(self.database) as session:
+            return still_ours(session, item.id, item.claimed_us, now_us)
 
 
 def _give_back(session: Session, tried: "_Work", others: "Sequence[_Work]") -> None:
