@@ -11,21 +11,31 @@ Locks: the account's invoices, what dunning knows of them, then its wallets and 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.dunning_catalogue import ACTIVE, PenaltyClass, Policy, PolicyBook
 from pbxbill.billing.dunning_facts import Dunned, PutBack, act, of_account, of_invoice
 from pbxbill.billing.dunning_policy import Action, Reached, asks
 from pbxbill.billing.dunning_steps import Acting, do_level, lift_effects, put_back
-from pbxbill.billing.late_charges import charge_late, next_penalty_us
+from pbxbill.billing.late_charges import charge_late, is_late, next_penalty_us
 from pbxbill.billing.promise_keeping import settle_promises
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US
+from pbxbill.store.driver import row_lock, rows_within
 from pbxbill.store.dunning_models import DunningStateRow
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.store.models import AccountRow
 
+_INVOICES = (
+    "SELECT id FROM invoices WHERE id IN "
+    "(SELECT invoice_id FROM dunning_states WHERE account_id = :account_id) ORDER BY id"
+)
+_STATES = "SELECT invoice_id FROM dunning_states WHERE account_id = :account_id ORDER BY invoice_id"
+_WRITE_STATE = text(
+    "UPDATE dunning_states SET level = :level, since_us = CAST(:since_us AS BIGINT), "
+    "next_us = CAST(:next_us AS BIGINT), penalty_to_us = CAST(:penalty_to_us AS BIGINT) "
+    "WHERE invoice_id = :invoice_id"
+)
 LOOK_AGAIN_US = 86_400 * SECOND_US
 """After so long a closed account is looked at again: it may have been opened."""
 
@@ -54,20 +64,26 @@ def dun_account(
     """Do what is due about an account's invoices now."""
     _lock(session, account_id)
     found = of_account(session, account_id, now_us)
-    due: list[tuple[Dunned, Policy]] = []
-    for invoice in found:
+    acting = Acting(session, books, book, account_id, now_us)
+    steps: list[StepDone] = []
+    looked_at: dict[int, Policy] = {}
+    for place, invoice in enumerate(found):
         policy = invoice.policy(book)
-        if policy is not None and policy.state == ACTIVE and (invoice.next_us or now_us + 1) <= now_us:
-            due.append((invoice, policy))
-    if not due:
+        if policy is None or policy.state != ACTIVE or invoice.next_us is None or invoice.next_us > now_us:
+            continue
+        looked_at[invoice.invoice_id] = policy
+        found[place] = _do(acting, policy, invoice, steps)
+    if not looked_at:
         return AccountDunned((), 0)
-    acting = Acting(session, books, book, session.get_one(AccountRow, account_id), now_us)
-    steps = [_do(acting, policy, invoice) for invoice, policy in due]
-    charges = _charge_late(acting, found)
-    for invoice, policy in due:
-        _look_ahead(acting, policy, invoice)
-    session.flush()
-    return AccountDunned(tuple(step for step in steps if step is not None), charges)
+    charges, charged_to = _charge_late(acting, found)
+    for invoice in found:
+        if invoice.invoice_id in looked_at or invoice.invoice_id in charged_to:
+            penalty_to_us = charged_to.get(invoice.invoice_id, invoice.penalty_to_us)
+            now = invoice._replace(penalty_to_us=penalty_to_us)
+            looked_policy = looked_at.get(invoice.invoice_id)
+            next_us = invoice.next_us if looked_policy is None else _next_us(acting, looked_policy, now)
+            _write_state(session, now, next_us)
+    return AccountDunned(tuple(steps), charges)
 
 
 def settled_or_changed(session: Session, invoice_ids: Iterable[int], now_us: int) -> None:
@@ -94,49 +110,40 @@ def settled_or_changed(session: Session, invoice_ids: Iterable[int], now_us: int
         book = book or PolicyBook(session, now_us, with_holidays=False)
         invoice = of_invoice(session, invoice_id, now_us)
         policy = None if invoice is None else invoice.policy(book)
-        if invoice is None or policy is None or not asks(policy.terms, invoice.standing):
-            _let_go(session, state, now_us)
+        going_on = invoice is not None and policy is not None and asks(policy.terms, invoice.standing)
+        if not going_on and lift_effects(session, row.account_id, invoice_id, now_us):
+            state.since_us = None
         state.next_us = now_us
         session.flush()
 
 
 def _lock(session: Session, account_id: int) -> None:
-    """So that nobody pays or corrects what is dunned meanwhile."""
-    query = (
-        select(InvoiceRow)
-        .join(DunningStateRow, DunningStateRow.invoice_id == InvoiceRow.id)
-        .where(DunningStateRow.account_id == account_id)
-        .order_by(InvoiceRow.id)
-        .with_for_update(of=InvoiceRow)
-        .execution_options(populate_existing=True)
-    )
-    session.scalars(query).all()
-    states = select(DunningStateRow).where(DunningStateRow.account_id == account_id)
-    session.scalars(states.order_by(DunningStateRow.invoice_id).with_for_update()).all()
+    """So that nobody pays or corrects what is dunned meanwhile; SQLite has locked the whole database."""
+    lock = row_lock(session)
+    if lock:
+        rows_within(session, _INVOICES + lock, {"account_id": account_id})
+        rows_within(session, _STATES + lock, {"account_id": account_id})
 
 
-def _do(acting: Acting, policy: Policy, invoice: Dunned) -> StepDone | None:
-    """What is to be done about an invoice now, if anything is."""
+def _do(acting: Acting, policy: Policy, invoice: Dunned, steps: list[StepDone]) -> Dunned:
+    """Do what is to be done about an invoice now, if anything is; the invoice as it stands then."""
     found = act(acting.book.days(policy, invoice.zone), invoice, acting.now_us)
     if isinstance(found, Reached):
-        step = do_level(acting, policy, invoice, found.number)
-        return StepDone(invoice.invoice_id, found.number, Action(step.action), again=False)
+        action = policy.terms.levels[found.number - 1].action
+        steps.append(StepDone(invoice.invoice_id, found.number, action, again=False))
+        return do_level(acting, policy, invoice, found.number)
     if isinstance(found, PutBack):
         again = put_back(acting, policy, invoice)
         if again is not None:
-            return StepDone(invoice.invoice_id, again.level, Action(again.action), again=True)
-    elif not asks(policy.terms, invoice.standing):
-        state = acting.session.get_one(DunningStateRow, invoice.invoice_id)
-        _let_go(acting.session, state, acting.now_us)
-    return None
+            steps.append(StepDone(invoice.invoice_id, again.level, Action(again.action), again=True))
+        return invoice._replace(since_us=acting.now_us)
+    if invoice.level and not asks(policy.terms, invoice.standing):
+        lifted = lift_effects(acting.session, invoice.account_id, invoice.invoice_id, acting.now_us)
+        return invoice._replace(since_us=None) if lifted else invoice
+    return invoice
 
 
-def _let_go(session: Session, state: DunningStateRow, now_us: int) -> None:
-    if lift_effects(session, state.account_id, state.invoice_id, now_us):
-        state.since_us = None
-
-
-def _charge_late(acting: Acting, found: Sequence[Dunned]) -> int:
+def _charge_late(acting: Acting, found: Sequence[Dunned]) -> tuple[int, dict[int, int]]:
     """Charge the periods that are over, by the class of each invoice's policy or of the account."""
     by_class: dict[int, tuple[PenaltyClass, list[Dunned]]] = {}
     for invoice in found:
@@ -146,27 +153,39 @@ def _charge_late(acting: Acting, found: Sequence[Dunned]) -> int:
         late = acting.book.penalty(policy, invoice.chosen_penalty_id)
         if late is not None and late.terms.unit == invoice.unit:
             by_class.setdefault(late.id, (late, []))[1].append(invoice)
-    return sum(
-        len(charge_late(acting.session, acting.books, acting.account, late, invoices, acting.now_us))
-        for late, invoices in by_class.values()
-    )
+    count, charged_to = 0, dict[int, int]()
+    for late, invoices in by_class.values():
+        if is_late(late, invoices, acting.now_us):
+            made, moments = charge_late(
+                acting.session, acting.books, acting.account, late, invoices, acting.now_us
+            )
+            count, charged_to = count + made, charged_to | moments
+    return count, charged_to
 
 
-def _look_ahead(acting: Acting, policy: Policy, before: Dunned) -> None:
-    """Note when an invoice is to be looked at next."""
-    state = acting.session.get_one(DunningStateRow, before.invoice_id)
-    invoice = before._replace(level=state.level, since_us=state.since_us, penalty_to_us=state.penalty_to_us)
+def _next_us(acting: Acting, policy: Policy, invoice: Dunned) -> int | None:
+    """When an invoice is to be looked at next; None: when something changes."""
     if invoice.closed:
-        state.next_us = acting.now_us + LOOK_AGAIN_US
-        return
+        return acting.now_us + LOOK_AGAIN_US
     found = act(acting.book.days(policy, invoice.zone), invoice, acting.now_us)
     moments = []
     if isinstance(found, Reached | PutBack):
-        moments.append(acting.now_us + LOOK_AGAIN_US)  # the clock was set while it was done
+        moments.append(acting.now_us + LOOK_AGAIN_US)  # two levels on one day: no policy has them
     elif found.until_us is not None:
         moments.append(found.until_us)
     if asks(policy.terms, invoice.standing):
         late = acting.book.penalty(policy, invoice.chosen_penalty_id)
         penalty_us = next_penalty_us(late, invoice, acting.now_us)
         moments += [] if penalty_us is None else [penalty_us]
-    state.next_us = min(moments, default=None)
+    return min(moments, default=None)
+
+
+def _write_state(session: Session, invoice: Dunned, next_us: int | None) -> None:
+    values = {
+        "invoice_id": invoice.invoice_id,
+        "level": invoice.level,
+        "since_us": invoice.since_us,
+        "next_us": next_us,
+        "penalty_to_us": invoice.penalty_to_us,
+    }
+    session.execute(_WRITE_STATE, values)

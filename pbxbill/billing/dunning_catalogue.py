@@ -262,6 +262,7 @@ class PolicyBook:
     def __init__(self, session: Session, now_us: int, *, with_holidays: bool = True) -> None:
         """with_holidays: whether it is asked on which days something is done."""
         self.by_id = {policy.id: policy for policy in all_policies(session)}
+        self.units = _units(session)
         self._by_group = {
             (policy.issuer_id, group): policy for policy in self.by_id.values() for group in policy.groups
         }

@@ -25,7 +25,7 @@ _COLUMNS = (
     "AND p.until_us >= :now_us), "
     "CASE WHEN a.status = 'terminated' AND NOT EXISTS (SELECT 1 FROM suspensions x "
     f"WHERE x.account_id = a.id AND x.lifted_us IS NULL AND x.cause LIKE '{CAUSE}%') THEN 1 ELSE 0 END, "
-    "a.status, i.number "
+    "a.status, i.number, a.name, COALESCE(NULLIF(b.language, ''), a.language) "
     "FROM dunning_states s JOIN invoices i ON i.id = s.invoice_id JOIN accounts a ON a.id = s.account_id "
     "LEFT JOIN billing_profiles b ON b.account_id = s.account_id "
     "LEFT JOIN issuers u ON u.account_id = a.parent_id "
@@ -68,6 +68,9 @@ class Dunned(NamedTuple):
     status: str
     """Of the account."""
     number: str
+    name: str
+    language: str
+    """Both of the account."""
 
     @property
     def standing(self) -> Standing:

@@ -4,9 +4,9 @@ A step is written for ever. What is lifted has its end on it; put back, it begin
 events of account and invoice tell both.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.dunning_catalogue import Policy, PolicyBook
@@ -18,21 +18,18 @@ from pbxbill.billing.notice_facts import Fact, Money, Reader
 from pbxbill.billing.notice_kinds import NoticeKind
 from pbxbill.billing.noticing import tell
 from pbxbill.billing.period import days_between, local_date
-from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.standing import happened, said
 from pbxbill.billing.suspending import lift, suspend
 from pbxbill.billing.terminating import terminate
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.status import AccountStatus
-from pbxbill.money import Unit
 from pbxbill.rating.band_checks import zone_of
-from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import ChargeRow
-from pbxbill.store.dunning_models import DunningStateRow, DunningStepRow
-from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.dunning_models import DunningStepRow, SuspensionRow
 from pbxbill.store.models import AccountRow
 
 BY = "dunning"
+MAX_DETAIL_LENGTH = 300
 _SAID = {
     Action.REMIND: "reminded",
     Action.FEE: "fee",
@@ -43,6 +40,14 @@ _SAID = {
 }
 
 
+_WRITE_STEP = text(
+    "INSERT INTO dunning_steps (invoice_id, level, policy_id, policy_version, action, at_us, open, "
+    "charge_id, suspension_id, detail) VALUES (:invoice_id, :level, :policy_id, :policy_version, :action, "
+    ":at_us, :open, :charge_id, :suspension_id, :detail)"
+)
+_NOTE_LEVEL = text("UPDATE invoices SET dunning_step = :level WHERE id = :invoice_id")
+
+
 @dataclass(slots=True)
 class Acting:
     """What the levels of one account are done with."""
@@ -50,77 +55,70 @@ class Acting:
     session: Session
     books: Bookkeeper
     book: PolicyBook
-    account: AccountRow
+    account_id: int
     now_us: int
-    _units: dict[str, Unit] = field(default_factory=dict)
-    _language: str = ""
-
-    def unit(self, code: str) -> Unit:
-        """A unit, asked for once."""
-        if code not in self._units:
-            self._units[code] = unit_of(self.session, code)
-        return self._units[code]
+    _account: AccountRow | None = None
 
     @property
-    def language(self) -> str:
-        """In which the account is written to."""
-        if not self._language:
-            self._language = profile_of(self.session, self.account.id).language
-        return self._language
+    def account(self) -> AccountRow:
+        """Read where something is charged alone: a reminder needs nothing of it."""
+        if self._account is None:
+            self._account = self.session.get_one(AccountRow, self.account_id)
+        return self._account
 
 
-def do_level(acting: Acting, policy: Policy, invoice: Dunned, number: int) -> DunningStepRow:
-    """Do a level that an invoice has reached, and write it down; the caller has locked the invoice."""
+def do_level(acting: Acting, policy: Policy, invoice: Dunned, number: int) -> Dunned:
+    """Do a level that an invoice has reached, and write it down; the invoice as it stands then.
+
+    The caller has locked it. What dunning knows of it is not written yet.
+    """
     session, now_us = acting.session, acting.now_us
     level = policy.terms.levels[number - 1]
-    step = DunningStepRow(
-        invoice_id=invoice.invoice_id,
-        level=number,
-        policy_id=policy.id,
-        policy_version=policy.version,
-        action=str(level.action),
-        at_us=now_us,
-        open=invoice.overdue,
-        charge_id=None,
-        suspension_id=None,
-        detail=_SAID[level.action],
-        ended_us=None,
-    )
-    session.add(step)
-    charge = None
+    detail, charge, suspension = _SAID[level.action], None, None
     if level.action is Action.FEE:
-        charge = _fee(acting, policy, level, invoice, step)
+        charge, detail = _fee(acting, policy, level, invoice, number)
     elif level.action in SEVERE:
-        _bar(acting, invoice, step, f"invoice {invoice.number} is overdue")
-    _note(acting, invoice, number)
+        suspension = _bar(acting, invoice, level.action, f"invoice {invoice.number} is overdue")
     told = _tell(acting, level, invoice, number, charge=charge)
-    step.detail += f"; {told} messages" if told != 1 else "; 1 message"
-    detail = f"level {number}: {step.detail}, {said(invoice.overdue, acting.unit(invoice.unit))} overdue"
-    happened(session, invoice.invoice_id, "dunning", detail, at_us=now_us, by=BY)
-    session.flush()
-    return step
+    detail += f"; {told} messages" if told != 1 else "; 1 message"
+    values = {
+        "invoice_id": invoice.invoice_id,
+        "level": number,
+        "policy_id": policy.id,
+        "policy_version": policy.version,
+        "action": str(level.action),
+        "at_us": now_us,
+        "open": invoice.overdue,
+        "charge_id": None if charge is None else charge.id,
+        "suspension_id": None if suspension is None else suspension.id,
+        "detail": detail[:MAX_DETAIL_LENGTH],
+    }
+    session.execute(_WRITE_STEP, values)
+    session.execute(_NOTE_LEVEL, {"level": number, "invoice_id": invoice.invoice_id})
+    overdue = said(invoice.overdue, acting.book.units[invoice.unit])
+    told_of = f"level {number}: {detail}, {overdue} overdue"
+    happened(session, invoice.invoice_id, "dunning", told_of, at_us=now_us, by=BY)
+    return invoice._replace(level=number, since_us=now_us)
 
 
 def put_back(acting: Acting, policy: Policy, invoice: Dunned) -> DunningStepRow | None:
     """Do again what was lifted, since dunning goes on; None: its levels had done nothing to the account."""
     session = acting.session
-    row = session.get_one(DunningStateRow, invoice.invoice_id)
-    row.since_us = acting.now_us
     number = worst_level(policy, invoice.level)
-    query = select(DunningStepRow).where(
-        DunningStepRow.invoice_id == invoice.invoice_id, DunningStepRow.level == (number or 0)
-    )
-    step = session.scalar(query)
     listed = update(DunningStepRow).where(
         DunningStepRow.invoice_id == invoice.invoice_id, DunningStepRow.action == Action.COLLECTION
     )
     session.execute(listed.values(ended_us=None).execution_options(synchronize_session="fetch"))
+    query = select(DunningStepRow).where(
+        DunningStepRow.invoice_id == invoice.invoice_id, DunningStepRow.level == (number or 0)
+    )
+    step = session.scalar(query)
     if step is None or step.action not in SEVERE:
-        session.flush()
         return None
-    _bar(acting, invoice, step, f"invoice {invoice.number} is overdue again")
+    action = Action(step.action)
+    step.suspension_id = _bar(acting, invoice, action, f"invoice {invoice.number} is overdue again").id
     step.ended_us = None
-    detail = f"level {number} again: {_SAID[Action(step.action)]}"
+    detail = f"level {number} again: {_SAID[action]}"
     happened(session, invoice.invoice_id, "dunning", detail, at_us=acting.now_us, by=BY)
     session.flush()
     return step
@@ -152,39 +150,26 @@ def lift_effects(
     return lifted or bool(lasting)
 
 
-def _bar(acting: Acting, invoice: Dunned, step: DunningStepRow, reason: str) -> None:
-    session, account_id, cause, now_us = acting.session, acting.account.id, invoice.cause, acting.now_us
-    status = SEVERE[Action(step.action)]
+def _bar(acting: Acting, invoice: Dunned, action: Action, reason: str) -> SuspensionRow:
+    session, account_id, now_us = acting.session, acting.account_id, acting.now_us
+    status, cause = SEVERE[action], invoice.cause
     if status is AccountStatus.TERMINATED:  # its subscriptions and DIDs end, too
-        row = terminate(session, acting.books, account_id, cause=cause, reason=reason, now_us=now_us, by=BY)
-    else:
-        row = suspend(session, account_id, status, cause=cause, reason=reason, now_us=now_us, by=BY)
-    step.suspension_id = row.id
+        return terminate(session, acting.books, account_id, cause=cause, reason=reason, now_us=now_us, by=BY)
+    return suspend(session, account_id, status, cause=cause, reason=reason, now_us=now_us, by=BY)
 
 
 def _fee(
-    acting: Acting, policy: Policy, level: Level, invoice: Dunned, step: DunningStepRow
-) -> ChargeRow | None:
+    acting: Acting, policy: Policy, level: Level, invoice: Dunned, number: int
+) -> tuple[ChargeRow | None, str]:
+    """The charge of a level, and what the step says of it."""
     fee = acting.book.penalty_named(policy, level.penalty)
     if fee is None:
-        step.detail = f"no fee: there is no penalty class {level.penalty}"
-        return None
-    charge = charge_fee(acting.session, acting.books, acting.account, fee, invoice, step.level, acting.now_us)
-    if charge is None:
-        other = fee.terms.unit != invoice.unit
-        step.detail = f"no fee: class {fee.name} " + (
-            f"is in {fee.terms.unit}" if other else "adds none today"
-        )
-        return None
-    step.charge_id = charge.id
-    step.detail = f"fee {said(charge.net, acting.unit(charge.unit))}"
-    return charge
-
-
-def _note(acting: Acting, invoice: Dunned, number: int) -> None:
-    state = acting.session.get_one(DunningStateRow, invoice.invoice_id)
-    state.level, state.since_us = number, acting.now_us
-    acting.session.get_one(InvoiceRow, invoice.invoice_id).dunning_step = number
+        return None, f"no fee: there is no penalty class {level.penalty}"
+    charge = charge_fee(acting.session, acting.books, acting.account, fee, invoice, number, acting.now_us)
+    if charge is not None:
+        return charge, f"fee {said(charge.net, acting.book.units[charge.unit])}"
+    other = fee.terms.unit != invoice.unit
+    return None, f"no fee: class {fee.name} " + (f"is in {fee.terms.unit}" if other else "adds none today")
 
 
 def _tell(acting: Acting, level: Level, invoice: Dunned, number: int, *, charge: ChargeRow | None) -> int:
@@ -201,13 +186,13 @@ def _tell(acting: Acting, level: Level, invoice: Dunned, number: int, *, charge:
         facts |= {"level": number, "action": str(level.action)}
         if charge is not None:
             facts["fee"] = Money(charge.net, charge.unit)
-        message = _words(acting, level, facts, number)
+        message = _words(acting, level, invoice, facts, number)
         if message:
             facts["message"] = message
     kind = NoticeKind.DUNNING if level.notice is LevelNotice.DUNNING else NoticeKind.OVERDUE
     return tell(
         acting.session,
-        acting.account.id,
+        acting.account_id,
         kind,
         key=f"{invoice.invoice_id}:{number}",
         facts=facts,
@@ -216,13 +201,10 @@ def _tell(acting: Acting, level: Level, invoice: Dunned, number: int, *, charge:
     )
 
 
-def _words(acting: Acting, level: Level, facts: dict[str, Fact], number: int) -> str:
+def _words(acting: Acting, level: Level, invoice: Dunned, facts: dict[str, Fact], number: int) -> str:
     """The level's own words in the account's language."""
     if not level.words:
         return ""
-    units = {
-        code: acting.unit(code) for code in {fact.unit for fact in facts.values() if isinstance(fact, Money)}
-    }
-    written = Reader(acting.language, zone_of("UTC"), units).written(facts)
-    named = written | {"level": number, "name": acting.account.name, "code": acting.account.code}
-    return said_in(level, acting.language, named)
+    written = Reader(invoice.language, zone_of("UTC"), acting.book.units).written(facts)
+    named = written | {"level": number, "name": invoice.name, "code": invoice.code}
+    return said_in(level, invoice.language, named)

@@ -15,12 +15,11 @@ from pbxbill.billing.charges_by_hand import VOID
 from pbxbill.billing.dunning_catalogue import PenaltyClass
 from pbxbill.billing.dunning_facts import Dunned
 from pbxbill.billing.making_charges import NewCharge, make_charges
-from pbxbill.billing.penalties import Per, first_day, late_periods, next_period_end, penalty
+from pbxbill.billing.penalties import LatePeriods, Per, first_day, late_periods, next_period_end, penalty
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import ChargeRow
-from pbxbill.store.dunning_models import DunningStateRow
 from pbxbill.store.models import AccountRow
 
 
@@ -52,28 +51,45 @@ def charge_late(
     late: PenaltyClass,
     invoices: Sequence[Dunned],
     now_us: int,
-) -> list[ChargeRow]:
-    """What the periods cost that are over, of invoices of one account and of the class's unit."""
+) -> tuple[int, dict[int, int]]:
+    """Charge the periods that are over, of invoices of one account and of the class's unit.
+
+    How many charges that makes, and up to when each of these invoices is charged now.
+    """
     if late.terms.per is Per.ITEM:
         groups = [[invoice] for invoice in invoices]
     else:
         groups = [list(invoices)] if invoices else []
-    made = (_charge_group(session, books, account, late, group, now_us) for group in groups)
-    return [row for row in made if row is not None]
+    count, charged_to = 0, dict[int, int]()
+    for group in groups:
+        found = _late_of(late, group, now_us)
+        if found is not None:
+            row = _charge_group(session, books, account, late, group, found, now_us)
+            count += row is not None
+            to_us = day_start_us(found.to_day, group[0].zone)
+            charged_to |= dict.fromkeys((invoice.invoice_id for invoice in group), to_us)
+    return count, charged_to
 
 
-def _charge_group(
+def is_late(late: PenaltyClass, invoices: Sequence[Dunned], now_us: int) -> bool:
+    """Whether there may be something to charge: what is asked before anything is read for it."""
+    return any(_late_of(late, [invoice], now_us) is not None for invoice in invoices)
+
+
+def _late_of(late: PenaltyClass, group: Sequence[Dunned], now_us: int) -> LatePeriods | None:
+    today = local_date(now_us, group[0].zone)
+    return late_periods(late.terms, _begins(late, group), _counted_to(group), today)
+
+
+def _charge_group(  # noqa: PLR0913, PLR0917 what is charged, and when
     session: Session,
     books: Bookkeeper,
     account: AccountRow,
     late: PenaltyClass,
     group: list[Dunned],
+    found: LatePeriods,
     now_us: int,
 ) -> ChargeRow | None:
-    zone = group[0].zone
-    found = late_periods(late.terms, _begins(late, group), _counted_to(group), local_date(now_us, zone))
-    if found is None:
-        return None
     prefix = f"penalty:{group[0].invoice_id}:"
     per_item = late.terms.per is Per.ITEM
     amount = penalty(
@@ -84,12 +100,7 @@ def _charge_group(
         unit=unit_of(session, late.terms.unit),
     )
     key = f"{prefix}{found.to_day}" if per_item else f"penalty:a{account.id}:{late.id}:{found.to_day}"
-    row = _charge(session, books, account, late, key, amount, _told("Late payment", group), now_us)
-    for invoice in group:
-        state = session.get_one(DunningStateRow, invoice.invoice_id)
-        state.penalty_to_us = day_start_us(found.to_day, zone)
-    session.flush()
-    return row
+    return _charge(session, books, account, late, key, amount, _told("Late payment", group), now_us)
 
 
 def next_penalty_us(late: PenaltyClass | None, invoice: Dunned, now_us: int) -> int | None:
