@@ -30,7 +30,7 @@ from pbxbill.billing.suspending import cut_calls
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US, Clock
-from pbxbill.errors import PbxbillError
+from pbxbill.errors import PbxbillError, StoreUnavailable
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.dunning_models import LifeCyclePolicyRow, LifeCycleRow
 from pbxbill.store.engine import reading, transaction
@@ -158,16 +158,28 @@ def _after_release(database: Engine) -> None:
 
 def _look_at(database: Engine, billing: Billing, account_id: int, now_us: int, run: LifeCycleRun) -> None:
     try:
-        with billing() as (session, books):
-            done = look_at(session, books, account_id, now_us)
+        done = _looked_at(billing, account_id, now_us)
         if any(x.what != "alert" and x.status is AccountStatus.TERMINATED for x in done):
             with transaction(database) as session:  # a call that was being granted in that moment ends, too
                 cut_calls(session, account_id, now_us)
-    except PbxbillError as error:
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 a bad account stops nothing, whatever is wrong with it
         run.failed += 1
         _log.warning("life_cycle_failed", account=account_id, error=str(error))
         return
     run.done.update(x.what for x in done)
+
+
+def _looked_at(billing: Billing, account_id: int, now_us: int) -> list[Done]:
+    for attempt in (1, 2):
+        try:
+            with billing() as (session, books):
+                return look_at(session, books, account_id, now_us)
+        except StoreUnavailable:  # also who lost against somebody that locked the same rows
+            if attempt == 2:
+                raise
+    return []
 
 
 def _subscriptions(

@@ -39,12 +39,12 @@ from pbxbill.store.dunning_models import SuspensionRow
 from pbxbill.store.models import AccountRow, WalletRow
 
 WHAT = {
-    AccountStatus.NO_OUTGOING: "Outgoing calls",
-    AccountStatus.SUSPENDED: "Service",
-    AccountStatus.INACTIVE: "Service",
-    AccountStatus.TERMINATED: "Account",
+    AccountStatus.NO_OUTGOING: "outgoing_calls",
+    AccountStatus.SUSPENDED: "service",
+    AccountStatus.INACTIVE: "service",
+    AccountStatus.TERMINATED: "whole_account",
 }
-"""What ends with a stage, as alerts say it."""
+"""What ends with a stage; notices have words for it in each language."""
 ENDS = AccountStatus.TERMINATED
 FORFEIT = "forfeit"
 """The kind of its journal entries."""
@@ -117,7 +117,7 @@ def _stop(session: Session, books: Bookkeeper, life: LifeOf, now_us: int, done: 
     """The stop date; when to look again."""
     step = _stop_step(session, life, now_us)
     if isinstance(step, Alert):
-        _alert(session, life, step, now_us)
+        _alert(session, life, step, now_us, top_up_helps=False)
         done.append(_done(life, "alert", step.status, step.at_us))
         stop_on = date.fromisoformat(life.row.stop_on)
         step = decide_stop(life.terms, stop_on, now_us + 1, life.zone, now_us)
@@ -137,7 +137,7 @@ def _stages(session: Session, books: Bookkeeper, life: LifeOf, now_us: int, done
             case Wait(until_us):
                 return until_us
             case Alert():
-                _alert(session, life, step, now_us)
+                _alert(session, life, step, now_us, top_up_helps=True)
                 row.alerted_us = step.at_us
                 done.append(_done(life, "alert", step.status, step.at_us))
                 return after_alert(life.terms, step, life.zone, now_us)
@@ -166,9 +166,11 @@ def _bar(  # noqa: PLR0913, PLR0917 who, what, why, when
     return suspend(session, life.account.id, status, cause=cause, reason=reason, now_us=now_us, by=cause)
 
 
-def _alert(session: Session, life: LifeOf, alert: Alert, now_us: int) -> None:
+def _alert(session: Session, life: LifeOf, alert: Alert, now_us: int, *, top_up_helps: bool) -> None:
     day = local_date(alert.at_us, life.zone)
     facts: dict[str, Fact] = {"what": WHAT[alert.status], "day": day, "days": alert.days}
+    if top_up_helps:
+        facts["top_up_helps"] = 1
     key = f"life_cycle:{life.account.id}:{alert.status}:{day}:{alert.days}"
     tell(session, life.account.id, NoticeKind.EXPIRY_AHEAD, key=key, facts=facts, now_us=now_us)
     note_event(session, life.account.id, "alerted", f"{alert.status} on {day}", now_us=now_us)

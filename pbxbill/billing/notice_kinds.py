@@ -104,7 +104,9 @@ KINDS: dict[NoticeKind, KindTerms] = {
     NoticeKind.RENEWAL_FAILED: KindTerms(
         "a subscription could not be renewed", ("plan", "subscription", "day"), ("why",), urgent=True
     ),
-    NoticeKind.EXPIRY_AHEAD: KindTerms("balance or account end soon", ("what", "day"), ("amount", "days")),
+    NoticeKind.EXPIRY_AHEAD: KindTerms(
+        "balance or account end soon", ("what", "day"), ("amount", "days", "top_up_helps")
+    ),
     NoticeKind.CARD_EXPIRING: KindTerms("a saved card expires", ("method", "day")),
     NoticeKind.REQUEST_DECIDED: KindTerms(
         "a request about a plan was decided", ("plan", "decision"), ("why", "subscription")

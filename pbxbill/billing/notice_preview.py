@@ -58,6 +58,7 @@ _SAMPLES: dict[str, Fact] = {
     "total": Money(119_000_000, "EUR"),
     "until": date(2026, 4, 30),
     "what": "Your balance",
+    "top_up_helps": 1,
     "why": "the card has expired",
 }
 _OF_KIND: dict[NoticeKind, dict[str, Fact]] = {
