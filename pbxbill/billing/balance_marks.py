@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import Clock
+from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow, WalletRow
@@ -82,13 +83,27 @@ def _look_at(
         .order_by(BalanceThresholdRow.below)
     ):
         thresholds.setdefault(row.wallet_id, []).append(row)
+    units = {code: unit_of(session, code) for code in {wallet.unit for wallet in wallets}}
+    fallen: list[tuple[WalletRow, BalanceThresholdRow]] = []
     for wallet in wallets:
-        own = thresholds.get(wallet.id, [])
-        unit = unit_of(session, wallet.unit)
+        own, unit = thresholds.get(wallet.id, []), units[wallet.unit]
         for row in own:
             if row.reached_us is not None and _rose(marks[wallet.id], row, edge(row.below, unit)):
                 row.reached_us = None
-        _look(session, wallet, own, fillings.get(wallet.id), now_us, looked)
+        reached = _look(wallet, own, unit, fillings.get(wallet.id), now_us)
+        looked.reached += len(reached)
+        told = [row for row in reached if row.purpose != AUTO_TOP_UP]
+        if told:
+            fallen.append((wallet, told[0]))
+    for code, unit in units.items():
+        arm(session, [wallet.id for wallet in wallets if wallet.unit == code], unit)
+    owners = session.scalars(
+        select(AccountRow).where(AccountRow.id.in_([wallet.account_id for wallet, _ in fallen]))
+    )
+    accounts = {row.id: row for row in owners}
+    for wallet, lowest in fallen:
+        if accounts[wallet.account_id].status != AccountStatus.TERMINATED:
+            looked.messages += _tell(session, wallet, lowest)
 
 
 def _rose(marks: Iterable[BalanceMarkRow], row: BalanceThresholdRow, edge: int) -> bool:
@@ -106,43 +121,36 @@ def _locked_fillings(wallet_ids: Sequence[int]) -> Select[AutoTopUpRow]:
     )
 
 
-def _look(  # a wallet and all that belongs to it
-    session: Session,
+def _look(
     wallet: WalletRow,
     thresholds: Iterable[BalanceThresholdRow],
+    unit: Unit,
     filling: AutoTopUpRow | None,
     now_us: int,
-    looked: Looked,
-) -> None:
-    unit = unit_of(session, wallet.unit)
+) -> list[BalanceThresholdRow]:
+    """Write down how a wallet stands to its thresholds; those that it fell below, the lowest first."""
     left = available(wallet)
-    reached: list[BalanceThresholdRow] = []
+    reached = []
     for row in thresholds:
         if left >= edge(row.below, unit):
             row.reached_us = None
             continue
         if row.reached_us is None:
             row.reached_us = now_us
-            looked.reached += 1
-            if row.purpose != AUTO_TOP_UP:
-                reached.append(row)
+            reached.append(row)
         if row.purpose == AUTO_TOP_UP and filling is not None and _waits_for_a_fall(filling):
             filling.next_us = now_us
-    arm(session, [wallet.id], unit)
-    if reached:
-        looked.messages += _tell(session, wallet, reached[0], left)
+    return reached
 
 
 def _waits_for_a_fall(filling: AutoTopUpRow) -> bool:
     return filling.state == "on" and filling.next_us is None and filling.payment_id is None
 
 
-def _tell(session: Session, wallet: WalletRow, lowest: BalanceThresholdRow, left: int) -> int:
+def _tell(session: Session, wallet: WalletRow, lowest: BalanceThresholdRow) -> int:
     """One message for one fall, of the lowest threshold that it passed: it says all that the others would."""
-    if session.get_one(AccountRow, wallet.account_id).status == AccountStatus.TERMINATED:
-        return 0
     assert lowest.reached_us is not None
-    facts: dict[str, Fact] = {"balance": Money(left, wallet.unit)}
+    facts: dict[str, Fact] = {"balance": Money(available(wallet), wallet.unit)}
     kind = NoticeKind.BALANCE_USED_UP
     if lowest.below:
         kind = NoticeKind.LOW_BALANCE

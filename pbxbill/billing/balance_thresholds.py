@@ -44,11 +44,11 @@ def set_thresholds(
     unit = unit_of(session, wallet.unit)
     chosen = _checked(amounts, most=1 if purpose == AUTO_TOP_UP else MOST_THRESHOLDS)
     wallet = locked_wallet(session, wallet.account_id, wallet.unit)
-    take_thresholds(session, wallet, purpose, chosen, unit, now_us)
+    take_thresholds(session, [wallet], purpose, chosen, unit, now_us)
     if purpose == NOTICE:
         issuer_id = session.get_one(AccountRow, wallet.account_id).parent_id
         defaults = [] if chosen or issuer_id is None else defaults_of(session, issuer_id, wallet.unit)
-        take_thresholds(session, wallet, DEFAULT, defaults, unit, now_us)
+        take_thresholds(session, [wallet], DEFAULT, defaults, unit, now_us)
 
 
 def thresholds_of(session: Session, wallet_id: int) -> list[Threshold]:
@@ -100,10 +100,9 @@ def set_defaults(  # one parameter per fact
                 .limit(WALLETS_TOGETHER)
                 .with_for_update(of=WalletRow)
             ).all()
-            for wallet in wallets:
-                take_thresholds(session, wallet, DEFAULT, chosen, unit, now_us)
             if not wallets:
                 return done
+            take_thresholds(session, wallets, DEFAULT, chosen, unit, now_us)
             done += len(wallets)
             last_id = wallets[-1].id
         tell(done)

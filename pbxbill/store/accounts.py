@@ -260,7 +260,7 @@ def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: 
     session.flush()
     defaults = defaults_of(session, account.parent_id, unit)
     if defaults:
-        take_thresholds(session, wallet, DEFAULT, defaults, known_unit, now_us=0)
+        take_thresholds(session, [wallet], DEFAULT, defaults, known_unit, now_us=0)
     return wallet
 
 

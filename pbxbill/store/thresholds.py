@@ -6,7 +6,7 @@ and the job that reads marks (billing/balance_marks.py) says what the wallet lis
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.money import Unit, minor_step
@@ -52,30 +52,37 @@ def defaults_of(session: Session, issuer_id: int, unit: str) -> list[int]:
     return list(session.scalars(query.order_by(DefaultThresholdRow.below.desc())))
 
 
-def take_thresholds(
-    session: Session, wallet: WalletRow, purpose: str, amounts: Sequence[int], unit: Unit, now_us: int
+def take_thresholds(  # whose, what for, and which
+    session: Session,
+    wallets: Sequence[WalletRow],
+    purpose: str,
+    amounts: Sequence[int],
+    unit: Unit,
+    now_us: int,
 ) -> None:
-    """Give a locked wallet these thresholds for a purpose, and no other ones.
+    """Give locked wallets in a unit these thresholds for a purpose, and no other ones.
 
-    One that it is below already is reached: it is told of when the wallet falls below it the next time.
+    One that a wallet is below already is reached: it is told of when the wallet falls below it the next time.
     """
-    held = {
-        row.below: row
+    wallet_ids = [wallet.id for wallet in wallets]
+    held: dict[tuple[int, int], BalanceThresholdRow] = {
+        (row.wallet_id, row.below): row
         for row in session.scalars(
             select(BalanceThresholdRow).where(
-                BalanceThresholdRow.wallet_id == wallet.id, BalanceThresholdRow.purpose == purpose
+                BalanceThresholdRow.wallet_id.in_(wallet_ids), BalanceThresholdRow.purpose == purpose
             )
         )
     }
-    for below, row in held.items():
-        if below not in amounts:
-            session.delete(row)
-    session.flush()
-    for below in dict.fromkeys(amounts):
-        if below not in held:
-            is_below = available(wallet) < edge(below, unit)
-            reached_us = now_us if is_below else None
-            session.add(
-                BalanceThresholdRow(wallet_id=wallet.id, purpose=purpose, below=below, reached_us=reached_us)
-            )
-    arm(session, [wallet.id], unit)
+    gone = [row.id for row in held.values() if row.below not in amounts]
+    if gone:
+        session.execute(delete(BalanceThresholdRow).where(BalanceThresholdRow.id.in_(gone)))
+    for wallet in wallets:
+        for below in dict.fromkeys(amounts):
+            if (wallet.id, below) not in held:
+                reached_us = now_us if available(wallet) < edge(below, unit) else None
+                session.add(
+                    BalanceThresholdRow(
+                        wallet_id=wallet.id, purpose=purpose, below=below, reached_us=reached_us
+                    )
+                )
+    arm(session, wallet_ids, unit)
