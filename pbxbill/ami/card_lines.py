@@ -59,6 +59,7 @@ CARD = "card"
 """The question of this module."""
 KEYS = "PBXBILL_KEYS"
 """The variable that what was pressed is read into."""
+LISTEN_MS = 100
 ANY_KEY = "0123456789*#"
 SILENCE = "silence/1"
 CUT_SHORT_S = 0.05
@@ -76,7 +77,7 @@ ENDINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One caller at an access number."""
 
@@ -87,6 +88,8 @@ class Line:
     channel: str
     paid: bool
     """The line itself is charged, as a call to a DID."""
+    ahead: str = ""
+    """Keys pressed while something was looked up: the first of the next answer."""
 
 
 class CardLines:
@@ -217,9 +220,39 @@ class CardLines:
             case Authorize(number):
                 return await self._authorize(line, dialogue, number)
             case _:
-                return await self._asked(self._desk.answer, act, line.number, line.caller, dialogue.card)
+                answer = self._asked(self._desk.answer, act, line.number, line.caller, dialogue.card)
+                return await self._listening(line, asyncio.ensure_future(answer))
+
+    async def _listening(self, line: Line, answer: "asyncio.Future[Told]") -> Told:
+        """Wait for an answer, and hear meanwhile.
+
+        Between two commands Asterisk throws keys away: who dials on would call another.
+        """
+        while not answer.done():
+            reply = await line.session.command("WAIT FOR DIGIT", str(LISTEN_MS), lasts_s=LISTEN_MS / 1000)
+            if not reply.success:
+                raise SwitchGone("the caller hung up")
+            if reply.result != "0":
+                line.ahead += chr(int(reply.result))
+        return await answer
+
+    async def _ask_on(self, line: Line, ask: Ask) -> Told:
+        """The answer has begun before the question was asked."""
+        ahead, ended, line.ahead = line.ahead.partition("#")
+        if len(ahead) >= ask.most:
+            line.ahead = ahead[ask.most :] + ended + line.ahead
+            return Heard(ahead[: ask.most])
+        if ended:
+            return Heard(ahead)
+        silence = Part(ask.parts[-1].language, ())
+        most = ask.most - len(ahead)
+        rest = await self._play(line, silence, most=most, first_s=ask.digit_s, digit_s=ask.digit_s)
+        return Heard(ahead + rest)
 
     async def _ask(self, line: Line, ask: Ask) -> Told:
+        if line.ahead and not ask.secret:
+            return await self._ask_on(line, ask)
+        line.ahead = ""
         *others, last = ask.parts
         for part in others:
             if digits := await self._play(line, part, most=ask.most, first_s=0, digit_s=ask.digit_s):

@@ -61,6 +61,8 @@ KEYS = "pbxbill_keys"
 LONGEST_PROMPT_S = 120
 SETTLED_WITHIN_S = 2.0
 SETTLED_LOOK_S = 0.1
+MOST_AHEAD = 24
+LISTEN_MS = 2000
 SPARE_S = 30
 """How much longer than the dialogue the switch itself lets the line be up."""
 SILENCE = "silence_stream://10"
@@ -83,6 +85,9 @@ class Line:
     number: str
     paid: bool
     """The line itself is charged, as a call to a DID: it has an end already."""
+    ahead: str = ""
+    """Keys pressed while something was looked up: the next answer."""
+    listening: bool = False
     _waiting: "dict[str, AsyncResult[Headers]]" = field(default_factory=dict)
     _gone: bool = False
 
@@ -247,9 +252,41 @@ class CardLines:
             case Authorize(number):
                 return self._authorize(line, dialogue, number, authorizing)
             case _:
-                return _asked(self._desk.answer, act, line.number, line.call.request.caller, dialogue.card)
+                caller = line.call.request.caller
+                return self._listening(
+                    line, dialogue, lambda: _asked(self._desk.answer, act, line.number, caller, dialogue.card)
+                )
+
+    def _listening(self, line: Line, dialogue: Dialogue, question: Callable[[], Told]) -> Told:
+        """Ask, and hear meanwhile: a channel that does nothing throws keys away, and who dials on would call
+        another."""
+        answer = gevent.spawn(question)
+        answer.rawlink(lambda _done: gevent.spawn(self._stop_listening, line))
+        argument = f"0 {MOST_AHEAD} silence_stream://{LISTEN_MS} {KEYS} 50 # {dialogue.digit_s * 1000}"
+        within_s = LONGEST_PROMPT_S + MOST_AHEAD * dialogue.digit_s
+        line.listening = True
+        try:
+            while not (line.ahead or answer.ready()):
+                line.ahead = self._read(line, argument, within_s)
+        finally:
+            line.listening = False
+        told: Told = answer.get()
+        return told
+
+    @staticmethod
+    def _stop_listening(line: Line) -> None:
+        """Where the silence had not begun yet, it ends by itself."""
+        try:
+            if line.listening:
+                line.socket.api(f"uuid_break {line.call.uuid}")
+        except SwitchError as error:
+            log.info("card_line_gone", why=str(error))
 
     def _ask(self, line: Line, ask: Ask) -> Told:
+        ahead, line.ahead = line.ahead, ""
+        if ahead and not ask.secret:
+            line.ahead = ahead[ask.most :]
+            return Heard(ahead[: ask.most])
         *others, last = ask.parts
         for part in others:
             if keys := self._play(line, part, most=ask.most, first_s=0, digit_s=ask.digit_s):
@@ -261,7 +298,10 @@ class CardLines:
         path = self._announcer.path(part.tokens, part.language) or SILENCE
         first_ms, digit_ms = first_s * 1000 or 50, digit_s * 1000 or 50
         argument = f"0 {most} {path} {KEYS} {first_ms} # {digit_ms}"
-        within_s = LONGEST_PROMPT_S + first_s + most * digit_s
+        return self._read(line, argument, LONGEST_PROMPT_S + first_s + most * digit_s)
+
+    @staticmethod
+    def _read(line: Line, argument: str, within_s: float) -> str:
         keys = line.run("read", argument, within_s).variable(KEYS)
         if keys:
             # What stays on the channel stands in its CDR: a PIN, a voucher's code.

@@ -161,6 +161,11 @@ class Dialogue:
             case _ as never:
                 assert_never(never)
 
+    @property
+    def digit_s(self) -> int:
+        """How long the next digit is waited for."""
+        return self._terms.digit_s
+
     def left_us(self, now_us: int) -> int:
         """How long it may go on."""
         return max(0, self._ends_us - now_us)

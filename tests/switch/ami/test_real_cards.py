@@ -199,12 +199,10 @@ def test_two_calls_by_one_line_each_charged_from_its_own_answer_to_its_own_end(l
         assert not seen.ended_here
 
 
-def test_keys_that_interrupt_a_prompt_are_the_first_of_the_answer(lines: Lines) -> None:
-    # The balance takes four seconds to say and the question after it two: nobody waits for either.
-    result = lines.place((700, PIN), (600, f"{GERMANY}#"), (4000, "##"), hold_ms=300)
-    [call] = lines.wait_closed()
-    assert call[0] == GERMANY
-    assert result.calls[0].talked_us is not None
+def test_who_knows_the_way_need_not_wait_for_any_prompt(lines: Lines) -> None:
+    """PIN and number in one go: keys that are pressed while the PIN is looked up count as well."""
+    lines.place((1000, f"{PIN}{GERMANY}#"), (4500, "##"), hold_ms=300)
+    assert [row[0] for row in lines.wait_closed()] == [GERMANY]
 
 
 def test_the_line_outlives_the_money_of_a_call(lines: Lines) -> None:

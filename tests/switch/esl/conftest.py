@@ -15,7 +15,9 @@ from .harness import Site
 # Debian has no FreeSWITCH to install, so a machine has one only if somebody says where. Without it these
 # tests are not collected: a skipped test would look as if something had been proved. See tests/README.md.
 collect_ignore = (
-    [] if os.environ.get("FREESWITCH_BIN") else ["test_real_freeswitch.py", "test_real_shadow.py"]
+    []
+    if os.environ.get("FREESWITCH_BIN")
+    else ["test_real_cards.py", "test_real_freeswitch.py", "test_real_shadow.py"]
 )
 
 RECORDINGS = Path(__file__).parents[2] / "data" / "freeswitch"
