@@ -348,24 +348,29 @@ def redeem_one(context: Context, account: str, code: str | None, by: str, as_jso
     with context.application() as application, billing(application) as (session, books):
         row = account_by_code(session, account)
         outcome = redeem(session, books, row, text, channel="cli", by=by, now_us=context.clock.now_us())
-        unit = unit_of(session, outcome.unit) if isinstance(outcome, Redeemed) else None
-    if not isinstance(outcome, Redeemed) or unit is None:
-        _told_why_not(outcome, as_json=as_json)
-        return
-    amount, available = (format_amount(x, unit) for x in (outcome.amount, outcome.available))
+        shown = _shown(session, outcome)
     if as_json:
-        told = {"redeemed": True, "amount": amount, "unit": outcome.unit, "available": available}
-        print_json(told | {"batch": outcome.batch, "serial": outcome.serial, "entry": outcome.entry_id})
-        return
-    click.echo(f"{amount} {outcome.unit} redeemed; {available} {outcome.unit} to spend")
+        print_json(shown)
+    if isinstance(outcome, NotRedeemed):
+        until = f" (until {moment(outcome.until_us)})" if outcome.until_us else ""
+        raise Fault(f"not redeemed: {TOLD[outcome.why]}{until}")
+    if not as_json:
+        click.echo("{amount} {unit} redeemed; {available} {unit} to spend".format(**shown))
 
 
-def _told_why_not(outcome: Redeemed | NotRedeemed, *, as_json: bool) -> None:
-    assert isinstance(outcome, NotRedeemed)
-    if as_json:
-        print_json({"redeemed": False, "why": outcome.why.value, "until": moment(outcome.until_us)})
-    until = f" (until {moment(outcome.until_us)})" if outcome.until_us else ""
-    raise Fault(f"not redeemed: {TOLD[outcome.why]}{until}")
+def _shown(session: Session, outcome: Redeemed | NotRedeemed) -> dict[str, Any]:
+    if isinstance(outcome, NotRedeemed):
+        return {"redeemed": False, "why": outcome.why.value, "until": moment(outcome.until_us)}
+    unit = unit_of(session, outcome.unit)
+    return {
+        "redeemed": True,
+        "amount": format_amount(outcome.amount, unit),
+        "unit": outcome.unit,
+        "available": format_amount(outcome.available, unit),
+        "batch": outcome.batch,
+        "serial": outcome.serial,
+        "entry": outcome.entry_id,
+    }
 
 
 def _issuer(session: Session, code: str | None) -> AccountRow:
