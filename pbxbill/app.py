@@ -5,7 +5,7 @@ opens both, the news of wallets and the lease of its switch.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,9 +105,14 @@ def billing(application: Application) -> Iterator[tuple[Session, Bookkeeper]]:
 
 @contextmanager
 def open_desk(
-    application: Application, *, public_url: str = "", opened: "OpenGateway | None" = None
+    application: Application,
+    *,
+    public_url: str = "",
+    opened: "OpenGateway | None" = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> Iterator["GatewayDesk"]:
-    """What takes payments through gateways; for one thread. opened: instead of those of the services."""
+    """What takes payments through gateways; for one thread. opened: instead of those of the services; turn:
+    what threads of this process that write at once take first."""
     # Daemons that steer calls need none of it.
     from pbxbill.billing.gateway_payments import GatewayDesk
     from pbxbill.billing.payment_gateways import open_gateway
@@ -119,6 +124,7 @@ def open_desk(
             application.clock,
             opened=opened or open_gateway,
             public_url=public_url,
+            turn=turn,
         )
 
 

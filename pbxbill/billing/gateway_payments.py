@@ -8,7 +8,7 @@ dies in between, poll() finds out what became of it.
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -174,13 +174,18 @@ class GatewayDesk:
         *,
         opened: OpenGateway = open_gateway,
         public_url: str = "",
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
-        """public_url: where the web process is reached from outside; payers come back there."""
+        """public_url: where the web process is reached from outside; payers come back there.
+
+        turn: what threads of one process take before they write, where the database lets one write at a time.
+        """
         self.database = database
         self.clock = clock
         self._books = books
         self._opened = opened
         self._public_url = public_url.rstrip("/")
+        self._turn = turn or nullcontext()
 
     # --- asking ---
 
@@ -399,7 +404,7 @@ class GatewayDesk:
     def writing(self) -> Iterator[tuple[Session, Bookkeeper]]:
         """One transaction in which rows change and money moves; live calls hear of it after the commit."""
         try:
-            with transaction(self.database) as session:
+            with self._turn, transaction(self.database) as session:
                 yield session, self._books
         except BaseException:
             self._books.forget()

@@ -1,5 +1,6 @@
 """What requests work with: a gateway desk each, kept from request to request, for one thread at a time."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from queue import Empty, LifoQueue
@@ -20,6 +21,9 @@ class Desks:
         self._opened = opened
         self._free: LifoQueue[GatewayDesk] = LifoQueue()
         self._open = ExitStack()
+        # SQLite lets one write, and lets others wait by trying again: threads that queue here starve nobody.
+        is_sqlite = application.database.dialect.name == "sqlite"
+        self._turn = threading.Lock() if is_sqlite else None
 
     @contextmanager
     def desk(self) -> Iterator[GatewayDesk]:
@@ -27,7 +31,9 @@ class Desks:
         try:
             desk = self._free.get_nowait()
         except Empty:
-            made = open_desk(self.application, public_url=self.public_url, opened=self._opened)
+            made = open_desk(
+                self.application, public_url=self.public_url, opened=self._opened, turn=self._turn
+            )
             desk = self._open.enter_context(made)
         try:
             yield desk

@@ -1,5 +1,6 @@
 """Serves the web application with waitress: some threads, bounded connections, sizes and times."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class WebServer:
     """Listens from its making on; run() serves until stop()."""
 
     def __init__(self, app: Flask, settings: ServingSettings) -> None:
+        # It would say of every request that waits for a thread that it waits.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._map: dict[int, Any] = {}
         self._stop = threading.Event()
         try:
