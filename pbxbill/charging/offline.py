@@ -24,6 +24,7 @@ from pbxbill.charging.events import (
     Granted,
 )
 from pbxbill.charging.state import ChargedAccount
+from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import StoreUnavailable
 from pbxbill.rating.destination import DiallingRule, is_emergency, to_e164
@@ -43,7 +44,7 @@ OPEN_ENDPOINTS = (
     "COALESCE(e.tariff_id, a.inbound_tariff_id), a.language, a.failure_policy, a.offline_allowance, "
     "a.announce_balance, a.announce_minutes, a.announce_warning, a.announce_denial, a.dialling_rule_id, "
     "a.wallet_order, a.shadow, a.minimum_balance FROM endpoints e JOIN accounts a ON a.id = e.account_id "
-    "WHERE a.failure_policy = 'open' AND a.status = 'active'"
+    "WHERE a.failure_policy = 'open' AND a.status IN ('active', 'no_outgoing')"
 )
 RESELLERS = (
     "SELECT id, failure_policy = 'open' AND status = 'active', tariff_id, dialling_rule_id FROM accounts "
@@ -126,6 +127,8 @@ class OfflineDirectory:
         tariff_id = account.inbound_tariff_id if inbound else account.tariff_id
         tariff = self._catalogue.current_tariff(tariff_id) if tariff_id is not None else None
         announcement = denial_announcement(account, tariff)
+        if not inbound and account.status != AccountStatus.ACTIVE:
+            return _denied(request, announcement, f"account {account.code} may not call out")
         if called is None or (tariff is None and not inbound):
             return _denied(request, announcement, "no number or no tariff")
         longest_us = FREE.max_call_s * SECOND_US

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from pbxbill.charging.catalogue import LoadedCatalogue
-from pbxbill.charging.events import Authorize, DenialReason, Denied, Granted
+from pbxbill.charging.events import Authorize, DenialReason, Denied, Direction, Granted
 from pbxbill.charging.offline import OfflineDirectory
 from pbxbill.rating.tariff import MarkUp
 from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, tariff_by_name
@@ -93,6 +93,22 @@ def test_an_outage_that_is_over_leaves_the_next_one_the_whole_allowance(
     assert granted_us(directory.authorize(accounts.request("dave"))) == 0, "a copy alone gives nothing back"
     directory.database_answers()
     assert granted_us(directory.authorize(accounts.request("dave"))) == minutes(1)
+
+
+def test_where_calls_out_are_barred_calls_to_its_dids_still_come_in(
+    accounts: BilledAccounts, driver: Driver
+) -> None:
+    database = open_engine(accounts.url)
+    with transaction(database) as session:
+        add_endpoint(session, session.get_one(AccountRow, accounts.ids["dave"]), "did", "4930888")
+    database.dispose()
+    change(accounts, "dave", status="no_outgoing")
+    directory = copied(accounts, driver)
+    outbound = accounts.request("dave")
+    assert granted_us(directory.authorize(outbound)) == 0
+    assert granted_us(directory.authorize(replace(outbound, dialled="112"))) > 0
+    inbound = replace(outbound, direction=Direction.INBOUND, did="4930888", account_code="")
+    assert granted_us(directory.authorize(inbound)) > 0
 
 
 @pytest.mark.parametrize("columns", [{"failure_policy": "closed"}, {"status": "suspended"}])
