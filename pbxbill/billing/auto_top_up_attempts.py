@@ -123,7 +123,7 @@ def _next(session: Session, row: AutoTopUpRow, now_us: int, filled: Filled) -> i
         # Whoever reads marks holds the wallet: he listens for the next fall, or comes back here.
         session.add(BalanceMarkRow(wallet_id=wallet.id, at_us=now_us, can_spend=available(wallet)))
         return None
-    if account.status not in _ON_DUTY:
+    if account.status not in _ON_DUTY or account.shadow:
         row.next_us = None if account.status == AccountStatus.TERMINATED else now_us + LATER_US
         return None
     capped = _capped(session, row, wallet, now_us)

@@ -102,7 +102,9 @@ def _look_at(
     )
     accounts = {row.id: row for row in owners}
     for wallet, lowest in fallen:
-        if accounts[wallet.account_id].status != AccountStatus.TERMINATED:
+        account = accounts[wallet.account_id]
+        # In shadow another system bills the account: it is that one's to tell.
+        if account.status != AccountStatus.TERMINATED and not account.shadow:
             looked.messages += _tell(session, wallet, lowest)
 
 

@@ -11,7 +11,9 @@ import pytest
 from pbxbill.billing.auto_top_up_attempts import fill_wallets
 from pbxbill.billing.auto_top_ups import AutoTopUpTerms, resume, set_auto_top_up, turn_off
 from pbxbill.billing.balance_marks import read_marks
+from pbxbill.billing.balance_thresholds import set_thresholds
 from pbxbill.billing.gateway_payments import GatewayDesk
+from pbxbill.billing.parties import set_party
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.billing.saved_methods import forget_method
 from pbxbill.charging.engine import ChargingEngine
@@ -19,8 +21,9 @@ from pbxbill.charging.events import Adjust, Answer, Extend, Extended, Granted, M
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
-from pbxbill.store.models import AccountRow
+from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.payment_models import AutoTopUpRow, SavedMethodRow
+from pbxbill.store.thresholds import NOTICE
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import MINUTE_US, BilledAccounts
@@ -328,6 +331,25 @@ def test_a_suspended_account_is_filled_once_it_works_again(filling: Filling) -> 
         filling.account(session, "bob").status = "active"
     filling.later(HOUR_S)
     assert filling.jobs() == "1 asked for, 1 paid"
+
+
+def test_an_account_that_another_system_bills_is_neither_told_nor_charged(filling: Filling) -> None:
+    filling.set()
+    with filling.transaction() as session:
+        wallet = session.query(WalletRow).filter_by(account_id=filling.accounts.ids["bob"]).one()
+        set_thresholds(session, wallet, NOTICE, [eur("5")], 1)
+        set_party(session, wallet.account_id, {"legal_name": "Bob", "email": "bob@example.org"})
+        filling.account(session, "bob").shadow = True
+    filling.spend("6")
+    assert filling.jobs() == ""
+    assert filling.messages("low_balance") == 0
+    with filling.transaction() as session:
+        filling.account(session, "bob").shadow = False
+    filling.later(HOUR_S)
+    assert filling.jobs() == "1 asked for, 1 paid"
+    filling.spend("20")
+    filling.jobs()
+    assert filling.messages("low_balance") == 1
 
 
 def test_a_live_call_lasts_longer_by_it(filling: Filling) -> None:
