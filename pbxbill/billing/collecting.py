@@ -12,7 +12,7 @@ from pbxbill.billing.carrying_out import Event, bar, carry_out, lift_bar, next_e
 from pbxbill.billing.charging_stretches import charge_fee, charge_stretch, next_charge_us
 from pbxbill.billing.making_charges import Short
 from pbxbill.billing.plan_terms import Timing, Unpaid
-from pbxbill.billing.reminders import next_reminder, remind
+from pbxbill.billing.reminders import next_reminder, remind, tell_renewed, tell_unpaid
 from pbxbill.billing.subscribed import Subscribed, locked_subscriptions, read_again, write_change
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US
@@ -107,6 +107,8 @@ def bring_up_to(
             break
     else:
         check(False, "subscription {} has more changes than can be", subscribed.row.id)
+    if made:
+        tell_renewed(session, subscribed, now_us)
     _look_ahead(session, subscribed, now_us)
     return BroughtUp(subscribed, tuple(made), short)
 
@@ -142,6 +144,8 @@ def _try_again(session: Session, books: Bookkeeper, subscribed: Subscribed, now_
 
 def _became_unpaid(session: Session, subscribed: Subscribed, due_us: int, now_us: int) -> Subscribed:
     terms, row = subscribed.terms, subscribed.row
+    if row.state != "unpaid":
+        tell_unpaid(session, subscribed, due_us, now_us)
     if terms.unpaid is Unpaid.BAR:
         # In advance the period never began; in arrears it was served until now.
         at_us = row.charged_to_us if terms.timing is Timing.ADVANCE else max(due_us, now_us)

@@ -30,7 +30,7 @@ WORK_MAX = 20_000
 """Of the sandbox: a notice is written within the transaction that it tells of."""
 COMMON = ("account", "name", "seller")
 """What every notice may say: the account's code, its name, its issuer's name."""
-_CODED = ("status", "decision", "method", "what")
+_CODED = ("action", "decision", "method", "status", "what")
 """Facts whose codes have words in each language."""
 _GAP = re.compile(r"[ \t]*\n\s*\n")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")

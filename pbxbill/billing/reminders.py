@@ -1,4 +1,4 @@
-"""Tells an account that a subscription is renewed, or ends, so many days before, once each time.
+"""Tells an account that a subscription is renewed, or ends, so many days before, and what became of it.
 
 As a notice: in the account's language, by what it chose, in the words of the issuer's template.
 """
@@ -62,6 +62,25 @@ def remind(session: Session, subscribed: Subscribed, now_us: int) -> bool:
         session, subscribed.row, "remind", effective_us=now_us, now_us=now_us, state="done", reason=reason
     )
     return True
+
+
+def tell_renewed(session: Session, subscribed: Subscribed, now_us: int) -> None:
+    """Say that the renewal which was reminded of has been charged, once."""
+    renewed_us = subscribed.row.reminded_us
+    if renewed_us is not None and renewed_us <= now_us and subscribed.row.state == "active":
+        _tell(session, subscribed, NoticeKind.RENEWAL_DONE, renewed_us, now_us)
+
+
+def tell_unpaid(session: Session, subscribed: Subscribed, due_us: int, now_us: int) -> None:
+    """Say that the wallet could not pay what was due, once."""
+    _tell(session, subscribed, NoticeKind.RENEWAL_FAILED, due_us, now_us)
+
+
+def _tell(session: Session, subscribed: Subscribed, kind: NoticeKind, at_us: int, now_us: int) -> None:
+    day = local_date(at_us, subscribed.place.zone)
+    facts: dict[str, Fact] = {"plan": subscribed.version.name, "subscription": subscribed.row.id, "day": day}
+    key = f"{subscribed.row.id}:{day}"
+    tell(session, subscribed.account.id, kind, key=key, facts=facts, now_us=now_us)
 
 
 def _words(session: Session, subscribed: Subscribed, day: date, *, ends: bool) -> tuple[str, str]:

@@ -6,6 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.collecting import BroughtUp
+from pbxbill.billing.notice_kinds import NoticeKind
+from pbxbill.billing.noticing import Fact, tell
 from pbxbill.billing.plan_catalogue import PlanVersion, version_by_id
 from pbxbill.billing.plan_terms import ChangeAt, checked_quantity
 from pbxbill.billing.standing import reason_given
@@ -88,10 +90,12 @@ def decide_request(
         answer = f"refused: {reason_given(decision.reason)}"
         request.reason = (f"{request.reason}; {answer}" if request.reason else answer)[:300]
         session.flush()
+        _tell(session, request, decision, now_us)
         return None
     # The request is kept as it was asked for; what is done of it is a line of its own.
     request.state = "accepted"
     session.flush()
+    _tell(session, request, decision, now_us)
     reason = decision.reason or f"request {change_id} accepted"
     if request.kind == "cancel":
         when = When(decision.at or ChangeAt.NOW, decision.at_us, reason, decision.by)
@@ -99,6 +103,20 @@ def decide_request(
     version = None if request.plan_version_id is None else version_by_id(session, request.plan_version_id)
     wanted = Wanted(version, request.quantity, decision.at, decision.at_us, reason, decision.by)
     return change(session, books, request.subscription_id, wanted, now_us)
+
+
+def _tell(session: Session, request: SubscriptionChangeRow, decision: Decision, now_us: int) -> None:
+    subscription = session.get_one(SubscriptionRow, request.subscription_id)
+    version_id = request.plan_version_id or subscription.plan_version_id
+    facts: dict[str, Fact] = {
+        "plan": version_by_id(session, version_id).name,
+        "decision": "approved" if decision.accepted else "rejected",
+        "subscription": subscription.id,
+    }
+    if decision.reason:
+        facts["why"] = decision.reason
+    kind = NoticeKind.REQUEST_DECIDED
+    tell(session, subscription.account_id, kind, key=str(request.id), facts=facts, now_us=now_us)
 
 
 def withdraw_request(session: Session, change_id: int, now_us: int, by: str = "") -> None:
