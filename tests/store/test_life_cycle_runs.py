@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import life_cycle_runs
+from pbxbill.billing import life_cycle_runs, life_cycle_stages
 from pbxbill.billing.life_cycle import Wanted, set_life_cycle
 from pbxbill.billing.life_cycle_catalogue import (
     policies_of,
@@ -75,7 +75,7 @@ def test_an_account_that_fails_stops_nothing(living: Living, monkeypatch: pytest
     living.run("2026-01-01")
     living.run("2026-01-31 09:00")
     living.shop.at("2026-02-02")
-    done = life_cycle_runs.look_at
+    done = life_cycle_stages.look_at
 
     def faulty(session: Session, books: Bookkeeper, account_id: int, now_us: int) -> object:
         found = done(session, books, account_id, now_us)
