@@ -155,11 +155,11 @@ def test_cards_work_at_the_numbers_of_their_seller_and_above(cards: Cards) -> No
     _, bobs = cards.card("bob")
     _, alices = cards.card("alice")
     _, sellers = cards.card("reseller")
-    assert cards.enter(alices, NUMBER)
-    assert cards.enter(alices, RESELLERS)
+    cards.enter(alices, NUMBER)
+    cards.enter(alices, RESELLERS)
     assert cards.refused(bobs, RESELLERS) == 0
     assert cards.refused(sellers, RESELLERS) == 0
-    assert cards.enter(sellers, NUMBER)
+    cards.enter(sellers, NUMBER)
     assert cards.refused(bobs, "33155509") == 0
 
 
@@ -223,18 +223,17 @@ def test_who_guesses_waits_longer_and_longer_and_then_not_even_the_right_pin_is_
     assert waits[0] == 0
     assert waits[-1] == 3600
     assert cards.refused(pin) == 3600
-    assert cards.enter(pin, caller="33699999999")
+    cards.enter(pin, caller="33699999999")
     cards.clock.advance(3600 * SECOND_US)
-    assert cards.enter(pin)
+    cards.enter(pin)
 
 
 def test_callers_without_a_number_stand_in_one_queue_of_their_access_number(cards: Cards) -> None:
     _, pin = cards.card("alice")
-    for _ in range(3):
-        waited_s = cards.refused(WRONG, caller="anonymous")
-    assert waited_s > 0
+    waits = [cards.refused(WRONG, caller="anonymous") for _ in range(3)]
+    assert waits[-1] > 0
     assert cards.refused(pin, caller="") > 0
-    assert cards.enter(pin, RESELLERS, caller="")
+    cards.enter(pin, RESELLERS, caller="")
 
 
 def test_guesses_from_many_callers_count_against_the_access_number(cards: Cards) -> None:
@@ -242,19 +241,18 @@ def test_guesses_from_many_callers_count_against_the_access_number(cards: Cards)
     for guess in range(51):
         cards.refused("1", caller=str(33600000000 + guess))
     assert cards.refused(pin) > 0
-    assert cards.enter(pin, RESELLERS)
+    cards.enter(pin, RESELLERS)
 
 
 def test_guesses_at_a_known_callers_card_count_against_the_card(cards: Cards) -> None:
     card_id, pin = cards.card("alice")
     cards.know(CALLER, card_id)
-    for _ in range(3):
-        waited_s = cards.refused(WRONG)
-    assert waited_s > 0
+    waits = [cards.refused(WRONG) for _ in range(3)]
+    assert waits[-1] > 0
     assert cards.refused(pin, RESELLERS, caller="33699999999") > 0
     with transaction(cards.database) as session:
         unblock(session, card_by_id(session, card_id))
-    assert cards.enter(pin, RESELLERS, caller="33699999999")
+    cards.enter(pin, RESELLERS, caller="33699999999")
 
 
 def test_a_pin_that_is_no_pin_is_wrong_and_costs_nobody_a_wait(cards: Cards) -> None:

@@ -183,7 +183,7 @@ def working(switch: Switch, application: Application) -> Iterator[Lines]:
 
 
 def talked_s(row: Row) -> float:
-    return (row[2] - row[1]) / 1_000_000
+    return float(row[2] - row[1]) / 1_000_000
 
 
 def test_two_calls_by_one_line_each_charged_from_its_own_answer_to_its_own_end(lines: Lines) -> None:
