@@ -5,7 +5,6 @@ are slow or failing never take more than half of the threads. No transaction is 
 for. Deliveries of one endpoint usually come in order, and need not: a failed one comes later than the next.
 """
 
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -138,9 +137,9 @@ class _Posting:
         with transaction(self.database) as session:
             rows = claim(session, now_us, most, endpoint_id=target.id)
             work = [_Delivery(row.id, now_us, row.message_id, row.text) for row in rows]
-        until = time.monotonic() + TURN_S
+        until_us = now_us + TURN_S * SECOND_US
         for number, item in enumerate(work):
-            if self.stop() or time.monotonic() > until or not self._deliver(target, item, sent):
+            if self.stop() or self.clock.now_us() > until_us or not self._deliver(target, item, sent):
                 with transaction(self.database) as session:
                     give_back(session, [later.id for later in work[number:]], now_us)
                 break
@@ -152,11 +151,10 @@ class _Posting:
             with transaction(self.database) as session:
                 if not still_ours(session, item.id, item.claimed_us, now_us):
                     return True
-        begun = time.monotonic()
         answer = post(
             Hook(target.url, item.message_id, item.body, target.secrets), now_us, private=target.private
         )
-        if time.monotonic() - begun > SLOW_S:
+        if self.clock.now_us() - now_us > SLOW_S * SECOND_US:
             self.slow.add(target.id)
         with transaction(self.database) as session:
             state = settle(session, target.id, item.id, answer, self.clock.now_us())
