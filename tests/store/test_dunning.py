@@ -5,18 +5,30 @@ from collections.abc import Iterator
 import pytest
 
 from pbxbill.billing.disputes import dispute, settle_dispute
-from pbxbill.billing.dunning_catalogue import ACTIVE, STOPPED, all_policies, pause, release
+from pbxbill.billing.dunning_catalogue import (
+    ACTIVE,
+    STOPPED,
+    all_policies,
+    assign,
+    import_policy,
+    pause,
+    release,
+    set_groups,
+)
 from pbxbill.billing.dunning_policy import Action
 from pbxbill.billing.dunning_runs import preview
 from pbxbill.billing.note_amounts import Whole
 from pbxbill.billing.notes import credit
+from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.billing.suspending import lift, suspend
 from pbxbill.charging.status import AccountStatus
+from pbxbill.errors import InputRefused
+from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.dunned_accounts import POLICY, Dunned
-from tests.store.invoiced_accounts import DAY_US, FEBRUARY
+from tests.store.invoiced_accounts import DAY_US, FEBRUARY, operator_id
 
 
 @pytest.fixture
@@ -281,3 +293,43 @@ def test_each_step_says_what_was_done(dunned: Dunned) -> None:
     assert dunned.accounts.select(
         f"SELECT dunning_step FROM invoices WHERE id = {dunned.invoice_id}"
     ) == [(3,)]  # fmt: skip
+
+
+def test_resellers_dun_their_customers_by_their_own_policies(accounts: BilledAccounts) -> None:
+    dunned = Dunned(accounts)
+    dunned.open()
+    dunned.charge("alice", "10")
+    second = dunned.invoice("alice").invoice_id
+    dunned.until(20)
+    assert dunned.status("alice") == "active"
+    with dunned.session() as session:
+        reseller = session.get_one(AccountRow, accounts.ids["reseller"])
+        own = import_policy(session, reseller, "own", '[[level]]\ndays = 1\naction = "suspend"\n', 0)
+        alice = session.get_one(AccountRow, accounts.ids["alice"])
+        with pytest.raises(InputRefused, match="another issuer"):
+            assign(session, alice, dunned.policy, 0)
+        assign(session, alice, own, dunned.clock.now_us())
+    dunned.run()
+    assert dunned.status("alice") == "suspended"
+    assert dunned.accounts.select(
+        f"SELECT policy_id FROM dunning_steps WHERE invoice_id = {second}"
+    ) == [(own.id,)]  # fmt: skip
+    dunned.database.dispose()
+
+
+def test_a_group_goes_by_its_policy_and_a_new_version_goes_on_where_the_old_one_was(dunned: Dunned) -> None:
+    dunned.until(3)
+    with dunned.session() as session:
+        operator = session.get_one(AccountRow, operator_id(session))
+        gentle = import_policy(session, operator, "gentle", "[[level]]\ndays = 3\n[[level]]\ndays = 90\n", 0)
+        set_groups(session, gentle.id, ["friends"], dunned.clock.now_us())
+        carol = dunned.accounts.ids["carol"]
+        set_profile(session, carol, ProfileTerms(group_name="friends", emails=("carol@example.net",)))
+    dunned.until(60)
+    assert len(dunned.steps()) == 1
+    with dunned.session() as session:
+        text = "[[level]]\ndays = 3\n[[level]]\ndays = 50\n"
+        import_policy(session, operator, "gentle", text, dunned.clock.now_us())
+    dunned.run()
+    assert len(dunned.steps()) == 2
+    assert dunned.accounts.select("SELECT policy_version FROM dunning_steps ORDER BY level") == [(1,), (2,)]
