@@ -67,7 +67,11 @@ def receive_webhook(desk: GatewayDesk, name: str, headers: Mapping[str, str], bo
     if row is None:
         return Answer(404, "no such gateway")
     gateway = desk.open(row)
-    event = gateway.read_webhook(headers, body, now_us)
+    try:
+        event = gateway.read_webhook(headers, body, now_us)
+    except GatewayUnreachable as error:
+        _log.warning("webhook_waits", gateway=row.name, error=str(error))
+        return Answer(503, "the gateway cannot be asked about it now")
     if isinstance(event, Forged):
         _refuse(desk, row, headers, body, event.why, now_us)
         return Answer(400, event.why)

@@ -218,5 +218,8 @@ class PaymentGateway(Protocol):
         ...
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes, now_us: int) -> WebhookEvent | Forged:
-        """Check who sent it, and when; then what it says. headers: names in lower case."""
+        """Check who sent it, and when; then what it says. headers: names in lower case.
+
+        GatewayUnreachable: the service has to be asked about it, and cannot be now.
+        """
         ...

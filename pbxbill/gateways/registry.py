@@ -55,6 +55,13 @@ KINDS: Mapping[str, GatewayKind] = {
             "CCAvenueSettings",
             "open_ccavenue",
         ),
+        GatewayKind(
+            "paypal",
+            "PayPal: its accounts and cards on its page, saved accounts",
+            "pbxbill.gateways.paypal",
+            "PaypalSettings",
+            "open_paypal",
+        ),
         # A further kind is one more entry here and a module beside this one.
     )
 }
