@@ -81,8 +81,9 @@ def tell_by_mail(  # noqa: PLR0913 as above
     if not who.wants_it or not who.emails:
         return 0
     terms = KINDS[kind]
-    delays = not terms.urgent and invoice_id is None
-    gathered = delays and who.delivery.digest == "daily"
+    # Documents come at once, and what brings files cannot be told in a digest.
+    delays = not terms.urgent and kind is not NoticeKind.INVOICE
+    gathered = delays and invoice_id is None and who.delivery.digest == "daily"
     not_before_us = now_us
     if gathered:
         not_before_us = who.delivery.digest_us(now_us, who.zone)

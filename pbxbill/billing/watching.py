@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
-from pbxbill.store.alerts import raise_alert
-from pbxbill.store.catalogue_models import AlertRow, CarrierRow
+from pbxbill.store.alerts import alert_since, raise_alert
+from pbxbill.store.catalogue_models import CarrierRow
 from pbxbill.store.driver import rows_within
 from pbxbill.store.models import DaemonLeaseRow
 
@@ -45,7 +45,7 @@ def lost_switches(session: Session, now_us: int) -> int:
     raised = 0
     for row in rows:
         subject = f"switch {row.switch}"
-        if _told_since(session, "switch_lost", subject, row.renewed_us):
+        if alert_since(session, "switch_lost", subject, row.renewed_us):
             continue
         silent_s = (now_us - row.renewed_us) // SECOND_US
         detail = f"its daemon {row.holder.rsplit(':', 1)[0]} was last heard of {silent_s} seconds ago"
@@ -66,7 +66,7 @@ def lost_carriers(session: Session, now_us: int) -> int:
         if (
             _count(session, _ANSWERED, since_us, now_us + 1, 1, carrier.id)
             or _count(session, _ANSWERED, before_us, since_us, ANSWERED_BEFORE, carrier.id) < ANSWERED_BEFORE
-            or _told_since(session, "carrier_lost", subject, before_us)
+            or alert_since(session, "carrier_lost", subject, before_us)
         ):
             continue
         detail = (
@@ -84,10 +84,3 @@ def _count(
     if carrier_id is None:
         del asked["carrier_id"]
     return int(rows_within(session, query, asked)[0][0])
-
-
-def _told_since(session: Session, kind: str, subject: str, since_us: int) -> bool:
-    query = select(AlertRow.id).where(
-        AlertRow.kind == kind, AlertRow.subject == subject, AlertRow.at_us > since_us
-    )
-    return session.scalar(query.limit(1)) is not None

@@ -36,7 +36,7 @@ from pbxbill.notify.smtp import (
     Unreachable,
     settings_from_json,
 )
-from pbxbill.store.alerts import raise_alert
+from pbxbill.store.alerts import alert_since, raise_alert
 from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, MessageRow
@@ -142,7 +142,10 @@ class _Round:
                     now_us = self.clock.now_us()
                     _give_back(session, item, work[number + 1 :])
                     outage = server_down(session, item.issuer_id, delivery.why, now_us)
-                    if now_us - outage.since_us >= OUTAGE_TOLD_US:
+                    told = alert_since(
+                        session, "mail_down", _subject(session, item.issuer_id), outage.since_us
+                    )
+                    if now_us - outage.since_us >= OUTAGE_TOLD_US and not told:
                         _alert(session, "mail_down", item.issuer_id, delivery.why, now_us)
                 self.total.waiting += len(work) - number
                 self.progress()
@@ -279,8 +282,11 @@ def _settle(
 
 
 def _alert(session: Session, kind: str, issuer_id: int, why: str, now_us: int) -> None:
-    code = session.get_one(AccountRow, issuer_id).code
-    raise_alert(session, kind, f"mail of {code}", why, at_us=now_us)
+    raise_alert(session, kind, _subject(session, issuer_id), why, at_us=now_us)
+
+
+def _subject(session: Session, issuer_id: int) -> str:
+    return f"mail of {session.get_one(AccountRow, issuer_id).code}"
 
 
 def _tell_invoice(session: Session, item: _Work, kind: str, detail: str, now_us: int) -> None:

@@ -61,6 +61,14 @@ def raise_alert(
     return row
 
 
+def alert_since(session: Session, kind: str, subject: str, since_us: int) -> bool:
+    """Whether something was told of since a moment."""
+    query = select(AlertRow.id).where(
+        AlertRow.at_us >= since_us, AlertRow.kind == kind, AlertRow.subject == subject
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def write_alerts(driver: Driver, alerts: Sequence[NewAlert]) -> list[NewAlert]:
     """Keep alerts within the driver's transaction; those that are new, to be announced after its commit."""
     if not alerts:

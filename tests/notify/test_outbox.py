@@ -270,7 +270,7 @@ def test_a_day_without_the_mail_server_delays_everything_and_loses_nothing(
         subjects = [content.split(b"Subject: ")[1].splitlines()[0] for content in kept.contents]
     assert subjects == [b"S%d" % hour for hour in range(25)]
     with transaction(database) as session:
-        assert [x.kind for x in list_alerts(session)] == ["mail_down"] * 24
+        assert [x.kind for x in list_alerts(session)] == ["mail_down"]
         assert session.get(MailOutageRow, operator) is None
         assert {row.attempts for row in session.scalars(select(MessageRow))} == {0}
 
