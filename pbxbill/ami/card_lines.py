@@ -59,6 +59,7 @@ CARD = "card"
 """The question of this module."""
 KEYS = "PBXBILL_KEYS"
 """The variable that what was pressed is read into."""
+ANSWER_S = 5
 LISTEN_MS = 100
 ANY_KEY = "0123456789*#"
 SILENCE = "silence/1"
@@ -182,6 +183,8 @@ class CardLines:
 
     async def _talk(self, line: Line, dialogue: Dialogue, told: Told, held: list[str]) -> None:
         """held: the access number while this line counts as one without a card."""
+        if not (await line.session.command("ANSWER", lasts_s=ANSWER_S)).success:
+            raise SwitchGone("the caller hung up")
         limited_as: bool | None = None  # whether the limit is that of a known card
         while True:
             act = dialogue.take(told, self._clock.monotonic_us())

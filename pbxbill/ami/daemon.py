@@ -281,6 +281,7 @@ class AsteriskDaemon:
         for channel in channels:
             if session_id in {channel.session_id, channel.paid}:
                 call.legs[channel.leg] = channel.name
+                call.spares_caller |= channel.at_access_number
         live.gateway = "" if inbound else gateway_of(call.legs.get(rearm.paid_leg, ""))
         self._book.adopt(call)
         if shadow:

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 VARIABLES = (
     "UNIQUEID,CHANNEL,CHANNEL(state),PBXBILL_SESSION,PBXBILL_CALL,PBXBILL_PAID,PBXBILL_INBOUND,PBXBILL_DIRECTION,"
-    "PBXBILL_ANSWERED,CDR(answer,u)"
+    "PBXBILL_ANSWERED,PBXBILL_CARD,CDR(answer,u)"
 )
 """Also what the entry's own headers say: those a caller's name can forge, the variables come behind it."""
 
@@ -37,6 +37,8 @@ class Channel:
     answered_us: int | None
     inbound: bool = False
     """Paid for as a call to a DID."""
+    at_access_number: bool = False
+    """A line that goes on after its calls."""
 
     @property
     def asked(self) -> bool:
@@ -67,7 +69,8 @@ def parse_channel(message: AmiMessage) -> Channel:
     answered = timestamp_us(variables.get("PBXBILL_ANSWERED", ""))
     if answered is None:
         answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
-    return Channel(leg, name, up, session_id, paid, call_id, answered if up else None, inbound_paid)
+    card = bool(variables.get("PBXBILL_CARD"))
+    return Channel(leg, name, up, session_id, paid, call_id, answered if up else None, inbound_paid, card)
 
 
 def live_channels(channels: Iterable[Channel], seen_us: int) -> list[LiveChannel]:

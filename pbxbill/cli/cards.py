@@ -15,6 +15,7 @@ from pbxbill.billing.calling_cards import (
     remove_known_caller,
 )
 from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscribed import billing_place
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import (
     LOCAL_DAY,
@@ -31,7 +32,6 @@ from pbxbill.ivr.access_numbers import (
     put_access_number,
     remove_access_number,
 )
-from pbxbill.ivr.desk import zone_of_account
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
@@ -69,7 +69,7 @@ def add(  # noqa: PLR0913, PLR0917  # one parameter per option
         expires_us = None
         if expires is not None:
             # Until the end of that day: its last moment is the last one at which the card may be used.
-            expires_us = local_last_moment(expires, zone_of_account(session, row.id)) + 1
+            expires_us = local_last_moment(expires, billing_place(session, row).zone) + 1
         now_us = context.clock.now_us()
         made = [
             add_card(session, row, now_us, digits=digits, name=name, expires_us=expires_us)

@@ -61,6 +61,7 @@ KEYS = "pbxbill_keys"
 LONGEST_PROMPT_S = 120
 SETTLED_WITHIN_S = 2.0
 SETTLED_LOOK_S = 0.1
+ANSWER_S = 10
 MOST_AHEAD = 24
 LISTEN_MS = 2000
 SPARE_S = 30
@@ -147,7 +148,6 @@ class CardLines:
         """One stretch, up to a number to dial or the end."""
         call = read_request(data, self._settings.name, shadow=self._settings.shadow)
         line = Line(call_socket, call, data.variable("pbxbill_access_number"), paid=bool(call.pays_for))
-        call_socket.api(setvar_command(call.uuid, {"pbxbill_verdict": ""}))
         try:
             terms = _asked(self._desk.terms, line.number)
         except StoreUnavailable as failure:
@@ -210,6 +210,10 @@ class CardLines:
         self, line: Line, dialogue: Dialogue, told: Told, authorizing: "CallAuthorizing", held: list[str]
     ) -> None:
         """held: the access number while this line counts as one without a card."""
+        cleared = {"pbxbill_cause": "NORMAL_CLEARING", "pbxbill_verdict": ""}
+        line.socket.api(setvar_command(line.call.uuid, cleared))
+        if not line.call.answered:
+            line.run("answer", "", ANSWER_S)
         limited_as: bool | None = None  # whether the limit is that of a known card
         while True:
             act = dialogue.take(told, self._clock.monotonic_us())

@@ -24,7 +24,7 @@ from pbxbill.billing.calling_cards import (
 )
 from pbxbill.billing.guessing import GuessKind, failed, guarded, succeeded
 from pbxbill.billing.period import local_date
-from pbxbill.billing.profiles import profile_of
+from pbxbill.billing.subscribed import billing_place
 from pbxbill.billing.vouchers import NotRedeemed, redeem
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check
@@ -280,18 +280,13 @@ def _paying_wallet(session: Session, account: AccountRow) -> WalletRow | None:
     return next((wallets[unit] for unit in (*units, *wallets) if unit in wallets), None)
 
 
-def zone_of_account(session: Session, account_id: int) -> str:
-    """The time zone in which an account's days begin."""
-    return profile_of(session, account_id).cycle.zone
-
-
 def _valid_until(session: Session, account: AccountRow, card: CallingCardRow) -> date | None:
     stage = session.get(LifeCycleRow, account.id)
     ends = [card.expires_us, stage.valid_to_us if stage is not None else None]
     moments = [end for end in ends if end is not None]
     if not moments:
         return None
-    zone = zone_of_account(session, account.id)
+    zone = billing_place(session, account).zone
     # The last day is that of the last moment before the end.
     return local_date(min(moments) - 1, zone)
 

@@ -1,9 +1,10 @@
 """A card and access numbers in a database, for tests on each switch."""
 
+import secrets
+
 import pytest
 
 from pbxbill.app import Application
-from pbxbill.billing import calling_cards
 from pbxbill.billing.calling_cards import add_card, add_known_caller, card_by_id
 from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.ivr.access_number import AccessTerms
@@ -24,7 +25,7 @@ def hold_card(application: Application, monkeypatch: pytest.MonkeyPatch) -> None
     terms = AccessTerms(pin_digits=len(PIN), answer_s=3, digit_s=2, max_lines=6)
     with transaction(application.database) as session:
         with monkeypatch.context() as drawing:
-            drawing.setattr(calling_cards.secrets, "randbelow", lambda _below: int(PIN))
+            drawing.setattr(secrets, "randbelow", lambda _below: int(PIN))
             card = add_card(session, account_by_code(session, "alice"), now_us, digits=len(PIN))
         assert (card.card_id, card.pin) == (CARD, PIN)
         add_known_caller(session, card_by_id(session, CARD), CALLER, now_us)

@@ -260,10 +260,8 @@ def test_wrong_pins_and_silence_end_in_goodbye_and_whoever_hangs_up_leaves_nothi
 def test_more_lines_than_allowed_are_turned_away(lines: Lines) -> None:
     for _ in range(6):
         assert lines.desk.lines.enter(ACCESS, 6)
-    [line] = lines.place().calls
-    assert not line.ended_here
-    assert line.talked_us is not None
-    assert line.talked_us < 2_500_000
+    call = Call(ACCESS, caller="carrier", calling=Calling.REJECTED, rejections=(503,))
+    assert place(call, lines.switch.asterisk.sip_port).successful == 1
 
 
 def test_a_known_caller_chooses_his_language_and_dials_without_a_pin(lines: Lines) -> None:
@@ -301,12 +299,9 @@ def test_a_line_that_is_itself_charged_goes_on_through_its_calls(lines: Lines) -
     assert inbound[1] < outbound[1] < outbound[2] < inbound[2]
 
 
-def test_without_a_daemon_the_line_is_ended_at_once(switch: Switch, cards: Application) -> None:
-    call = Call(ACCESS, caller="carrier", calling=Calling.KEYS)
-    [line] = place(call, switch.asterisk.sip_port).calls
-    assert not line.ended_here
-    assert line.talked_us is not None
-    assert line.talked_us < 3_000_000
+def test_without_a_daemon_the_line_is_not_answered(switch: Switch, cards: Application) -> None:
+    call = Call(ACCESS, caller="carrier", calling=Calling.REJECTED, rejections=(503,))
+    assert place(call, switch.asterisk.sip_port).successful == 1
 
 
 def test_a_card_call_whose_daemon_is_away_ends_in_its_slice_and_is_charged_from_the_log(

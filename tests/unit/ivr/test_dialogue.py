@@ -122,7 +122,8 @@ def _with_details(words: list[str]) -> Told:
             return Allowed(int(seconds))
         case ["denied", reason]:
             return NotAllowed(DenialReason(reason))
-    return _ending(words)
+        case _:
+            return _ending(words)
 
 
 def _ending(words: list[str]) -> Told:
@@ -131,7 +132,8 @@ def _ending(words: list[str]) -> Told:
             return Resumed(card_of(balance), "en", Ending(ending), Cost(euros(cost), EUR))
         case ["resumed", ending, balance]:
             return Resumed(card_of(balance), "en", Ending(ending))
-    raise AssertionError(words)
+        case _:
+            raise AssertionError(words)
 
 
 def card_of(balance: str, until: str = "") -> Card:
