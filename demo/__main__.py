@@ -8,8 +8,11 @@ import os
 import shutil
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+from demo.dunning import dun, examine_dunning, offer_patience
+from demo.filling import card_saved, examine_filling
 from demo.invoicing import document_table, examine_invoices, invoice_everybody, offer_plans
 from demo.performance import play
 from demo.product import Product
@@ -56,14 +59,17 @@ def perform(kind: str, seconds: int) -> int:
     """The whole demonstration; 0 if every promise held."""
     screen = Screen()
     begin_s = time.monotonic()
-    with stage(kind, FOLDER) as on:
+    with ExitStack() as opened:
+        on = opened.enter_context(stage(kind, FOLDER))
         screen.say(f"{on.version} with SIP on 127.0.0.1:{on.switch.sip_port}")
         product = Product(FOLDER, on.switch)
         product.set_up(seconds)
         offer_plans(product)
+        offer_patience(product)
         product.start()
-        screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
         try:
+            stripe = opened.enter_context(card_saved(product))
+            screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
             evening_us = (time.time_ns() // 10**9 + BY_TIME_AT_S + EVENING_AFTER_S) * 10**6
             product.begin_evening(evening_us)
             with screen:
@@ -79,8 +85,10 @@ def perform(kind: str, seconds: int) -> int:
             _show(product, screen)
             screen.console.print(document_table(invoiced))
             promises = [*examine(played, product, on, evening_us), *examine_invoices(product, invoiced)]
+            promises += examine_filling(product, stripe, played)
         finally:
             stopped = product.stop()
+        promises += examine_dunning(dun(product))
     for promise in promises:
         screen.say(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.evidence}")
     screen.say(f"\nthe invoices are in {_from_here(invoiced.folder)}")

@@ -29,10 +29,16 @@ class Product:
         self.directory = directory
         self.config = directory / "pbxbill.toml"
         self.log = directory / "pbxbill.log"
-        self.metrics_port = free_port()
+        self.metrics_port = free_port(run=3)  # of the switch, of the jobs, of the web
+        self.web_port = free_port()
         self._daemon: ChildProcess | None = None
         directory.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(_configuration(switch, self.metrics_port))
+        self.config.write_text(_configuration(switch, self.metrics_port, self.web_port))
+
+    @property
+    def web_url(self) -> str:
+        """Where gateways and payers find it."""
+        return f"http://127.0.0.1:{self.web_port}"
 
     def command(self, *words: str) -> str:
         """What a command prints. Inside this process, since each new one would take half a second to load."""
@@ -128,16 +134,17 @@ class Product:
             self.command("limits", "set", subscriber.code, "simultaneous_calls", most)
 
     def start(self) -> None:
-        """`pbxbill run`, until its daemon serves."""
+        """`pbxbill run`, until its processes serve."""
         self._daemon = ChildProcess(
             [sys.executable, "-m", "pbxbill", "--config", self.config, "run"],
             self.log,
             environment={"PBXBILL_LOG__FORMAT": "json"},
         )
-        self._daemon.wait_ready(self._serves, 30)
+        self._daemon.wait_ready(self._serves, 60)
 
     def _serves(self) -> bool:
-        return "daemon_serves" in self.log.read_text(errors="replace")
+        log = self.log.read_text(errors="replace")
+        return "daemon_serves" in log and "web_serves" in log and "jobs_run" in log
 
     def stop(self) -> int:
         """SIGTERM, as systemd would; the exit code."""
@@ -147,8 +154,15 @@ class Product:
         return tail(self.log)
 
 
-def _configuration(switch: Switch, metrics_port: int) -> str:
+def _configuration(switch: Switch, metrics_port: int, web_port: int) -> str:
     lines = ["[database]", 'url = "sqlite:///pbxbill.db"', "", "[metrics]", f"port = {metrics_port}", ""]
+    lines += [
+        "[web]",
+        "enabled = true",
+        f"port = {web_port}",
+        f'public_url = "http://127.0.0.1:{web_port}"',
+        "",
+    ]
     lines += ["[[switch]]", f"name = {json.dumps(switch.name)}", 'host = "127.0.0.1"']
     if isinstance(switch, PrivateAsterisk):
         values: dict[str, str | int] = {

@@ -45,6 +45,9 @@ LONGEST_TALK_MS = 60_000
 BY_TIME_AT_S = 3
 BY_TIME_TALK_MS = 12_000
 """Ends in the middle of an increment: the records that we reckon by are cut off at the millisecond."""
+FILLED_FUNDS, FILLED_AMOUNT = "0.10", "1.00"
+FILLED_TALK_MS = 15_000
+"""Nearly twice as long as the funds last; what the card brings lasts."""
 EVENING_AFTER_S = 8
 """From the moment when that call is placed: after its bundle's seconds, and well before its end."""
 
@@ -131,7 +134,13 @@ def scenes(seconds: int) -> list[Scene]:
     by_time = Scene(
         "bundle, day and evening", "ines", _talk(site.INES, KENYA, BY_TIME_TALK_MS), at_s=BY_TIME_AT_S
     )
-    return [*placed, by_time, *_everyday_calls(length_s)]
+    filled = Scene(
+        "filled from a card while talking",
+        "vera",
+        _talk(site.VERA, MOROCCO, FILLED_TALK_MS),
+        at_s=BY_TIME_AT_S,
+    )
+    return [*placed, by_time, filled, *_everyday_calls(length_s)]
 
 
 def _everyday_calls(length_s: int) -> list[Scene]:

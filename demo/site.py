@@ -97,7 +97,9 @@ BALTIC = Subscriber("baltic", "Baltic Telecom", kind="reseller", tariff=BY_TIME,
 INES = Subscriber(
     "ines", "Ines Kask", reseller="baltic", funds="5.00", tariff=BALTIC_RETAIL, phone="2010", bundle=BUNDLE
 )
-SUBSCRIBERS = (RESELLER, BALTIC, ANNA, BRUNO, CHEN, DORA, EMIL, FAY, GITA, HUGO, INES)
+VERA = Subscriber("vera", "Vera Lang", phone="2011")
+"""Pays by card."""
+SUBSCRIBERS = (RESELLER, BALTIC, ANNA, BRUNO, CHEN, DORA, EMIL, FAY, GITA, HUGO, INES, VERA)
 
 CARRIER = "Atlantic Carrier"
 CARRIER_GATEWAYS = ("world", "brief")
