@@ -122,7 +122,7 @@ class CardLines:
             raise InputRefused(f"no usable agi_uniqueid: {call_id[:40]!r}")
         line = Line(
             session,
-            request.argument(1),
+            request.argument(1).removeprefix("+"),
             request.fields.get("agi_callerid", "")[:64],
             call_id,
             request.fields.get("agi_channel", ""),

@@ -81,9 +81,8 @@ def card_by_id(session: Session, card_id: int) -> CallingCardRow:
     return card
 
 
-def card_of_pin(session: Session, pin: str) -> CallingCardRow | None:
-    """The card that a PIN opens, whatever its state; it takes as long for one that opens none."""
-    pin_hash = hashed(session, pin, Purpose.PIN)
+def card_of_pin(session: Session, pin_hash: str) -> CallingCardRow | None:
+    """The card that a PIN of this hash opens, whatever its state."""
     return session.scalar(
         select(CallingCardRow)
         .where(CallingCardRow.pin_hash == pin_hash)

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pbxbill.billing import calling_cards
 from pbxbill.billing.calling_cards import (
+    NewCard,
     add_card,
     add_known_caller,
     card_by_id,
@@ -64,22 +66,35 @@ def add(  # noqa: PLR0913, PLR0917  # one parameter per option
     context: Context, account: str, count: int, digits: int, name: str, expires: str | None, as_json: bool
 ) -> None:
     """Make cards of ACCOUNT. Their PINs are shown now and never again."""
-    with context.application() as application, transaction(application.database) as session:
-        row = account_by_code(session, account)
-        expires_us = None
-        if expires is not None:
-            # Until the end of that day: its last moment is the last one at which the card may be used.
-            expires_us = local_last_moment(expires, billing_place(session, row).zone) + 1
-        now_us = context.clock.now_us()
-        made = [
-            add_card(session, row, now_us, digits=digits, name=name, expires_us=expires_us)
-            for _ in range(count)
-        ]
+    made: list[NewCard] = []
+    try:
+        with context.application() as application:
+            for _ in range(count):
+                # One by one: hashing a PIN takes long, and calls wait for whoever writes.
+                with transaction(application.database) as session:
+                    row = account_by_code(session, account)
+                    expires_us = _end_of(session, row, expires)
+                    now_us = context.clock.now_us()
+                    made.append(
+                        add_card(session, row, now_us, digits=digits, name=name, expires_us=expires_us)
+                    )
+    finally:
+        _show(made, as_json=as_json)  # whatever stops it: nobody can show these again
+
+
+def _end_of(session: Session, account: AccountRow, expires: str | None) -> int | None:
+    """The moment after the last one at which a card may be used."""
+    if expires is None:
+        return None
+    return local_last_moment(expires, billing_place(session, account).zone) + 1
+
+
+def _show(made: list[NewCard], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(card) for card in made])
-        return
-    print_table("", (">Card", "PIN"), ((card.card_id, card.pin) for card in made))
-    click.echo("Note the PINs: they are kept as hashes and cannot be shown again.", err=True)
+    elif made:
+        print_table("", (">Card", "PIN"), ((card.card_id, card.pin) for card in made))
+        click.echo("Note the PINs: they are kept as hashes and cannot be shown again.", err=True)
 
 
 @cards.command("list")

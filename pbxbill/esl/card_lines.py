@@ -147,7 +147,12 @@ class CardLines:
     def converse(self, call_socket: CallSocket, data: Headers, authorizing: "CallAuthorizing") -> None:
         """One stretch, up to a number to dial or the end."""
         call = read_request(data, self._settings.name, shadow=self._settings.shadow)
-        line = Line(call_socket, call, data.variable("pbxbill_access_number"), paid=bool(call.pays_for))
+        line = Line(
+            call_socket,
+            call,
+            data.variable("pbxbill_access_number").removeprefix("+"),
+            paid=bool(call.pays_for),
+        )
         try:
             terms = _asked(self._desk.terms, line.number)
         except StoreUnavailable as failure:

@@ -22,6 +22,7 @@ from pbxbill.billing.calling_cards import (
     card_of_pin,
     is_usable,
 )
+from pbxbill.billing.code_hashing import Purpose, hashed_with, salt_of
 from pbxbill.billing.guessing import GuessKind, failed, guarded, succeeded
 from pbxbill.billing.period import local_date
 from pbxbill.billing.subscribed import billing_place
@@ -100,6 +101,7 @@ class CardDesk:
     def __init__(self, application: Application) -> None:
         self._application = application
         self.lines = Lines()
+        self._salt = ""
 
     def terms(self, number: str) -> AccessTerms | None:
         """What holds at a number; None: it is no access number."""
@@ -136,12 +138,14 @@ class CardDesk:
         now_us = self._application.clock.now_us()
         if not (pin.isascii() and pin.isdigit() and len(pin) <= LONGEST_PIN):
             return PinWrong()
+        # It takes long on purpose: meanwhile no transaction holds up calls.
+        pin_hash = hashed_with(self._known_salt(), pin, Purpose.PIN)
         with transaction(self._application.database) as session:
             counted = _counted(session, number, caller)
             found = [guarded(session, kind, subject, now_us) for kind, subject in counted]
             if (wait_s := _wait_s([lock.until_us for lock in found if lock], now_us)) > 0:
                 return PinWrong(wait_s)
-            card = card_of_pin(session, pin)
+            card = card_of_pin(session, pin_hash)
             if card is None or not _may_enter(session, number, card, now_us):
                 locks = [failed(session, kind, subject, now_us) for kind, subject in counted]
                 log.info("pin_wrong", access_number=number, caller=caller[:32])
@@ -203,6 +207,12 @@ class CardDesk:
         with self._reading() as session:
             rows = rows_within(session, _LAST, values)
             return LastCall(_cost(session, card, rows[0][0]) if rows else None)
+
+    def _known_salt(self) -> str:
+        if not self._salt:
+            with self._reading() as session:
+                self._salt = salt_of(session)
+        return self._salt
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
