@@ -124,7 +124,9 @@ def chosen_gateway(session: Session, account: AccountRow, unit: str, name: str =
     found = next((row for row in fitting if name in {"", row.name}), None)
     if found is None:
         which = f"gateway {name[:70]!r} does not take" if name else "no gateway of its issuer takes"
-        raise InputRefused(f"{which} {unit} from account {account.code}; `pbxbill payment-gateways list` shows them")
+        raise InputRefused(
+            f"{which} {unit} from account {account.code}; `pbxbill payment-gateways list` shows them"
+        )
     return found
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,7 @@ from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table, visible
 from pbxbill.cli.wallets import unit_of_account
 from pbxbill.errors import InputRefused
+from pbxbill.logs import configure_logs
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
@@ -40,7 +42,9 @@ due_option = click.option("--due", is_flag=True, help="For what is due, oldest f
 
 @contextmanager
 def _desk(context: Context) -> Iterator[tuple[Application, GatewayDesk]]:
-    public_url = context.settings.web.public_url
+    public_url, log = context.settings.web.public_url, context.settings.log
+    if not structlog.is_configured():  # what is printed may be read by a program: alerts go elsewhere
+        configure_logs(log.level, log.format, "payments")
     with context.application() as application, open_desk(application, public_url=public_url) as desk:
         yield application, desk
 
