@@ -7,7 +7,7 @@ invoice. Each has a key of what it is for: the same period, or level, charges on
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.charge import ONE, ChargeKind, Collection
@@ -62,7 +62,10 @@ def charge_late(
         groups = [list(invoices)] if invoices else []
     count, charged_to = 0, dict[int, int]()
     for group in groups:
-        found = _late_of(late, group, now_us)
+        counted_to = _counted_to(group)
+        if counted_to is None:
+            counted_to = _charged_to(session, account, _prefix(account, late, group))
+        found = _late_of(late, group, counted_to, now_us)
         if found is not None:
             row = _charge_group(session, books, account, late, group, found, now_us)
             count += row is not None
@@ -73,12 +76,14 @@ def charge_late(
 
 def is_late(late: PenaltyClass, invoices: Sequence[Dunned], now_us: int) -> bool:
     """Whether there may be something to charge: what is asked before anything is read for it."""
-    return any(_late_of(late, [invoice], now_us) is not None for invoice in invoices)
+    return any(_late_of(late, [x], _counted_to([x]), now_us) is not None for x in invoices)
 
 
-def _late_of(late: PenaltyClass, group: Sequence[Dunned], now_us: int) -> LatePeriods | None:
+def _late_of(
+    late: PenaltyClass, group: Sequence[Dunned], counted_to: date | None, now_us: int
+) -> LatePeriods | None:
     today = local_date(now_us, group[0].zone)
-    return late_periods(late.terms, _begins(late, group), _counted_to(group), today)
+    return late_periods(late.terms, _begins(late, group), counted_to, today)
 
 
 def _charge_group(  # noqa: PLR0913, PLR0917 what is charged, and when
@@ -90,16 +95,16 @@ def _charge_group(  # noqa: PLR0913, PLR0917 what is charged, and when
     found: LatePeriods,
     now_us: int,
 ) -> ChargeRow | None:
-    prefix = f"penalty:{group[0].invoice_id}:"
+    prefix = _prefix(account, late, group)
     per_item = late.terms.per is Per.ITEM
     amount = penalty(
         late.terms,
         sum(invoice.overdue for invoice in group),
         found.count,
-        charged=_charged(session, prefix) if per_item else 0,
+        charged=_charged(session, account, prefix) if per_item else 0,
         unit=unit_of(session, late.terms.unit),
     )
-    key = f"{prefix}{found.to_day}" if per_item else f"penalty:a{account.id}:{late.id}:{found.to_day}"
+    key = f"{prefix}{found.to_day}"
     return _charge(session, books, account, late, key, amount, _told("Late payment", group), now_us)
 
 
@@ -121,12 +126,32 @@ def _counted_to(group: Sequence[Dunned]) -> date | None:
     return local_date(max(known), group[0].zone) if known else None
 
 
-def _charged(session: Session, prefix: str) -> int:
+def _prefix(account: AccountRow, late: PenaltyClass, group: Sequence[Dunned]) -> str:
+    """What keys of these penalties begin with; the day follows up to which they are charged."""
+    if late.terms.per is Per.ITEM:
+        return f"penalty:{group[0].invoice_id}:"
+    return f"penalty:a{account.id}:{late.id}:"
+
+
+def _charged_to(session: Session, account: AccountRow, prefix: str) -> date | None:
+    """Of an invoice that was paid and is open again, say: what it was charged for before stays charged."""
+    last = select(func.max(ChargeRow.key)).where(*_of(account, prefix))
+    key = session.scalar(last)
+    return None if key is None else date.fromisoformat(key.removeprefix(prefix))
+
+
+def _charged(session: Session, account: AccountRow, prefix: str) -> int:
     """What penalties of an invoice come to so far."""
-    amounts = select(func.coalesce(func.sum(ChargeRow.net), 0)).where(
-        ChargeRow.key >= prefix, ChargeRow.key < prefix + "~", ChargeRow.collection != VOID
+    amounts = select(func.coalesce(func.sum(ChargeRow.net), 0))
+    return int(session.scalar(amounts.where(*_of(account, prefix), ChargeRow.collection != VOID)) or 0)
+
+
+def _of(account: AccountRow, prefix: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        ChargeRow.account_id == account.id,
+        ChargeRow.kind == ChargeKind.LATE_FEE.value,
+        ChargeRow.key.startswith(prefix, autoescape=True),
     )
-    return int(session.scalar(amounts) or 0)
 
 
 def _told(what: str, group: Sequence[Dunned]) -> str:

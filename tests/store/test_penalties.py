@@ -102,3 +102,17 @@ def test_nothing_is_charged_for_what_is_paid_or_disputed(dunned: Late) -> None:
     dunned.pay("6")
     dunned.until(40)
     assert len(dunned.charges()) == 2
+
+
+@pytest.mark.parametrize("per", ["item", "customer"])
+def test_what_was_charged_stays_charged_when_a_payment_bounces(dunned: Late, per: str) -> None:
+    dunned.late(f'unit = "EUR"\nfixed = "2"\nperiod = "month"\nper = "{per}"\n')
+    dunned.until(29)
+    assert dunned.charges() == [(29, eur("2"))]
+    entry_id = dunned.pay("12").entry_id
+    dunned.until(59)
+    dunned.take_back(entry_id)
+    dunned.run()
+    assert len(dunned.charges()) == 1
+    dunned.until(60)
+    assert dunned.charges() == [(29, eur("2")), (60, eur("2"))]
