@@ -1,4 +1,4 @@
-"""The built-in words of notices by language: for each kind a subject and a text, in the templates' own form."""
+"""The built-in words of notices by language: a subject and a text per kind, in the form of templates."""
 
 import tomllib
 from collections.abc import Mapping
