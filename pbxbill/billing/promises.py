@@ -285,7 +285,7 @@ _ROUNDED = Rule(
     ),
 )
 
-BILLING_RULES = (
+INVOICE_RULES = (
     _TOTALS,
     _OPEN,
     _NUMBERS,
@@ -300,6 +300,11 @@ BILLING_RULES = (
     _EARNED,
     _ROUNDED,
     *DOCUMENT_RULES,
+)
+"""Of invoices, notes and the books."""
+
+BILLING_RULES = (
+    *INVOICE_RULES,
     *DUNNING_RULES,
     *VOUCHER_RULES,
     *STATUS_RULES,
