@@ -268,7 +268,7 @@ def _route(gateway: Gateway, number: str) -> str:
     pattern = rf"^\+?(\d*{gateway.suffix})$"
     return (
         f'<extension name="to {gateway.name}"><condition field="destination_number" '
-        f'expression={quoteattr(pattern)}>'
+        f"expression={quoteattr(pattern)}>"
         f'<action application="bridge" data="sofia/gateway/{gateway.name}/{number}"/></condition></extension>'
     )
 

@@ -231,6 +231,8 @@ class CardLines:
 
         Between two commands Asterisk throws keys away: who dials on would call another.
         """
+        # If the caller hangs up first, what comes is nobody's business, and must not be reported as lost.
+        answer.add_done_callback(lambda late: None if late.cancelled() else late.exception())
         while not answer.done():
             reply = await line.session.command("WAIT FOR DIGIT", str(LISTEN_MS), lasts_s=LISTEN_MS / 1000)
             if not reply.success:

@@ -269,7 +269,14 @@ class CardLines:
     def _listening(self, line: Line, dialogue: Dialogue, question: Callable[[], Told]) -> Told:
         """Ask, and hear meanwhile: a channel that does nothing throws keys away, and who dials on would call
         another."""
-        answer = gevent.spawn(question)
+
+        def attempt() -> Told | StoreUnavailable:
+            try:
+                return question()
+            except StoreUnavailable as failure:
+                return failure  # gevent would print what ends a greenlet
+
+        answer = gevent.spawn(attempt)
         answer.rawlink(lambda _done: gevent.spawn(self._stop_listening, line))
         argument = f"0 {MOST_AHEAD} silence_stream://{LISTEN_MS} {KEYS} 50 # {dialogue.digit_s * 1000}"
         within_s = LONGEST_PROMPT_S + MOST_AHEAD * dialogue.digit_s
@@ -279,7 +286,9 @@ class CardLines:
                 line.ahead = self._read(line, argument, within_s)
         finally:
             line.listening = False
-        told: Told = answer.get()
+        told: Told | StoreUnavailable = answer.get()
+        if isinstance(told, StoreUnavailable):
+            raise told
         return told
 
     @staticmethod
@@ -359,6 +368,15 @@ class CallAuthorizing:
 
 
 def _asked(question: Callable[..., Answer], *arguments: object) -> Answer:
-    """In a thread: the loop goes on meanwhile."""
-    answer: Answer = gevent.get_hub().threadpool.apply(question, arguments)
+    """In a thread: the loop goes on meanwhile. StoreUnavailable as it comes."""
+
+    def attempt() -> Answer | StoreUnavailable:
+        try:
+            return question(*arguments)
+        except StoreUnavailable as failure:
+            return failure  # gevent would print what is raised in its threads
+
+    answer: Answer | StoreUnavailable = gevent.get_hub().threadpool.apply(attempt)
+    if isinstance(answer, StoreUnavailable):
+        raise answer
     return answer

@@ -324,3 +324,19 @@ def test_a_card_call_whose_daemon_is_away_ends_in_its_slice_and_is_charged_from_
     assert seen.talked_us is not None
     assert talked_s(row) == pytest.approx(seen.talked_us / 1_000_000, abs=0.15)
     assert evidence == "cdr_log"
+
+
+def test_a_line_goes_on_with_another_daemon(switch: Switch, cards: Application) -> None:
+    keys = ((1000, PIN), (1500, f"{GERMANY}#"), (10_000, "##"), (1500, "4930124#"), (4000, "##"))
+    with ExitStack() as after:
+        with working(switch, cards) as lines:
+            lines.top_up("funds", 3600 * SECOND_PRICE)
+            caller = after.enter_context(
+                SippCaller(lines.calling(*keys, hold_ms=300), switch.asterisk.sip_port)
+            )
+            answered = "SELECT 1 FROM reservations WHERE state = 'answered'"
+            wait_until(lambda: lines.select(answered), 30, "the answer")
+        with working(switch, cards) as lines:
+            assert caller.wait(60).successful == 1
+            assert [row[0] for row in lines.wait_closed()] == [GERMANY, "4930124"]
+            assert lines.select("SELECT DISTINCT evidence FROM cdrs") == [("event",)]

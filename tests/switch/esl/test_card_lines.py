@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.process import wait_until
 from pbxbill.charging.events import Authorize, Void
+from pbxbill.errors import StoreUnavailable
 from pbxbill.esl.wire import Framer
 from pbxbill.ivr.access_number import AccessTerms
 from pbxbill.ivr.desk import Lines
@@ -36,6 +38,8 @@ class KnownPin:
     max_lines: int = 20
     lines: Lines = field(default_factory=Lines)
     asked: list[Act] = field(default_factory=list)
+    away: bool = False
+    """Its database is."""
 
     def terms(self, number: str) -> AccessTerms | None:
         return AccessTerms(pin_digits=8, max_lines=self.max_lines) if number == self.number else None
@@ -45,6 +49,8 @@ class KnownPin:
 
     def answer(self, act: Act, number: str, caller: str, card: Card | None) -> Found:
         self.asked.append(act)
+        if self.away:
+            raise StoreUnavailable("the database is away")
         return CardKnown(CARD) if act == CheckPin("13579246") else PinWrong()
 
     def is_closed(self, session_id: str) -> bool:
@@ -64,8 +70,8 @@ def desk(site: Site) -> KnownPin:
     return desk
 
 
-def replayed(site: Site, name: str) -> list[str]:
-    """The daemon's commands, as the switch of the recording would have got them."""
+def replayed(site: Site, name: str, until: str = "^$") -> list[str]:
+    """The daemon's commands, as the switch of the recording would have got them; until: up to this one."""
     frames = frames_of((RECORDINGS / f"{name}.recv").read_bytes())
     executions = re.findall(rb"Event-UUID: (\w+)", (RECORDINGS / f"{name}.sent").read_bytes())
     told: list[str] = []
@@ -74,6 +80,8 @@ def replayed(site: Site, name: str) -> list[str]:
         try:
             for lines in read_commands(sock):
                 told.append("\n".join(lines))
+                if re.search(until, told[-1]):
+                    break
                 for line in lines:
                     if line.startswith("Event-UUID: "):
                         ours, recorded = line.split()[1].encode(), executions.pop(0)
@@ -154,3 +162,11 @@ def test_a_line_that_is_not_served_goes_on_without_a_verdict(
     commands = replayed(site, FIRST)
     assert [command.split()[0] for command in commands if "pbxbill_verdict=allow" in command] == []
     assert not site.engine.of_type(Authorize)
+
+
+def test_without_the_database_the_caller_is_told_to_try_later(site: Site, desk: KnownPin) -> None:
+    desk.away = True
+    said = r"execute-app-arg: 0 1 \S+ pbxbill_keys 50 "
+    assert re.search(said, replayed(site, FIRST, until=said)[-1])
+    assert not site.engine.of_type(Authorize)
+    wait_until(lambda: desk.lines.enter(desk.number, 1), 10, "the end of the line")
