@@ -1,3 +1,3 @@
 """pbxbill: real-time billing beside FreeSWITCH and Asterisk."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
