@@ -33,14 +33,22 @@ _COLUMNS = (
 _OF_ACCOUNT = _COLUMNS + "WHERE s.account_id = :account_id ORDER BY s.invoice_id"
 _OF_INVOICE = _COLUMNS + "WHERE s.invoice_id = :invoice_id"
 _DUE = _COLUMNS + "WHERE s.next_us <= :now_us ORDER BY s.account_id, s.invoice_id"
-_ENROL = text(
+_NEW = (
     # With the level that it had reached before, if it was paid and that was taken back.
-    "INSERT INTO dunning_states (invoice_id, account_id, level, since_us, next_us, penalty_to_us) "
-    "SELECT i.id, i.account_id, COALESCE((SELECT MAX(t.level) FROM dunning_steps t "
-    "WHERE t.invoice_id = i.id), 0), NULL, i.due_us, NULL FROM invoices i "
+    "SELECT i.id AS invoice_id, i.account_id AS account_id, COALESCE((SELECT MAX(t.level) "
+    "FROM dunning_steps t WHERE t.invoice_id = i.id), 0) AS level, CAST(NULL AS BIGINT) AS since_us, "
+    "i.due_us AS next_us, CAST(NULL AS BIGINT) AS penalty_to_us FROM invoices i "
     "WHERE i.state IN ('issued', 'partly_paid') AND i.due_us < :now_us AND i.open > 0 "
     "AND i.kind IN ('invoice', 'debit_note') AND i.issuer_id IN (SELECT issuer_id FROM dunning_policies) "
     "AND NOT EXISTS (SELECT 1 FROM dunning_states s WHERE s.invoice_id = i.id)"
+)
+_ENROL = text(
+    f"INSERT INTO dunning_states (invoice_id, account_id, level, since_us, next_us, penalty_to_us) {_NEW}"
+)
+_DUE_OR_NEW = _DUE.replace(
+    "FROM dunning_states s JOIN invoices",
+    "FROM (SELECT invoice_id, account_id, level, since_us, next_us, penalty_to_us "  # noqa: S608 ours
+    f"FROM dunning_states UNION ALL {_NEW}) s JOIN invoices",
 )
 
 
@@ -118,11 +126,14 @@ def of_invoice(session: Session, invoice_id: int, now_us: int) -> Dunned | None:
     return Dunned(*found[0]) if found else None
 
 
-def all_due(session: Session, now_us: int) -> Iterator[Dunned]:
-    """All at which dunning has to look now, account by account, in bounded memory."""
+def all_due(session: Session, now_us: int, *, with_new: bool = False) -> Iterator[Dunned]:
+    """All at which dunning has to look now, account by account, in bounded memory.
+
+    with_new: also those that enrol() would find.
+    """
     session.flush()
     rows = session.connection().execution_options(stream_results=True, max_row_buffer=1_000)
-    for row in rows.execute(text(_DUE), {"now_us": now_us}):
+    for row in rows.execute(text(_DUE_OR_NEW if with_new else _DUE), {"now_us": now_us}):
         yield Dunned(*row)
 
 

@@ -103,11 +103,10 @@ class Dunning:
 
 def preview(database: Engine, now_us: int) -> Preview:
     """What a run would do now, whom and what, and which policies would stop; nothing is changed."""
-    with Session(database) as session:
+    with transaction(reading(database)) as session:
         book = PolicyBook(session, now_us)
-        enrol(session, now_us)
         planned, losing = [], _Losing(session, book, now_us)
-        for invoice in all_due(session, now_us):
+        for invoice in all_due(session, now_us, with_new=True):
             policy = invoice.policy(book)
             if policy is None or policy.state != ACTIVE:
                 continue
@@ -131,7 +130,6 @@ def preview(database: Engine, now_us: int) -> Preview:
                 )
             )
         brakes = losing.brakes()
-        session.rollback()
     return Preview(tuple(planned), brakes)
 
 

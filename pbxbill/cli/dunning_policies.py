@@ -88,10 +88,7 @@ def list_policies(context: Context, reseller: str | None, as_json: bool) -> None
     if as_json:
         print_json(listed)
         return
-    rows = (
-        (*list(x.values())[:5], "yes" if x["standard"] else "", ", ".join(x["groups"]))
-        for x in listed
-    )
+    rows = ((*list(x.values())[:5], "yes" if x["standard"] else "", ", ".join(x["groups"])) for x in listed)
     print_table("", ("Policy", "Of", "State", ">Version", ">Levels", "Standard", "Groups"), rows)
 
 
