@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +74,8 @@ class WebServer:
         while not self._stop.is_set():
             self._turn()
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=DRAIN_S)
-        until = time.monotonic() + DRAIN_S
-        while any(getattr(x, "total_outbufs_len", 0) for x in list(self._map.values())):
-            if time.monotonic() > until:
+        for _ in range(int(DRAIN_S / LOOP_S)):
+            if not any(getattr(x, "total_outbufs_len", 0) for x in list(self._map.values())):
                 break
             self._turn()
         wasyncore.close_all(self._map)
