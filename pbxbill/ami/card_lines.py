@@ -28,7 +28,7 @@ from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, StoreUnavailable, SwitchError, SwitchGone
 from pbxbill.ids import is_id, new_id
 from pbxbill.ivr.access_number import AccessTerms
-from pbxbill.ivr.desk import CardDesk
+from pbxbill.ivr.desk import CardDesk, spoken_in
 from pbxbill.ivr.dialogue import Dialogue
 from pbxbill.ivr.turns import (
     Act,
@@ -331,6 +331,7 @@ class CardLines:
             return NotAllowed(outcome.reason)
         if not isinstance(outcome, Granted):
             raise SwitchError(f"the engine answered an authorization with {type(outcome).__name__}")
+        outcome = spoken_in(outcome, dialogue.language)
         extra = {
             "PBXBILL_CARD": str(card.card_id),
             "PBXBILL_CARD_LANGUAGE": dialogue.language,

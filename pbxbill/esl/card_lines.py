@@ -28,7 +28,7 @@ from pbxbill.esl.settings import FreeSwitchSettings
 from pbxbill.esl.wire import Event, Headers
 from pbxbill.ids import new_id
 from pbxbill.ivr.access_number import AccessTerms
-from pbxbill.ivr.desk import CardDesk
+from pbxbill.ivr.desk import CardDesk, spoken_in
 from pbxbill.ivr.dialogue import Dialogue
 from pbxbill.ivr.turns import (
     Act,
@@ -348,6 +348,7 @@ class CardLines:
         if isinstance(outcome, Denied):
             log.info("card_call_denied", session=request.session_id, reason=outcome.reason.value)
             return NotAllowed(outcome.reason)
+        outcome = spoken_in(outcome, dialogue.language)
         variables = {
             "pbxbill_card": str(card.card_id),
             "pbxbill_card_language": dialogue.language,

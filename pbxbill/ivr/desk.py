@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 
 import structlog
@@ -27,6 +28,7 @@ from pbxbill.billing.guessing import GuessKind, failed, guarded, succeeded
 from pbxbill.billing.period import local_date
 from pbxbill.billing.subscribed import billing_place
 from pbxbill.billing.vouchers import NotRedeemed, redeem
+from pbxbill.charging.events import Granted
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check
 from pbxbill.ivr.access_number import AccessTerms, access_number, read_terms
@@ -218,6 +220,11 @@ class CardDesk:
     def _reading(self) -> Iterator[Session]:
         with transaction(reading(self._application.database)) as session:
             yield session
+
+
+def spoken_in(granted: Granted, language: str) -> Granted:
+    """A call that was asked for in a language is warned in it."""
+    return granted._replace(announcement=replace(granted.announcement, language=language))
 
 
 def _access(session: Session, number: str) -> AccessNumberRow | None:
