@@ -8,6 +8,7 @@ import pytest
 
 from pbxbill.gateways.gateway import PaymentGateway
 from pbxbill.gateways.registry import open_gateway
+from tests.gateways.paypal_server import PaypalServer
 from tests.gateways.stripe_server import StripeServer
 
 
@@ -22,3 +23,16 @@ def stripe_server() -> Iterator[StripeServer]:
 def stripe_gateway(stripe_server: StripeServer, tmp_path: Path) -> PaymentGateway:
     """A gateway that asks it, and waits a second for an answer."""
     return open_gateway("stripe", json.dumps(stripe_server.settings(tmp_path, timeout_s=1)))
+
+
+@pytest.fixture
+def paypal_server() -> Iterator[PaypalServer]:
+    """A PayPal of our own."""
+    with PaypalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def paypal_gateway(paypal_server: PaypalServer, tmp_path: Path) -> PaymentGateway:
+    """A gateway that asks it, and waits a second for an answer."""
+    return open_gateway("paypal", json.dumps(paypal_server.settings(tmp_path)))
