@@ -69,7 +69,7 @@ def parse_channel(message: AmiMessage) -> Channel:
     answered = timestamp_us(variables.get("PBXBILL_ANSWERED", ""))
     if answered is None:
         answered = timestamp_us(variables.get("CDR(answer,u)", "")) or None
-    card = bool(variables.get("PBXBILL_CARD"))
+    card = variables.get("PBXBILL_CARD", "").isdecimal()  # Status says "(null)" of what is not set
     return Channel(leg, name, up, session_id, paid, call_id, answered if up else None, inbound_paid, card)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pbxbill.ami.snapshot import parse_channel
+from pbxbill.ami.wire import parse_message
 from pbxbill.charging.control import LiveCall
 from pbxbill.charging.events import Answer, Evidence, Extend, FailurePolicy, Granted, Outcome, Settle
 from pbxbill.clock import SECOND_US
@@ -131,3 +133,10 @@ def test_an_open_account_talks_on_when_no_extension_is_answered(policy: FailureP
         else:
             wait_until(lambda: daemon.metric(hang_ups), 10, "the end of what was granted")
             assert len(asterisk.timers_of(PAID)) == 1
+
+
+@pytest.mark.parametrize("card, spared", [("(null)", False), ("", False), ("7", True)])
+def test_a_line_at_an_access_number_is_known_by_its_card(card: str, spared: bool) -> None:
+    """Status says "(null)" of a variable that is not set."""
+    status = f"Event: Status\r\nVariable: UNIQUEID=pbx1-1.1\r\nVariable: PBXBILL_CARD={card}"
+    assert parse_channel(parse_message(status.encode())).at_access_number is spared
