@@ -22,6 +22,7 @@ from pbxbill.billing.voucher_file import VoucherFile, read_file
 from pbxbill.billing.vouchers import Redeemed, redeem
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SystemClock
+from pbxbill.errors import StoreUnavailable
 from pbxbill.money import Unit
 from pbxbill.store.accounts import NewAccount, ensure_unit, open_account, open_operator, open_wallet
 from pbxbill.store.driver import connect
@@ -126,8 +127,13 @@ def main() -> None:
     redeemed, took_ms = 0, []
     for code in sys.stdin.readline().split():
         began_ns = time.perf_counter_ns()
-        with transaction(database) as session:
-            outcome = redeem(session, books, account, code, channel="api", now_us=clock.now_us())
+        outcome = None
+        while outcome is None:
+            try:
+                with transaction(database) as session:
+                    outcome = redeem(session, books, account, code, channel="api", now_us=clock.now_us())
+            except StoreUnavailable:
+                books.forget()  # the lock was not had in time: whoever redeems tries again
         took_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
         redeemed += isinstance(outcome, Redeemed)
     database.dispose()

@@ -1,9 +1,9 @@
 """`pbxbill run`: one operating-system process per daemon, started, watched, restarted, stopped in order.
 
 A daemon that ends is started again, each time after a longer wait. One that ends for its configuration is
-tried again too, since a switch's files may be mended meanwhile; only when every daemon says so the
-supervisor gives up. Daemons read a pipe from here and end with it, so that none is left steering a switch.
-They also say again and again that they work, as to systemd: one that falls silent is killed and started anew.
+tried again too, since a switch's files may be mended meanwhile; only when every daemon of a switch says so
+the supervisor gives up. Daemons read a pipe from here and end with it, so that none is left steering. They
+also say again and again that they work, as to systemd: one that falls silent is killed and started anew.
 """
 
 import os
@@ -41,6 +41,8 @@ class DaemonProcess:
 
     name: str
     command: tuple[str, ...]
+    steers: bool = True
+    """It steers a switch; with none of these there is no point in going on."""
 
 
 class Supervisor:
@@ -71,7 +73,7 @@ class Supervisor:
         for watch in self._watches:
             watch.ask_to_stop()
         clean = [watch.join(STOP_TIMEOUT_S) for watch in self._watches]
-        if all(watch.misconfigured for watch in self._watches):
+        if self._hopeless():
             return BAD_CONFIGURATION
         return 0 if all(clean) else 1
 
@@ -79,8 +81,11 @@ class Supervisor:
         """Make run() stop everything and return; from any thread or signal handler."""
         self._stop.set()
 
+    def _hopeless(self) -> bool:
+        return all(watch.misconfigured for watch in self._watches if watch.steers)
+
     def _look(self) -> None:
-        if all(watch.misconfigured for watch in self._watches):
+        if self._hopeless():
             _log.error("no_daemon_can_run")
             self._stop.set()
 
@@ -100,6 +105,7 @@ class _Watch:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"watch-{daemon.name}", daemon=True)
         self._clean = True
+        self.steers = daemon.steers
         self.misconfigured = False
         """Its last end was for its configuration."""
         self.ready = False

@@ -72,9 +72,9 @@ def run(context: Context) -> None:
         for switch in settings.switch
     ]
     if settings.jobs.enabled:
-        daemons.append(DaemonProcess("jobs", (*program, "jobs", "--supervised")))
+        daemons.append(DaemonProcess("jobs", (*program, "jobs", "--supervised"), steers=False))
     if settings.web.enabled:
-        daemons.append(DaemonProcess("web", (*program, "web", "--supervised")))
+        daemons.append(DaemonProcess("web", (*program, "web", "--supervised"), steers=False))
     supervisor = Supervisor(daemons, context.clock)
     with stopped_by_signals(supervisor.stop):
         code = supervisor.run()
