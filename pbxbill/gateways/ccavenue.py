@@ -179,7 +179,9 @@ class CCAvenueGateway:
         order, reference = told.get("order_id", [""])[0], told.get("tracking_id", [""])[0]
         if not key_of(order) or not (reference.isascii() and reference.isdigit() and len(reference) <= 40):
             return Forged("it names no order of ours")
-        event = hashlib.sha256(body).hexdigest()
+        # Not of the body: a payer could send the same in a thousand spellings, and each would be kept.
+        status = told.get("order_status", [""])[0]
+        event = hashlib.sha256(f"{order}|{status[:40]}".encode()).hexdigest()
         return WebhookEvent(f"{reference}:{event[:32]}", "order", None, ask_again=reference)
 
     # --- asking CCAvenue --------------------------------------------------------------------------
@@ -207,12 +209,16 @@ class CCAvenueGateway:
         status = str(told.get("order_status", "")).strip().lower()
         why = " ".join(str(told.get("order_bank_response") or "").split())[:MAX_WHY]
         amount = _minor(told.get("order_amt"), currency)
-        if status in _PAID | _GIVEN_BACK | _CHARGED_BACK:  # money that went back was received before
+        if status in _PAID:
             captured = told.get("order_capt_amt")
             received = _minor(captured, currency) if _is_above_zero(captured) else amount
             return PaymentFacts(key, reference, PaymentState.PAID, received, currency)
         if status in _DECLINED:
             return PaymentFacts(key, reference, PaymentState.DECLINED, amount, currency, why or "declined")
+        if status in _GIVEN_BACK | _CHARGED_BACK:
+            # CCAvenue tells of no refund but by this: money that is not booked yet is gone again.
+            why = "CCAvenue has given it back" if status in _GIVEN_BACK else "the payer's bank took it back"
+            return PaymentFacts(key, reference, PaymentState.CANCELLED, amount, currency, why)
         if status in _CANCELLED:
             return PaymentFacts(key, reference, PaymentState.CANCELLED, amount, currency, why)
         return PaymentFacts(key, reference, PaymentState.OPEN, amount, currency)  # Initiated, Awaited

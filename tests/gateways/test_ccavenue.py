@@ -110,7 +110,9 @@ def test_an_answer_that_was_bent_on_its_way_changes_nothing(
         ("Failure", PaymentState.DECLINED),
         ("Aborted", PaymentState.CANCELLED),
         ("Awaited", PaymentState.OPEN),
-        ("Refunded", PaymentState.PAID),
+        ("Refunded", PaymentState.CANCELLED),
+        ("Systemrefund", PaymentState.CANCELLED),
+        ("Chargeback", PaymentState.CANCELLED),
     ],
 )
 def test_each_status_is_a_state(
@@ -211,3 +213,10 @@ def test_every_key_is_an_order_number_and_back(number: int) -> None:
 def test_what_is_encrypted_is_what_ccavenue_reads(text: str) -> None:
     assert unseal(encrypted(text, WORKING_KEY)) == text
     assert decrypted(seal(text), WORKING_KEY) == text
+
+
+def test_the_same_answer_in_another_spelling_is_the_same_event(
+    gateway: PaymentGateway, server: CCAvenueServer
+) -> None:
+    sealed = server.pay(form_of(gateway))
+    assert event_of(gateway, sealed).event_ref == event_of(gateway, sealed + b"&more=1").event_ref
