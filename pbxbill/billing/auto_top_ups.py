@@ -142,6 +142,26 @@ def stop(session: Session, row: AutoTopUpRow, why: str, *, key: str, now_us: int
     tell_trouble(session, row, why, key=f"stopped:{key}", now_us=now_us)
 
 
+def turn_off_after(
+    session: Session, account_id: int, unit_code: str, why: str, *, key: str, now_us: int
+) -> None:
+    """Fill a wallet no more once money went back, or the hole would be filled from the same card at once.
+
+    Called before the money goes: the row is locked before wallets, and before invoices.
+    """
+    wallet_id = session.scalar(
+        select(WalletRow.id).where(WalletRow.account_id == account_id, WalletRow.unit == unit_code)
+    )
+    row = None if wallet_id is None else locked_auto_top_up(session, wallet_id)
+    if row is None or row.state == OFF:
+        return
+    row.state = OFF
+    if row.payment_id is None:
+        row.next_us = None
+    tell_trouble(session, row, why, key=f"off:{key}", now_us=now_us)
+    session.flush()
+
+
 def tell_trouble(session: Session, row: AutoTopUpRow, why: str, *, key: str, now_us: int) -> None:
     """Tell the account that its wallet is not filled now."""
     wallet = session.get_one(WalletRow, row.wallet_id)

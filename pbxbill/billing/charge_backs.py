@@ -6,7 +6,7 @@ A charge-back that is won later is booked back. Gateways may say all of it late,
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gateway_facts import Applied, Outcome, method_words
-from pbxbill.billing.money_back import put_back, standing_entry, take
+from pbxbill.billing.money_back import put_back, standing_entry, take, take_unbooked
 from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
 from pbxbill.billing.payment_gateways import coin
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -52,6 +52,9 @@ def apply_charge_back(  # noqa: PLR0913, PLR0917  # what is said, and of what
         payment.account_id,
         at_us=now_us,
     )
+    if payment.state == "held" and facts.currency == payment.told_currency and state != "won":
+        take_unbooked(session, payment, row, now_us)
+        return Applied(Outcome.HANDLED, "a charge-back of a payment that was held", payment.id)
     if state != "won" and (facts.currency != payment.unit or payment.entry_id is None):
         return Applied(Outcome.HELD, f"a charge-back that cannot be booked: {detail}"[:300], payment.id)
     session.add(row)
@@ -78,6 +81,8 @@ def _changed(  # as above
         return Applied(Outcome.NOTHING, f"the charge-back is {row.state} already", payment.id)
     row.state = state
     if state == "won":
+        if payment.state == "cancelled" and row.entry_id is None:
+            payment.state, payment.ended_us = "held", None  # its money is at the gateway again
         put_back(session, books, payment, row, now_us)
     session.flush()
     return Applied(Outcome.HANDLED, f"charge-back {state}", payment.id)

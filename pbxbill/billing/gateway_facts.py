@@ -106,7 +106,8 @@ def apply_to(  # as above, with the row
     now_us: int,
 ) -> Applied:
     """The same for a row that is locked already."""
-    if facts.gateway_ref and row.entry_id is None:
+    # Once money has arrived, only what says the same names it: it is given back by that name.
+    if facts.gateway_ref and row.entry_id is None and (row.told_amount is None or _is_paid(facts)):
         row.gateway_ref = facts.gateway_ref[:128]
     match facts.state:
         case PaymentState.PAID:
@@ -119,6 +120,10 @@ def apply_to(  # as above, with the row
             return Applied(Outcome.HANDLED, "it waits for the payer", row.id)
         case PaymentState.DECLINED | PaymentState.EXPIRED | PaymentState.CANCELLED as state:
             return _ended(session, row, state.value, facts.why, now_us)
+
+
+def _is_paid(facts: PaymentFacts) -> bool:
+    return facts.state is PaymentState.PAID
 
 
 def _ended(session: Session, row: GatewayPaymentRow, state: str, why: str, now_us: int) -> Applied:
@@ -159,8 +164,10 @@ def _paid(  # as above
 ) -> Applied:
     if facts.method is not None and row.save_method:
         keep_method(session, row.account_id, gateway.id, facts.method, now_us)
-    if row.entry_id is not None or row.refunded:
-        return Applied(Outcome.NOTHING, "it is booked already", row.id)
+    if row.entry_id is not None:
+        return _again(session, gateway, row, facts, now_us)
+    if row.refunded:
+        return Applied(Outcome.NOTHING, "it is being given back", row.id)
     row.told_amount, row.told_currency = facts.amount, facts.currency[:12]
     unit = unit_of(session, row.unit)
     asked = row.amount // coin(unit)
@@ -168,6 +175,26 @@ def _paid(  # as above
         told = f"{facts.amount} {facts.currency} arrived in minor units, {asked} {row.unit} was asked for"
         return hold(session, gateway, row, told, now_us)
     return book(session, books, gateway, row, now_us)
+
+
+def _again(
+    session: Session, gateway: PaymentGatewayRow, row: GatewayPaymentRow, facts: PaymentFacts, now_us: int
+) -> Applied:
+    """Of what is booked already, the same is nothing new. Other money is told: perhaps he paid twice."""
+    received = facts.amount * coin(unit_of(session, row.unit))
+    if (facts.gateway_ref[:128] or row.gateway_ref, received, facts.currency) == (
+        row.gateway_ref,
+        row.received,
+        row.unit,
+    ):
+        return Applied(Outcome.NOTHING, "it is booked already", row.id)
+    told = (
+        f"{gateway.name}: {facts.amount} {facts.currency} in minor units arrived by {facts.gateway_ref}, "
+        f"and {row.gateway_ref} is booked already: look there whether to give it back"
+    )
+    subject = f"gateway payment {row.id} {facts.gateway_ref}"
+    raise_alert(session, "payment_held", subject, told, row.account_id, at_us=now_us)
+    return Applied(Outcome.HELD, told[:300], row.id)
 
 
 def book(

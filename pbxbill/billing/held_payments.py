@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.gateway_facts import Applied, Outcome, book, locked_payment
+from pbxbill.billing.money_back import take_since_booked
 from pbxbill.billing.payment_gateways import coin
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
@@ -25,17 +26,20 @@ def accept_held(
     row = locked_payment(session, payment_id)
     if row.state != "held":
         raise InputRefused(f"gateway payment {row.id} is {row.state}, not held")
-    if row.refunded:
-        raise InputRefused(f"gateway payment {row.id} is being given back")
     if not row.told_amount:
         raise InputRefused(f"the gateway never said what it received of payment {row.id}")
+    if row.refunded >= row.told_amount * coin(unit_of(session, row.unit)):
+        raise InputRefused(f"gateway payment {row.id} is being given back")
     if row.told_currency != row.unit:
+        if row.refunded:
+            raise InputRefused(f"part of gateway payment {row.id} went back: give the rest back, too")
         _in_its_currency(session, row)
     gateway = session.get_one(PaymentGatewayRow, row.gateway_id)
     row.by = by[:64] or row.by
     done: Applied = book(session, books, gateway, row, now_us)
     if done.outcome is not Outcome.HANDLED:
         raise InputRefused(done.detail)
+    take_since_booked(session, books, row, now_us)
     return row
 
 
@@ -45,8 +49,8 @@ def _in_its_currency(session: Session, row: GatewayPaymentRow) -> None:
     )
     if session.scalar(wallet) is None:
         raise InputRefused(
-            f"the account has no {row.told_currency[:12]} wallet, and {row.told_amount} in its minor units came; "
-            "open one, or give the payment back"
+            f"the account has no {row.told_currency[:12]} wallet, and {row.told_amount} in its minor units "
+            "came; open one, or give the payment back"
         )
     row.unit, row.invoice_ids = row.told_currency, ""
     row.amount = (row.told_amount or 0) * coin(unit_of(session, row.unit))

@@ -7,6 +7,7 @@ comes out of the wallet.
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.auto_top_ups import turn_off_after
 from pbxbill.billing.gateway_facts import Applied, Outcome
 from pbxbill.billing.payment_gateways import coin
 from pbxbill.billing.payments import NewPayment, record_payment, reverse
@@ -52,6 +53,10 @@ def take(  # noqa: PLR0913  # one parameter per fact
     now_us: int,
 ) -> None:
     """Book that money goes, or is gone (owed: whatever the wallet holds). InputRefused: funds are short."""
+    if refund.kind == "charge_back" or payment.automatic:
+        why = "a payment was charged back" if refund.kind == "charge_back" else "its payment was given back"
+        key = f"refund:{refund.id}"
+        turn_off_after(session, payment.account_id, payment.unit, why, key=key, now_us=now_us)
     reason = f"{refund.kind.replace('_', '-')}: {refund.reason}"[:300].rstrip(": ")
     if reopen:
         entry_id = standing_entry(session, payment)
@@ -74,7 +79,8 @@ def take(  # noqa: PLR0913  # one parameter per fact
         refund.entry_id = post(session, books, command).entry_id
     payment.refunded += refund.amount
     if payment.entry_id is not None:
-        kept = payment.received - payment.refunded
+        # A charge-back may take what was given back before.
+        kept = max(0, payment.received - payment.refunded)
         take_back(session, books, payment.entry_id, kept=kept, now_us=now_us)
     session.flush()
 
@@ -115,16 +121,32 @@ def put_back(
     session.flush()
 
 
-def unbooked_went_back(
+def take_unbooked(session: Session, payment: GatewayPaymentRow, refund: RefundRow, now_us: int) -> None:
+    """Note what went back of a payment that is held; with all of it gone nothing is left to decide."""
+    session.add(refund)
+    payment.refunded += refund.amount
+    if payment.refunded >= (payment.told_amount or 0) * coin(unit_of(session, payment.unit)):
+        payment.state, payment.ended_us = "cancelled", now_us
+    session.flush()
+
+
+def take_since_booked(session: Session, books: Bookkeeper, payment: GatewayPaymentRow, now_us: int) -> None:
+    """Book what went back of a payment while it was held, now that its money is booked."""
+    gone = select(RefundRow).where(
+        RefundRow.payment_id == payment.id,
+        RefundRow.entry_id.is_(None),
+        RefundRow.state.not_in(("failed", "won")),
+    )
+    for refund in session.scalars(gone.order_by(RefundRow.id)).all():
+        payment.refunded -= refund.amount
+        take(session, books, payment, refund, reopen=False, owed=True, now_us=now_us)
+
+
+def unclear(
     session: Session, gateway: PaymentGatewayRow, payment: GatewayPaymentRow, facts: RefundFacts, now_us: int
 ) -> Applied:
     """Money went back that was never booked, or in a currency that it was not booked in: a person looks."""
     told = f"{facts.amount} {facts.currency} in minor units went back of payment {payment.id}"
-    if payment.state == "held":
-        payment.refunded += facts.amount * coin(unit_of(session, payment.unit))
-        payment.state, payment.ended_us = "cancelled", now_us
-        session.flush()
-        return Applied(Outcome.HANDLED, f"{told}, which was held", payment.id)
     subject = f"payment {payment.id} {facts.gateway_ref}"
     raise_alert(
         session, "refund_unclear", subject, f"{gateway.name}: {told}", payment.account_id, at_us=now_us

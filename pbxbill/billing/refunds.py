@@ -23,7 +23,7 @@ from pbxbill.billing.gateway_facts import (
     payment_named,
 )
 from pbxbill.billing.gateway_payments import FIRST_POLL_S, POLLED_AT_ONCE, GatewayDesk
-from pbxbill.billing.money_back import put_back, take, unbooked_went_back
+from pbxbill.billing.money_back import put_back, take, take_unbooked, unclear
 from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
 from pbxbill.billing.payment_gateways import coin, minor_units
 from pbxbill.billing.standing import reason_given, said
@@ -81,9 +81,10 @@ def ask_refund(
     if amount > left or not left:
         raise InputRefused(f"only {said(left, unit)} is left of gateway payment {payment.id}")
     minor_units(amount, unit)
-    if amount != received and (is_held or new.reopen):
+    whole = left if is_held else received
+    if amount != whole and (is_held or new.reopen):
         what = "a held payment" if is_held else "a payment whose invoices are opened again"
-        raise InputRefused(f"{what} goes back whole: {said(received, unit)}")
+        raise InputRefused(f"{what} goes back whole: {said(whole, unit)}")
     refund = RefundRow(
         key=secrets.token_hex(16),
         payment_id=payment.id,
@@ -170,7 +171,7 @@ def _changed(  # as above, with the rows
 
 def _done(session: Session, payment: GatewayPaymentRow, refund: RefundRow, now_us: int) -> None:
     refund.state, refund.poll_us = "done", None
-    if payment.state == "held":
+    if payment.state == "held" and _is_all_gone(session, payment):
         payment.state, payment.ended_us = "cancelled", now_us
     session.flush()
     facts: dict[str, Fact] = {"amount": Money(refund.amount, payment.unit), "why": refund.reason}
@@ -179,6 +180,10 @@ def _done(session: Session, payment: GatewayPaymentRow, refund: RefundRow, now_u
         facts["method"] = words
     key = f"refund:{refund.id}"
     tell(session, payment.account_id, NoticeKind.REFUND, key=key, facts=facts, now_us=now_us)
+
+
+def _is_all_gone(session: Session, payment: GatewayPaymentRow) -> bool:
+    return payment.refunded >= (payment.told_amount or 0) * coin(unit_of(session, payment.unit))
 
 
 def _failed(  # as above
@@ -224,8 +229,13 @@ def _given_back_there(  # as above
         session.add(refund)
         session.flush()
         return Applied(Outcome.HANDLED, "a refund that failed", payment.id)
+    if payment.state == "held" and facts.currency == payment.told_currency:
+        take_unbooked(session, payment, refund, now_us)
+        if facts.state is RefundState.DONE:
+            refund.state, refund.poll_us = "done", None
+        return Applied(Outcome.HANDLED, "given back at the gateway, of a payment that is held", payment.id)
     if facts.currency != payment.unit or payment.entry_id is None:
-        return unbooked_went_back(session, gateway, payment, facts, now_us)
+        return unclear(session, gateway, payment, facts, now_us)
     session.add(refund)
     session.flush()
     take(session, books, payment, refund, reopen=False, owed=True, now_us=now_us)
@@ -264,9 +274,8 @@ class RefundDesk:
 
     @staticmethod
     def _told(session: Session, payment: GatewayPaymentRow, refund: RefundRow) -> tuple[int, str]:
-        if payment.entry_id is None:
-            return payment.told_amount or 0, payment.told_currency
-        return minor_units(refund.amount, unit_of(session, payment.unit)), payment.unit
+        minor = refund.amount // coin(unit_of(session, payment.unit))
+        return minor, payment.unit if payment.entry_id is not None else payment.told_currency
 
     def _answered(self, refund_id: int, answer: RefundFacts | Refusal) -> RefundStanding:
         now_us = self._desk.clock.now_us()

@@ -105,6 +105,28 @@ def test_what_is_not_enough_is_followed_by_more(filling: Filling) -> None:
     assert filling.wallet() == eur("50")
 
 
+@pytest.mark.parametrize("charge_back", [False, True])
+def test_money_that_went_back_is_not_taken_again_from_the_same_card(
+    filling: Filling, charge_back: bool
+) -> None:
+    with filling.transaction() as session:
+        party = {"legal_name": "Bob", "email": "bob@example.org"}
+        set_party(session, filling.accounts.ids["bob"], party)
+    filling.set()
+    filling.spend("6")
+    filling.jobs()
+    filling.spend("24")
+    (key,) = filling.gateway.keys("paid")
+    ref = filling.gateway.give_back_there(key, 2000, charge_back=charge_back)
+    filling.tell(filling.told_back(ref))
+    assert filling.jobs() == ""
+    assert (filling.wallet(), filling.gateway.charges) == (-eur("20"), 1)
+    assert (filling.standing_row, filling.messages("auto_top_up_stopped")) == (("off", 0, False), 1)
+    with filling.transaction() as session:
+        resume(session, filling.account(session, "bob"), "EUR", filling.clock.now_us())
+    assert filling.jobs() == "1 asked for, 1 paid; 1 asked for, 1 paid"
+
+
 def test_an_attempt_that_nobody_knows_of_blocks_a_second_one(filling: Filling) -> None:
     filling.set()
     filling.gateway.fault("charge", "late")

@@ -117,6 +117,16 @@ def test_a_held_payment_is_accepted_with_what_really_came(paying: Paying) -> Non
         accept_held(session, paying.books, started.id, by="eve", now_us=paying.clock.now_us())
 
 
+@pytest.mark.parametrize("more", [{"gateway_ref": "pay_other"}, {"amount": 1200}])
+def test_a_payer_who_paid_twice_is_told_of(paying: Paying, more: dict[str, str | int]) -> None:
+    paid = paying.paid("10")
+    for _ in range(2):
+        assert paying.tell(paying.told(paid.key, **more)).detail == "held"
+    assert (paying.wallet(), paying.state(paid.id)) == (eur("10"), "paid")
+    ((detail,),) = paying.accounts.select("SELECT detail FROM alerts WHERE kind = 'payment_held'")
+    assert "pay_1 is booked already" in detail
+
+
 def test_a_held_payment_goes_back_whole(paying: Paying) -> None:
     started = paying.start("10")
     paying.gateway.pay(started.key, 900, "USD")

@@ -5,13 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from pbxbill.billing.gateway_payments import PaymentStanding
+from pbxbill.billing.held_payments import accept_held
+from pbxbill.billing.points_rules import NewRule, add_rule
 from pbxbill.charging.events import Adjust
 from pbxbill.errors import InputRefused
+from pbxbill.store.accounts import ensure_unit
+from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts
-from tests.store.invoiced_accounts import JANUARY
+from tests.store.invoiced_accounts import JANUARY, operator_id
 from tests.store.paying_accounts import Paying, paying_accounts
+from tests.store.points_shop import POINTS
 
 
 @pytest.fixture
@@ -178,3 +184,68 @@ def test_a_charge_back_that_was_won_before_it_was_heard_of_moves_nothing(paying:
     paying.tell(paying.told_back(ref))
     paying.tell(paying.told_back(ref, state="open"))
     assert paying.wallet() == eur("10")
+
+
+def held(paying: Paying, amount: int = 700) -> PaymentStanding:
+    """10 EUR were asked for, and something else came."""
+    begun = paying.start("10")
+    paying.gateway.pay(begun.key, amount)
+    paying.tell(paying.told(begun.key))
+    return paying.standing(begun.id)
+
+
+def accept(paying: Paying, payment_id: int) -> None:
+    with paying.transaction() as session:
+        accept_held(session, paying.books, payment_id, by="eve", now_us=paying.clock.now_us())
+
+
+def test_a_held_payment_that_was_charged_back_is_not_accepted(paying: Paying) -> None:
+    begun = held(paying)
+    ref = paying.gateway.give_back_there(begun.key, 700, charge_back=True, state="open")
+    paying.tell(paying.told_back(ref))
+    with pytest.raises(InputRefused, match="is cancelled, not held"):
+        accept(paying, begun.id)
+    paying.gateway.turn(ref, "done")
+    paying.tell(paying.told_back(ref))
+    assert (paying.state(begun.id), paying.wallet()) == ("cancelled", 0)
+    paying.gateway.turn(ref, "failed")
+    paying.tell(paying.told_back(ref))
+    accept(paying, begun.id)  # it was won, on appeal
+    assert paying.wallet() == eur("7")
+
+
+@pytest.mark.parametrize("charge_back", [False, True])
+def test_what_is_left_of_a_held_payment_is_accepted_or_goes_back(paying: Paying, charge_back: bool) -> None:
+    first, second = held(paying), held(paying)
+    for begun in (first, second):
+        ref = paying.gateway.give_back_there(begun.key, 300, charge_back=charge_back)
+        for _ in range(2):
+            paying.tell(paying.told_back(ref))
+        paying.tell(paying.told(begun.key))
+        assert paying.state(begun.id) == "held"
+    accept(paying, first.id)
+    assert paying.wallet() == eur("4")
+    with pytest.raises(InputRefused, match=r"goes back whole: 4[.]00 EUR"):
+        paying.give_back(second.id, "3")
+    assert paying.give_back(second.id).state == "done"
+    assert (paying.state(second.id), paying.gateway.holds) == ("cancelled", 400)
+
+
+def test_what_a_held_payment_is_called_stays(paying: Paying) -> None:
+    begun = held(paying)
+    paying.tell(paying.told(begun.key, state="open", gateway_ref="its page"))
+    assert paying.give_back(begun.id).state == "done"
+    assert paying.gateway.holds == 0
+
+
+def test_a_charge_back_of_what_was_given_back_takes_no_more_points_than_were_earned(paying: Paying) -> None:
+    with paying.transaction() as session:
+        ensure_unit(session, POINTS)
+        rule = NewRule("top_up", "PTS", "EUR", eur("1"), 1, worth=eur("0.01"))
+        add_rule(session, session.get_one(AccountRow, operator_id(session)), rule, 0)
+    paying.paid("10")
+    paid = paying.paid("10")
+    paying.give_back(paid.id)
+    ref = paying.gateway.give_back_there(paid.key, 1000, charge_back=True)
+    paying.tell(paying.told_back(ref))
+    assert paying.accounts.select("SELECT posted FROM wallets WHERE unit = 'PTS'") == [(10,)]
