@@ -34,7 +34,7 @@ from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import GatewayPaymentRow
+from pbxbill.store.payment_models import GatewayPaymentRow, RefundRow
 
 key_option = click.option(
     "--key", help="Its number at the bank, say: a payment that is recorded twice with it counts once."
@@ -234,6 +234,8 @@ def take_back(context: Context, entry: str, reason: str, by: str, as_json: bool)
 
 def _not_of_a_gateway(session: Session, entry_id: str) -> None:
     paid = session.scalar(select(GatewayPaymentRow.id).where(GatewayPaymentRow.entry_id == entry_id))
+    if paid is None:  # or it came back from a refund that failed, or a charge-back that was won
+        paid = session.scalar(select(RefundRow.payment_id).where(RefundRow.back_entry_id == entry_id))
     if paid is not None:
         raise InputRefused(
             f"entry {entry_id} came through a gateway, which has the money: `pbxbill payments refund {paid} "

@@ -73,6 +73,18 @@ def test_a_payment_is_started_paid_found_and_given_back(cards: ScriptedGateway, 
     ok("verify")
 
 
+def test_what_came_back_from_a_refund_that_failed_is_not_reversed(
+    cards: ScriptedGateway, pbxbill: Run, ok: Ok, accounts: BilledAccounts, tmp_path: Path
+) -> None:
+    paying = Paying(accounts, folder=tmp_path)
+    paid = paying.paid("10", purpose="invoice")
+    paying.gateway.fault("refund", "refused")
+    assert paying.give_back(paid.id, reopen=True).state == "failed"
+    paying.database.dispose()
+    ((back,),) = accounts.select("SELECT back_entry_id FROM refunds")
+    assert "came through a gateway" in refused(pbxbill, "payments", "reverse", back, "--reason", "x")
+
+
 def test_a_saved_card_is_charged_preferred_and_removed(
     cards: ScriptedGateway, ok: Ok, accounts: BilledAccounts, tmp_path: Path, pbxbill: Run
 ) -> None:
