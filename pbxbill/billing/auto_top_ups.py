@@ -17,7 +17,12 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import MAX_AMOUNT, Unit
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow, WalletRow
-from pbxbill.store.payment_models import AutoTopUpRow, PaymentGatewayRow, SavedMethodRow
+from pbxbill.store.payment_models import (
+    AutoTopUpRow,
+    GatewayPaymentRow,
+    PaymentGatewayRow,
+    SavedMethodRow,
+)
 from pbxbill.store.thresholds import AUTO_TOP_UP, available, edge
 
 ON, OFF, STOPPED = "on", "off", "stopped"
@@ -181,7 +186,7 @@ def resume_by_new_cards(session: Session, now_us: int) -> int:
     resumed = 0
     for row in stopped:
         wallet = session.get_one(WalletRow, row.wallet_id)
-        card = _newer_card(session, wallet.account_id, row)
+        card = _newer_card(session, wallet, row)
         locked = None if card is None else locked_auto_top_up(session, row.wallet_id)
         if card is None or locked is None or locked.state != STOPPED:
             continue
@@ -191,16 +196,30 @@ def resume_by_new_cards(session: Session, now_us: int) -> int:
     return resumed
 
 
-def _newer_card(session: Session, account_id: int, row: AutoTopUpRow) -> SavedMethodRow | None:
-    """Another card than the one that failed, saved later than it."""
+def _newer_card(session: Session, wallet: WalletRow, row: AutoTopUpRow) -> SavedMethodRow | None:
+    """A card that was saved since the trouble began; one that was there before was not chosen for this."""
     failed = session.get_one(SavedMethodRow, row.method_id)
     return session.scalar(
         select(SavedMethodRow)
         .where(
-            SavedMethodRow.account_id == account_id,
+            SavedMethodRow.account_id == wallet.account_id,
             SavedMethodRow.state == "active",
             SavedMethodRow.id > failed.id,
+            SavedMethodRow.created_us >= _in_trouble_since_us(session, wallet, row),
         )
         .order_by(SavedMethodRow.id.desc())
         .limit(1)
     )
+
+
+def _in_trouble_since_us(session: Session, wallet: WalletRow, row: AutoTopUpRow) -> int:
+    """When the first of its declines in a row was asked for; without any, its last payment."""
+    tries = select(GatewayPaymentRow.created_us).where(
+        GatewayPaymentRow.account_id == wallet.account_id,
+        GatewayPaymentRow.unit == wallet.unit,
+        GatewayPaymentRow.automatic,
+    )
+    if row.declines:
+        tries = tries.where(GatewayPaymentRow.state == "declined")
+    found = session.scalars(tries.order_by(GatewayPaymentRow.id.desc()).limit(row.declines or 1)).all()
+    return found[-1] if found else row.created_us

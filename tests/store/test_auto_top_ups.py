@@ -127,6 +127,20 @@ def test_money_that_went_back_is_not_taken_again_from_the_same_card(
     assert filling.jobs() == "1 asked for, 1 paid; 1 asked for, 1 paid"
 
 
+def test_a_clock_that_was_ahead_holds_up_no_wallet(filling: Filling) -> None:
+    filling.set()
+    year_us = 365 * 86_400_000_000
+    filling.clock.step(year_us)
+    filling.gateway.fault("charge", "late")
+    filling.spend("6")
+    assert filling.jobs() == "1 asked for, 1 not answered"
+    filling.clock.step(-year_us)
+    filling.poll(130)
+    assert filling.wallet() == eur("24")
+    filling.spend("20")
+    assert filling.jobs() == "1 asked for, 2 paid"
+
+
 def test_an_attempt_that_nobody_knows_of_blocks_a_second_one(filling: Filling) -> None:
     filling.set()
     filling.gateway.fault("charge", "late")
@@ -246,16 +260,40 @@ def _stop(filling: Filling) -> None:
     assert filling.standing_row == ("stopped", 4, False)
 
 
-def test_a_new_card_resumes_what_stopped(filling: Filling) -> None:
-    _stop(filling)
+def _save_another_card(filling: Filling) -> None:
     with filling.transaction() as session:
         old = session.query(SavedMethodRow).one()
-        names = ("account_id", "gateway_id", "customer_ref", "brand", "expires", "state", "preferred")
+        names = ("account_id", "gateway_id", "customer_ref", "brand", "expires", "state")
+        kept = {name: getattr(old, name) for name in names}
+        now_us = filling.clock.now_us()
         session.add(
-            SavedMethodRow(
-                **{name: getattr(old, name) for name in names}, method_ref="new", last4="1881", created_us=1
-            )
+            SavedMethodRow(**kept, method_ref="new", last4="1881", preferred=False, created_us=now_us)
         )
+
+
+def test_a_card_that_was_there_before_is_not_charged_in_place_of_the_chosen_one(filling: Filling) -> None:
+    _save_another_card(filling)
+    filling.later(1)
+    _stop(filling)
+    assert filling.jobs() == ""
+
+
+def test_a_card_that_was_saved_after_a_decline_resumes_what_stopped(filling: Filling) -> None:
+    filling.set()
+    filling.spend("6")
+    for number in range(3):
+        filling.gateway.fault("charge", "declined")
+        assert filling.jobs() == "1 asked for, 1 declined"
+        if number == 0:
+            _save_another_card(filling)
+        filling.later(24 * HOUR_S)
+    filling.gateway.fault("charge", "declined")
+    assert filling.jobs() == "1 asked for, 1 declined; 1 asked for, 1 paid, 1 resumed with a new card"
+
+
+def test_a_new_card_resumes_what_stopped(filling: Filling) -> None:
+    _stop(filling)
+    _save_another_card(filling)
     assert filling.jobs() == "1 asked for, 1 paid, 1 resumed with a new card"
     assert filling.standing_row == ("on", 0, False)
 
