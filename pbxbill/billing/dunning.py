@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.dunning_catalogue import ACTIVE, PenaltyClass, Policy, PolicyBook
-from pbxbill.billing.dunning_facts import Dunned, PutBack, act, of_account, of_invoice
+from pbxbill.billing.dunning_facts import LOOKED_AT_US, Dunned, PutBack, act, of_account, of_invoice
 from pbxbill.billing.dunning_policy import Action, Reached, asks
 from pbxbill.billing.dunning_steps import Acting, do_level, lift_effects, put_back
 from pbxbill.billing.late_charges import charge_late, is_late, next_penalty_us
@@ -31,6 +31,10 @@ _INVOICES = (
     "(SELECT invoice_id FROM dunning_states WHERE account_id = :account_id) ORDER BY id"
 )
 _STATES = "SELECT invoice_id FROM dunning_states WHERE account_id = :account_id ORDER BY invoice_id"
+_LAST_STEP = (
+    "SELECT MAX(at_us) FROM dunning_steps WHERE invoice_id = :invoice_id AND level = :level "
+    "AND at_us <= :now_us"
+)
 _WRITE_STATE = text(
     "UPDATE dunning_states SET level = :level, since_us = CAST(:since_us AS BIGINT), "
     "next_us = CAST(:next_us AS BIGINT), penalty_to_us = CAST(:penalty_to_us AS BIGINT) "
@@ -69,7 +73,7 @@ def dun_account(
     looked_at: dict[int, Policy] = {}
     for place, invoice in enumerate(found):
         policy = invoice.policy(book)
-        if policy is None or policy.state != ACTIVE or invoice.next_us is None or invoice.next_us > now_us:
+        if policy is None or policy.state != ACTIVE or not invoice.due(now_us):
             continue
         looked_at[invoice.invoice_id] = policy
         found[place] = _do(acting, policy, invoice, steps)
@@ -127,7 +131,16 @@ def _lock(session: Session, account_id: int) -> None:
 
 def _do(acting: Acting, policy: Policy, invoice: Dunned, steps: list[StepDone]) -> Dunned:
     """Do what is to be done about an invoice now, if anything is; the invoice as it stands then."""
-    found = act(acting.book.days(policy, invoice.zone), invoice, acting.now_us)
+    if invoice.since_us is not None and invoice.since_us > acting.now_us:
+        # Its level was done while the clock was ahead: the days to the next one count from now.
+        invoice = invoice._replace(since_us=acting.now_us)
+    days = acting.book.days(policy, invoice.zone)
+    found = act(days, invoice, acting.now_us)
+    if isinstance(found, Reached) and invoice.level:
+        # A clock that is ahead again finds what it did then.
+        last_us = rows_within(acting.session, _LAST_STEP, invoice._asdict() | {"now_us": acting.now_us})[0][0]
+        if last_us is not None and last_us > (invoice.since_us or 0):
+            found = act(days, invoice._replace(since_us=last_us), acting.now_us)
     if isinstance(found, Reached):
         action = policy.terms.levels[found.number - 1].action
         steps.append(StepDone(invoice.invoice_id, found.number, action, again=False))
@@ -137,7 +150,7 @@ def _do(acting: Acting, policy: Policy, invoice: Dunned, steps: list[StepDone]) 
         if again is not None:
             steps.append(StepDone(invoice.invoice_id, again.level, Action(again.action), again=True))
         return invoice._replace(since_us=acting.now_us)
-    if invoice.level and not asks(policy.terms, invoice.standing):
+    if invoice.level and not (asks(policy.terms, invoice.standing) and invoice.due_us < acting.now_us):
         lifted = lift_effects(acting.session, invoice.account_id, invoice.invoice_id, acting.now_us)
         return invoice._replace(since_us=None) if lifted else invoice
     return invoice
@@ -163,12 +176,12 @@ def _charge_late(acting: Acting, found: Sequence[Dunned]) -> tuple[int, dict[int
     return count, charged_to
 
 
-def _next_us(acting: Acting, policy: Policy, invoice: Dunned) -> int | None:
-    """When an invoice is to be looked at next; None: when something changes."""
+def _next_us(acting: Acting, policy: Policy, invoice: Dunned) -> int:
+    """When an invoice is to be looked at next, if nothing changes."""
     if invoice.closed:
         return acting.now_us + LOOK_AGAIN_US
     found = act(acting.book.days(policy, invoice.zone), invoice, acting.now_us)
-    moments = []
+    moments = [acting.now_us + LOOKED_AT_US]
     if isinstance(found, Reached | PutBack):
         moments.append(acting.now_us + LOOK_AGAIN_US)  # two levels on one day: no policy has them
     elif found.until_us is not None:
@@ -177,7 +190,7 @@ def _next_us(acting: Acting, policy: Policy, invoice: Dunned) -> int | None:
         late = acting.book.penalty(policy, invoice.chosen_penalty_id)
         penalty_us = next_penalty_us(late, invoice, acting.now_us)
         moments += [] if penalty_us is None else [penalty_us]
-    return min(moments, default=None)
+    return min(moments)
 
 
 def _write_state(session: Session, invoice: Dunned, next_us: int | None) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.dunning_catalogue import Policy, PolicyBook
 from pbxbill.billing.dunning_policy import SEVERE, Reached, Standing, Waits, WorkingDays, decide
-from pbxbill.store.driver import rows_within
+from pbxbill.clock import SECOND_US
+from pbxbill.store.driver import row_lock, rows_within
 
 CAUSE = "dunning:"
 """What causes of suspensions begin with that dunning makes; the invoice's id follows."""
@@ -32,7 +33,12 @@ _COLUMNS = (
 )
 _OF_ACCOUNT = _COLUMNS + "WHERE s.account_id = :account_id ORDER BY s.invoice_id"
 _OF_INVOICE = _COLUMNS + "WHERE s.invoice_id = :invoice_id"
-_DUE = _COLUMNS + "WHERE s.next_us <= :now_us ORDER BY s.account_id, s.invoice_id"
+LOOKED_AT_US = 7 * 86_400 * SECOND_US
+"""So often at least each invoice is looked at that is in dunning, whatever it waits for."""
+_DUE = _COLUMNS + (
+    # Nothing is put off for so long: what seems to be was noted by a clock that has been set back.
+    "WHERE s.next_us <= :now_us OR s.next_us > :too_far_us ORDER BY s.account_id, s.invoice_id"
+)
 _NEW = (
     # With the level that it had reached before, if it was paid and that was taken back.
     "SELECT i.id AS invoice_id, i.account_id AS account_id, COALESCE((SELECT MAX(t.level) "
@@ -42,7 +48,7 @@ _NEW = (
     "AND i.kind IN ('invoice', 'debit_note') AND i.issuer_id IN (SELECT issuer_id FROM dunning_policies) "
     "AND NOT EXISTS (SELECT 1 FROM dunning_states s WHERE s.invoice_id = i.id)"
 )
-_ENROL = text(
+_ENROL = (
     f"INSERT INTO dunning_states (invoice_id, account_id, level, since_us, next_us, penalty_to_us) {_NEW}"
 )
 _DUE_OR_NEW = _DUE.replace(
@@ -93,6 +99,11 @@ class Dunned(NamedTuple):
             bool(self.closed),
         )
 
+    def due(self, now_us: int) -> bool:
+        """Whether it is to be looked at now."""
+        next_us = self.next_us
+        return next_us is not None and (next_us <= now_us or next_us > now_us + 2 * LOOKED_AT_US)
+
     @property
     def cause(self) -> str:
         """Of the suspension that dunning makes for it."""
@@ -111,7 +122,10 @@ class PutBack(NamedTuple):
 
 def enrol(session: Session, now_us: int) -> int:
     """Note the invoices whose day is over and that nobody has paid; how many there are that are new."""
-    return int(session.execute(_ENROL, {"now_us": now_us}).rowcount)  # type: ignore[attr-defined]  # it has it
+    # Who is paying in this moment is left to the next run, which sees what is open then.
+    lock = row_lock(session, "FOR KEY SHARE OF i SKIP LOCKED")
+    statement = text(f"{_ENROL}{lock} ON CONFLICT (invoice_id) DO NOTHING")
+    return int(session.execute(statement, {"now_us": now_us}).rowcount)  # type: ignore[attr-defined]  # it has it
 
 
 def of_account(session: Session, account_id: int, now_us: int) -> list[Dunned]:
@@ -133,7 +147,8 @@ def all_due(session: Session, now_us: int, *, with_new: bool = False) -> Iterato
     """
     session.flush()
     rows = session.connection().execution_options(stream_results=True, max_row_buffer=1_000)
-    for row in rows.execute(text(_DUE_OR_NEW if with_new else _DUE), {"now_us": now_us}):
+    moments = {"now_us": now_us, "too_far_us": now_us + 2 * LOOKED_AT_US}
+    for row in rows.execute(text(_DUE_OR_NEW if with_new else _DUE), moments):
         yield Dunned(*row)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.dunning import dun_account
-from pbxbill.billing.dunning_catalogue import ACTIVE, STOPPED, PolicyBook
+from pbxbill.billing.dunning_catalogue import ACTIVE, RELEASED_US, STOPPED, PolicyBook
 from pbxbill.billing.dunning_facts import act, all_due, enrol, takes_service, worst_level
 from pbxbill.billing.dunning_policy import SEVERE, Action, Reached, Waits
 from pbxbill.billing.promises_to_pay import due_promises, end_due
@@ -23,7 +23,7 @@ from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, StoreUnavailable
 from pbxbill.store.alerts import raise_alert
-from pbxbill.store.dunning_models import DunningPolicyRow, DunningStateRow, DunningStepRow
+from pbxbill.store.dunning_models import DunningPolicyRow, DunningStateRow, DunningStepRow, SuspensionRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
 
@@ -273,7 +273,8 @@ class _Losing:
         counted = self._counted()
         for policy_id, accounts in sorted(self._accounts.items()):
             policy = self._book.by_id[policy_id]
-            if policy.released_to_us is not None and policy.released_to_us > self._now_us:
+            # Released for longer than that it was by a clock that has been set back.
+            if self._now_us < (policy.released_to_us or 0) <= self._now_us + RELEASED_US:
                 continue
             all_of_day = accounts | self._lost_today(policy_id)
             allowed = policy.terms.brake(counted.get(policy_id, 0))
@@ -294,11 +295,12 @@ class _Losing:
         query = (
             select(InvoiceRow.account_id)
             .join(DunningStepRow, DunningStepRow.invoice_id == InvoiceRow.id)
+            .join(SuspensionRow, SuspensionRow.id == DunningStepRow.suspension_id)
             .where(
                 DunningStepRow.policy_id == policy_id,
-                DunningStepRow.at_us > self._now_us - DAY_US,
-                DunningStepRow.action.in_([str(action) for action in SEVERE]),
-                DunningStepRow.ended_us.is_(None),
+                # What was lifted and put back today is as bad as what is new.
+                SuspensionRow.from_us > self._now_us - DAY_US,
+                SuspensionRow.lifted_us.is_(None),
             )
             .distinct()
         )

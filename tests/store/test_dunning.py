@@ -23,6 +23,7 @@ from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.billing.suspending import lift, suspend
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused
+from pbxbill.store.dunning_models import DunningPolicyRow
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
@@ -333,3 +334,41 @@ def test_a_group_goes_by_its_policy_and_a_new_version_goes_on_where_the_old_one_
     dunned.run()
     assert len(dunned.steps()) == 2
     assert dunned.accounts.select("SELECT policy_version FROM dunning_steps ORDER BY level") == [(1,), (2,)]
+
+
+def test_a_clock_that_was_a_year_ahead_neither_stops_dunning_nor_its_brake(dunned: Dunned) -> None:
+    dunned.until(3)
+    dunned.day(370)
+    dunned.run()
+    assert len(dunned.steps()) == 2
+    with dunned.session() as session:
+        session.get_one(DunningPolicyRow, dunned.policy.id).state = STOPPED
+        release(session, dunned.policy.id, dunned.clock.now_us())
+    dunned.day(4)
+    dunned.until(13)
+    assert len(dunned.steps()) == 2
+    with dunned.transaction() as session:
+        operator = session.get_one(AccountRow, operator_id(session))
+        import_policy(session, operator, "standard", "brake_accounts = 0\n" + POLICY.partition("\n\n")[2], 0)
+    dunned.until(20)
+    assert len(dunned.steps()) == 2
+    assert dunned.status() == "active"
+    with dunned.session() as session:
+        assert [x.state for x in all_policies(session)] == [STOPPED]
+        release(session, dunned.policy.id, dunned.clock.now_us())
+    dunned.until(20)
+    assert dunned.steps()[2:] == [(3, "bar_outgoing")]
+
+
+def test_what_is_not_due_by_a_clock_that_was_put_right_bars_nobody(dunned: Dunned) -> None:
+    policy = '[[level]]\ndays = 3\naction = "bar_outgoing"\n'
+    with dunned.transaction() as session:
+        import_policy(session, session.get_one(AccountRow, operator_id(session)), "standard", policy, 0)
+    dunned.day(370)
+    dunned.run()
+    assert dunned.status() == "no_outgoing"
+    dunned.day(-5)
+    dunned.run()
+    assert dunned.status() == "active"
+    dunned.until(3)
+    assert dunned.status() == "no_outgoing"

@@ -1,7 +1,7 @@
 """Dunning by several processes at once, killed in between, beside payments, with faults: each level once."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 from pbxbill.billing import dunning_runs
 from pbxbill.billing.dunning import dun_account
 from pbxbill.billing.dunning_catalogue import import_penalty, import_policy, make_standard
+from pbxbill.billing.dunning_facts import enrol
+from pbxbill.billing.payments import NewPayment, record_payment
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
@@ -145,3 +147,46 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(dunned: Dunned) -> None:
     assert not done.whole or counts(dunned)[0] == 8
     dunned.run()
     assert counts(dunned) == (8, 8, 8)
+
+
+def test_who_pays_while_invoices_are_noted_is_not_dunned(dunned: Dunned) -> None:
+    dunned.day(3)
+    with ThreadPoolExecutor(1) as pool:
+        with dunned.transaction() as session:
+            account = session.get_one(AccountRow, dunned.accounts.ids[CODES[0]])
+            new = NewPayment(eur("10"), "EUR", "bank", "paid")
+            record_payment(session, dunned.books, account, new, dunned.clock.now_us())
+            run = pool.submit(dunned.run)
+            wait([run], timeout=2)  # it looks at invoices that nobody else sees as paid yet
+        run.result(120)
+    dunned.run()
+    assert counts(dunned)[0] == 7
+    left = dunned.accounts.select("SELECT COUNT(*) FROM dunning_states")
+    assert left == [(7,)]
+
+
+def test_two_note_the_same_invoices_at_once(dunned: Dunned) -> None:
+    dunned.day(3)
+    with ThreadPoolExecutor(1) as pool:
+        with dunned.transaction() as session:
+            assert enrol(session, dunned.clock.now_us()) == 8
+            run = pool.submit(dunned.run)
+            wait([run], timeout=2)
+        run.result(120)
+    assert counts(dunned) == (8, 8, 8)
+
+
+def test_the_brake_counts_who_is_barred_again_within_a_day(dunned: Dunned) -> None:
+    dunned.until(3)
+    dunned.until(10)
+    entries = [dunned.pay("10", code=code).entry_id for code in CODES[:3]]
+    with dunned.transaction() as session:
+        operator = session.get_one(AccountRow, operator_id(session))
+        few = POLICY.replace('brake = "100"', 'brake = "0"\nbrake_accounts = 1')
+        import_policy(session, operator, "standard", few, 0)
+    for hour, entry_id in enumerate(entries, 9):
+        dunned.day(30, hour)
+        dunned.take_back(entry_id)
+        dunned.run()
+    assert [dunned.status(code) for code in CODES[:3]] == ["no_outgoing", "active", "active"]
+    assert dunned.accounts.select("SELECT state FROM dunning_policies") == [("stopped",)]
