@@ -1,13 +1,14 @@
 """Makes charges of penalty classes: fees of levels, and what each period costs that an invoice is overdue.
 
 They are charges of kind late_fee, with the taxes that the issuer's rules put on them, asked for by the next
-invoice. Each has a key of what it is for: the same period, or level, charges once.
+invoice. Each has a key of what it is for: the same period, or level, charges once. Fees that
+are overdue cost no fees: of what is overdue only the share of other lines counts.
 """
 
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.charge import ONE, ChargeKind, Collection
@@ -20,6 +21,7 @@ from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import ChargeRow
+from pbxbill.store.invoice_models import InvoiceLineRow
 from pbxbill.store.models import AccountRow
 
 
@@ -36,7 +38,7 @@ def charge_fee(  # noqa: PLR0913, PLR0917 what a fee is for
     if fee.terms.unit != invoice.unit:
         return None
     unit = unit_of(session, invoice.unit)
-    amount = penalty(fee.terms, invoice.overdue, 1, unit=unit)
+    amount = penalty(fee.terms, _without_fees(session, invoice), 1, unit=unit)
     if fee.terms.per is Per.CUSTOMER:
         key = f"fee:a{account.id}:{fee.id}:{local_date(now_us, invoice.zone)}"
     else:
@@ -99,7 +101,7 @@ def _charge_group(  # noqa: PLR0913, PLR0917 what is charged, and when
     per_item = late.terms.per is Per.ITEM
     amount = penalty(
         late.terms,
-        sum(invoice.overdue for invoice in group),
+        sum(_without_fees(session, invoice) for invoice in group),
         found.count,
         charged=_charged(session, account, prefix) if per_item else 0,
         unit=unit_of(session, late.terms.unit),
@@ -115,6 +117,20 @@ def next_penalty_us(late: PenaltyClass | None, invoice: Dunned, now_us: int) -> 
     today = local_date(now_us, invoice.zone)
     day = next_period_end(late.terms, _begins(late, [invoice]), today)
     return day_start_us(day, invoice.zone) if day > today else None
+
+
+def _without_fees(session: Session, invoice: Dunned) -> int:
+    """What is overdue of an invoice, but for the share in it of fees for paying late."""
+    late = InvoiceLineRow.kind == ChargeKind.LATE_FEE.value
+    left = InvoiceLineRow.net - InvoiceLineRow.credited
+    total, fees = session.execute(
+        select(
+            func.coalesce(func.sum(left), 0), func.coalesce(func.sum(case((late, left), else_=0)), 0)
+        ).where(InvoiceLineRow.invoice_id == invoice.invoice_id, InvoiceLineRow.origin != "removed")
+    ).one()
+    if fees <= 0:
+        return invoice.overdue
+    return invoice.overdue * int(total - fees) // int(total) if total > fees else 0
 
 
 def _begins(late: PenaltyClass, group: Sequence[Dunned]) -> date:

@@ -116,3 +116,23 @@ def test_what_was_charged_stays_charged_when_a_payment_bounces(dunned: Late, per
     assert len(dunned.charges()) == 1
     dunned.until(60)
     assert dunned.charges() == [(29, eur("2")), (60, eur("2"))]
+
+
+def test_fees_cost_no_fees(dunned: Late) -> None:
+    dunned.late('unit = "EUR"\npercent = "10"\nminimum = "1.00"\n')
+    dunned.until(5)
+    assert dunned.charges() == [(1, eur("1.20"))]
+    dunned.pay("12")
+    dunned.invoice("carol", FEBRUARY)
+    dunned.until(80)
+    assert len(dunned.charges()) == 1, "an invoice of nothing but a fee"
+
+
+def test_what_is_overdue_beside_fees_costs_its_own_share(dunned: Late) -> None:
+    dunned.late('unit = "EUR"\npercent = "10"\n')
+    dunned.until(5)
+    dunned.call("carol", 6000, 35)
+    invoice_id = dunned.invoice("carol", FEBRUARY).invoice_id
+    assert dunned.row(invoice_id)["open"] == eur("13.20")
+    dunned.until(80)
+    assert [net for _, net in dunned.charges()] == [eur("1.20"), eur("1.20")]
