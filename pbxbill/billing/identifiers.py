@@ -100,7 +100,10 @@ def checked_email(text: str) -> str:
     """An e-mail address alone, without a name; empty stays empty."""
     address = text.strip()
     if address and (
-        len(address) > MAX_EMAIL_LENGTH or not address.isprintable() or not _EMAIL.fullmatch(address)
+        len(address) > MAX_EMAIL_LENGTH
+        or not address.isprintable()
+        or not _EMAIL.fullmatch(address)
+        or "=?" in address  # headers would decode it
     ):
         raise InputRefused(f"{text[:80]!r} is no e-mail address; write it like billing@example.org")
     return address

@@ -14,7 +14,7 @@ from pbxbill.billing.notice_kinds import NoticeKind
 from pbxbill.billing.notice_profiles import Addressee, addressee_of
 from pbxbill.billing.notice_templates import Letterhead, NoticeWords, filled, letter_colours
 from pbxbill.billing.notice_words import FRAME, built_in_words
-from pbxbill.notify.outbox import NewMessage, enqueue
+from pbxbill.notify.outbox import NewMessage, enqueue, kept_key
 from pbxbill.store.invoice_models import MessageRow
 
 KIND = "digest"
@@ -55,7 +55,7 @@ def write_digest(session: Session, account_id: int, recipient: str, now_us: int)
     who = addressee_of(session, account_id, NoticeKind.LOW_BALANCE)
     message = _message(session, who, recipient, rows)
     enqueue(session, message, now_us)
-    digest_id = session.scalars(select(MessageRow.id).where(MessageRow.key == message.key)).one()
+    digest_id = session.scalars(select(MessageRow.id).where(MessageRow.key == kept_key(message.key))).one()
     session.execute(
         update(MessageRow)
         .where(MessageRow.id.in_([row.id for row in rows]))

@@ -1,12 +1,13 @@
 """Jobs of notices: alerts told, digests written, mail sent, webhooks posted, losses noticed."""
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from pbxbill.billing.alert_notices import AT_ONCE, tell_alerts
 from pbxbill.billing.notice_digests import due_digests, write_digest
 from pbxbill.billing.watching import lost_carriers, lost_switches
+from pbxbill.clock import SECOND_US
 from pbxbill.jobs.job import JobWork
-from pbxbill.notify.outbox import purge
+from pbxbill.notify.outbox import LONGEST_WAIT_S, purge
 from pbxbill.notify.posting import post_waiting
 from pbxbill.notify.sending import Sent, send_waiting
 from pbxbill.settings import mail_settings
@@ -89,10 +90,13 @@ def purging(work: JobWork) -> str:
 
 def _waits(work: JobWork, channel: str) -> bool:
     """Whether there is anything: looking for it takes no lock."""
+    too_far_us = work.now_us + LONGEST_WAIT_S * SECOND_US  # noted by a clock that was ahead
     due = select(MessageRow.id).where(
+        or_(
+            MessageRow.state.in_(("waiting", "sending")) & (MessageRow.next_us <= work.now_us),
+            MessageRow.state.in_(("waiting", "sending", "gathered")) & (MessageRow.next_us > too_far_us),
+        ),
         MessageRow.channel == channel,
-        MessageRow.state.in_(("waiting", "sending")),
-        MessageRow.next_us <= work.now_us,
     )
     with transaction(reading(work.application.database)) as session:
         return session.scalar(due.limit(1)) is not None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
@@ -31,6 +31,10 @@ GIVE_UP_S = 7 * 86_400
 """A message that could not even be tried for so long is given up."""
 OUTAGE_RETRY_S = (30, 60, 120, 300)
 """How long a server that cannot be reached is left alone; the last of them again and again."""
+PAUSE_S = (5, 30, 60, 300)
+"""How long a failing endpoint is left alone; the last of them again and again."""
+LONGEST_WAIT_S = 3 * 86_400
+"""No message waits longer for its next attempt, nor for a digest."""
 WEBHOOKS_KEPT_S = 60 * 86_400
 MAX_ERROR = 500
 MAX_KEY = 120
@@ -71,11 +75,8 @@ class NewMessage:
 
 def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
     """Put a message into the outbox; False if its cause was told before."""
-    key = message.key
-    if len(key) > MAX_KEY:  # two long addresses must not look like one
-        key = f"{key[: MAX_KEY - 65]}:{sha256(key.encode()).hexdigest()}"
     values = {
-        "key": key,
+        "key": kept_key(message.key),
         "issuer_id": message.issuer_id,
         "account_id": message.account_id,
         "kind": message.kind,
@@ -96,10 +97,21 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
     return bool(rows_within(session, _INSERT, values))
 
 
+def kept_key(key: str) -> str:
+    """A key as it is kept."""
+    if len(key) <= MAX_KEY:
+        return key
+    # Two long addresses must not look like one.
+    return f"{key[: MAX_KEY - 65]}:{sha256(key.encode()).hexdigest()}"
+
+
 def due_issuers(session: Session, now_us: int) -> list[int]:
     """Issuers with mail that can be tried now."""
     _free_abandoned(session, now_us)
-    down = select(MailOutageRow.issuer_id).where(MailOutageRow.next_us > now_us)
+    longest_us = 2 * OUTAGE_RETRY_S[-1] * SECOND_US  # what is further ahead a wrong clock has noted
+    down = select(MailOutageRow.issuer_id).where(
+        MailOutageRow.next_us > now_us, MailOutageRow.next_us <= now_us + longest_us
+    )
     query = (
         select(MessageRow.issuer_id)
         .where(MessageRow.channel == "mail", _DUE, MessageRow.next_us <= now_us)
@@ -113,7 +125,10 @@ def due_issuers(session: Session, now_us: int) -> list[int]:
 def due_endpoints(session: Session, now_us: int) -> list[int]:
     """Endpoints with deliveries that can be tried now."""
     _free_abandoned(session, now_us)
-    paused = WebhookEndpointRow.next_us.is_not(None) & (WebhookEndpointRow.next_us > now_us)
+    longest_us = 2 * PAUSE_S[-1] * SECOND_US
+    paused = WebhookEndpointRow.next_us.is_not(None) & WebhookEndpointRow.next_us.between(
+        now_us + 1, now_us + longest_us
+    )
     query = (
         select(MessageRow.endpoint_id)
         .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
@@ -265,11 +280,18 @@ def counts(session: Session) -> dict[str, int]:
 
 
 def _free_abandoned(session: Session, now_us: int) -> None:
-    # Whoever took them has died: they wait again, in their old place.
-    abandoned = MessageRow.claimed_us < now_us - CLAIM_S * SECOND_US
+    # Whoever took them has died: they wait again, in their old place. What was taken, or put off, while the
+    # clock was ahead goes on, too.
+    abandoned = or_(
+        MessageRow.claimed_us < now_us - CLAIM_S * SECOND_US,
+        MessageRow.claimed_us > now_us + CLAIM_S * SECOND_US,
+    )
     session.execute(
         update(MessageRow).where(MessageRow.state == "sending", abandoned).values(state="waiting")
     )
+    too_far = MessageRow.next_us > now_us + LONGEST_WAIT_S * SECOND_US
+    waits = MessageRow.state.in_(("waiting", "gathered"))
+    session.execute(update(MessageRow).where(waits, too_far).values(next_us=now_us))
 
 
 def _end(session: Session, id: int, **values: object) -> None:

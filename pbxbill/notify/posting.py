@@ -5,6 +5,7 @@ are slow or failing never take more than half of the threads. No transaction is 
 for. Deliveries of one endpoint usually come in order, and need not: a failed one comes later than the next.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.notify.outbox import (
+    PAUSE_S,
     SURE_S,
     claim,
     due_endpoints,
@@ -34,8 +36,6 @@ from pbxbill.store.notice_models import WebhookEndpointRow
 
 RETRY_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """How long a delivery waits after each failed attempt, as Standard Webhooks proposes; then it is given up."""
-PAUSE_S = (5, 30, 60, 300)
-"""How long a failing endpoint is left alone; the last of them again and again."""
 FAILING_US = 5 * 86_400 * SECOND_US
 """An endpoint that took nothing for so long is given up."""
 THREADS = 8
@@ -85,6 +85,8 @@ class _Posting:
     stop: Callable[[], bool]
     total: Sent = field(default_factory=Sent)
     slow: set[int] = field(default_factory=set)
+    turns: Counter[int] = field(default_factory=Counter)
+    """How many each endpoint had."""
 
     def run(self, pool: ThreadPoolExecutor) -> None:
         busy: dict[Future[Sent], int] = {}
@@ -104,6 +106,8 @@ class _Posting:
         with transaction(self.database) as session:
             ids = [id for id in due_endpoints(session, self.clock.now_us()) if id not in busy]
             targets = [self._target(session, id) for id in ids]
+        # Who had the fewest turns is next: a few that always have something hold up nobody.
+        targets.sort(key=lambda target: self.turns[target.id])
         free = THREADS - len(busy)
         free_for_slow = THREADS // 2 - len(busy & self.slow)
         chosen: list[_Target] = []
@@ -115,6 +119,7 @@ class _Posting:
                 self.slow.add(target.id)
                 free_for_slow -= 1
             chosen.append(target)
+            self.turns[target.id] += 1
         return chosen
 
     def _target(self, session: Session, id: int) -> _Target:

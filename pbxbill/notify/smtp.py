@@ -88,7 +88,7 @@ def check_address(text: str) -> str:
     """An e-mail address that can stand in a header; InputRefused otherwise."""
     user, at, domain = text.rpartition("@")
     sound = at and user and "." in domain and len(text) <= 254 and text.isprintable() and " " not in text
-    if not sound or any(sign in text for sign in '<>,;:"()[]\\'):
+    if not sound or "=?" in text or any(sign in text for sign in '<>,;:"()[]\\'):
         raise InputRefused(f"{text[:80]!r} is no e-mail address; write it like billing@example.com")
     return text
 
@@ -300,5 +300,7 @@ def _plain(text: str) -> str:
 
 
 def _address(text: str, name: str = "") -> Address:
+    if "=?" in text:  # it would be decoded (RFC 2047), line ends and all
+        raise ValueError(f"{text[:80]!r} is no address")
     user, _, domain = text.rpartition("@")
     return Address(name, user, domain)

@@ -122,6 +122,8 @@ def is_public(address: Address) -> bool:
             return False
         if int(address) >> 32 == 0:  # ::a.b.c.d
             return False
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

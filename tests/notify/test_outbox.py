@@ -286,6 +286,24 @@ def test_a_server_that_is_away_is_left_alone_for_a_while(database: Engine, opera
         assert send_waiting(database, clock, settings).sent == 1
 
 
+def test_what_a_clock_noted_that_was_a_year_ahead_holds_up_no_mail(database: Engine, operator: int) -> None:
+    clock = ManualClock(NOW_US + 365 * 86_400 * SECOND_US)
+    nobody = MailSettings(host="127.0.0.1", port=free_port(), security="none", sender="billing@op.example")
+    for key in ("a", "b"):
+        with transaction(database) as session:
+            message = NewMessage(key, operator, None, "x", "bob@example.com", "S", "T")
+            enqueue(session, message, clock.now_us())
+        if key == "a":
+            send_waiting(database, clock, nobody)
+        else:
+            with transaction(database) as session:
+                assert len(claim(session, clock.now_us(), 10)) == 2  # by a process that dies
+    clock.advance(-365 * 86_400 * SECOND_US)
+    put(database, operator, "c")
+    with inbox() as (_kept, settings):
+        assert send_waiting(database, clock, settings).sent == 3
+
+
 def test_a_message_that_could_not_be_tried_for_a_week_is_listed_and_retried_by_hand(
     database: Engine, operator: int
 ) -> None:

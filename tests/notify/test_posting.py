@@ -9,8 +9,8 @@ from sqlalchemy import Engine, select
 from pbxbill.billing.webhook_endpoints import add_endpoint, remove, switch
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.errors import InputRefused
-from pbxbill.notify.outbox import NewMessage, enqueue, retry
-from pbxbill.notify.posting import FAILING_US, PAUSE_S, RETRY_S, TURN, post_waiting
+from pbxbill.notify.outbox import PAUSE_S, NewMessage, enqueue, retry
+from pbxbill.notify.posting import FAILING_US, RETRY_S, THREADS, TURN, post_waiting
 from pbxbill.notify.sending import Sent
 from pbxbill.store.alerts import list_alerts
 from pbxbill.store.engine import open_engine, transaction
@@ -174,6 +174,38 @@ def test_a_slow_receiver_holds_up_nobody(database: Engine) -> None:
             put(database, endpoint(database, tired.url), "a")
         put(database, endpoint(database, kept.url), *(f"m{n}" for n in range(30)))
         assert posted(database, clock) == Sent(sent=34)
+
+
+def test_endpoints_that_always_have_something_hold_up_nobody(database: Engine) -> None:
+    one_arrived = threading.Event()
+
+    def greedy(hook: Received) -> int:
+        assert hook.body != "last" or one_arrived.wait(15)
+        return 204
+
+    def modest(_hook: Received) -> int:
+        one_arrived.set()
+        return 204
+
+    with receiver() as busy, receiver() as kept:
+        busy.answer, kept.answer = greedy, modest
+        for _ in range(THREADS):
+            put(database, endpoint(database, busy.url), *(f"m{n}" for n in range(TURN)), "last")
+        put(database, endpoint(database, kept.url), "a")
+        assert posted(database, ManualClock(NOW_US)) == Sent(sent=THREADS * (TURN + 1) + 1)
+
+
+def test_an_endpoint_that_was_left_alone_by_a_wrong_clock_is_tried_again(database: Engine) -> None:
+    clock = ManualClock(NOW_US + 365 * DAY_US)
+    with receiver() as kept:
+        kept.answer = lambda _hook: 500
+        id = endpoint(database, kept.url)
+        put(database, id, "a", now_us=clock.now_us())
+        assert posted(database, clock) == Sent(waiting=1)
+        kept.answer = lambda _hook: 204
+        clock.advance(-365 * DAY_US)
+        put(database, id, "b")
+        assert posted(database, clock) == Sent(sent=2)
 
 
 def test_a_customers_endpoint_is_never_on_our_own_network(database: Engine) -> None:

@@ -173,6 +173,14 @@ def test_no_part_of_a_message_adds_a_header() -> None:
     assert message["Subject"] == "Hello Bcc: eve@example.com"
 
 
+def test_an_address_that_would_be_decoded_adds_no_header() -> None:
+    for address in ("=?utf-8?q?=0d=0aBcc=3a?=@example.com", "=?utf-8?b?DQpCY2M6?=@example.com"):
+        with pytest.raises(InputRefused, match="no e-mail address"):
+            check_address(address)
+        with pytest.raises(ValueError, match="no address"):
+            composed(Mail("1", address, "Hello", "t"), MailSettings(sender="a@b.example"), NOW_US)
+
+
 @pytest.mark.parametrize(
     "text", ["bob", "bob@", "@example.com", "a b@example.com", "a@b", "a@b.c\nBcc: d@e.f", "a,b@c.de"]
 )

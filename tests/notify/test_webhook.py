@@ -140,6 +140,7 @@ def test_nobody_there_is_no_fault_of_ours() -> None:
         "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "::127.0.0.1", "ff02::1",
         "2001:0:53aa:64c:0:0:80ff:fffe", "240.0.0.1", "198.18.0.1", "192.0.2.1", "2001:db8::1",
+        "fec0::1",
     ],
 )  # fmt: skip
 def test_addresses_of_our_own_network_are_no_place_for_customers_webhooks(address: str) -> None:

@@ -262,6 +262,19 @@ def digests(invoicing: Invoicing) -> int:
     return told_of
 
 
+def test_a_digest_goes_to_an_address_however_long_it_is(invoicing: Invoicing) -> None:
+    address = f"{'a' * 60}@{'b' * 60}.example.com"
+    alice = invoicing.accounts.ids["alice"]
+    with invoicing.transaction() as session:
+        set_profile(session, alice, ProfileTerms(emails=(address,)))
+        set_delivery(session, alice, Delivery(digest="daily"))
+        facts = {"amount": "1", "balance": "2"}
+        tell(session, alice, NoticeKind.TOP_UP, key="1", facts=facts, now_us=invoicing.clock.now_us())
+    invoicing.clock.advance(2 * 86_400_000_000)
+    assert digests(invoicing) == 1
+    assert messages(invoicing)[-1].recipient == address
+
+
 def test_a_digest_that_is_interrupted_loses_nothing(invoicing: Invoicing) -> None:
     addressed(invoicing, "alice@example.com")
     with invoicing.transaction() as session:
