@@ -32,7 +32,7 @@ COMMON = ("account", "name", "seller")
 """What every notice may say: the account's code, its name, its issuer's name."""
 _CODED = ("action", "decision", "method", "status", "what")
 """Facts whose codes have words in each language."""
-_GAP = re.compile(r"[ \t]*\n\s*\n")
+_GAP = re.compile(r"(?<![ \t])[ \t]*\n\s*\n")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 _VERSIONS = (
     "SELECT language, subject, text, html FROM notice_templates WHERE issuer_id = :issuer_id "

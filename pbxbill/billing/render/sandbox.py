@@ -4,10 +4,11 @@ What is allowed is listed: kinds of statements, filters, fields of the document'
 may spend is counted: turns of loops, length of what it writes. A fault says the line and the reason.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import fields
 from datetime import date
+from functools import wraps
 from types import TracebackType
 from typing import Any
 
@@ -133,6 +134,18 @@ def _within(text: str) -> str:
     return text
 
 
+def _metered(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja's that costs what the texts are long that it works on."""
+
+    @wraps(work)
+    def metered(*arguments: Any, **named: Any) -> Any:
+        texts = [len(value) for value in (*arguments, *named.values()) if isinstance(value, str)]
+        _BUDGET.get().spend(sum(texts) // _BLOCK)
+        return work(*arguments, **named)
+
+    return metered
+
+
 def _lines(text: Any) -> Markup:
     return Markup("<br>").join(escape(line) for line in str(text).splitlines())
 
@@ -190,7 +203,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
         )
         self.globals = {"range": self._range, "namespace": Namespace}
-        self.filters = {name: FILTERS[name] for name in _FILTERS}
+        self.filters = {name: _metered(FILTERS[name]) for name in _FILTERS}
         self.filters |= {
             "join": _joined if html else _joined_plain,
             "lines": _lines,
@@ -257,6 +270,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Arithmetic of whole numbers; texts are joined by ~ or |join."""
         if not (isinstance(left, int) and isinstance(right, int)) or operator in ("**", "/"):
             raise SecurityError(f"{operator} is for whole numbers; join texts by ~, and divide by //")
+        if max(left.bit_length(), right.bit_length()) > 128:
+            raise SecurityError("a number that is too large")
         result = self.binop_table[operator](left, right)
         if result.bit_length() > 128:
             raise SecurityError("a number that is too large")
