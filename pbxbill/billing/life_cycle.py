@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.account_events import note_event
@@ -248,8 +249,13 @@ def _new_row(session: Session, account_id: int, now_us: int) -> LifeCycleRow:
         next_us=now_us,
         alerted_us=None,
     )
-    session.add(row)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:  # a run and a top-up let it enter in the same moment
+        known = _locked_row(session, account_id)
+        assert known is not None
+        return known
     return row
 
 

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import ConfigurationError, StoreUnavailable
@@ -55,6 +56,8 @@ def transaction(engine: Engine) -> "Iterator[Session]":
             yield session
     except OperationalError as error:
         raise StoreUnavailable(str(error.orig)) from error
+    except PoolExhausted as error:
+        raise StoreUnavailable("all connections of this process are in use") from error
 
 
 def _alembic(url: str) -> Config:

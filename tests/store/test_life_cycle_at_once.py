@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from pbxbill.billing.life_cycle import prolong
+from pbxbill.billing.life_cycle import enter, prolong
 from pbxbill.billing.life_cycle_runs import run_life_cycles
 from pbxbill.billing.suspending import HAND, lift, suspend
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -16,6 +17,7 @@ from pbxbill.errors import StoreUnavailable
 from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import transaction
+from pbxbill.store.models import AccountRow
 from tests.small_operator import eur
 from tests.store.living_accounts import Living
 from tests.store.subscribed_accounts import Shop, moment_us
@@ -31,6 +33,24 @@ days = 1
 no_outgoing = 0
 suspended = 1
 """
+
+
+def test_a_top_up_while_a_run_lets_the_account_enter_is_booked(living: Living) -> None:
+    living.policy(POLICY)
+    shop, now_us = living.shop, moment_us("2026-01-01")
+    bob = shop.accounts.ids["bob"]
+
+    def fill() -> None:
+        with transaction(shop.database) as session:
+            prolong(session, bob, unit="EUR", amount=eur("1"), now_us=now_us)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(shop.database) as session:
+            assert enter(session, session.get_one(AccountRow, bob), now_us) is not None
+            filled = pool.submit(fill)
+            wait([filled], timeout=2)
+        filled.result(60)
+    assert living.run("2026-01-01").failed == 0
 
 
 @pytest.mark.parametrize("runners", [1, 2])
