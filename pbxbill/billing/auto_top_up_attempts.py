@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.auto_top_ups import (
@@ -42,6 +42,8 @@ LOOK_AGAIN_US = 15 * SECOND_US
 """While an attempt is under way."""
 HELD_AGAIN_US = HOUR_US
 """While a person decides about one."""
+FARTHEST_US = 32 * 24 * HOUR_US
+"""Nothing is put off for longer: a monthly cap begins anew within 31 days, and some hours of its zone."""
 TOGETHER = 100
 UNDER_WAY = ("asking", "open", "held")
 COUNTED = (*UNDER_WAY, "paid")
@@ -78,7 +80,13 @@ def fill_wallets(desk: GatewayDesk, stopped: Callable[[], bool] = lambda: False)
     with transaction(reading(desk.database)) as session:
         wallet_ids = session.scalars(
             select(AutoTopUpRow.wallet_id)
-            .where(AutoTopUpRow.next_us <= now_us)
+            .where(
+                or_(
+                    AutoTopUpRow.next_us <= now_us,
+                    AutoTopUpRow.next_us > now_us + FARTHEST_US,
+                    and_(AutoTopUpRow.payment_id.is_not(None), AutoTopUpRow.next_us > now_us + HELD_AGAIN_US),
+                )
+            )
             .order_by(AutoTopUpRow.next_us)
             .limit(TOGETHER)
         ).all()
@@ -96,8 +104,9 @@ def _attempt(desk: GatewayDesk, wallet_id: int, filled: Filled) -> None:
     with desk.writing() as (session, _):
         row = locked_auto_top_up(session, wallet_id)
         now_us = desk.clock.now_us()
-        if row is None or row.next_us is None or row.next_us > now_us:
+        if row is None or not _is_due(row, now_us):
             return
+        row.next_us = now_us
         payment_id = _next(session, row, now_us, filled)
     if payment_id is None:
         return
@@ -107,6 +116,14 @@ def _attempt(desk: GatewayDesk, wallet_id: int, filled: Filled) -> None:
         row = locked_auto_top_up(session, wallet_id)
         if row is not None and row.payment_id == payment_id:
             _conclude(session, row, desk.clock.now_us(), filled)
+
+
+def _is_due(row: AutoTopUpRow, now_us: int) -> bool:
+    """Whether it is time. What is further away than anything is put off, a clock was set back after."""
+    if row.next_us is None:
+        return False
+    farthest_us = FARTHEST_US if row.payment_id is None else HELD_AGAIN_US
+    return not now_us < row.next_us <= now_us + farthest_us
 
 
 def _next(session: Session, row: AutoTopUpRow, now_us: int, filled: Filled) -> int | None:

@@ -7,8 +7,8 @@ What differs from what was asked is held, and nothing of it is booked until a pe
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pbxbill.billing.noticing import Money, NoticeKind, tell
 from pbxbill.billing.payment_gateways import coin
@@ -85,6 +85,12 @@ def next_poll_us(created_us: int, now_us: int) -> int:
     """When the gateway is asked again: the older it is, the later."""
     after_us = (now_us - created_us) // 3
     return now_us + min(max(after_us, SHORTEST_POLL_S * SECOND_US), LONGEST_POLL_S * SECOND_US)
+
+
+def poll_is_due(poll_us: InstrumentedAttribute[int | None], now_us: int) -> ColumnElement[bool]:
+    """Whether the gateway is to be asked. What seems further away than anything was ever put off was put off
+    by a clock that has been set back since."""
+    return or_(poll_us <= now_us, poll_us > now_us + 2 * LONGEST_POLL_S * SECOND_US)
 
 
 def apply_payment_facts(

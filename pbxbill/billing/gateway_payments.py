@@ -25,6 +25,7 @@ from pbxbill.billing.gateway_facts import (
     hold,
     locked_payment,
     next_poll_us,
+    poll_is_due,
 )
 from pbxbill.billing.parties import party_of
 from pbxbill.billing.payment_gateways import OpenGateway, chosen_gateway, coin, minor_units, open_gateway
@@ -356,7 +357,7 @@ class GatewayDesk:
         with transaction(reading(self.database)) as session:
             ids = session.scalars(
                 select(GatewayPaymentRow.id)
-                .where(GatewayPaymentRow.poll_us <= now_us)
+                .where(poll_is_due(GatewayPaymentRow.poll_us, now_us))
                 .order_by(GatewayPaymentRow.poll_us)
                 .limit(POLLED_AT_ONCE)
             ).all()
@@ -375,7 +376,7 @@ class GatewayDesk:
 
     def _claimed(self, payment_id: int, now_us: int) -> bool:
         """Whether this process is the one that asks about it now."""
-        own = GatewayPaymentRow.id == payment_id, GatewayPaymentRow.poll_us <= now_us
+        own = GatewayPaymentRow.id == payment_id, poll_is_due(GatewayPaymentRow.poll_us, now_us)
         with self.writing() as (session, _):
             later_us = now_us + FIRST_POLL_S * SECOND_US
             claim = update(GatewayPaymentRow).where(*own).values(poll_us=later_us)

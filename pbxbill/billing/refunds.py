@@ -21,6 +21,7 @@ from pbxbill.billing.gateway_facts import (
     method_words,
     next_poll_us,
     payment_named,
+    poll_is_due,
 )
 from pbxbill.billing.gateway_payments import FIRST_POLL_S, POLLED_AT_ONCE, GatewayDesk
 from pbxbill.billing.money_back import put_back, take, take_unbooked, unclear
@@ -334,14 +335,15 @@ class RefundDesk:
     def poll_due(self, stop: Callable[[], bool] = lambda: False) -> int:
         """Poll the refunds whose time has come; how many."""
         now_us = self._desk.clock.now_us()
-        due = select(RefundRow.id).where(RefundRow.poll_us <= now_us).order_by(RefundRow.poll_us)
+        is_due = poll_is_due(RefundRow.poll_us, now_us)
+        due = select(RefundRow.id).where(is_due).order_by(RefundRow.poll_us)
         with transaction(reading(self._desk.database)) as session:
             ids = session.scalars(due.limit(POLLED_AT_ONCE)).all()
         polled = 0
         for id in ids:
             if stop():
                 break
-            claim = update(RefundRow).where(RefundRow.id == id, RefundRow.poll_us <= now_us)
+            claim = update(RefundRow).where(RefundRow.id == id, is_due)
             with self._desk.writing() as (session, _):
                 later_us = now_us + FIRST_POLL_S * SECOND_US
                 mine = session.scalar(claim.values(poll_us=later_us).returning(RefundRow.id))

@@ -18,6 +18,7 @@ from pbxbill.billing.gateway_payments import GatewayDesk
 from pbxbill.billing.refunds import apply_refund_facts
 from pbxbill.billing.saved_methods import method_changed, method_removed
 from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import PbxbillError
 from pbxbill.gateways.gateway import (
     Fact,
@@ -43,6 +44,8 @@ MAX_BODY_BYTES = 262_144
 """Larger than any gateway sends; more is refused before it is read."""
 REFUSED_KEPT = 1000
 """Of each gateway: what anybody may send must not fill the disk."""
+REFUSED_A_MINUTE = 60
+"""More are only logged: who sends anything at all must not keep the database busy writing."""
 REFUSED_BODY_BYTES = 4096
 MAX_HEADERS_LENGTH = 8192
 _UNKEPT_HEADERS = frozenset(("authorization", "cookie", "proxy-authorization"))
@@ -250,6 +253,8 @@ def _refuse(  # what is kept
     _log.warning("webhook_refused", gateway=row.name, why=why)
     event_ref = _REFUSED + hashlib.sha256(body).hexdigest()
     try:
+        if _is_flooded(desk, row.id, now_us):
+            return
         with desk.writing() as (session, _):
             if _insert_unless_there(session, row.id, event_ref, now_us):
                 _drop_oldest_refused(session, row.id)
@@ -263,6 +268,17 @@ def _refuse(  # what is kept
             kept.headers, kept.body = _headers(headers), body[:REFUSED_BODY_BYTES]
     except PbxbillError as error:
         _log.warning("refused_webhook_not_kept", gateway=row.name, error=str(error))
+
+
+def _is_flooded(desk: GatewayDesk, gateway_id: int, now_us: int) -> bool:
+    lately = select(func.count()).select_from(ReceivedWebhookRow)
+    lately = lately.where(
+        ReceivedWebhookRow.received_us.between(now_us - 60 * SECOND_US, now_us),
+        ReceivedWebhookRow.gateway_id == gateway_id,
+        ReceivedWebhookRow.outcome == "refused",
+    )
+    with transaction(reading(desk.database)) as session:
+        return (session.scalar(lately) or 0) >= REFUSED_A_MINUTE
 
 
 def _drop_oldest_refused(session: Session, gateway_id: int) -> None:

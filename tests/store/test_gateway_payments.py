@@ -71,6 +71,16 @@ def test_forged_and_old_webhooks_move_nothing_and_are_kept(paying: Paying) -> No
     assert {outcome for outcome, _, _ in paying.webhooks()} == {"refused"}
 
 
+def test_a_flood_of_refused_webhooks_is_not_written(paying: Paying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pbxbill.billing.webhook_handling.REFUSED_A_MINUTE", 3)
+    for number in range(6):
+        assert paying.tell(({}, f"{number}".encode())).status == 400
+    assert len(paying.webhooks()) == 3
+    paying.later(61)
+    paying.tell(({}, b"later"))
+    assert len(paying.webhooks()) == 4
+
+
 def test_refused_webhooks_do_not_fill_the_disk(paying: Paying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pbxbill.billing.webhook_handling.REFUSED_KEPT", 5)
     for number in range(9):
@@ -209,6 +219,18 @@ def test_a_payment_whose_webhook_never_came_is_found_by_polling(paying: Paying) 
     paying.poll()
     assert paying.state(started.id) == "paid"
     assert paying.wallet() == eur("10")
+
+
+def test_a_clock_that_was_ahead_keeps_no_payment_from_being_asked_about(paying: Paying) -> None:
+    begun = paying.start("10")
+    year_us = 365 * 86_400_000_000
+    paying.clock.step(year_us)
+    ahead = paying.start("10")
+    paying.clock.step(-year_us)
+    for payment in (begun, ahead):
+        paying.gateway.pay(payment.key)
+    paying.poll(130)
+    assert [paying.state(payment.id) for payment in (begun, ahead)] == ["paid", "paid"]
 
 
 def test_polling_backs_off_and_ends(paying: Paying) -> None:
