@@ -48,6 +48,7 @@ from pbxbill.gateways.stripe_facts import (
     stripe_step,
     text,
     to_stripe,
+    whole,
 )
 from pbxbill.gateways.stripe_webhooks import read_webhook
 
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 API = "https://api.stripe.com"
 PAGES_LOOKED_THROUGH = 3
 PAGE_SIZE = 100
+OLDEST_ASKED_S = 31 * 86_400
+"""Nobody asks what became of a payment that was made longer ago."""
 MAX_DESCRIPTION_LENGTH = 250
 MAX_TIMEOUT_S = 120
 
@@ -259,7 +262,7 @@ class StripeGateway:
 
     def _payers_intent(self, customer_ref: str, key: str) -> str:
         """The reference of a payer's payment of our key; "" if there is none."""
-        after = ""
+        after, newest_s = "", 0
         for _ in range(PAGES_LOOKED_THROUGH):
             page = looked_up(partial(self._intents_after, customer_ref, after))
             if page is None:
@@ -271,6 +274,10 @@ class StripeGateway:
             if page.get("has_more") is not True or not intents:
                 return ""
             after = ref(intents[-1])
+            # The newest come first: what is not among those of so long a time was not made in it.
+            newest_s = newest_s or whole(intents[0], "created")
+            if newest_s - whole(intents[-1], "created") > OLDEST_ASKED_S:
+                return ""
         # To say that there is none would be a guess.
         raise GatewayUnreachable(f"Stripe: {customer_ref} has too many payments to look through")
 

@@ -1,6 +1,7 @@
 """Payments through Stripe: on its page, by a saved card, and what is found after an answer is lost."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,21 @@ def test_a_payer_with_too_many_payments_is_not_said_to_have_made_none(
     assert stripe_gateway.find("k1", "", card[0]) is not None
     with pytest.raises(GatewayUnreachable, match="too many payments"):
         stripe_gateway.find("k0", "", card[0])
+
+
+def test_what_is_not_among_a_payers_payments_of_a_month_was_never_made(
+    stripe_gateway: PaymentGateway, stripe_server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxbill.gateways.stripe.PAGES_LOOKED_THROUGH", 1)
+    monkeypatch.setattr("pbxbill.gateways.stripe.PAGE_SIZE", 2)
+    card = stripe_server.save_card()
+    for number in range(3):
+        charged(stripe_gateway, f"k{number}", card, 1_00)
+    with pytest.raises(GatewayUnreachable, match="too many payments"):
+        stripe_gateway.find("k9", "", card[0])
+    monkeypatch.setattr(stripe_server._books, "_now_s", lambda: time.time() + 32 * 86_400)
+    charged(stripe_gateway, "k3", card, 1_00)
+    assert stripe_gateway.find("k9", "", card[0]) is None
 
 
 def test_what_stripe_never_heard_of_moved_nothing(
