@@ -7,7 +7,7 @@ at next; whoever looks does all that is due in the caller's transaction, and say
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,11 +18,14 @@ from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.subscribed import billing_place
 from pbxbill.billing.suspending import LIFE_CYCLE, STOP_DATE, lift, lock_wallets
 from pbxbill.charging.status import AccountStatus
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.store.billing_models import BillingProfileRow, IssuerRow
 from pbxbill.store.dunning_models import LifeCycleRow
 from pbxbill.store.models import AccountRow, CdrRow
 
+LOOKED_AT_US = 7 * 86_400 * SECOND_US
+"""So often at least an account is looked at that waits for something."""
 NO_POLICY = LifeCyclePolicy(())
 """Of an account that only has a stop date."""
 
@@ -173,13 +176,19 @@ def lives_due(session: Session, now_us: int, after_id: int, most: int) -> list[L
         .join(AccountRow, AccountRow.id == LifeCycleRow.account_id)
         .outerjoin(BillingProfileRow, BillingProfileRow.account_id == AccountRow.id)
         .outerjoin(IssuerRow, IssuerRow.account_id == AccountRow.parent_id)
-        .where(LifeCycleRow.next_us <= now_us, LifeCycleRow.account_id > after_id)
+        .where(is_due(now_us), LifeCycleRow.account_id > after_id)
     )
     book = PolicyBook(session)
     return [
         LifeOf(account, row, book.of(account, row.policy_id), own or issuers or "UTC")
         for row, account, own, issuers in session.execute(query.order_by(LifeCycleRow.account_id).limit(most))
     ]
+
+
+def is_due(now_us: int) -> ColumnElement[bool]:
+    """What is further ahead than anything is put off was noted by a clock that has been set back."""
+    too_far = LifeCycleRow.next_us > now_us + 2 * LOOKED_AT_US
+    return or_(LifeCycleRow.next_us <= now_us, too_far)
 
 
 def enter(

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.life_cycle import enter, lives_due
+from pbxbill.billing.life_cycle import enter, is_due, lives_due
 from pbxbill.billing.life_cycle_catalogue import (
     ACTIVE,
     RELEASED,
@@ -208,9 +208,7 @@ def _subscriptions(
 
 
 def _due_accounts(session: Session, now_us: int, after_id: int) -> list[int]:
-    query = select(LifeCycleRow.account_id).where(
-        LifeCycleRow.next_us <= now_us, LifeCycleRow.account_id > after_id
-    )
+    query = select(LifeCycleRow.account_id).where(is_due(now_us), LifeCycleRow.account_id > after_id)
     return list(session.scalars(query.order_by(LifeCycleRow.account_id).limit(PAGE)))
 
 

@@ -12,7 +12,14 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.account_events import note_event
 from pbxbill.billing.billed import is_currency
-from pbxbill.billing.life_cycle import LifeOf, life_of, locked_again, standing_of, why_over
+from pbxbill.billing.life_cycle import (
+    LOOKED_AT_US,
+    LifeOf,
+    life_of,
+    locked_again,
+    standing_of,
+    why_over,
+)
 from pbxbill.billing.life_cycle_policy import (
     Alert,
     Reach,
@@ -93,7 +100,8 @@ def look_at(session: Session, books: Bookkeeper, account_id: int, now_us: int) -
     life = locked_again(session, peeked)
     done: list[Done] = []
     waits = [_stop(session, books, life, now_us, done), _stages(session, books, life, now_us, done)]
-    life.row.next_us = min((x for x in waits if x is not None), default=None)
+    moments = [x for x in waits if x is not None]
+    life.row.next_us = min(*moments, now_us + LOOKED_AT_US) if moments else None
     session.flush()
     return done
 

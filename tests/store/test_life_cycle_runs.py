@@ -122,3 +122,13 @@ def test_a_policy_of_its_own_counts_for_an_account(living: Living) -> None:
             set_life_cycle(session, alice, Wanted(policy=policy), living.shop.now_us)
     living.days("2026-01-01", "2026-03-01")
     assert (living.status("bob"), living.status("hot")) == ("active", "inactive")
+
+
+def test_a_clock_that_was_a_year_ahead_puts_nothing_off_for_a_year(living: Living) -> None:
+    living.policy()
+    living.run("2026-01-01")
+    living.run("2027-01-10")
+    living.run("2026-01-02")
+    living.days("2026-01-03", "2026-02-20")
+    stages = living.shop.accounts.select("SELECT DISTINCT stage FROM life_cycles")
+    assert stages == [("suspended",)]

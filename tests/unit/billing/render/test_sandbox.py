@@ -15,6 +15,7 @@ COUNTED = """{% set ns = namespace(n=0) %}
 {% for line in document.lines %}{% set ns.n = ns.n + 1 %}{% endfor %}
 {{ ns.n }}"""
 DOUBLED = "{{% set ns = namespace(x='xxxxxxxx') %}}{{% for i in range(60) %}}{}{{% endfor %}}"
+LONG = "{% set x = 'f' %}" + "{% set x = x ~ x %}" * 17
 BIG = "{% macro big() %}" + "x" * 50_000 + "{% endmacro %}"
 
 
@@ -139,6 +140,9 @@ def test_nothing_else_can_be_reached(html: str) -> None:
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "9" * 6000 + " }}",
         "{% for a in t %}" * 30 + "{% endfor %}" * 30,
+        LONG + "{% for i in range(9000) %}{% set y = x|upper %}{% endfor %}",
+        LONG + "{% for i in range(9000) %}{% set y = x|int(0, 16) %}{% endfor %}",
+        LONG + "{% set y = x|int(0, 16) %}{% set z = y % 3 %}",
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
