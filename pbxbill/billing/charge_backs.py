@@ -11,6 +11,7 @@ from pbxbill.billing.noticing import Fact, Money, NoticeKind, tell
 from pbxbill.billing.payment_gateways import coin
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.gateways.gateway import RefundFacts, RefundState
+from pbxbill.money import format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, RefundRow
@@ -43,7 +44,7 @@ def apply_charge_back(  # noqa: PLR0913, PLR0917  # what is said, and of what
         by="",
         created_us=now_us,
     )
-    detail = f"{facts.amount} {facts.currency} in minor units of payment {payment.id}: {facts.why}"
+    detail = f"{_amount_words(session, payment, facts)} of payment {payment.id}: {facts.why}"
     raise_alert(
         session,
         "charge_back",
@@ -66,6 +67,13 @@ def apply_charge_back(  # noqa: PLR0913, PLR0917  # what is said, and of what
     take(session, books, payment, row, reopen=reopen, owed=True, now_us=now_us)
     _tell(session, payment, row, now_us)
     return Applied(Outcome.HANDLED, f"charge-back booked by entry {row.entry_id}", payment.id)
+
+
+def _amount_words(session: Session, payment: GatewayPaymentRow, facts: RefundFacts) -> str:
+    if facts.currency != payment.unit:
+        return f"{facts.amount} {facts.currency} in minor units"
+    unit = unit_of(session, payment.unit)
+    return f"{format_amount(facts.amount * coin(unit), unit)} {unit.code}"
 
 
 def _changed(  # as above
