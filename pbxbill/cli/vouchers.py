@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing
-from pbxbill.billing.profiles import profile_of
+from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.voucher_batches import (
     Made,
     NewBatch,
@@ -32,7 +32,6 @@ from pbxbill.billing.vouchers import TOLD, NotRedeemed, Redeemed, redeem
 from pbxbill.cli.context import Context, Fault, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import (
-    LOCAL_DAY,
     json_option,
     local_last_moment,
     local_moment,
@@ -48,6 +47,10 @@ from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import VoucherBatchRow, VoucherRow
+
+ISSUERS_DAY = (
+    "A date alone is that day of the issuer's time zone; with an hour: UTC unless it says otherwise."
+)
 
 issuer_option = click.option(
     "--issuer", help="Code of the reseller whose batch it is; default: the operator."
@@ -83,8 +86,8 @@ def vouchers() -> None:
 @click.option("--value", required=True, help="Of each, e.g. 10.")
 @click.option("--unit", "unit_code", required=True, help="Currency of the value.")
 @issuer_option
-@click.option("--from", "from_day", help=f"Worth nothing before; default: now. {LOCAL_DAY}")
-@click.option("--to", "to_day", help=f"Worth nothing after. {LOCAL_DAY}")
+@click.option("--from", "from_day", help=f"Worth nothing before; default: now. {ISSUERS_DAY}")
+@click.option("--to", "to_day", help=f"Worth nothing after. {ISSUERS_DAY}")
 @click.option("--validity-days", type=int, help="By how many days one prolongs the account's validity.")
 @click.option("--digits", type=int, default=FEWEST_DIGITS, show_default=True, help="Of a code, up to 24.")
 @file_option
@@ -102,7 +105,7 @@ def make(context: Context, /, name: str, *, file: Path, as_json: bool, **named: 
     with context.application() as application:
         with transaction(application.database) as session:
             issuer = _issuer(session, named["issuer"])
-            zone = _zone(session, issuer)
+            zone = issuer_of(session, issuer.id).zone
             unit = unit_of(session, named["unit_code"].upper())
             new = NewBatch(
                 name=name,
@@ -380,10 +383,6 @@ def _issuer(session: Session, code: str | None) -> AccountRow:
     if operator is None:
         raise InputRefused("there is no operator yet; run `pbxbill init` first")
     return operator
-
-
-def _zone(session: Session, issuer: AccountRow) -> str:
-    return "UTC" if issuer.parent_id is None else profile_of(session, issuer.id).cycle.zone
 
 
 def _batch(session: Session, name: str, issuer: str | None) -> VoucherBatchRow:
