@@ -79,7 +79,7 @@ def list_jobs(context: Context, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    titles = ("Job", "State", "Every", "Next", "Last", "How it went", "What it does")
+    titles = ("Job", "State", "Every", "Next", "Last", "What it last did", "What it is for")
     keys = ("job", "state", "every", "next", "last", "detail", "about")
     print_table("", titles, ([row[key] for key in keys] for row in shown))
 

@@ -21,6 +21,9 @@ from pbxbill.rating.sheet_guard import guarded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDTH_WITHOUT_TERMINAL = 200
+LONGEST_WORD = 40
+"""A word with more characters is broken where the terminal is narrow."""
+BETWEEN_COLUMNS = 3
 
 LOCAL_DAY = "A date alone is that day of the account's time zone; with an hour: UTC unless it says otherwise."
 
@@ -41,18 +44,33 @@ def console() -> Console:
     return Console(file=sys.stdout, width=width, highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table; columns whose name starts with ">" are numbers and stand to the right."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: bool = False) -> Table:
+    """A table; columns whose name starts with ">" are numbers and stand to the right.
+
+    whole: there is room for every word as it is, so none is broken.
+    """
     made = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left")
-    for name in columns:
+    # What came from a caller must be shown, not obeyed: no markup, no control characters.
+    printed = [[printable(cell) for cell in row] for row in rows]
+    widths = _word_widths(columns, printed)
+    for name, width in zip(columns, widths, strict=True):
         if name.startswith(">"):
             made.add_column(name[1:], justify="right", no_wrap=True)
         else:
-            made.add_column(name, overflow="fold")
-    for row in rows:
-        # What came from a caller must be shown, not obeyed: no markup, no control characters.
-        made.add_row(*(printable(cell) for cell in row))
+            made.add_column(name, overflow="fold", min_width=width if whole else None)
+    for row in printed:
+        made.add_row(*row)
     return made
+
+
+def _word_widths(columns: Sequence[str], printed: Sequence[Sequence[Any]]) -> list[int]:
+    """The width that each column needs; numbers stay on their line, other cells break between words."""
+    widths = []
+    for at, name in enumerate(columns):
+        cells = [name.removeprefix(">"), *(str(row[at]) for row in printed if at < len(row))]
+        parts = cells if name.startswith(">") else [word for cell in cells for word in cell.split()]
+        widths.append(min(LONGEST_WORD, max((len(part) for part in parts), default=0)))
+    return widths
 
 
 def printable(cell: Any) -> Any:
@@ -72,8 +90,31 @@ def visible(text: str) -> str:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table to standard output."""
-    console().print(table(title, columns, rows))
+    """Print a table to standard output; line by line where the terminal is too narrow for its columns."""
+    printed = [[printable(cell) for cell in row] for row in rows]
+    shown = console()
+    needed = sum(_word_widths(columns, printed)) + BETWEEN_COLUMNS * (len(columns) + 1)
+    if printed and shown.is_terminal and needed > shown.width:
+        _print_lines(shown, title, columns, printed)
+    else:
+        shown.print(table(title, columns, printed, whole=shown.is_terminal))
+
+
+def _print_lines(
+    shown: Console, title: str, columns: Sequence[str], printed: Sequence[Sequence[Any]]
+) -> None:
+    """Each row as lines of a name and what stands there; what is empty is left out."""
+    names = [name.removeprefix(">") for name in columns]
+    width = max(len(name) for name in names)
+    if title:
+        shown.print(printable(title))
+    for row in printed:
+        shown.print()
+        for at, (name, cell) in enumerate(zip(names, row, strict=False)):
+            if name and str(cell):
+                # A column without a name says more of the one before it: the unit of an amount.
+                more = row[at + 1] if at + 1 < len(row) and not names[at + 1] else ""
+                shown.print(f"{name:<{width}} ", cell, more, markup=False)
 
 
 def print_json(content: Any) -> None:
