@@ -14,6 +14,7 @@ from sqlalchemy import select
 from werkzeug.wrappers import Response as Redirect
 
 from pbxbill.billing.gateway_payments import PaymentStanding, standing
+from pbxbill.billing.parties import party_of
 from pbxbill.billing.standing import said
 from pbxbill.billing.webhook_handling import receive_webhook
 from pbxbill.clock import SECOND_US
@@ -101,8 +102,9 @@ def _words(desks: Desks, payment: PaymentStanding) -> dict[str, str]:
     with transaction(reading(desks.application.database)) as session:
         account = session.get_one(AccountRow, payment.account_id)
         issuer = session.get_one(AccountRow, account.parent_id)
+        shown = party_of(session, issuer.id).legal_name or issuer.name
         amount = said(payment.amount, unit_of(session, payment.unit))
-        return {"amount": amount, "issuer": issuer.name, "key": payment.key}
+        return {"amount": amount, "issuer": shown, "key": payment.key}
 
 
 class _Throttle:
