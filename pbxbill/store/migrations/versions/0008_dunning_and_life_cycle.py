@@ -217,7 +217,7 @@ def upgrade() -> None:
 
     # What was suspended before was so by hand; accounts.status follows from what is in force.
     op.execute(
-        "INSERT INTO suspensions (account_id, cause, status, reason, from_us, lifted_us, \"by\", lifted_by) "
+        'INSERT INTO suspensions (account_id, cause, status, reason, from_us, lifted_us, "by", lifted_by) '
         "SELECT id, 'hand', status, 'suspended before', created_us, NULL, '', '' FROM accounts "
         "WHERE status <> 'active' AND parent_id IS NOT NULL"
     )
