@@ -23,7 +23,7 @@ demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/ast
 	@$(BIN)/python -m demo
 
 test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part, '-n 0' in one process)
-	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
+	@$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
 
 check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)

@@ -23,7 +23,7 @@ from bench.charging import NO_POSTGRES
 from bench.figures import Figures, progress, run
 from lab.postgres import PrivatePostgres
 from lab.process import ServerFailed
-from pbxbill.billing.invoice_files import make_files, material_of
+from pbxbill.billing.invoices.invoice_files import make_files, material_of
 from pbxbill.charging.verify import verify
 from pbxbill.clock import SystemClock
 from pbxbill.store.driver import connect

@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from bench.billing_site import DESTINATIONS
 from bench.figures import percentile
-from pbxbill.billing.parallel import work_in_processes
-from pbxbill.billing.runs import Definition, counts, end_run, start_run
+from pbxbill.billing.invoices.parallel import work_in_processes
+from pbxbill.billing.invoices.runs import Definition, counts, end_run, start_run
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Authorize, Direction, Granted, Settle
 from pbxbill.clock import SECOND_US, SystemClock

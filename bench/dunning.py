@@ -22,8 +22,8 @@ from bench.figures import Figures, progress, run
 from bench.site import EUR, UNIT
 from lab.postgres import PrivatePostgres
 from lab.process import ServerFailed
-from pbxbill.billing.dunning_catalogue import import_policy, make_standard
-from pbxbill.billing.dunning_promises import DUNNING_RULES
+from pbxbill.billing.dunning.dunning_catalogue import import_policy, make_standard
+from pbxbill.billing.dunning.dunning_promises import DUNNING_RULES
 from pbxbill.charging.verify import checked
 from pbxbill.clock import SECOND_US
 from pbxbill.store.accounts import ensure_chart, ensure_unit, open_operator

@@ -5,7 +5,7 @@ import sys
 import time
 
 from bench.billing_process import peak_mb
-from pbxbill.billing.dunning_runs import run
+from pbxbill.billing.dunning.dunning_runs import run
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

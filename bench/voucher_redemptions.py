@@ -16,10 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bench.figures import percentile
+from pbxbill.billing.codes.voucher_batches import NewBatch, facts_of, make_vouchers, open_batch
+from pbxbill.billing.codes.voucher_file import VoucherFile, read_file
+from pbxbill.billing.codes.vouchers import Redeemed, redeem
 from pbxbill.billing.promises import verify_all
-from pbxbill.billing.voucher_batches import NewBatch, facts_of, make_vouchers, open_batch
-from pbxbill.billing.voucher_file import VoucherFile, read_file
-from pbxbill.billing.vouchers import Redeemed, redeem
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SystemClock
 from pbxbill.errors import StoreUnavailable

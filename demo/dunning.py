@@ -9,7 +9,7 @@ from demo.product import Product
 from demo.promise import Promise
 from demo.script import EMERGENCY, PARIS
 from pbxbill.app import Application, billing, open_application, open_charging
-from pbxbill.billing.payments import NewPayment, record_payment
+from pbxbill.billing.payments.payments import NewPayment, record_payment
 from pbxbill.charging.events import Authorize, Denied, Direction, Granted, Void
 from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.ids import new_id

@@ -27,8 +27,8 @@ from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
 
 if TYPE_CHECKING:
-    from pbxbill.billing.gateway_payments import GatewayDesk
-    from pbxbill.billing.payment_gateways import OpenGateway
+    from pbxbill.billing.payments.gateway_payments import GatewayDesk
+    from pbxbill.billing.payments.payment_gateways import OpenGateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ def open_desk(
     """What takes payments through gateways; for one thread. opened: instead of those of the services; turn:
     what threads of this process that write at once take first."""
     # Daemons that steer calls need none of it.
-    from pbxbill.billing.gateway_payments import GatewayDesk
-    from pbxbill.billing.payment_gateways import open_gateway
+    from pbxbill.billing.payments.gateway_payments import GatewayDesk
+    from pbxbill.billing.payments.payment_gateways import open_gateway
 
     with open_books(application) as books:
         yield GatewayDesk(

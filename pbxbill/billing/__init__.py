@@ -1,4 +1,4 @@
-"""What accounts are billed for and how: plans, subscriptions, charges, taxes, invoices, notes, runs, books.
+"""What accounts are billed for, and how it is paid: a folder for each subject; here is what all share.
 
 Every use case is one function that works within one transaction of its caller's.
 """

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.document import PartyBlock
 from pbxbill.billing.identifiers import (
     checked_bic,
     checked_country,
@@ -18,7 +17,8 @@ from pbxbill.billing.identifiers import (
     checked_iban,
     checked_vat_id,
 )
-from pbxbill.billing.totals import TaxRounding
+from pbxbill.billing.invoices.document import PartyBlock
+from pbxbill.billing.invoices.totals import TaxRounding
 from pbxbill.errors import InputRefused, check
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.rating.destination import to_e164

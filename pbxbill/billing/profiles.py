@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.identifiers import checked_email
 from pbxbill.billing.parties import Issuer, party_of
 from pbxbill.billing.period import BillingCycle, Period, check_cycle, day_start_us, local_date
-from pbxbill.billing.tax_rules import Exemption, TaxBuyer, TaxTreatment
+from pbxbill.billing.taxes.tax_rules import Exemption, TaxBuyer, TaxTreatment
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check
 from pbxbill.rating.band_checks import zone_of

@@ -3,13 +3,13 @@
 Documents add up; the books hold what documents and charges say; entries, lines and numbers are all there.
 """
 
-from pbxbill.billing.balance_promises import BALANCE_RULES
-from pbxbill.billing.document_promises import DOCUMENT_RULES
-from pbxbill.billing.dunning_promises import DUNNING_RULES
-from pbxbill.billing.looking_back import LOOKED_AT
-from pbxbill.billing.payment_promises import PAYMENT_RULES
-from pbxbill.billing.status_promises import STATUS_RULES
-from pbxbill.billing.voucher_promises import VOUCHER_RULES
+from pbxbill.billing.codes.voucher_promises import VOUCHER_RULES
+from pbxbill.billing.dunning.dunning_promises import DUNNING_RULES
+from pbxbill.billing.invoices.document_promises import DOCUMENT_RULES
+from pbxbill.billing.invoices.looking_back import LOOKED_AT
+from pbxbill.billing.life_cycle.status_promises import STATUS_RULES
+from pbxbill.billing.payments.balance_promises import BALANCE_RULES
+from pbxbill.billing.payments.payment_promises import PAYMENT_RULES
 from pbxbill.charging.ledger_promises import Rule, Search
 from pbxbill.charging.verify import Invariant, verify
 from pbxbill.clock import Clock

@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.output import local_moment
 from pbxbill.cli.wallets import unit_of_tariff
 from pbxbill.errors import InputRefused

@@ -6,8 +6,8 @@ import click
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session, aliased
 
-from pbxbill.billing.did_inventory import check_not_in_inventory
-from pbxbill.billing.tax_conflicts import tax_conflict
+from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
 from pbxbill.cli.account_options import (
     allowance_of,

@@ -6,10 +6,10 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from pbxbill.billing.ageing import BUCKETS, Aged, ageing, behaviour, open_invoices
-from pbxbill.billing.dispute_files import MAX_BYTES, attach, content_of, files_of
-from pbxbill.billing.search import find
-from pbxbill.billing.standing import ASKING
+from pbxbill.billing.dunning.ageing import BUCKETS, Aged, ageing, behaviour, open_invoices
+from pbxbill.billing.invoices.dispute_files import MAX_BYTES, attach, content_of, files_of
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, moment, parse_moment, print_csv, print_json, print_table

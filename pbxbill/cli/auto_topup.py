@@ -6,7 +6,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.auto_top_ups import AutoTopUpTerms, resume, set_auto_top_up, turn_off
+from pbxbill.billing.payments.auto_top_ups import AutoTopUpTerms, resume, set_auto_top_up, turn_off
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.cli.wallets import unit_of_account, unit_option

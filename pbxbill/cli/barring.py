@@ -6,11 +6,19 @@ import click
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
-from pbxbill.billing.account_events import events_of
-from pbxbill.billing.dunning_facts import CAUSE
-from pbxbill.billing.dunning_steps import lift_effects
-from pbxbill.billing.suspending import HAND, LIFE_CYCLE, STOP_DATE, all_in_force, cut_calls, lift, suspend
-from pbxbill.billing.terminating import terminate
+from pbxbill.billing.dunning.dunning_facts import CAUSE
+from pbxbill.billing.dunning.dunning_steps import lift_effects
+from pbxbill.billing.life_cycle.account_events import events_of
+from pbxbill.billing.life_cycle.suspending import (
+    HAND,
+    LIFE_CYCLE,
+    STOP_DATE,
+    all_in_force,
+    cut_calls,
+    lift,
+    suspend,
+)
+from pbxbill.billing.life_cycle.terminating import terminate
 from pbxbill.charging.status import AccountStatus
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, open_books
-from pbxbill.billing.billing_account import AccountBilled
+from pbxbill.billing.invoices.billing_account import AccountBilled
+from pbxbill.billing.invoices.runs import Counts, Definition, Failure, counts, failures, money_of
 from pbxbill.billing.period import day_start_us, local_date
-from pbxbill.billing.runs import Counts, Definition, Failure, counts, failures, money_of
 from pbxbill.cli.bill_look_back import look_back_command
 from pbxbill.cli.bill_now import charges_wait, now
 from pbxbill.cli.context import Context, pass_context
@@ -107,9 +107,9 @@ def show(context: Context, /, run_id: int, *, as_json: bool) -> None:
 @pass_context
 def accept(context: Context, /, run_id: int) -> None:
     """Issue all drafts of a run, but for those on which a tariff took another tax than the buyer owes."""
-    from pbxbill.billing.issuing import Issued, NotIssued, issue
-    from pbxbill.billing.payments import spare_told
-    from pbxbill.billing.tax_conflicts import conflict_of, review_of
+    from pbxbill.billing.invoices.issuing import Issued, NotIssued, issue
+    from pbxbill.billing.payments.payments import spare_told
+    from pbxbill.billing.taxes.tax_conflicts import conflict_of, review_of
 
     spare: list[str] = []
     with context.application() as application, open_books(application) as books, stopping() as stop:
@@ -145,7 +145,7 @@ def cancel(context: Context, /, run_id: int, *, reason: str) -> None:
 
     Where an account has later invoices, what was on its draft is on its next invoice.
     """
-    from pbxbill.billing.drafting import discard
+    from pbxbill.billing.invoices.drafting import discard
 
     later: list[tuple[int, str]] = []
     with context.application() as application, stopping() as stop:
@@ -172,7 +172,7 @@ def _tell_later(later: Sequence[tuple[int, str]]) -> None:
 @pass_context
 def send(context: Context, /, run_id: int) -> None:
     """Put all issued invoices of a run, with their files, into the outbox; `pbxbill mail send` sends it."""
-    from pbxbill.billing.sending import NotQueued, send_invoice
+    from pbxbill.billing.invoices.sending import NotQueued, send_invoice
 
     with context.application() as application, stopping() as stop:
 
@@ -188,7 +188,7 @@ def send(context: Context, /, run_id: int) -> None:
 
 
 def _work(application: Application, definition: Definition, processes: int, stop: Callable[[], bool]) -> int:
-    from pbxbill.billing.runs import Worker, end_run, start_run
+    from pbxbill.billing.invoices.runs import Worker, end_run, start_run
 
     with transaction(application.database) as session:
         run_id = start_run(session, definition, application.clock.now_us())
@@ -196,7 +196,7 @@ def _work(application: Application, definition: Definition, processes: int, stop
     try:
         with progress("billing", "accounts", sum(begun)) as tell:
             if processes > 1 and application.database.dialect.name != "sqlite":
-                from pbxbill.billing.parallel import work_in_processes
+                from pbxbill.billing.invoices.parallel import work_in_processes
 
                 work_in_processes(
                     application.database_url,
@@ -225,7 +225,7 @@ def _work(application: Application, definition: Definition, processes: int, stop
 
 def _recognise(application: Application, stop: Callable[[], bool]) -> None:
     """What was charged in advance is revenue, as far as its months are over."""
-    from pbxbill.billing.recognition import recognise_all
+    from pbxbill.billing.books.recognition import recognise_all
 
     now_us = application.clock.now_us()
     with open_books(application) as books:
@@ -236,7 +236,7 @@ def _recognise(application: Application, stop: Callable[[], bool]) -> None:
 
 def _queue(application: Application, run_id: int, stop: Callable[[], bool]) -> None:
     """Send what a run issued; who has no address gets his invoices another way, and stops nothing."""
-    from pbxbill.billing.sending import Queued, send_invoice
+    from pbxbill.billing.invoices.sending import Queued, send_invoice
 
     count = 0
     for invoice_id in _invoices(application, run_id, ("issued", "partly_paid", "paid")):
@@ -254,7 +254,7 @@ def _queue(application: Application, run_id: int, stop: Callable[[], bool]) -> N
 def _preview(
     application: Application, definition: Definition, stop: Callable[[], bool], *, as_json: bool
 ) -> None:
-    from pbxbill.billing.runs import preview
+    from pbxbill.billing.invoices.runs import preview
 
     rows: list[dict[str, Any]] = []
     with transaction(reading(application.database)) as session:
@@ -355,7 +355,7 @@ def _report(application: Application, run_id: int, *, as_json: bool) -> None:
 
 
 def _head(session: Session, row: BillingRunRow) -> dict[str, Any]:
-    from pbxbill.billing.runs import definition_of
+    from pbxbill.billing.invoices.runs import definition_of
 
     found: Counts = counts(session, row.id)
     definition = definition_of(session, row.id)

@@ -2,7 +2,7 @@
 
 import click
 
-from pbxbill.billing.looking_back import look_back, passed_over
+from pbxbill.billing.invoices.looking_back import look_back, passed_over
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.money import format_amount

@@ -3,7 +3,7 @@
 import click
 
 from pbxbill.app import billing
-from pbxbill.billing.interim import bill_to_now
+from pbxbill.billing.invoices.interim import bill_to_now
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.money import format_amount

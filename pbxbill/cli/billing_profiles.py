@@ -18,8 +18,8 @@ from pbxbill.billing.profiles import (
     profile_of,
     set_profile,
 )
-from pbxbill.billing.tax_conflicts import tax_conflict
-from pbxbill.billing.tax_rules import TaxTreatment
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
+from pbxbill.billing.taxes.tax_rules import TaxTreatment
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.cli.wallets import unit_of_account, unit_option

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from pbxbill.app import Application, open_books
-from pbxbill.billing.accounting_export import Exported, beancount_lines, csv_lines, first_day
-from pbxbill.billing.chart import CHART
+from pbxbill.billing.books.accounting_export import Exported, beancount_lines, csv_lines, first_day
+from pbxbill.billing.books.chart import CHART
+from pbxbill.billing.books.recognition import recognise_all
+from pbxbill.billing.books.trial_balance import FOREVER_US, TrialBalance, trial_balances
 from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.period import day_start_us, local_date
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.recognition import recognise_all
-from pbxbill.billing.trial_balance import FOREVER_US, TrialBalance, trial_balances
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.errors import InputRefused

@@ -8,16 +8,16 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import calling_cards
-from pbxbill.billing.calling_cards import (
+from pbxbill.billing.codes import calling_cards
+from pbxbill.billing.codes.calling_cards import (
     NewCard,
     add_card,
     add_known_caller,
     card_by_id,
     remove_known_caller,
 )
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.subscribed import billing_place
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.subscribed import billing_place
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import (
     LOCAL_DAY,

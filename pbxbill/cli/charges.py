@@ -7,7 +7,13 @@ import click
 
 from pbxbill.app import billing
 from pbxbill.billing.charge import QUANTITY_SCALE, Collection
-from pbxbill.billing.charges_by_hand import KINDS, HandCharge, add_charge, list_charges, withdraw_charge
+from pbxbill.billing.subscriptions.charges_by_hand import (
+    KINDS,
+    HandCharge,
+    add_charge,
+    list_charges,
+    withdraw_charge,
+)
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import LOCAL_DAY, json_option, moment, print_json, print_table

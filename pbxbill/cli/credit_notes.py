@@ -3,12 +3,12 @@
 import click
 
 from pbxbill.app import billing
-from pbxbill.billing.debit_notes import debit
-from pbxbill.billing.draft_editing import NewLine
-from pbxbill.billing.note_amounts import Amount, Lines, What, Whole
-from pbxbill.billing.notes import credit
-from pbxbill.billing.search import find
-from pbxbill.billing.standing import ASKING
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.draft_editing import NewLine
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import QUANTITY, by_option, reason_option
 from pbxbill.cli.output import json_option, print_json

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.app import billing
-from pbxbill.billing.did_inventory import (
+from pbxbill.billing.subscriptions.did_inventory import (
     STATES,
     Imported,
     add_did,
@@ -20,11 +20,11 @@ from pbxbill.billing.did_inventory import (
     state_at,
     withdraw,
 )
-from pbxbill.billing.did_sheet import DidSheet
-from pbxbill.billing.dids import Assignment, assign_did, release_did
-from pbxbill.billing.plan_catalogue import issuer_by_code, offered_version
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.subscribing import When
+from pbxbill.billing.subscriptions.did_sheet import DidSheet
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code, offered_version
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.subscribing import When
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import LOCAL_DAY, json_option, moment, print_json, print_table

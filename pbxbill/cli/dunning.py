@@ -9,13 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import open_books
-from pbxbill.billing.ageing import ForCollection, collection_list
-from pbxbill.billing.dunning_runs import Preview, preview, run
-from pbxbill.billing.dunning_steps import lift_effects
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.promises_to_pay import NewPromise, promise, promises_of, withdraw
-from pbxbill.billing.search import find
-from pbxbill.billing.standing import ASKING, happened, locked_standing, reason_given
+from pbxbill.billing.dunning.ageing import ForCollection, collection_list
+from pbxbill.billing.dunning.dunning_runs import Preview, preview, run
+from pbxbill.billing.dunning.dunning_steps import lift_effects
+from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise, promises_of, withdraw
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.standing import ASKING, happened, locked_standing, reason_given
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli import dunning_policies
 from pbxbill.cli.bill import stopping
 from pbxbill.cli.context import Context, pass_context

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.dunning_catalogue import (
+from pbxbill.billing.dunning.dunning_catalogue import (
     Policy,
     all_policies,
     assign,
@@ -21,9 +21,9 @@ from pbxbill.billing.dunning_catalogue import (
     release,
     set_groups,
 )
-from pbxbill.billing.dunning_policy import After
-from pbxbill.billing.dunning_text import WEEKDAYS
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.dunning.dunning_policy import After
+from pbxbill.billing.dunning.dunning_text import WEEKDAYS
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.cli.terms_file import read_terms

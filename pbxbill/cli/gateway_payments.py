@@ -10,12 +10,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, open_desk
-from pbxbill.billing.gateway_payments import GatewayDesk, NewGatewayPayment, PaymentStanding, pay_link
-from pbxbill.billing.held_payments import accept_held, held_payments
-from pbxbill.billing.refunds import NewRefund, RefundDesk
-from pbxbill.billing.saved_methods import active_method, methods_of, prefer_method
-from pbxbill.billing.search import find
-from pbxbill.billing.standing import ASKING
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.billing.payments.gateway_payments import (
+    GatewayDesk,
+    NewGatewayPayment,
+    PaymentStanding,
+    pay_link,
+)
+from pbxbill.billing.payments.held_payments import accept_held, held_payments
+from pbxbill.billing.payments.refunds import NewRefund, RefundDesk
+from pbxbill.billing.payments.saved_methods import active_method, methods_of, prefer_method
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table, visible

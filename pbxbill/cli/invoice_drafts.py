@@ -4,11 +4,18 @@ import click
 
 from pbxbill.app import billing
 from pbxbill.billing.charge import ChargeKind
-from pbxbill.billing.draft_editing import ADDABLE, Correction, NewLine, add_line, correct_line, remove_line
-from pbxbill.billing.drafting import discard, new_draft, recalculate
-from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
-from pbxbill.billing.payments import spare_told
-from pbxbill.billing.search import find
+from pbxbill.billing.invoices.draft_editing import (
+    ADDABLE,
+    Correction,
+    NewLine,
+    add_line,
+    correct_line,
+    remove_line,
+)
+from pbxbill.billing.invoices.drafting import discard, new_draft, recalculate
+from pbxbill.billing.invoices.issuing import AlreadyIssued, Issued, NotIssued, issue
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.payments.payments import spare_told
 from pbxbill.cli.bill_now import charges_wait
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json

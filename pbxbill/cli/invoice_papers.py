@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.call_list import calls_of
-from pbxbill.billing.documents import document_of
-from pbxbill.billing.history import afterwards, behind_lines, entries_of_call, invoices_of
-from pbxbill.billing.search import find
+from pbxbill.billing.invoices.call_list import calls_of
+from pbxbill.billing.invoices.documents import document_of
+from pbxbill.billing.invoices.history import afterwards, behind_lines, entries_of_call, invoices_of
+from pbxbill.billing.invoices.search import find
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, minutes, moment, print_csv, print_json, print_table, seconds
 from pbxbill.clock import SECOND_US
@@ -173,11 +173,11 @@ def export_calls(context: Context, invoice: str) -> None:
 @pass_context
 def render(context: Context, invoice: str, file: Path | None, form: str) -> None:
     """Write a document as PDF (with the structured invoice inside), HTML, or the structured invoice alone."""
-    from pbxbill.billing.invoice_files import UNISSUED, invoice_files
+    from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
+    from pbxbill.billing.invoices.templates import template_in_use
     from pbxbill.billing.profiles import profile_of
     from pbxbill.billing.render.html import render_html
     from pbxbill.billing.render.pdf import render_pdf, xml_of
-    from pbxbill.billing.templates import template_in_use
 
     with context.application() as application:
         with transaction(reading(application.database)) as session:

@@ -2,8 +2,8 @@
 
 import click
 
-from pbxbill.billing.search import find
-from pbxbill.billing.sending import NotQueued, Queued, send_invoice
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.sending import NotQueued, Queued, send_invoice
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.errors import InputRefused

@@ -6,7 +6,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.search import KINDS, MAX_PAGE, STATUSES, Found, Wanted, find, search, sums
+from pbxbill.billing.invoices.search import KINDS, MAX_PAGE, STATUSES, Found, Wanted, find, search, sums
 from pbxbill.cli import credit_notes, invoice_drafts, invoice_papers, invoice_sending, payments
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import (

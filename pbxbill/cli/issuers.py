@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from pbxbill.billing.numbering import (
+from pbxbill.billing.invoices.numbering import (
     DEFAULT_FORMATS,
     NumberFormat,
     begin_numbers,
     number_formats,
     set_number_format,
 )
+from pbxbill.billing.invoices.totals import TaxRounding
 from pbxbill.billing.parties import issuer_of, set_issuer, support_numbers, template_id_of
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.totals import TaxRounding
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.errors import InputRefused

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.life_cycle import LifeOf, Wanted, life_of, revive, set_life_cycle, standing_of
-from pbxbill.billing.life_cycle_catalogue import (
+from pbxbill.billing.life_cycle.life_cycle import LifeOf, Wanted, life_of, revive, set_life_cycle, standing_of
+from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     ACTIVE,
     PAUSED,
     RELEASED,
@@ -19,11 +19,11 @@ from pbxbill.billing.life_cycle_catalogue import (
     policy_by_name,
     set_state,
 )
-from pbxbill.billing.life_cycle_policy import over_us
-from pbxbill.billing.life_cycle_runs import over_brake, planned, run_life_cycles
+from pbxbill.billing.life_cycle.life_cycle_policy import over_us
+from pbxbill.billing.life_cycle.life_cycle_runs import over_brake, planned, run_life_cycles
+from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.billing.period import local_date
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.suspending import all_in_force
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, progress
 from pbxbill.errors import InputRefused

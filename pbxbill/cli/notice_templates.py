@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
@@ -34,7 +34,7 @@ def templates() -> None:
 @pass_context
 def list_templates(context: Context, /, code: str, *, as_json: bool) -> None:
     """List an issuer's own templates, and the version of each that is in use."""
-    from pbxbill.billing.notice_templates import templates_of
+    from pbxbill.billing.notices.notice_templates import templates_of
 
     with context.application() as application, transaction(reading(application.database)) as session:
         issuer = issuer_by_code(session, code)
@@ -68,8 +68,8 @@ def set_template(context: Context, /, kind: str, file: Path, code: str, language
 
     A version with an error is kept, and not used; the exit code is then 3.
     """
-    from pbxbill.billing.notice_preview import fault_of
-    from pbxbill.billing.notice_templates import checked_language, save_words
+    from pbxbill.billing.notices.notice_preview import fault_of
+    from pbxbill.billing.notices.notice_templates import checked_language, save_words
     from pbxbill.cli.notices import kind_of
 
     wanted, words = kind_of(kind), _words_of(file)
@@ -96,7 +96,7 @@ def set_template(context: Context, /, kind: str, file: Path, code: str, language
 @pass_context
 def check_template(_context: Context, /, kind: str, file: Path, language: str) -> None:
     """Say whether the words of a file can be used, and if not, where and why; nothing is kept."""
-    from pbxbill.billing.notice_preview import fault_of
+    from pbxbill.billing.notices.notice_preview import fault_of
     from pbxbill.cli.notices import kind_of
 
     fault = fault_of(kind_of(kind), language, _words_of(file))
@@ -112,7 +112,7 @@ def check_template(_context: Context, /, kind: str, file: Path, language: str) -
 @pass_context
 def show(context: Context, /, kind: str, code: str, language: str) -> None:
     """Print the words in use as a file for `set`: the issuer's own, or the built-in ones."""
-    from pbxbill.billing.notice_templates import built_in_as_template, own_words
+    from pbxbill.billing.notices.notice_templates import built_in_as_template, own_words
     from pbxbill.cli.notices import kind_of
 
     wanted = kind_of(kind)
@@ -139,8 +139,8 @@ def preview(
     context: Context, /, kind: str, *, file: Path | None, out: Path | None, code: str, language: str
 ) -> None:
     """Show a notice with sample facts."""
-    from pbxbill.billing.notice_preview import preview as made
-    from pbxbill.billing.notice_templates import own_words
+    from pbxbill.billing.notices.notice_preview import preview as made
+    from pbxbill.billing.notices.notice_templates import own_words
     from pbxbill.billing.parties import party_of
     from pbxbill.cli.notices import kind_of
 
@@ -165,7 +165,7 @@ def preview(
 @pass_context
 def clear(context: Context, /, kind: str, code: str, language: str) -> None:
     """Go back to the built-in words; earlier versions are kept."""
-    from pbxbill.billing.notice_templates import save_words
+    from pbxbill.billing.notices.notice_templates import save_words
     from pbxbill.cli.notices import kind_of
 
     wanted = kind_of(kind)
@@ -176,7 +176,7 @@ def clear(context: Context, /, kind: str, code: str, language: str) -> None:
 
 
 def _words_of(file: Path) -> Any:
-    from pbxbill.billing.notice_templates import NoticeWords
+    from pbxbill.billing.notices.notice_templates import NoticeWords
 
     with file.open("rb") as stream:
         content = stream.read(MAX_FILE_BYTES + 1)

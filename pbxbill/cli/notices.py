@@ -22,7 +22,7 @@ def notices() -> None:
 @pass_context
 def list_kinds(_context: Context, /, *, as_json: bool) -> None:
     """List what accounts are told of, with the facts that each notice has."""
-    from pbxbill.billing.notice_kinds import KINDS
+    from pbxbill.billing.notices.notice_kinds import KINDS
 
     listed: list[dict[str, Any]] = [
         {
@@ -65,8 +65,8 @@ def list_kinds(_context: Context, /, *, as_json: bool) -> None:
 @pass_context
 def show(context: Context, /, code: str, *, as_json: bool) -> None:
     """Show how an account is told of each kind."""
-    from pbxbill.billing.notice_kinds import KINDS
-    from pbxbill.billing.notice_profiles import addressee_of
+    from pbxbill.billing.notices.notice_kinds import KINDS
+    from pbxbill.billing.notices.notice_profiles import addressee_of
 
     with context.application() as application, transaction(reading(application.database)) as session:
         account = account_by_code(session, code)
@@ -120,9 +120,9 @@ def choose(
     usual: bool,
 ) -> None:
     """Say what an account is told of, and where to; KIND may be "all"."""
-    from pbxbill.billing.notice_kinds import KINDS
-    from pbxbill.billing.notice_profiles import choose as chosen
-    from pbxbill.billing.notice_profiles import forget_choice
+    from pbxbill.billing.notices.notice_kinds import KINDS
+    from pbxbill.billing.notices.notice_profiles import choose as chosen
+    from pbxbill.billing.notices.notice_profiles import forget_choice
 
     if usual and (emails or enabled is not None):
         raise InputRefused("--usual stands alone")
@@ -154,7 +154,7 @@ def times(
     """Say when an account is told of what is not urgent, by the clock of its own time zone."""
     from dataclasses import replace
 
-    from pbxbill.billing.notice_profiles import delivery_of, set_delivery
+    from pbxbill.billing.notices.notice_profiles import delivery_of, set_delivery
 
     if (quiet and no_quiet) or (digest and no_digest):
         raise InputRefused("on or off, not both")
@@ -178,7 +178,7 @@ def times(
 
 def kind_of(text: str) -> Any:
     """A kind as somebody wrote it."""
-    from pbxbill.billing.notice_kinds import NoticeKind
+    from pbxbill.billing.notices.notice_kinds import NoticeKind
 
     try:
         return NoticeKind(text.replace("-", "_"))

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pbxbill.billing.parties import PARTY_FIELDS, party_of, set_party
-from pbxbill.billing.tax_conflicts import tax_conflict
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.errors import InputRefused

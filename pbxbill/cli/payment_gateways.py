@@ -7,7 +7,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.payment_gateways import add_gateway, change_gateway, gateway_by_name
+from pbxbill.billing.payments.payment_gateways import add_gateway, change_gateway, gateway_by_name
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.errors import InputRefused

@@ -7,21 +7,21 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
-from pbxbill.billing.disputes import dispute, remark, settle_dispute
-from pbxbill.billing.note_amounts import Amount
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import (
+from pbxbill.billing.invoices.disputes import dispute, remark, settle_dispute
+from pbxbill.billing.invoices.note_amounts import Amount
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.receipts import Receipt
+from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.sending import Queued, send_invoice
+from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.billing.payments.payments import (
     Allocated,
     NewPayment,
     pay_from_wallet,
     reverse,
     write_off,
 )
-from pbxbill.billing.receipts import Receipt
-from pbxbill.billing.received_payments import ReceivedPayment, receive_payment
-from pbxbill.billing.search import find
-from pbxbill.billing.sending import Queued, send_invoice
-from pbxbill.billing.standing import ASKING
+from pbxbill.billing.payments.received_payments import ReceivedPayment, receive_payment
 from pbxbill.cli import gateway_payments, receipts
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option

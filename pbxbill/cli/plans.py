@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from pbxbill.app import billing
-from pbxbill.billing.plan_catalogue import (
+from pbxbill.billing.subscriptions.plan_catalogue import (
     PlanVersion,
     import_plan,
     issuer_by_code,
@@ -16,8 +16,8 @@ from pbxbill.billing.plan_catalogue import (
     version_by_number,
     versions_of,
 )
-from pbxbill.billing.plan_terms import CancellationFee, ChangeAt, PlanCharge, PlanTerms
-from pbxbill.billing.subscribing import Wanted, migrate_plan, to_migrate
+from pbxbill.billing.subscriptions.plan_terms import CancellationFee, ChangeAt, PlanCharge, PlanTerms
+from pbxbill.billing.subscriptions.subscribing import Wanted, migrate_plan, to_migrate
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table

@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
-from pbxbill.billing.points import Spending, give_by_hand, holdings, spend
-from pbxbill.billing.points_rules import KINDS, REFERRAL, NewRule, add_rule, end_rule
-from pbxbill.billing.referrals import refer
+from pbxbill.billing.points.points import Spending, give_by_hand, holdings, spend
+from pbxbill.billing.points.points_rules import KINDS, REFERRAL, NewRule, add_rule, end_rule
+from pbxbill.billing.points.referrals import refer
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused

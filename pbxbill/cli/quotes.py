@@ -6,10 +6,10 @@ import click
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
+from pbxbill.billing.invoices.quotes import NewQuote, QuoteLine, accept, expire, offer, plan_quote, refuse
+from pbxbill.billing.invoices.search import MAX_PAGE, Wanted, find, search
 from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.plan_catalogue import offered_version
-from pbxbill.billing.quotes import NewQuote, QuoteLine, accept, expire, offer, plan_quote, refuse
-from pbxbill.billing.search import MAX_PAGE, Wanted, find, search
+from pbxbill.billing.subscriptions.plan_catalogue import offered_version
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import QUANTITY, by_option, reason_option
 from pbxbill.cli.output import json_option, local_last_moment, moment, print_json, print_table

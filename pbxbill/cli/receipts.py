@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pbxbill.billing.receipts import Receipt, issue_receipt, unreceipted
+from pbxbill.billing.invoices.receipts import Receipt, issue_receipt, unreceipted
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, print_json

@@ -29,7 +29,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
     Without --tariff and --deck each level keeps its tariff, and the decks count as they stand now for the
     time of the call: import a corrected version with the date from which it should have counted.
     """
-    from pbxbill.billing.correction_notes import invoiced
+    from pbxbill.billing.invoices.correction_notes import invoiced
     from pbxbill.mediation.rerate import Definition, Rerating
 
     definition = Definition(
@@ -125,7 +125,7 @@ def _tax_alone(application: Application, run_id: int) -> int:
 
 def _notes(application: Application, names: dict[int, str]) -> list[dict[str, Any]]:
     """Issue the notes of calls that were on invoices, also those that a run before this was stopped at."""
-    from pbxbill.billing.correction_notes import issue_correction_notes
+    from pbxbill.billing.invoices.correction_notes import issue_correction_notes
 
     issued: list[dict[str, Any]] = []
     while True:

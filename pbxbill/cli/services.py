@@ -2,7 +2,7 @@
 
 import click
 
-from pbxbill.billing.tax_conflicts import tax_conflict
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.store.accounts import account_by_code, tariff_by_name

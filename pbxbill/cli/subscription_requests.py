@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from pbxbill.app import billing
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.requests import (
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.requests import (
     Decision,
     Request,
     decide_request,

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing, open_books
-from pbxbill.billing.collecting import BroughtUp
-from pbxbill.billing.plan_catalogue import PlanVersion, offered_version, version_by_id
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.renewals import due_accounts, renew_account
-from pbxbill.billing.subscribed import billing_place
-from pbxbill.billing.subscribing import (
+from pbxbill.billing.subscriptions.collecting import BroughtUp
+from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, offered_version, version_by_id
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.renewals import due_accounts, renew_account
+from pbxbill.billing.subscriptions.subscribed import billing_place
+from pbxbill.billing.subscriptions.subscribing import (
     NewSubscription,
     Wanted,
     When,

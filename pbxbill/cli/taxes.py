@@ -6,13 +6,14 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.invoices.totals import TotalLine, total
 from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.period import day_start_us, local_date
-from pbxbill.billing.plan_catalogue import issuer_by_code
 from pbxbill.billing.profiles import tax_buyer_of
-from pbxbill.billing.tax import PPM, percent, taxed
-from pbxbill.billing.tax_conflicts import tax_conflict
-from pbxbill.billing.tax_rates import (
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.taxes.tax import PPM, percent, taxed
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
+from pbxbill.billing.taxes.tax_rates import (
     CATEGORIES,
     NewExemption,
     NewTaxRate,
@@ -23,8 +24,7 @@ from pbxbill.billing.tax_rates import (
     exemptions,
     tax_rates,
 )
-from pbxbill.billing.tax_rules import TaxTable
-from pbxbill.billing.totals import TotalLine, total
+from pbxbill.billing.taxes.tax_rules import TaxTable
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table, warn
 from pbxbill.cli.wallets import unit_of_account

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
@@ -34,7 +34,7 @@ def templates() -> None:
 @pass_context
 def list_templates(context: Context, code: str | None, as_json: bool) -> None:
     """List templates, and the version of each that is in use."""
-    from pbxbill.billing.templates import templates_of
+    from pbxbill.billing.invoices.templates import templates_of
 
     with context.application() as application, transaction(reading(application.database)) as session:
         if code is None:
@@ -60,8 +60,8 @@ def show(context: Context, name: str, code: str, number: int | None, as_json: bo
     """Show a version of a template, and which others there are."""
     import json
 
+    from pbxbill.billing.invoices.templates import current_version_of, template_version, template_versions
     from pbxbill.billing.render.template import template_to_json
-    from pbxbill.billing.templates import current_version_of, template_version, template_versions
 
     with context.application() as application, transaction(reading(application.database)) as session:
         issuer = issuer_by_code(session, code)
@@ -99,8 +99,8 @@ def show(context: Context, name: str, code: str, number: int | None, as_json: bo
 @pass_context
 def export(context: Context, name: str, folder: Path, code: str) -> None:
     """Write a template's files to a folder, to begin another from; NAME built-in is the one that we bring."""
+    from pbxbill.billing.invoices.templates import BUILT_IN_STORED, template_version
     from pbxbill.billing.render.template_folder import write_folder
-    from pbxbill.billing.templates import BUILT_IN_STORED, template_version
 
     stored = BUILT_IN_STORED
     if name != BUILT_IN_NAME:
@@ -122,9 +122,9 @@ def save(context: Context, name: str, folder: Path, code: str) -> None:
     to write (`pbxbill templates export built-in FOLDER` begins with ours); logo.svg, logo.png or logo.jpg is
     the logo. Each may be missing. A version with an error is kept, and not used; the exit code is then 3.
     """
+    from pbxbill.billing.invoices.templates import StoredTemplate
     from pbxbill.billing.render.template_check import fault_of
     from pbxbill.billing.render.template_folder import read_folder
-    from pbxbill.billing.templates import StoredTemplate
 
     template, logo = read_folder(folder)
     _keep(context, code, name, StoredTemplate(name, 0, template, logo, fault_of(template, logo)))
@@ -137,9 +137,9 @@ def save(context: Context, name: str, folder: Path, code: str) -> None:
 @pass_context
 def logo(context: Context, name: str, file: Path, code: str) -> None:
     """Give a template another logo (PNG, JPEG or SVG); a template that is not there yet is made."""
+    from pbxbill.billing.invoices.templates import BUILT_IN_STORED, template_version, templates_of
     from pbxbill.billing.render.logo import LOGO_MAX_BYTES, checked_logo
     from pbxbill.billing.render.template_check import fault_of
-    from pbxbill.billing.templates import BUILT_IN_STORED, template_version, templates_of
 
     with file.open("rb") as stream:
         image = checked_logo(stream.read(LOGO_MAX_BYTES + 1))
@@ -151,7 +151,7 @@ def logo(context: Context, name: str, file: Path, code: str) -> None:
 
 
 def _keep(context: Context, code: str, name: str, checked: Any) -> None:
-    from pbxbill.billing.templates import current_version_of, save_template
+    from pbxbill.billing.invoices.templates import current_version_of, save_template
 
     now_us = context.clock.now_us()
     with context.application() as application, transaction(application.database) as session:
@@ -244,7 +244,7 @@ def preview(context: Context, /, name: str, code: str, out: Path | None, **optio
 
 
 def _chosen(context: Context, code: str, name: str, number: int | None) -> Any:
-    from pbxbill.billing.templates import BUILT_IN_STORED, template_version
+    from pbxbill.billing.invoices.templates import BUILT_IN_STORED, template_version
 
     stored = BUILT_IN_STORED
     if name != BUILT_IN_NAME:
@@ -254,7 +254,7 @@ def _chosen(context: Context, code: str, name: str, number: int | None) -> Any:
 
 
 def _document(context: Context, invoice_id: int) -> Any:
-    from pbxbill.billing.documents import document_of
+    from pbxbill.billing.invoices.documents import document_of
 
     with context.application() as application, transaction(reading(application.database)) as session:
         return document_of(session, invoice_id)

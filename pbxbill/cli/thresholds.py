@@ -5,8 +5,8 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from pbxbill.billing.balance_thresholds import set_defaults, set_thresholds, thresholds_of
-from pbxbill.billing.standing import locked_wallet
+from pbxbill.billing.invoices.standing import locked_wallet
+from pbxbill.billing.payments.balance_thresholds import set_defaults, set_thresholds, thresholds_of
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.cli.wallets import unit_of_account, unit_option

@@ -12,8 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing
-from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.voucher_batches import (
+from pbxbill.billing.codes.voucher_batches import (
     Made,
     NewBatch,
     Statistics,
@@ -25,10 +24,11 @@ from pbxbill.billing.voucher_batches import (
     open_batch,
     statistics,
 )
-from pbxbill.billing.voucher_codes import FEWEST_DIGITS
-from pbxbill.billing.voucher_file import VoucherFile, read_file
-from pbxbill.billing.voucher_sheet import PER_FILE, sheets
-from pbxbill.billing.vouchers import TOLD, NotRedeemed, Redeemed, redeem
+from pbxbill.billing.codes.voucher_codes import FEWEST_DIGITS
+from pbxbill.billing.codes.voucher_file import VoucherFile, read_file
+from pbxbill.billing.codes.voucher_sheet import PER_FILE, sheets
+from pbxbill.billing.codes.vouchers import TOLD, NotRedeemed, Redeemed, redeem
+from pbxbill.billing.parties import issuer_of
 from pbxbill.cli.context import Context, Fault, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import (

@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing, open_charging
-from pbxbill.billing.standing import locked_wallet
-from pbxbill.billing.top_ups import NewTopUp, reverse_top_up, top_up
-from pbxbill.billing.transfers import NewTransfer, transfer_funds
+from pbxbill.billing.invoices.standing import locked_wallet
+from pbxbill.billing.payments.top_ups import NewTopUp, reverse_top_up, top_up
+from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
 from pbxbill.charging.events import Adjust, Moved, Refused, SetCreditLimit
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option

@@ -31,7 +31,7 @@ def webhooks() -> None:
 @pass_context
 def add(context: Context, /, code: str, url: str, *, kinds: tuple[str, ...], secret: str) -> None:
     """Post notices about an account and all below it to an address; prints the secret to verify them by."""
-    from pbxbill.billing.webhook_endpoints import add_endpoint
+    from pbxbill.billing.notices.webhook_endpoints import add_endpoint
 
     private = context.settings.webhooks.private_addresses
     wanted = [kind_of(kind) for kind in kinds]
@@ -93,8 +93,8 @@ def list_endpoints(context: Context, /, *, code: str | None, as_json: bool) -> N
 @pass_context
 def rotate(context: Context, /, id: int, *, finish: bool) -> None:
     """Give an endpoint a new secret; until --finish, deliveries are signed with both."""
-    from pbxbill.billing.webhook_endpoints import end_rotation
-    from pbxbill.billing.webhook_endpoints import rotate as rotated
+    from pbxbill.billing.notices.webhook_endpoints import end_rotation
+    from pbxbill.billing.notices.webhook_endpoints import rotate as rotated
 
     with context.application() as application, transaction(application.database) as session:
         row = end_rotation(session, id) if finish else rotated(session, id)
@@ -113,7 +113,7 @@ def rotate(context: Context, /, id: int, *, finish: bool) -> None:
 @pass_context
 def test(context: Context, /, id: int) -> None:
     """Post a test to an endpoint, now, and say what it answered."""
-    from pbxbill.billing.webhook_endpoints import endpoint, try_endpoint
+    from pbxbill.billing.notices.webhook_endpoints import endpoint, try_endpoint
     from pbxbill.notify.webhook import Accepted
 
     with context.application() as application:
@@ -128,7 +128,7 @@ def test(context: Context, /, id: int) -> None:
 
 
 def _switched(context: Context, id: int, *, on: bool) -> None:
-    from pbxbill.billing.webhook_endpoints import switch
+    from pbxbill.billing.notices.webhook_endpoints import switch
 
     with context.application() as application, transaction(application.database) as session:
         switch(session, id, on=on)
@@ -156,7 +156,7 @@ def off(context: Context, /, id: int) -> None:
 @pass_context
 def remove(context: Context, /, id: int) -> None:
     """Forget an endpoint."""
-    from pbxbill.billing.webhook_endpoints import remove as removed
+    from pbxbill.billing.notices.webhook_endpoints import remove as removed
 
     with context.application() as application, transaction(application.database) as session:
         removed(session, id)
@@ -221,7 +221,7 @@ def send(context: Context, /) -> None:
 @pass_context
 def retry_deliveries(context: Context, /, id: int) -> None:
     """Send deliveries to an endpoint again that were given up."""
-    from pbxbill.billing.webhook_endpoints import endpoint
+    from pbxbill.billing.notices.webhook_endpoints import endpoint
     from pbxbill.notify.outbox import retry
 
     with context.application() as application, transaction(application.database) as session:

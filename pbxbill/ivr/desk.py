@@ -16,18 +16,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, billing
-from pbxbill.billing.calling_cards import (
+from pbxbill.billing.codes.calling_cards import (
     caller_number,
     card_endpoint,
     card_of_caller,
     card_of_pin,
     is_usable,
 )
-from pbxbill.billing.code_hashing import Purpose, hashed_with, salt_of
-from pbxbill.billing.guessing import GuessKind, failed, guarded, succeeded
+from pbxbill.billing.codes.code_hashing import Purpose, hashed_with, salt_of
+from pbxbill.billing.codes.guessing import GuessKind, failed, guarded, succeeded
+from pbxbill.billing.codes.vouchers import NotRedeemed, redeem
 from pbxbill.billing.period import local_date
-from pbxbill.billing.subscribed import billing_place
-from pbxbill.billing.vouchers import NotRedeemed, redeem
+from pbxbill.billing.subscriptions.subscribed import billing_place
 from pbxbill.charging.events import Granted
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check

@@ -2,10 +2,10 @@
 
 from sqlalchemy import select
 
-from pbxbill.billing.auto_top_up_attempts import fill_wallets
-from pbxbill.billing.auto_top_ups import STOPPED
-from pbxbill.billing.balance_marks import read_marks
-from pbxbill.billing.gateway_payments import GatewayDesk
+from pbxbill.billing.payments.auto_top_up_attempts import fill_wallets
+from pbxbill.billing.payments.auto_top_ups import STOPPED
+from pbxbill.billing.payments.balance_marks import read_marks
+from pbxbill.billing.payments.gateway_payments import GatewayDesk
 from pbxbill.jobs.job import JobWork
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.payment_models import AutoTopUpRow

@@ -1,6 +1,6 @@
 """The job of dunning: hourly, since each account's day begins when it does where the account is."""
 
-from pbxbill.billing.dunning_runs import run
+from pbxbill.billing.dunning.dunning_runs import run
 from pbxbill.jobs.job import JobWork
 
 

@@ -3,12 +3,12 @@
 import structlog
 from sqlalchemy import delete, select
 
+from pbxbill.billing.books.recognition import recognise_all
+from pbxbill.billing.invoices.quotes import expire
+from pbxbill.billing.invoices.runs import Definition, Worker, counts, end_run, start_run
+from pbxbill.billing.invoices.sending import Queued, send_invoice
 from pbxbill.billing.period import day_start_us, local_date
-from pbxbill.billing.quotes import expire
-from pbxbill.billing.recognition import recognise_all
-from pbxbill.billing.renewals import due_accounts, renew_account
-from pbxbill.billing.runs import Definition, Worker, counts, end_run, start_run
-from pbxbill.billing.sending import Queued, send_invoice
+from pbxbill.billing.subscriptions.renewals import due_accounts, renew_account
 from pbxbill.errors import PbxbillError
 from pbxbill.jobs.job import JobWork
 from pbxbill.store.engine import reading, transaction

@@ -1,6 +1,6 @@
 """The job of accounts' life-cycles."""
 
-from pbxbill.billing.life_cycle_runs import run_life_cycles
+from pbxbill.billing.life_cycle.life_cycle_runs import run_life_cycles
 from pbxbill.jobs.job import JobWork
 
 

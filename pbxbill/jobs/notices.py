@@ -2,9 +2,9 @@
 
 from sqlalchemy import or_, select
 
-from pbxbill.billing.alert_notices import AT_ONCE, tell_alerts
-from pbxbill.billing.notice_digests import due_digests, write_digest
-from pbxbill.billing.watching import lost_carriers, lost_switches
+from pbxbill.billing.notices.alert_notices import AT_ONCE, tell_alerts
+from pbxbill.billing.notices.notice_digests import due_digests, write_digest
+from pbxbill.billing.notices.watching import lost_carriers, lost_switches
 from pbxbill.clock import SECOND_US
 from pbxbill.jobs.job import JobWork
 from pbxbill.notify.outbox import LONGEST_WAIT_S, purge

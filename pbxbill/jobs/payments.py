@@ -1,8 +1,8 @@
 """Jobs of payments: what gateways have not told is asked for, and who pays by a card that expires is told."""
 
-from pbxbill.billing.gateway_payments import GatewayDesk
-from pbxbill.billing.refunds import RefundDesk
-from pbxbill.billing.saved_methods import tell_expiring
+from pbxbill.billing.payments.gateway_payments import GatewayDesk
+from pbxbill.billing.payments.refunds import RefundDesk
+from pbxbill.billing.payments.saved_methods import tell_expiring
 from pbxbill.jobs.job import JobWork
 
 

@@ -2,10 +2,10 @@
 
 import structlog
 
-from pbxbill.billing.guessing import forget
-from pbxbill.billing.points import accounts_to_tell, expire, expiring_accounts, tell_of_expiry
-from pbxbill.billing.points_usage import certain_until, earn_by_usage, usage_rules, used_since
-from pbxbill.billing.referrals import reward, to_reward
+from pbxbill.billing.codes.guessing import forget
+from pbxbill.billing.points.points import accounts_to_tell, expire, expiring_accounts, tell_of_expiry
+from pbxbill.billing.points.points_usage import certain_until, earn_by_usage, usage_rules, used_since
+from pbxbill.billing.points.referrals import reward, to_reward
 from pbxbill.errors import PbxbillError
 from pbxbill.jobs.job import JobWork
 from pbxbill.store.engine import reading, transaction

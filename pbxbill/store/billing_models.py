@@ -33,7 +33,7 @@ class PlanVersionRow(Base):
     number: Mapped[int]
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
     definition: Mapped[str] = mapped_column(Text)
-    """JSON of billing.plan.PlanTerms."""
+    """JSON of billing.subscriptions.plan.PlanTerms."""
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("plan_id", "number"),)
 

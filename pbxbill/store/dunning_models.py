@@ -18,7 +18,7 @@ class PenaltyClassRow(Base):
     issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     name: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
-    """JSON of billing.penalties.PenaltyTerms."""
+    """JSON of billing.dunning.penalties.PenaltyTerms."""
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 
@@ -31,7 +31,7 @@ class DunningPolicyRow(Base):
     issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     name: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
-    """JSON of billing.dunning_policy.DunningPolicy, its newest version."""
+    """JSON of billing.dunning.dunning_policy.DunningPolicy, its newest version."""
     version: Mapped[int]
     standard: Mapped[bool]
     """Of all accounts of the issuer for whom nothing else is said."""
@@ -175,7 +175,7 @@ class LifeCyclePolicyRow(Base):
     issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     name: Mapped[str] = mapped_column(String(64))
     definition: Mapped[str] = mapped_column(Text)
-    """JSON of billing.life_cycle_policy.LifeCyclePolicy, its newest version."""
+    """JSON of billing.life_cycle.life_cycle_policy.LifeCyclePolicy, its newest version."""
     version: Mapped[int]
     standard: Mapped[bool]
     """Of all accounts of the issuer for whom nothing else is said."""

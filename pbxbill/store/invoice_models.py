@@ -59,7 +59,7 @@ class InvoiceRow(Base):
     note: Mapped[str] = mapped_column(String(1000), server_default="")
     """Printed."""
     snapshot: Mapped[str | None] = mapped_column(Text)
-    """JSON of billing.document.Document as issued: what is rendered, for ever."""
+    """JSON of billing.invoices.document.Document as issued: what is rendered, for ever."""
     __table_args__ = (
         UniqueConstraint("issuer_id", "kind", "number"),
         Index("ix_invoices_state_due_us", "state", "due_us"),
@@ -92,7 +92,7 @@ class InvoiceLineRow(Base):
     """Taken already with the charge from the wallet, where that holds tax."""
     net: Mapped[int]
     taxes: Mapped[str] = mapped_column(Text)
-    """JSON of billing.tax.AppliedTax, in their order."""
+    """JSON of billing.taxes.tax.AppliedTax, in their order."""
     collection: Mapped[str] = mapped_column(String(8))
     """wallet: taken already; invoice: taken by it."""
     ledger_code: Mapped[str] = mapped_column(String(40))

@@ -1,7 +1,7 @@
 """Thresholds of wallets as they are kept: which of them the charging path listens for.
 
 A wallet listens for its highest threshold that is not reached: tell_below. What falls below it leaves a mark,
-and the job that reads marks (billing/balance_marks.py) says what the wallet listens for next.
+and the job that reads marks (billing/payments/balance_marks.py) says what the wallet listens for next.
 """
 
 from collections.abc import Sequence

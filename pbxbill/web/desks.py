@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from queue import Empty, LifoQueue
 
 from pbxbill.app import Application, open_desk
-from pbxbill.billing.gateway_payments import GatewayDesk
-from pbxbill.billing.payment_gateways import OpenGateway
+from pbxbill.billing.payments.gateway_payments import GatewayDesk
+from pbxbill.billing.payments.payment_gateways import OpenGateway
 
 
 class Desks:

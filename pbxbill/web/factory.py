@@ -5,7 +5,7 @@ from flask import Flask, Response, request
 from sqlalchemy import text
 from werkzeug.exceptions import HTTPException
 
-from pbxbill.billing.webhook_handling import MAX_BODY_BYTES
+from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.errors import PbxbillError
 from pbxbill.store.engine import reading, transaction
 from pbxbill.web.desks import Desks

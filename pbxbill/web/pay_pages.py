@@ -13,10 +13,10 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response as Redirect
 
-from pbxbill.billing.gateway_payments import PaymentStanding, standing
+from pbxbill.billing.invoices.standing import said
 from pbxbill.billing.parties import party_of
-from pbxbill.billing.standing import said
-from pbxbill.billing.webhook_handling import receive_webhook
+from pbxbill.billing.payments.gateway_payments import PaymentStanding, standing
+from pbxbill.billing.payments.webhook_handling import receive_webhook
 from pbxbill.clock import SECOND_US
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction

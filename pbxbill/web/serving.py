@@ -10,7 +10,7 @@ from flask import Flask
 from waitress import wasyncore
 from waitress.server import create_server
 
-from pbxbill.billing.webhook_handling import MAX_BODY_BYTES
+from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.errors import ConfigurationError
 
 MAX_HEADER_BYTES = 32_768

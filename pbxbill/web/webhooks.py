@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 from prometheus_client import Counter
 
-from pbxbill.billing.webhook_handling import receive_webhook
+from pbxbill.billing.payments.webhook_handling import receive_webhook
 from pbxbill.web.desks import Desks
 
 RECEIVED = Counter("pbxbill_webhooks_received", "Webhooks of payment gateways", ["status"])

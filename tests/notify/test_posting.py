@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, select
 
-from pbxbill.billing.webhook_endpoints import add_endpoint, remove, switch
+from pbxbill.billing.notices.webhook_endpoints import add_endpoint, remove, switch
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.errors import InputRefused
 from pbxbill.notify.outbox import PAUSE_S, NewMessage, enqueue, retry

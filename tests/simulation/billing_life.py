@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.plan_catalogue import PlanVersion, offered_version
+from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, offered_version
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.errors import InputRefused

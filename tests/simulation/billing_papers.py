@@ -5,15 +5,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.debit_notes import debit
-from pbxbill.billing.disputes import dispute, settle_dispute
-from pbxbill.billing.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
-from pbxbill.billing.drafting import discard, recalculate
-from pbxbill.billing.issuing import issue
-from pbxbill.billing.note_amounts import Amount, Lines, What, Whole
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import NewPayment, pay_from_wallet, record_payment, reverse, write_off
-from pbxbill.billing.quotes import NewQuote, QuoteLine, accept, offer, plan_quote
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.disputes import dispute, settle_dispute
+from pbxbill.billing.invoices.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
+from pbxbill.billing.invoices.drafting import discard, recalculate
+from pbxbill.billing.invoices.issuing import issue
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.quotes import NewQuote, QuoteLine, accept, offer, plan_quote
+from pbxbill.billing.payments.payments import NewPayment, pay_from_wallet, record_payment, reverse, write_off
 from pbxbill.charging.events import (
     Adjust,
     TopUp,

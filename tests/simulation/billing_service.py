@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import select
 
 from pbxbill.billing.charge import ChargeKind, Collection
-from pbxbill.billing.charges_by_hand import HandCharge, add_charge, withdraw_charge
-from pbxbill.billing.correction_notes import invoiced, issue_correction_notes
-from pbxbill.billing.dids import Assignment, assign_did, release_did
-from pbxbill.billing.plan_catalogue import import_plan, offered_version
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.requests import Decision, Request, decide_request, request_change
-from pbxbill.billing.subscribing import (
+from pbxbill.billing.invoices.correction_notes import invoiced, issue_correction_notes
+from pbxbill.billing.subscriptions.charges_by_hand import HandCharge, add_charge, withdraw_charge
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
+from pbxbill.billing.subscriptions.plan_catalogue import import_plan, offered_version
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.requests import Decision, Request, decide_request, request_change
+from pbxbill.billing.subscriptions.subscribing import (
     NewSubscription,
     Wanted,
     When,

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from pbxbill import ids
-from pbxbill.billing.did_inventory import add_did
+from pbxbill.billing.invoices.totals import TaxRounding
 from pbxbill.billing.parties import Issuer, set_issuer, set_party
-from pbxbill.billing.plan_catalogue import import_plan
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.tax_rates import NewTaxRate, add_tax_rate
-from pbxbill.billing.totals import TaxRounding
+from pbxbill.billing.subscriptions.did_inventory import add_did
+from pbxbill.billing.subscriptions.plan_catalogue import import_plan
+from pbxbill.billing.taxes.tax_rates import NewTaxRate, add_tax_rate
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.rating.tariff import TaxMode
 from pbxbill.store.accounts import (

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from pbxbill.billing.charges_by_hand import HandCharge, add_charge
-from pbxbill.billing.drafting import discard
-from pbxbill.billing.interim import bill_to_now
-from pbxbill.billing.issuing import NotIssued, issue
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.recognition import recognise_all
-from pbxbill.billing.runs import Definition, Worker, end_run, failures, start_run
-from pbxbill.billing.subscribing import (
+from pbxbill.billing.books.recognition import recognise_all
+from pbxbill.billing.invoices.drafting import discard
+from pbxbill.billing.invoices.interim import bill_to_now
+from pbxbill.billing.invoices.issuing import NotIssued, issue
+from pbxbill.billing.invoices.runs import Definition, Worker, end_run, failures, start_run
+from pbxbill.billing.subscriptions.charges_by_hand import HandCharge, add_charge
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.subscribing import (
     When,
     cancel,
 )

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from pbxbill.billing import runs
+from pbxbill.billing.invoices import runs
 from tests.books_in_order import problems_of
 from tests.simulation.billing_end import BillingEnd
 from tests.simulation.billing_site import BillingSite

@@ -2,7 +2,7 @@
 
 import sys
 
-from pbxbill.billing.runs import Definition, Worker, end_run, start_run
+from pbxbill.billing.invoices.runs import Definition, Worker, end_run, start_run
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

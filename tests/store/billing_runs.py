@@ -3,9 +3,18 @@
 from datetime import date
 from typing import Any
 
-from pbxbill.billing.drafting import discard
+from pbxbill.billing.invoices.drafting import discard
+from pbxbill.billing.invoices.runs import (
+    Counts,
+    Definition,
+    Failure,
+    Worker,
+    counts,
+    end_run,
+    failures,
+    start_run,
+)
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.runs import Counts, Definition, Failure, Worker, counts, end_run, failures, start_run
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.driver import Row
 from tests.store.invoiced_accounts import DAY_US, FEBRUARY_US, JANUARY_US, MARCH_US, Invoicing

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
-from pbxbill.billing.payments import NewPayment, record_payment
-from pbxbill.billing.recognition import Recognised, recognise_all
-from pbxbill.billing.subscribing import When, cancel
+from pbxbill.billing.books.recognition import Recognised, recognise_all
+from pbxbill.billing.payments.payments import NewPayment, record_payment
+from pbxbill.billing.subscriptions.subscribing import When, cancel
 from pbxbill.ids import new_id
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import account_by_code

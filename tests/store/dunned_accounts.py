@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.dunning_catalogue import Policy, import_penalty, import_policy, make_standard
-from pbxbill.billing.dunning_runs import Dunning, run
-from pbxbill.billing.payments import Allocated, NewPayment, record_payment, reverse
+from pbxbill.billing.dunning.dunning_catalogue import Policy, import_penalty, import_policy, make_standard
+from pbxbill.billing.dunning.dunning_runs import Dunning, run
+from pbxbill.billing.payments.payments import Allocated, NewPayment, record_payment, reverse
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Granted, Settle

@@ -2,7 +2,7 @@
 
 import sys
 
-from pbxbill.billing import dunning_runs
+from pbxbill.billing.dunning import dunning_runs
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

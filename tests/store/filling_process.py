@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from pbxbill.billing.auto_top_up_attempts import fill_wallets
-from pbxbill.billing.balance_marks import read_marks
+from pbxbill.billing.payments.auto_top_up_attempts import fill_wallets
+from pbxbill.billing.payments.balance_marks import read_marks
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

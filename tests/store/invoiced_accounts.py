@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.charge import REVENUE, ChargeKind
-from pbxbill.billing.drafting import Drafted, Nothing, draft_period
-from pbxbill.billing.issuing import AlreadyIssued, Issued, NotIssued, issue
+from pbxbill.billing.invoices.drafting import Drafted, Nothing, draft_period
+from pbxbill.billing.invoices.issuing import AlreadyIssued, Issued, NotIssued, issue
 from pbxbill.billing.period import Period
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.engine import ChargingEngine

@@ -2,9 +2,9 @@
 
 import sys
 
-from pbxbill.billing.billed import RunMemory
-from pbxbill.billing.drafting import Drafted, draft_period
-from pbxbill.billing.issuing import issue
+from pbxbill.billing.invoices.billed import RunMemory
+from pbxbill.billing.invoices.drafting import Drafted, draft_period
+from pbxbill.billing.invoices.issuing import issue
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

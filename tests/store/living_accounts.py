@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.account_events import events_of
-from pbxbill.billing.life_cycle import prolong
-from pbxbill.billing.life_cycle_catalogue import (
+from pbxbill.billing.life_cycle.account_events import events_of
+from pbxbill.billing.life_cycle.life_cycle import prolong
+from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     import_policy,
 )
-from pbxbill.billing.life_cycle_runs import LifeCycleRun, run_life_cycles
+from pbxbill.billing.life_cycle.life_cycle_runs import LifeCycleRun, run_life_cycles
 from pbxbill.billing.period import local_date
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.dunning_models import LifeCycleRow

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from pbxbill.billing import voucher_batches
-from pbxbill.billing.voucher_batches import facts_of, make_vouchers
-from pbxbill.billing.voucher_file import VoucherFile
+from pbxbill.billing.codes import voucher_batches
+from pbxbill.billing.codes.voucher_batches import facts_of, make_vouchers
+from pbxbill.billing.codes.voucher_file import VoucherFile
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.payment_models import VoucherBatchRow
 

@@ -7,7 +7,7 @@ import sys
 
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.numbering import next_number
+from pbxbill.billing.invoices.numbering import next_number
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.invoice_models import InvoiceRow
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.gateway_payments import GatewayDesk, NewGatewayPayment, PaymentStanding
-from pbxbill.billing.refunds import NewRefund, RefundDesk, RefundStanding
-from pbxbill.billing.webhook_handling import Answer, receive_webhook
+from pbxbill.billing.payments.gateway_payments import GatewayDesk, NewGatewayPayment, PaymentStanding
+from pbxbill.billing.payments.refunds import NewRefund, RefundDesk, RefundStanding
+from pbxbill.billing.payments.webhook_handling import Answer, receive_webhook
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.models import AccountRow
@@ -113,7 +113,7 @@ class Paying(Invoicing):
         return self.standing(started.id)
 
     def standing(self, payment_id: int) -> PaymentStanding:
-        from pbxbill.billing.gateway_payments import standing
+        from pbxbill.billing.payments.gateway_payments import standing
         from pbxbill.store.payment_models import GatewayPaymentRow
 
         with self.transaction() as session:

@@ -14,9 +14,9 @@ from typing import Any
 
 import structlog
 
-from pbxbill.billing.gateway_payments import GatewayDesk, NewGatewayPayment
-from pbxbill.billing.refunds import NewRefund, RefundDesk
-from pbxbill.billing.webhook_handling import receive_webhook
+from pbxbill.billing.payments.gateway_payments import GatewayDesk, NewGatewayPayment
+from pbxbill.billing.payments.refunds import NewRefund, RefundDesk
+from pbxbill.billing.payments.webhook_handling import receive_webhook
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pbxbill.billing.points import (
+from pbxbill.billing.points.points import (
     Spending,
     Spent,
     earn_by_top_up,
@@ -11,7 +11,7 @@ from pbxbill.billing.points import (
     spend,
     take_back,
 )
-from pbxbill.billing.points_rules import NewRule, add_rule
+from pbxbill.billing.points.points_rules import NewRule, add_rule
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
 from pbxbill.store.accounts import ensure_unit

@@ -2,7 +2,7 @@
 
 import sys
 
-from pbxbill.billing.vouchers import Redeemed, redeem
+from pbxbill.billing.codes.vouchers import Redeemed, redeem
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.store.driver import connect

@@ -2,7 +2,7 @@
 
 import sys
 
-from pbxbill.billing.points import Spending, spend
+from pbxbill.billing.points.points import Spending, spend
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.errors import InputRefused

@@ -10,9 +10,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.collecting import BroughtUp, Charged, charge_subscriptions
-from pbxbill.billing.plan_catalogue import PlanVersion, import_plan, issuer_by_code, offered_version
-from pbxbill.billing.subscribing import NewSubscription, subscribe
+from pbxbill.billing.subscriptions.collecting import BroughtUp, Charged, charge_subscriptions
+from pbxbill.billing.subscriptions.plan_catalogue import (
+    PlanVersion,
+    import_plan,
+    issuer_by_code,
+    offered_version,
+)
+from pbxbill.billing.subscriptions.subscribing import NewSubscription, subscribe
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import TopUp
 from pbxbill.clock import ManualClock

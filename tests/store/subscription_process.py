@@ -5,9 +5,9 @@ import sys
 
 from sqlalchemy import select
 
-from pbxbill.billing.collecting import charge_subscriptions
-from pbxbill.billing.dids import Assignment, assign_did
-from pbxbill.billing.plan_catalogue import issuer_by_code, offered_version
+from pbxbill.billing.subscriptions.collecting import charge_subscriptions
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code, offered_version
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import ManualClock
 from pbxbill.errors import InputRefused

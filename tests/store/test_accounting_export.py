@@ -16,9 +16,9 @@ from beancount import loader
 from beancount.core.data import Balance, Transaction
 from beancount.core.realization import compute_balance, get, realize
 
-from pbxbill.billing.accounting_export import COLUMNS, Exported, beancount_lines, csv_lines
-from pbxbill.billing.chart import CHART
-from pbxbill.billing.trial_balance import trial_balances
+from pbxbill.billing.books.accounting_export import COLUMNS, Exported, beancount_lines, csv_lines
+from pbxbill.billing.books.chart import CHART
+from pbxbill.billing.books.trial_balance import trial_balances
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import to_decimal
 from pbxbill.store.driver import Driver, connect

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.ageing import ageing, collection_list, open_invoices
-from pbxbill.billing.dispute_files import MAX_FILES, attach, content_of, files_of
-from pbxbill.billing.disputes import dispute
+from pbxbill.billing.dunning.ageing import ageing, collection_list, open_invoices
+from pbxbill.billing.invoices.dispute_files import MAX_FILES, attach, content_of, files_of
+from pbxbill.billing.invoices.disputes import dispute
 from pbxbill.errors import InputRefused
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order

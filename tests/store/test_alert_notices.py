@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.alert_notices import TELLABLE_US, tell_alerts
-from pbxbill.billing.parties import set_party
-from pbxbill.billing.watching import (
+from pbxbill.billing.notices.alert_notices import TELLABLE_US, tell_alerts
+from pbxbill.billing.notices.watching import (
     ANSWERED_BEFORE,
     CARRIER_BEFORE_US,
     CARRIER_LOST_US,
@@ -15,6 +14,7 @@ from pbxbill.billing.watching import (
     lost_carriers,
     lost_switches,
 )
+from pbxbill.billing.parties import set_party
 from pbxbill.clock import SECOND_US
 from pbxbill.ids import new_id
 from pbxbill.store.alerts import AGAIN_US, list_alerts, raise_alert

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.auto_top_up_attempts import fill_wallets
-from pbxbill.billing.auto_top_ups import AutoTopUpTerms, resume, set_auto_top_up, turn_off
-from pbxbill.billing.balance_marks import read_marks
-from pbxbill.billing.balance_thresholds import set_thresholds
-from pbxbill.billing.gateway_payments import GatewayDesk
 from pbxbill.billing.parties import set_party
+from pbxbill.billing.payments.auto_top_up_attempts import fill_wallets
+from pbxbill.billing.payments.auto_top_ups import resume, turn_off
+from pbxbill.billing.payments.balance_marks import read_marks
+from pbxbill.billing.payments.balance_thresholds import set_thresholds
+from pbxbill.billing.payments.gateway_payments import GatewayDesk
+from pbxbill.billing.payments.saved_methods import forget_method
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.saved_methods import forget_method
 from pbxbill.charging.engine import ChargingEngine
-from pbxbill.charging.events import Adjust, Answer, Extend, Extended, Granted, Moved, Settle
+from pbxbill.charging.events import Answer, Extend, Extended, Granted, Settle
 from pbxbill.errors import InputRefused
-from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
 from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.payment_models import AutoTopUpRow, SavedMethodRow
@@ -27,46 +26,13 @@ from pbxbill.store.thresholds import NOTICE
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import MINUTE_US, BilledAccounts
+from tests.store.filling_wallets import Filling
 from tests.store.other_process import Process, go, line, started
-from tests.store.paying_accounts import Paying
 
 pytestmark = pytest.mark.timeout(60)
 HOUR_S = 3600
 POINTS = ("dies", "died", "before:2", "after:2", "before:4", "after:4")
 """The gateway, and commits: of the attempt, and of what came of it."""
-
-
-class Filling(Paying):
-    """bob's wallet is filled with 20 EUR once it holds less than 5."""
-
-    def set(self, below: str = "5", amount: str = "20", **more: Any) -> None:
-        caps = {name: eur(value) for name, value in more.items() if name.endswith("_cap")}
-        terms = AutoTopUpTerms(eur(below), eur(amount), more.get("method_id"), **caps)
-        with self.transaction() as session:
-            set_auto_top_up(session, self.account(session, "bob"), "EUR", terms, self.clock.now_us())
-
-    def spend(self, amount: str) -> None:
-        command = Adjust(new_id(), self.accounts.ids["bob"], "EUR", -eur(amount), self.clock.now_us())
-        with self.transaction() as session:
-            (outcome,) = self.books.post(session, [command])
-        assert isinstance(outcome, Moved)
-
-    def jobs(self) -> str:
-        """What the jobs do within a second or two."""
-        told = []
-        for _ in range(2):
-            self.later(1)
-            read_marks(self.database, self.clock)
-            told.append(fill_wallets(self.desk).told())
-        return "; ".join(filter(None, told))
-
-    @property
-    def standing_row(self) -> tuple[str, int, bool]:
-        """State, declines, and whether an attempt is under way."""
-        ((state, declines, payment_id),) = self.accounts.select(
-            "SELECT state, declines, payment_id FROM auto_top_ups"
-        )
-        return state, declines, payment_id is not None
 
 
 @pytest.fixture

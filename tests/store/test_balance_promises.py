@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.auto_top_ups import AutoTopUpTerms, set_auto_top_up
-from pbxbill.billing.balance_promises import BALANCE_RULES
-from pbxbill.billing.balance_thresholds import set_thresholds
-from pbxbill.billing.transfers import NewTransfer, transfer_funds
+from pbxbill.billing.payments.auto_top_ups import AutoTopUpTerms, set_auto_top_up
+from pbxbill.billing.payments.balance_promises import BALANCE_RULES
+from pbxbill.billing.payments.balance_thresholds import set_thresholds
+from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
 from pbxbill.charging.verify import checked
 from pbxbill.store.driver import connect
 from pbxbill.store.models import WalletRow

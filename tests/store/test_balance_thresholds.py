@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import balance_marks
-from pbxbill.billing.balance_marks import read_marks
-from pbxbill.billing.balance_thresholds import set_defaults, set_thresholds, thresholds_of
-from pbxbill.billing.noticing import Money, tell
+from pbxbill.billing.notices.noticing import Money, tell
 from pbxbill.billing.parties import set_party
+from pbxbill.billing.payments import balance_marks
+from pbxbill.billing.payments.balance_marks import read_marks
+from pbxbill.billing.payments.balance_thresholds import set_defaults, set_thresholds, thresholds_of
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Adjust, Answer, Granted, SetCreditLimit, Settle, TopUp
 from pbxbill.errors import InputRefused

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import balance_marks
-from pbxbill.billing.balance_thresholds import set_thresholds
-from pbxbill.billing.noticing import NoticeKind
-from pbxbill.billing.transfers import NewTransfer, transfer_funds
+from pbxbill.billing.notices.noticing import NoticeKind
+from pbxbill.billing.payments import balance_marks
+from pbxbill.billing.payments.balance_thresholds import set_thresholds
+from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Adjust,

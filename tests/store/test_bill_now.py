@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.interim import bill_to_now
+from pbxbill.billing.invoices.interim import bill_to_now
 from pbxbill.billing.profiles import ProfileTerms, profile_of, set_profile
 from pbxbill.errors import InputRefused
 from tests.books_in_order import assert_books_in_order

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pbxbill.billing.note_amounts import Amount, Lines
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import write_off
+from pbxbill.billing.invoices.note_amounts import Amount, Lines
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.payments.payments import write_off
 from pbxbill.billing.promises import BILLING_RULES, INVOICE_RULES
 from pbxbill.charging.verify import Invariant, checked
 from pbxbill.store.driver import connect

@@ -6,10 +6,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pbxbill.billing.billing_account import AccountBilled
-from pbxbill.billing.drafting import discard
-from pbxbill.billing.issuing import issue
-from pbxbill.billing.runs import Counts, Definition, Failure, definition_of, money_of, preview, start_run
+from pbxbill.billing.invoices.billing_account import AccountBilled
+from pbxbill.billing.invoices.drafting import discard
+from pbxbill.billing.invoices.issuing import issue
+from pbxbill.billing.invoices.runs import (
+    Counts,
+    Definition,
+    Failure,
+    definition_of,
+    money_of,
+    preview,
+    start_run,
+)
 from pbxbill.charging.events import Answer, Authorize, Direction, Settle, Settled
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
@@ -159,7 +167,7 @@ def test_years_of_missed_periods_are_billed_a_few_at_a_time(
     called: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody holds SQLite's lock for years: each period is a transaction when time is up."""
-    monkeypatch.setattr("pbxbill.billing.runs.LONGEST_US", -1)
+    monkeypatch.setattr("pbxbill.billing.invoices.runs.LONGEST_US", -1)
     called.direct("carol", cycle="day")
     told: list[AccountBilled | None] = []
     run_id = called.start(MARCH_US, accounts=("carol",))
@@ -422,9 +430,8 @@ def test_a_bundle_is_full_again_when_its_cycle_begins(billing: Billing) -> None:
         billing.clock.step(max(0, at_us - billing.clock.now_us()))
         with billing.accounts.engine() as engine:
             session_id = new_id()
-            engine.execute(
-                Authorize(session_id, "s1", session_id, Direction.OUTBOUND, GERMANY, "", at_us, "bob")
-            )
+            call = Authorize(session_id, "s1", session_id, Direction.OUTBOUND, GERMANY, "", at_us, "bob")
+            engine.execute(call)
             engine.execute(Answer(session_id, at_us, "leg"))
             settled = engine.execute(Settle(session_id, at_us, at_us + minutes * 60_000_000, 16))
         assert isinstance(settled, Settled), settled

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from pbxbill.billing.billing_account import AccountBilled
-from pbxbill.billing.parallel import work_in_processes
-from pbxbill.billing.runs import Counts, Definition, Failure, preview
+from pbxbill.billing.invoices.billing_account import AccountBilled
+from pbxbill.billing.invoices.parallel import work_in_processes
+from pbxbill.billing.invoices.runs import Counts, Definition, Failure, preview
 from pbxbill.charging.events import Authorize, Direction, SettleOffline
 from pbxbill.ids import new_id
 from pbxbill.store.accounts import NewAccount, add_endpoint, open_account, open_wallet

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pbxbill.billing.note_amounts import Lines
-from pbxbill.billing.notes import credit
-from pbxbill.billing.recognition import recognise, recognise_all
-from pbxbill.billing.trial_balance import TrialBalance, trial_balances
+from pbxbill.billing.books.recognition import recognise, recognise_all
+from pbxbill.billing.books.trial_balance import TrialBalance, trial_balances
+from pbxbill.billing.invoices.note_amounts import Lines
+from pbxbill.billing.invoices.notes import credit
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import format_amount

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from pbxbill.app import Application
-from pbxbill.billing.calling_cards import (
+from pbxbill.billing.codes.calling_cards import (
     add_card,
     add_known_caller,
     block,
@@ -17,7 +17,7 @@ from pbxbill.billing.calling_cards import (
     remove_known_caller,
     unblock,
 )
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.charging.events import Answer, Granted, Settle
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.errors import InputRefused

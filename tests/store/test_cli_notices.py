@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.notice_kinds import NoticeKind
+from pbxbill.billing.notices.notice_kinds import NoticeKind
 from tests.notify.web_receivers import receiver
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.command_line import Ok, Run

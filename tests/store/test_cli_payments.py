@@ -138,7 +138,7 @@ def test_a_payment_that_frees_credit_extends_a_live_call_at_once(
 
 
 def test_cards_that_expire_are_told_of_once(accounts: BilledAccounts, tmp_path: Path, ok: Ok) -> None:
-    from pbxbill.billing.saved_methods import tell_expiring
+    from pbxbill.billing.payments.saved_methods import tell_expiring
 
     ok("parties", "set", "bob", "--email", "bob@example.org")
     paying = Paying(accounts, folder=tmp_path)

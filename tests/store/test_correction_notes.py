@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.correction_notes import CorrectionNote, invoiced, issue_correction_notes
-from pbxbill.billing.draft_editing import Correction, correct_line, remove_line
-from pbxbill.billing.drafting import Drafted, recalculate
-from pbxbill.billing.note_amounts import Amount, Lines, Whole
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import NewPayment, record_payment, write_off
+from pbxbill.billing.invoices.correction_notes import CorrectionNote, invoiced, issue_correction_notes
+from pbxbill.billing.invoices.draft_editing import Correction, correct_line, remove_line
+from pbxbill.billing.invoices.drafting import Drafted, recalculate
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.payments.payments import NewPayment, record_payment, write_off
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.mediation.rerate import Definition, Rerating

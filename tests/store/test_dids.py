@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.did_inventory import (
+from pbxbill.billing.subscriptions.did_inventory import (
     DAY_US,
     add_did,
     did_by_number,
@@ -18,7 +18,7 @@ from pbxbill.billing.did_inventory import (
     take_back,
     withdraw,
 )
-from pbxbill.billing.did_sheet import DidSheet
+from pbxbill.billing.subscriptions.did_sheet import DidSheet
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code, add_endpoint
 from pbxbill.store.billing_models import IssuerRow

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from pbxbill.billing.did_inventory import add_did
-from pbxbill.billing.dids import Assignment, assign_did, release_did
-from pbxbill.billing.plan_catalogue import PlanVersion, issuer_by_code
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.subscribing import When, cancel
+from pbxbill.billing.subscriptions.did_inventory import add_did
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
+from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, issuer_by_code
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.subscribing import When, cancel
 from pbxbill.charging.events import Answer, Denied, Direction, Granted, Outcome, Settle
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code

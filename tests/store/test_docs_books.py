@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from beancount import loader
 
-from pbxbill.billing.accounting_export import COLUMNS
+from pbxbill.billing.books.accounting_export import COLUMNS
 from pbxbill.ledger.accounts import LedgerCode
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.booked_months import BookedMonths, open_books_of

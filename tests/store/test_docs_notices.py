@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from pbxbill.billing.notice_facts import Money
-from pbxbill.billing.notice_kinds import KINDS, NoticeKind
-from pbxbill.billing.notice_profiles import addressee_of
-from pbxbill.billing.noticing import payload_of
+from pbxbill.billing.notices.notice_facts import Money
+from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
+from pbxbill.billing.notices.notice_profiles import addressee_of
+from pbxbill.billing.notices.noticing import payload_of
 from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.notify.posting import FAILING_US, RETRY_S
 from pbxbill.notify.webhook import TOTAL_TIMEOUT_S, Hook, headers_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.tax import AppliedTax, taxed
-from pbxbill.billing.totals import TaxRounding, TotalLine, total
+from pbxbill.billing.invoices.totals import TaxRounding, TotalLine, total
+from pbxbill.billing.taxes.tax import AppliedTax, taxed
 from pbxbill.money import Unit, format_amount, minor_step, parse_amount
 from tests.store.command_line import Ok, Run
 

@@ -7,14 +7,14 @@ from datetime import date
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.document import Document, DocumentPayment, DocumentTax
-from pbxbill.billing.documents import document_from_json, document_of, document_to_json
-from pbxbill.billing.draft_editing import Correction, correct_line
-from pbxbill.billing.drafting import Drafted
+from pbxbill.billing.invoices.document import Document, DocumentPayment, DocumentTax
+from pbxbill.billing.invoices.documents import document_from_json, document_of, document_to_json
+from pbxbill.billing.invoices.draft_editing import Correction, correct_line
+from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.billing.invoices.receipts import issue_receipt
+from pbxbill.billing.invoices.templates import StoredTemplate, save_template
 from pbxbill.billing.period import Period, day_start_us
-from pbxbill.billing.receipts import issue_receipt
 from pbxbill.billing.render.template import Template
-from pbxbill.billing.templates import StoredTemplate, save_template
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import BillingProfileRow, ChargeRow, IssuerRow, PartyRow

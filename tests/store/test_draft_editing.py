@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
-from pbxbill.billing.drafting import Drafted, discard, recalculate
-from pbxbill.billing.issuing import AlreadyIssued, NotIssued
-from pbxbill.billing.recognition import recognise
+from pbxbill.billing.books.recognition import recognise
+from pbxbill.billing.invoices.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
+from pbxbill.billing.invoices.drafting import Drafted, discard, recalculate
+from pbxbill.billing.invoices.issuing import AlreadyIssued, NotIssued
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from tests.small_operator import eur

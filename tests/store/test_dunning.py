@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.disputes import dispute, settle_dispute
-from pbxbill.billing.dunning_catalogue import (
+from pbxbill.billing.dunning.dunning_catalogue import (
     ACTIVE,
     STOPPED,
     all_policies,
@@ -15,12 +14,13 @@ from pbxbill.billing.dunning_catalogue import (
     release,
     set_groups,
 )
-from pbxbill.billing.dunning_policy import Action
-from pbxbill.billing.dunning_runs import preview
-from pbxbill.billing.note_amounts import Whole
-from pbxbill.billing.notes import credit
+from pbxbill.billing.dunning.dunning_policy import Action
+from pbxbill.billing.dunning.dunning_runs import preview
+from pbxbill.billing.invoices.disputes import dispute, settle_dispute
+from pbxbill.billing.invoices.note_amounts import Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.life_cycle.suspending import lift, suspend
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.suspending import lift, suspend
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused
 from pbxbill.store.dunning_models import DunningPolicyRow

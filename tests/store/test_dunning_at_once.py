@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing import dunning_runs
-from pbxbill.billing.dunning import dun_account
-from pbxbill.billing.dunning_catalogue import import_penalty, import_policy, make_standard
-from pbxbill.billing.dunning_facts import enrol
-from pbxbill.billing.payments import NewPayment, record_payment
+from pbxbill.billing.dunning import dunning_runs
+from pbxbill.billing.dunning.dunning import dun_account
+from pbxbill.billing.dunning.dunning_catalogue import import_penalty, import_policy, make_standard
+from pbxbill.billing.dunning.dunning_facts import enrol
+from pbxbill.billing.payments.payments import NewPayment, record_payment
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused

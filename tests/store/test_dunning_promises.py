@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from pbxbill.billing.dunning_promises import DUNNING_RULES
-from pbxbill.billing.promises_to_pay import NewPromise, promise
+from pbxbill.billing.dunning.dunning_promises import DUNNING_RULES
+from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise
 from pbxbill.charging.verify import checked
 from pbxbill.store.driver import connect
 from pbxbill.store.models import AccountRow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.held_payments import accept_held
+from pbxbill.billing.payments.held_payments import accept_held
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from tests.books_in_order import assert_books_in_order
@@ -72,7 +72,7 @@ def test_forged_and_old_webhooks_move_nothing_and_are_kept(paying: Paying) -> No
 
 
 def test_a_flood_of_refused_webhooks_is_not_written(paying: Paying, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pbxbill.billing.webhook_handling.REFUSED_A_MINUTE", 3)
+    monkeypatch.setattr("pbxbill.billing.payments.webhook_handling.REFUSED_A_MINUTE", 3)
     for number in range(6):
         assert paying.tell(({}, f"{number}".encode())).status == 400
     assert len(paying.webhooks()) == 3
@@ -82,7 +82,7 @@ def test_a_flood_of_refused_webhooks_is_not_written(paying: Paying, monkeypatch:
 
 
 def test_refused_webhooks_do_not_fill_the_disk(paying: Paying, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pbxbill.billing.webhook_handling.REFUSED_KEPT", 5)
+    monkeypatch.setattr("pbxbill.billing.payments.webhook_handling.REFUSED_KEPT", 5)
     for number in range(9):
         paying.tell(({"cookie": "secret"}, b"%d" % number + b"x" * 10_000))
     kept = paying.accounts.select("SELECT body, headers FROM received_webhooks ORDER BY id")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pbxbill import ids
-from pbxbill.billing.call_list import calls_of, count_calls
-from pbxbill.billing.correction_notes import invoiced as on_invoices
-from pbxbill.billing.documents import document_of
-from pbxbill.billing.drafting import Drafted, Nothing
-from pbxbill.billing.gathering import usage_net
+from pbxbill.billing.invoices.call_list import calls_of, count_calls
+from pbxbill.billing.invoices.correction_notes import invoiced as on_invoices
+from pbxbill.billing.invoices.documents import document_of
+from pbxbill.billing.invoices.drafting import Drafted, Nothing
+from pbxbill.billing.invoices.gathering import usage_net
 from pbxbill.billing.period import Period
 from pbxbill.charging.events import Authorize, Direction, PostCharge
 from pbxbill.ids import new_id

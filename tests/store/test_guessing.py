@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import guessing
-from pbxbill.billing.code_hashing import Purpose, hashed, hashed_with, salt_of
-from pbxbill.billing.guessing import PATIENCE, GuessKind, Locked, failed, forget, guarded, succeeded
+from pbxbill.billing.codes import guessing
+from pbxbill.billing.codes.code_hashing import Purpose, hashed, hashed_with, salt_of
+from pbxbill.billing.codes.guessing import PATIENCE, GuessKind, Locked, failed, forget, guarded, succeeded
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InvariantBroken
 from pbxbill.store.engine import open_engine, transaction

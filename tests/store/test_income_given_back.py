@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from pbxbill.billing.charge import ChargeKind, income_of
-from pbxbill.billing.charges_by_hand import withdraw_charge
-from pbxbill.billing.did_inventory import add_did
-from pbxbill.billing.dids import Assignment, assign_did, release_did
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.subscribing import When
+from pbxbill.billing.subscriptions.charges_by_hand import withdraw_charge
+from pbxbill.billing.subscriptions.did_inventory import add_did
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.subscribing import When
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.accounts import account_by_code
 from tests.store.billed_accounts import BilledAccounts

@@ -10,12 +10,12 @@ import facturx
 import pytest
 from pypdf import PdfReader
 
-from pbxbill.billing.drafting import Drafted
-from pbxbill.billing.invoice_files import InvoiceFile, invoice_files
+from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.billing.invoices.invoice_files import InvoiceFile, invoice_files
+from pbxbill.billing.invoices.templates import StoredTemplate, save_template
 from pbxbill.billing.parties import issuer_of, set_issuer, set_party
 from pbxbill.billing.profiles import profile_of, set_profile
 from pbxbill.billing.render.template import Colours, Template
-from pbxbill.billing.templates import StoredTemplate, save_template
 from pbxbill.errors import InputRefused
 from pbxbill.store.invoice_models import InvoiceEventRow, TemplateRow
 from pbxbill.store.models import AccountRow

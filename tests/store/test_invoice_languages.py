@@ -13,16 +13,16 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from pbxbill.billing.charge import Collection
-from pbxbill.billing.charges_by_hand import HandCharge, add_charge, withdraw_charge
-from pbxbill.billing.correction_notes import invoiced, issue_correction_notes
-from pbxbill.billing.document import Document
-from pbxbill.billing.documents import document_of
-from pbxbill.billing.note_amounts import Amount
-from pbxbill.billing.notes import credit
-from pbxbill.billing.receipts import issue_receipt
+from pbxbill.billing.invoices.correction_notes import invoiced, issue_correction_notes
+from pbxbill.billing.invoices.document import Document
+from pbxbill.billing.invoices.documents import document_of
+from pbxbill.billing.invoices.note_amounts import Amount
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.receipts import issue_receipt
 from pbxbill.billing.render.pdf import render_pdf
 from pbxbill.billing.render.texts import built_in_texts
-from pbxbill.billing.subscribing import Wanted, When, cancel, change
+from pbxbill.billing.subscriptions.charges_by_hand import HandCharge, add_charge, withdraw_charge
+from pbxbill.billing.subscriptions.subscribing import Wanted, When, cancel, change
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.mediation.rerate import Definition, Rerating
 from pbxbill.store.accounts import account_by_code, add_endpoint

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pypdf import PdfReader
 
-from pbxbill.billing.invoice_files import invoice_files
+from pbxbill.billing.invoices.invoice_files import invoice_files
+from pbxbill.billing.invoices.templates import StoredTemplate, save_template, template_in_use
 from pbxbill.billing.parties import issuer_of, set_issuer
 from pbxbill.billing.render.logo import Logo
 from pbxbill.billing.render.template import Template
-from pbxbill.billing.templates import StoredTemplate, save_template, template_in_use
 from pbxbill.store.invoice_models import InvoiceEventRow, TemplateRow
 from pbxbill.store.models import AccountRow
 from tests.store.billed_accounts import BilledAccounts

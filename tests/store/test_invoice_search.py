@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.history import afterwards, behind_lines, entries_of_call, invoices_of
-from pbxbill.billing.note_amounts import Amount
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import NewPayment, record_payment
-from pbxbill.billing.search import Found, Page, Wanted, find, search, sums
+from pbxbill.billing.invoices.history import afterwards, behind_lines, entries_of_call, invoices_of
+from pbxbill.billing.invoices.note_amounts import Amount
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.search import Found, Page, Wanted, find, search, sums
+from pbxbill.billing.payments.payments import NewPayment, record_payment
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import BillingProfileRow

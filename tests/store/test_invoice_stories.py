@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.correction_notes import invoiced, issue_correction_notes
-from pbxbill.billing.debit_notes import debit
-from pbxbill.billing.disputes import dispute, settle_dispute
-from pbxbill.billing.draft_editing import NewLine, add_line
-from pbxbill.billing.drafting import Drafted
-from pbxbill.billing.note_amounts import Amount, Lines, What, Whole
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import NewPayment, pay_from_wallet, record_payment, reverse, write_off
+from pbxbill.billing.invoices.correction_notes import invoiced, issue_correction_notes
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.disputes import dispute, settle_dispute
+from pbxbill.billing.invoices.draft_editing import NewLine, add_line
+from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.payments.payments import NewPayment, pay_from_wallet, record_payment, reverse, write_off
 from pbxbill.billing.period import Period
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id

@@ -6,10 +6,10 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.correction_notes import invoiced, issue_correction_notes
-from pbxbill.billing.note_amounts import Amount, Lines, Whole
-from pbxbill.billing.notes import credit
-from pbxbill.billing.payments import (
+from pbxbill.billing.invoices.correction_notes import invoiced, issue_correction_notes
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, Whole
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.payments.payments import (
     Allocated,
     NewPayment,
     pay_from_wallet,

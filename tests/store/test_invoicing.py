@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxbill.billing.drafting import Drafted, Nothing, draft_period
+from pbxbill.billing.invoices.drafting import Drafted, Nothing, draft_period
 from pbxbill.billing.period import Period
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pbxbill.billing.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
-from pbxbill.billing.drafting import Drafted, discard, draft_period, recalculate
-from pbxbill.billing.gathering import unclaimed_gross
-from pbxbill.billing.issuing import issue
+from pbxbill.billing.invoices.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
+from pbxbill.billing.invoices.drafting import Drafted, discard, draft_period, recalculate
+from pbxbill.billing.invoices.gathering import unclaimed_gross
+from pbxbill.billing.invoices.issuing import issue
 from pbxbill.billing.period import Period
 from pbxbill.charging.events import Authorize, Direction
 from pbxbill.errors import InputRefused

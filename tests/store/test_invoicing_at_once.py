@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import drafting, issuing, preparing
-from pbxbill.billing.billed import RunMemory
-from pbxbill.billing.charges_by_hand import withdraw_charge
-from pbxbill.billing.drafting import Drafted, Nothing, discard, draft_period, recalculate
-from pbxbill.billing.issuing import AlreadyIssued, Issued, issue
-from pbxbill.billing.preparing import prepare
+from pbxbill.billing.invoices import drafting, issuing, preparing
+from pbxbill.billing.invoices.billed import RunMemory
+from pbxbill.billing.invoices.drafting import Drafted, Nothing, discard, draft_period, recalculate
+from pbxbill.billing.invoices.issuing import AlreadyIssued, Issued, issue
+from pbxbill.billing.invoices.preparing import prepare
+from pbxbill.billing.subscriptions.charges_by_hand import withdraw_charge
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode

@@ -5,13 +5,13 @@ from datetime import date
 
 import pytest
 
-from pbxbill.billing.did_inventory import add_did
-from pbxbill.billing.dids import Assignment, assign_did
-from pbxbill.billing.life_cycle import Wanted, revive, set_life_cycle
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.subscribing import When, pause
-from pbxbill.billing.suspending import HAND, all_in_force, lift, suspend
-from pbxbill.billing.terminating import terminate
+from pbxbill.billing.life_cycle.life_cycle import Wanted, revive, set_life_cycle
+from pbxbill.billing.life_cycle.suspending import HAND, all_in_force, lift, suspend
+from pbxbill.billing.life_cycle.terminating import terminate
+from pbxbill.billing.subscriptions.did_inventory import add_did
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.subscribing import When, pause
 from pbxbill.charging.events import Answer, Granted, Settle
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused

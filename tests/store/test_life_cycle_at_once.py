@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from pbxbill.billing.life_cycle import enter, prolong
-from pbxbill.billing.life_cycle_runs import run_life_cycles
-from pbxbill.billing.suspending import HAND, lift, suspend
+from pbxbill.billing.life_cycle.life_cycle import enter, prolong
+from pbxbill.billing.life_cycle.life_cycle_runs import run_life_cycles
+from pbxbill.billing.life_cycle.suspending import HAND, lift, suspend
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import TopUp
 from pbxbill.charging.status import AccountStatus

@@ -6,17 +6,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.billing import life_cycle_runs, life_cycle_stages
-from pbxbill.billing.life_cycle import Wanted, set_life_cycle
-from pbxbill.billing.life_cycle_catalogue import (
+from pbxbill.billing.life_cycle import life_cycle_runs, life_cycle_stages
+from pbxbill.billing.life_cycle.life_cycle import Wanted, set_life_cycle
+from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     policies_of,
     policy_by_name,
     set_state,
 )
-from pbxbill.billing.life_cycle_runs import planned, run_life_cycles
+from pbxbill.billing.life_cycle.life_cycle_runs import planned, run_life_cycles
+from pbxbill.billing.life_cycle.status_promises import LIFE_CYCLES
 from pbxbill.billing.parties import set_party
-from pbxbill.billing.plan_catalogue import issuer_by_code
-from pbxbill.billing.status_promises import LIFE_CYCLES
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.verify import checked
 from pbxbill.errors import InputRefused

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from pbxbill.billing.suspending import suspend
+from pbxbill.billing.life_cycle.suspending import suspend
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import (
     Answer,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.subscribing import Wanted, When, cancel, change, pause
+from pbxbill.billing.subscriptions.subscribing import Wanted, When, cancel, change, pause
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.subscribed_accounts import Shop, moment_us, open_shop

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.debit_notes import debit
-from pbxbill.billing.draft_editing import NewLine, add_line
-from pbxbill.billing.drafting import Drafted
-from pbxbill.billing.issuing import Issued
-from pbxbill.billing.note_amounts import Amount, Lines, What, Whole
-from pbxbill.billing.notes import Credited, credit
-from pbxbill.billing.payments import NewPayment, record_payment
-from pbxbill.billing.recognition import recognise_all
+from pbxbill.billing.books.recognition import recognise_all
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.draft_editing import NewLine, add_line
+from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.billing.invoices.issuing import Issued
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
+from pbxbill.billing.invoices.notes import Credited, credit
+from pbxbill.billing.payments.payments import NewPayment, record_payment
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.store.billing_models import ChargeRow, IssuerRow, TaxRateRow

@@ -7,11 +7,11 @@ from email.policy import default
 import pytest
 
 from pbxbill.app import Application, open_application
-from pbxbill.billing.notice_kinds import NoticeKind
-from pbxbill.billing.notice_profiles import Delivery, set_delivery
-from pbxbill.billing.noticing import tell
+from pbxbill.billing.notices.notice_kinds import NoticeKind
+from pbxbill.billing.notices.notice_profiles import Delivery, set_delivery
+from pbxbill.billing.notices.noticing import tell
+from pbxbill.billing.notices.webhook_endpoints import add_endpoint
 from pbxbill.billing.parties import set_party
-from pbxbill.billing.webhook_endpoints import add_endpoint
 from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.jobs.job import JobWork
 from pbxbill.jobs.notices import mail, notices, purging, watch, webhooks

@@ -9,15 +9,15 @@ from email.policy import default
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.notice_digests import due_digests, write_digest
-from pbxbill.billing.notice_kinds import KINDS, NoticeKind
-from pbxbill.billing.notice_preview import fault_of
-from pbxbill.billing.notice_profiles import Delivery, choose, set_delivery
-from pbxbill.billing.notice_templates import NoticeWords, save_words
-from pbxbill.billing.noticing import Fact, Facts, Moment, Money, tell
+from pbxbill.billing.notices.notice_digests import due_digests, write_digest
+from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
+from pbxbill.billing.notices.notice_preview import fault_of
+from pbxbill.billing.notices.notice_profiles import Delivery, choose, set_delivery
+from pbxbill.billing.notices.notice_templates import NoticeWords, save_words
+from pbxbill.billing.notices.noticing import Fact, Facts, Moment, Money, tell
+from pbxbill.billing.notices.webhook_endpoints import add_endpoint, switch
 from pbxbill.billing.parties import set_party
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.webhook_endpoints import add_endpoint, switch
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.notify.outbox import RETRY_S

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.numbering import (
+from pbxbill.billing.invoices.numbering import (
     NumberFormat,
     begin_numbers,
     next_number,

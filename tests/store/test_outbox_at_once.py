@@ -8,7 +8,7 @@ from email import message_from_bytes
 import pytest
 from sqlalchemy import Engine, select
 
-from pbxbill.billing.webhook_endpoints import add_endpoint
+from pbxbill.billing.notices.webhook_endpoints import add_endpoint
 from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.notify.outbox import CLAIM_S, NewMessage, enqueue
 from pbxbill.notify.posting import post_waiting

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.gateway_payments import GatewayDesk
-from pbxbill.billing.refunds import RefundDesk
+from pbxbill.billing.payments.gateway_payments import GatewayDesk
+from pbxbill.billing.payments.refunds import RefundDesk
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from tests.books_in_order import assert_books_in_order

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.disputes import dispute, remark, settle_dispute
-from pbxbill.billing.note_amounts import Amount, What, Whole
-from pbxbill.billing.notes import Credited, credit
-from pbxbill.billing.payments import (
+from pbxbill.billing.invoices.disputes import dispute, remark, settle_dispute
+from pbxbill.billing.invoices.note_amounts import Amount, What, Whole
+from pbxbill.billing.invoices.notes import Credited, credit
+from pbxbill.billing.payments.payments import (
     Allocated,
     NewPayment,
     pay_from_wallet,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.gateway_payments import GatewayDesk, PaymentStanding
-from pbxbill.billing.refunds import RefundDesk
+from pbxbill.billing.payments.gateway_payments import GatewayDesk, PaymentStanding
+from pbxbill.billing.payments.refunds import RefundDesk
 from pbxbill.gateways.registry import open_gateway
 from tests.books_in_order import assert_books_in_order
 from tests.gateways.paypal_server import PaypalServer

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.dunning_catalogue import (
+from pbxbill.billing.dunning.dunning_catalogue import (
     assign_penalty,
     import_penalty,
     import_policy,

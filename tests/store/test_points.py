@@ -9,19 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from pbxbill.billing.drafting import Nothing
-from pbxbill.billing.funds_received import funds_received
-from pbxbill.billing.payments import NewPayment, record_payment, reverse
-from pbxbill.billing.points import (
+from pbxbill.billing.invoices.drafting import Nothing
+from pbxbill.billing.payments.funds_received import funds_received
+from pbxbill.billing.payments.payments import NewPayment, record_payment, reverse
+from pbxbill.billing.payments.top_ups import NewTopUp, reverse_top_up, top_up
+from pbxbill.billing.points.points import (
     accounts_to_tell,
     give_by_hand,
     holdings,
     tell_of_expiry,
 )
-from pbxbill.billing.points_rules import end_rule
-from pbxbill.billing.points_usage import certain_until, earn_by_usage, used_since
-from pbxbill.billing.referrals import refer, reward, to_reward
-from pbxbill.billing.top_ups import NewTopUp, reverse_top_up, top_up
+from pbxbill.billing.points.points_rules import end_rule
+from pbxbill.billing.points.points_usage import certain_until, earn_by_usage, used_since
+from pbxbill.billing.points.referrals import refer, reward, to_reward
 from pbxbill.clock import SystemClock
 from pbxbill.errors import DuplicateKey, InputRefused
 from pbxbill.ledger.accounts import LedgerCode

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from pbxbill.billing.ageing import behaviour
-from pbxbill.billing.promises_to_pay import NewPromise, promise, withdraw
+from pbxbill.billing.dunning.ageing import behaviour
+from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise, withdraw
 from pbxbill.errors import InputRefused
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.plan_catalogue import add_plan
-from pbxbill.billing.plan_terms import ChargeType, PlanCharge, PlanKind, PlanTerms
-from pbxbill.billing.quotes import (
+from pbxbill.billing.invoices.quotes import (
     Accepted,
     NewQuote,
     Offered,
@@ -18,6 +16,8 @@ from pbxbill.billing.quotes import (
     plan_quote,
     refuse,
 )
+from pbxbill.billing.subscriptions.plan_catalogue import add_plan
+from pbxbill.billing.subscriptions.plan_terms import ChargeType, PlanCharge, PlanKind, PlanTerms
 from pbxbill.errors import InputRefused
 from pbxbill.store.billing_models import SubscriptionRow, TaxRateRow
 from pbxbill.store.invoice_models import InvoiceRow

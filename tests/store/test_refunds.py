@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.gateway_payments import PaymentStanding
-from pbxbill.billing.held_payments import accept_held
-from pbxbill.billing.points_rules import NewRule, add_rule
+from pbxbill.billing.payments.gateway_payments import PaymentStanding
+from pbxbill.billing.payments.held_payments import accept_held
+from pbxbill.billing.points.points_rules import NewRule, add_rule
 from pbxbill.charging.events import Adjust
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import ensure_unit

@@ -8,11 +8,11 @@ from email.policy import default
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.drafting import Drafted
+from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.billing.invoices.sending import NotQueued, Queued, send_invoice
+from pbxbill.billing.invoices.templates import BUILT_IN_STORED, save_template
 from pbxbill.billing.parties import set_party, template_id_of
 from pbxbill.billing.profiles import ProfileTerms, set_profile
-from pbxbill.billing.sending import NotQueued, Queued, send_invoice
-from pbxbill.billing.templates import BUILT_IN_STORED, save_template
 from pbxbill.errors import InputRefused
 from pbxbill.notify.sending import send_waiting
 from pbxbill.store.invoice_models import InvoiceEventRow, MessageRow

@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 from pbxbill.app import open_application, open_desk
-from pbxbill.billing.gateway_payments import NewGatewayPayment
-from pbxbill.billing.payment_gateways import add_gateway
-from pbxbill.billing.refunds import NewRefund, RefundDesk
+from pbxbill.billing.payments.gateway_payments import NewGatewayPayment
+from pbxbill.billing.payments.payment_gateways import add_gateway
+from pbxbill.billing.payments.refunds import NewRefund, RefundDesk
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks

@@ -6,12 +6,18 @@ import pytest
 from sqlalchemy import select
 
 from pbxbill.billing.charge import ChargeKind, Collection
-from pbxbill.billing.charges_by_hand import HandCharge, add_charge, list_charges, withdraw_charge
-from pbxbill.billing.plan_catalogue import issuer_by_code, plan_by_name, retire_plan
-from pbxbill.billing.plan_terms import ChangeAt
+from pbxbill.billing.invoices.templates import StoredTemplate, save_template
 from pbxbill.billing.render.template import Template
-from pbxbill.billing.renewals import due_accounts, renew_account
-from pbxbill.billing.requests import (
+from pbxbill.billing.subscriptions.charges_by_hand import (
+    HandCharge,
+    add_charge,
+    list_charges,
+    withdraw_charge,
+)
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code, plan_by_name, retire_plan
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.renewals import due_accounts, renew_account
+from pbxbill.billing.subscriptions.requests import (
     Decision,
     Request,
     decide_request,
@@ -19,8 +25,7 @@ from pbxbill.billing.requests import (
     waiting_requests,
     withdraw_request,
 )
-from pbxbill.billing.subscribing import Wanted, change, migrate_plan, to_migrate
-from pbxbill.billing.templates import StoredTemplate, save_template
+from pbxbill.billing.subscriptions.subscribing import Wanted, change, migrate_plan, to_migrate
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import BillingProfileRow, IssuerRow, PartyRow, SubscriptionChangeRow

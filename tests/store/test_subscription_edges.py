@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from pbxbill.billing.plan_terms import ChangeAt
-from pbxbill.billing.subscribing import Wanted, When, cancel, change, pause, resume
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.subscribing import Wanted, When, cancel, change, pause, resume
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import TaxRateRow

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from pbxbill.billing.requests import Decision, Request, decide_request, request_change
+from pbxbill.billing.subscriptions.requests import Decision, Request, decide_request, request_change
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.billing_models import PartyRow
 from pbxbill.store.invoice_models import MessageRow

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pbxbill.billing.did_inventory import add_did
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.did_inventory import add_did
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from tests.store.other_process import Process, go, line, started
 from tests.store.subscribed_accounts import Shop, moment_us
 

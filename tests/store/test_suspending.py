@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from pbxbill.billing.account_events import events_of
+from pbxbill.billing.life_cycle.account_events import events_of
+from pbxbill.billing.life_cycle.suspending import all_in_force, cut_calls, lift, suspend, worst_of
 from pbxbill.billing.promises import verify_all
-from pbxbill.billing.suspending import all_in_force, cut_calls, lift, suspend, worst_of
 from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Extend, Extended, Granted, Settle
 from pbxbill.charging.status import WORSE, AccountStatus
 from pbxbill.errors import InputRefused

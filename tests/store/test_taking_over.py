@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pbxbill.billing.subscribing import Wanted, When, cancel, change
+from pbxbill.billing.subscriptions.subscribing import Wanted, When, cancel, change
 from pbxbill.errors import InputRefused
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import BilledAccounts

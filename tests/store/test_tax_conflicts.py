@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.billing_account import AccountBilled, bill_account
-from pbxbill.billing.drafting import Drafted, recalculate
-from pbxbill.billing.interim import bill_to_now
-from pbxbill.billing.issuing import Issued
+from pbxbill.billing.invoices.billing_account import AccountBilled, bill_account
+from pbxbill.billing.invoices.drafting import Drafted, recalculate
+from pbxbill.billing.invoices.interim import bill_to_now
+from pbxbill.billing.invoices.issuing import Issued
 from pbxbill.billing.parties import set_party
-from pbxbill.billing.tax_conflicts import tax_conflict
+from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.store.accounts import tariff_by_name
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order

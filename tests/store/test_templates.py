@@ -12,6 +12,7 @@ from PIL import Image
 from pypdf import PdfReader
 from sqlalchemy import Engine
 
+from pbxbill.billing.invoices.templates import StoredTemplate, template_in_use
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.render.html import filled_body, page, style_sheet
 from pbxbill.billing.render.logo import checked_logo
@@ -20,7 +21,6 @@ from pbxbill.billing.render.sample import sample_document
 from pbxbill.billing.render.sandbox import TemplateFault
 from pbxbill.billing.render.template import Template
 from pbxbill.billing.render.typesetting import Job, Typesetter
-from pbxbill.billing.templates import StoredTemplate, template_in_use
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import open_engine, transaction
 from tests.store.command_line import Ok, Run, shown

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from pbxbill.billing import voucher_batches
-from pbxbill.billing.guessing import PATIENCE, GuessKind
-from pbxbill.billing.voucher_batches import block_batch, block_serials, find_batch, statistics
-from pbxbill.billing.voucher_codes import drawn
-from pbxbill.billing.vouchers import NotRedeemed, Redeemed, WhyNot
+from pbxbill.billing.codes import voucher_batches
+from pbxbill.billing.codes.guessing import PATIENCE, GuessKind
+from pbxbill.billing.codes.voucher_batches import block_batch, block_serials, find_batch, statistics
+from pbxbill.billing.codes.voucher_codes import drawn
+from pbxbill.billing.codes.vouchers import NotRedeemed, Redeemed, WhyNot
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.vouchers import Redeemed
+from pbxbill.billing.codes.vouchers import Redeemed
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import BilledAccounts

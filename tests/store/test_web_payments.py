@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from pbxbill.app import open_application
-from pbxbill.billing.webhook_handling import MAX_BODY_BYTES
+from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
 from pbxbill.web.serving import ServingSettings, WebServer

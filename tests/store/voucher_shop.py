@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pbxbill.billing.voucher_batches import (
+from pbxbill.billing.codes.voucher_batches import (
     Made,
     NewBatch,
     facts_of,
     make_vouchers,
     open_batch,
 )
-from pbxbill.billing.voucher_file import VoucherFile, read_file
-from pbxbill.billing.vouchers import NotRedeemed, Redeemed, redeem
+from pbxbill.billing.codes.voucher_file import VoucherFile, read_file
+from pbxbill.billing.codes.vouchers import NotRedeemed, Redeemed, redeem
 from pbxbill.store.models import AccountRow
 from tests.small_operator import eur
 from tests.store.invoiced_accounts import JANUARY_US, Invoicing, operator_id

@@ -5,8 +5,8 @@ import secrets
 import pytest
 
 from pbxbill.app import Application
-from pbxbill.billing.calling_cards import add_card, add_known_caller, card_by_id
-from pbxbill.billing.plan_catalogue import issuer_by_code
+from pbxbill.billing.codes.calling_cards import add_card, add_known_caller, card_by_id
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.ivr.access_number import AccessTerms
 from pbxbill.ivr.access_numbers import put_access_number
 from pbxbill.store.accounts import account_by_code, add_endpoint

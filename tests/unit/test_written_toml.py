@@ -2,7 +2,7 @@
 
 import pytest
 
-from pbxbill.billing.plan import plan_from_toml
+from pbxbill.billing.subscriptions.plan import plan_from_toml
 from pbxbill.errors import InputRefused
 from pbxbill.mediation.meter_tariffs import parse_meter_tariff
 from pbxbill.money import Unit

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pbxbill.billing.charge import QUANTITY_SCALE
-from pbxbill.billing.document import Document, DocumentLine, PartyBlock
+from pbxbill.billing.invoices.document import Document, DocumentLine, PartyBlock
 from pbxbill.billing.render.texts import built_in_texts
 from pbxbill.errors import check
 from pbxbill.money import to_decimal

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from pbxbill.billing.document import Document, DocumentLine
+from pbxbill.billing.invoices.document import Document, DocumentLine
 from pbxbill.billing.render.formatting import Formatting, duration, grouped_iban
 from pbxbill.billing.render.logo import Logo
 from pbxbill.billing.render.payment_code import payment_code

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
-from pbxbill.billing.document import Document
+from pbxbill.billing.invoices.document import Document
 from pbxbill.money import to_decimal
 
 _MOST = 99_999_999_999

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
-from pbxbill.billing.document import Document
+from pbxbill.billing.invoices.document import Document
 from pbxbill.billing.render.facturx import NoXml, facturx_xml
 from pbxbill.billing.render.html import LOGO_URL, filled_body, page, style_sheet
 from pbxbill.billing.render.logo import SVG_TYPE, Logo

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 
-from pbxbill.billing.document import (
+from pbxbill.billing.invoices.document import (
     Document,
     DocumentCall,
     DocumentLine,
@@ -11,7 +11,7 @@ from pbxbill.billing.document import (
     DocumentTax,
     PartyBlock,
 )
-from pbxbill.billing.line_words import Facts, Words
+from pbxbill.billing.invoices.line_words import Facts, Words
 from pbxbill.billing.render.formatting import Formatting
 from pbxbill.billing.render.texts import texts_of
 from pbxbill.money import Unit

@@ -21,7 +21,7 @@ from jinja2.tests import TESTS
 from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
-from pbxbill.billing.document import (
+from pbxbill.billing.invoices.document import (
     Document,
     DocumentCall,
     DocumentLine,

@@ -10,9 +10,9 @@ import pytest
 
 from lab.sipp import SippCaller
 from pbxbill.app import open_desk
-from pbxbill.billing.auto_top_up_attempts import fill_wallets
-from pbxbill.billing.auto_top_ups import AutoTopUpTerms, set_auto_top_up
-from pbxbill.billing.balance_marks import read_marks
+from pbxbill.billing.payments.auto_top_up_attempts import fill_wallets
+from pbxbill.billing.payments.auto_top_ups import AutoTopUpTerms, set_auto_top_up
+from pbxbill.billing.payments.balance_marks import read_marks
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import PaymentGatewayRow, SavedMethodRow

@@ -15,8 +15,8 @@ from pbxbill.ami.daemon import AsteriskDaemon
 from pbxbill.ami.metrics import AsteriskMetrics
 from pbxbill.ami.settings import AsteriskSettings
 from pbxbill.app import Application, Charging, open_application, open_charging
-from pbxbill.billing.voucher_batches import NewBatch, facts_of, make_vouchers, open_batch
-from pbxbill.billing.voucher_file import VoucherFile, read_file
+from pbxbill.billing.codes.voucher_batches import NewBatch, facts_of, make_vouchers, open_batch
+from pbxbill.billing.codes.voucher_file import VoucherFile, read_file
 from pbxbill.charging.events import Adjust, TopUp
 from pbxbill.charging.verify import verify
 from pbxbill.ivr.desk import CardDesk

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from lab.sipp import Call, Calling, SippCaller, place
+from pbxbill.billing.life_cycle.suspending import HAND, lift, suspend
 from pbxbill.billing.parties import Issuer, set_issuer
-from pbxbill.billing.suspending import HAND, lift, suspend
 from pbxbill.charging.status import AccountStatus
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import AccountRow

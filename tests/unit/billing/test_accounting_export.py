@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from pbxbill.billing.accounting_export import Exported, account_name, commodity
-from pbxbill.billing.chart import CHART
+from pbxbill.billing.books.accounting_export import Exported, account_name, commodity
+from pbxbill.billing.books.chart import CHART
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 

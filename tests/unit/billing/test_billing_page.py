@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pbxbill.billing.charge import ChargeKind
-from pbxbill.billing.due_charges import Due, Standing, Stop, due_charges
 from pbxbill.billing.period import BillingCycle, Period
-from pbxbill.billing.plan import _CHARGE_KEYS, _PLAN_KEYS, _TERM_KEYS, plan_from_toml
-from pbxbill.billing.plan_terms import (
+from pbxbill.billing.proration import Proration, prorated
+from pbxbill.billing.subscriptions.due_charges import Due, Standing, Stop, due_charges
+from pbxbill.billing.subscriptions.plan import _CHARGE_KEYS, _PLAN_KEYS, _TERM_KEYS, plan_from_toml
+from pbxbill.billing.subscriptions.plan_terms import (
     CancellationFee,
     FeeKind,
     MinimumTerm,
@@ -23,7 +24,6 @@ from pbxbill.billing.plan_terms import (
     TermUnit,
     period_price,
 )
-from pbxbill.billing.proration import Proration, prorated
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit, format_amount, parse_amount
 

@@ -1,11 +1,11 @@
 """Lines of drafts from what was gathered: words, quantities, and whose tax it is."""
 
 from pbxbill.billing.charge import ChargeKind, Collection
-from pbxbill.billing.draft_lines import lines_of
-from pbxbill.billing.gathered_items import GatheredCharge, GatheredItem
-from pbxbill.billing.gathering import Gathered, UsageKey, UsageSum
+from pbxbill.billing.invoices.draft_lines import lines_of
+from pbxbill.billing.invoices.gathered_items import GatheredCharge, GatheredItem
+from pbxbill.billing.invoices.gathering import Gathered, UsageKey, UsageSum
 from pbxbill.billing.period import Period
-from pbxbill.billing.tax import AppliedTax
+from pbxbill.billing.taxes.tax import AppliedTax
 from tests.small_operator import eur
 
 JANUARY = Period(1_767_225_600_000_000, 1_769_904_000_000_000)

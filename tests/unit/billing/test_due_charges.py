@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pbxbill.billing import due_charges as module
 from pbxbill.billing.charge import ChargeKind, Collection
-from pbxbill.billing.due_charges import Due, DueCharge, Standing, Stop, due_charges
 from pbxbill.billing.period import BillingCycle, Period
-from pbxbill.billing.plan_terms import (
+from pbxbill.billing.proration import Proration
+from pbxbill.billing.subscriptions import due_charges as module
+from pbxbill.billing.subscriptions.due_charges import Due, DueCharge, Standing, Stop, due_charges
+from pbxbill.billing.subscriptions.plan_terms import (
     CancellationFee,
     ChargeType,
     FeeKind,
@@ -23,7 +24,6 @@ from pbxbill.billing.plan_terms import (
     TermUnit,
     Timing,
 )
-from pbxbill.billing.proration import Proration
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit, format_amount, parse_amount
 

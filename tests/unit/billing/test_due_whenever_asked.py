@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbxbill.billing.due_charges import Due, DueCharge, Standing, due_charges
 from pbxbill.billing.period import BillingCycle, Period
-from pbxbill.billing.plan_terms import (
+from pbxbill.billing.proration import Proration
+from pbxbill.billing.subscriptions.due_charges import Due, DueCharge, Standing, due_charges
+from pbxbill.billing.subscriptions.plan_terms import (
     CancellationFee,
     ChargeType,
     FeeKind,
@@ -19,7 +20,6 @@ from pbxbill.billing.plan_terms import (
     TermUnit,
     Timing,
 )
-from pbxbill.billing.proration import Proration
 from pbxbill.clock import SECOND_US
 
 

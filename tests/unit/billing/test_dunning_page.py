@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from pbxbill.billing.dunning_policy import DunningPolicy, Level, WorkingDays
-from pbxbill.billing.penalties import (
+from pbxbill.billing.dunning.dunning_policy import DunningPolicy, Level, WorkingDays
+from pbxbill.billing.dunning.penalties import (
     Every,
     PenaltyTerms,
     first_day,

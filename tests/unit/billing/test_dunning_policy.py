@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from pbxbill.billing.dunning_policy import (
+from pbxbill.billing.dunning.dunning_policy import (
     Action,
     DunningPolicy,
     Reached,
@@ -13,7 +13,7 @@ from pbxbill.billing.dunning_policy import (
     WorkingDays,
     decide,
 )
-from pbxbill.billing.dunning_text import policy_from_json, policy_from_toml, policy_to_json, said_in
+from pbxbill.billing.dunning.dunning_text import policy_from_json, policy_from_toml, policy_to_json, said_in
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.earning import DeferredCharge, Earning, earnings, month_start_us
+from pbxbill.billing.books.earning import DeferredCharge, Earning, earnings, month_start_us
 from pbxbill.billing.period import Period
 from tests.small_operator import eur
 

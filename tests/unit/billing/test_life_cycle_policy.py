@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.life_cycle_policy import (
+from pbxbill.billing.life_cycle.life_cycle_policy import (
     ALERT_US,
     Alert,
     Extends,
@@ -21,7 +21,7 @@ from pbxbill.billing.life_cycle_policy import (
     decide_stop,
     valid_to,
 )
-from pbxbill.billing.life_cycle_text import policy_from_json, policy_from_toml, policy_to_json
+from pbxbill.billing.life_cycle.life_cycle_text import policy_from_json, policy_from_toml, policy_to_json
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.status import WORSE, AccountStatus
 from pbxbill.errors import InputRefused

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pbxbill.billing.line_words import ENGLISH, Facts, Words, facts_of_charge
+from pbxbill.billing.invoices.line_words import ENGLISH, Facts, Words, facts_of_charge
 from pbxbill.billing.render.formatting import Formatting
 from pbxbill.billing.render.texts import LANGUAGES, built_in_texts, texts_of
-from pbxbill.billing.tax_rules import EXPORT_REASON, REVERSE_CHARGE_REASON
+from pbxbill.billing.taxes.tax_rules import EXPORT_REASON, REVERSE_CHARGE_REASON
 from pbxbill.rating.number_plan import KINDS
 from tests.small_operator import EUR, eur
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.note_amounts import (
+from pbxbill.billing.invoices.note_amounts import (
     Amount,
     Creditable,
     CreditableLine,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.numbering import DEFAULT_FORMATS, NumberFormat
+from pbxbill.billing.invoices.numbering import DEFAULT_FORMATS, NumberFormat
 from pbxbill.errors import InputRefused
 
 

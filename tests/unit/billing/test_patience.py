@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from pbxbill.billing.guessing import PATIENCE, GuessKind
+from pbxbill.billing.codes.guessing import PATIENCE, GuessKind
 
 
 def test_the_delay_grows_up_to_a_lock_out() -> None:

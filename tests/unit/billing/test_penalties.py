@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from pbxbill.billing.penalties import (
+from pbxbill.billing.dunning.penalties import (
     late_periods,
     penalty,
     penalty_from_json,

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing import plan
 from pbxbill.billing.charge import ChargeKind, Collection
-from pbxbill.billing.plan import plan_from_json, plan_from_toml, plan_to_json
-from pbxbill.billing.plan_terms import (
+from pbxbill.billing.proration import Proration
+from pbxbill.billing.subscriptions import plan
+from pbxbill.billing.subscriptions.plan import plan_from_json, plan_from_toml, plan_to_json
+from pbxbill.billing.subscriptions.plan_terms import (
     Anchoring,
     CancellationFee,
     ChangeAt,
@@ -33,7 +34,6 @@ from pbxbill.billing.plan_terms import (
     checked_quantity,
     period_price,
 )
-from pbxbill.billing.proration import Proration
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit
 

@@ -6,8 +6,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pbxbill.billing.plan_terms import Anchoring, MinimumTerm, PlanCharge, PlanTerms, Renewal, TermUnit
-from pbxbill.billing.subscription_times import beginning, next_renewal_us, next_term, reminder_us
+from pbxbill.billing.subscriptions.plan_terms import (
+    Anchoring,
+    MinimumTerm,
+    PlanCharge,
+    PlanTerms,
+    Renewal,
+    TermUnit,
+)
+from pbxbill.billing.subscriptions.subscription_times import (
+    beginning,
+    next_renewal_us,
+    next_term,
+    reminder_us,
+)
 from pbxbill.clock import SECOND_US
 
 BERLIN = "Europe/Berlin"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.tax import PPM, AppliedTax, Taxed, taxed
+from pbxbill.billing.taxes.tax import PPM, AppliedTax, Taxed, taxed
 from pbxbill.money import Unit, parse_amount
 
 EUR = Unit("EUR")

@@ -9,7 +9,7 @@ from pbxbill.billing.identifiers import (
     checked_iban,
     checked_vat_id,
 )
-from pbxbill.billing.tax_rules import (
+from pbxbill.billing.taxes.tax_rules import (
     EXPORT_REASON,
     REVERSE_CHARGE_REASON,
     Exemption,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbxbill.billing.charge import Collection
-from pbxbill.billing.tax import PPM, AppliedTax, taxed
-from pbxbill.billing.totals import TaxRounding, TotalLine, Totals, total
+from pbxbill.billing.invoices.totals import TaxRounding, TotalLine, Totals, total
+from pbxbill.billing.taxes.tax import PPM, AppliedTax, taxed
 from pbxbill.errors import InputRefused, InvariantBroken
 from pbxbill.money import MAX_AMOUNT, Unit, format_amount, minor_step, parse_amount
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.voucher_codes import FEWEST_DIGITS, MOST_DIGITS, drawn, grouped, read
+from pbxbill.billing.codes.voucher_codes import FEWEST_DIGITS, MOST_DIGITS, drawn, grouped, read
 
 CODES = st.integers(FEWEST_DIGITS, MOST_DIGITS).map(drawn)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pbxbill.billing.tax import AppliedTax
-from pbxbill.billing.wallet_funds import SplitLine, split
+from pbxbill.billing.invoices.wallet_funds import SplitLine, split
+from pbxbill.billing.taxes.tax import AppliedTax
 from tests.small_operator import EUR, eur
 
 MINOR = 10_000

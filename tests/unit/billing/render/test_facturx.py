@@ -10,7 +10,7 @@ import facturx
 import pytest
 from lxml import etree
 
-from pbxbill.billing.document import Document, DocumentLine, DocumentTax
+from pbxbill.billing.invoices.document import Document, DocumentLine, DocumentTax
 from pbxbill.billing.render.facturx import NoXml, facturx_xml
 from pbxbill.billing.render.sample import sample_document
 from pbxbill.money import Unit

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
-from pbxbill.billing.document import Document
+from pbxbill.billing.invoices.document import Document
 from pbxbill.billing.render.facturx import facturx_xml
 from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.billing.render.pdf import render_pdf, render_sheets, xml_of

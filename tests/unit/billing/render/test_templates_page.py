@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pbxbill.billing.document import (
+from pbxbill.billing.invoices.document import (
     Document,
     DocumentCall,
     DocumentLine,

@@ -1,0 +1,1 @@
+"""The books of an issuer: revenue as it is earned, trial balance, exports."""

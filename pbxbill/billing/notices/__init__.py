@@ -1,0 +1,1 @@
+"""What accounts and operators are told: kinds, words, choices, digests, alerts, where webhooks go."""

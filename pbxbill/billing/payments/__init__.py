@@ -1,0 +1,1 @@
+"""Money in and back: payments, top-ups, gateways and what they tell, saved cards, transfers."""

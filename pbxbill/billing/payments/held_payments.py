@@ -1,0 +1,56 @@
+"""Payments that differ from what was asked for: a person takes them as they are, or gives them back."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.billing.payments.gateway_facts import Applied, Outcome, book, locked_payment
+from pbxbill.billing.payments.money_back import take_since_booked
+from pbxbill.billing.payments.payment_gateways import coin
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.errors import InputRefused
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.models import WalletRow
+from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow
+
+
+def held_payments(session: Session, most: int = 1000) -> list[GatewayPaymentRow]:
+    """Those that wait for a person, the oldest first."""
+    query = select(GatewayPaymentRow).where(GatewayPaymentRow.state == "held")
+    return list(session.scalars(query.order_by(GatewayPaymentRow.id).limit(most)))
+
+
+def accept_held(
+    session: Session, books: Bookkeeper, payment_id: int, *, by: str, now_us: int
+) -> GatewayPaymentRow:
+    """Book a held payment with what the gateway really received, in the currency in which it did."""
+    row = locked_payment(session, payment_id)
+    if row.state != "held":
+        raise InputRefused(f"gateway payment {row.id} is {row.state}, not held")
+    if not row.told_amount:
+        raise InputRefused(f"the gateway never said what it received of payment {row.id}")
+    if row.refunded >= row.told_amount * coin(unit_of(session, row.unit)):
+        raise InputRefused(f"gateway payment {row.id} is being given back")
+    if row.told_currency != row.unit:
+        if row.refunded:
+            raise InputRefused(f"part of gateway payment {row.id} went back: give the rest back, too")
+        _in_its_currency(session, row)
+    gateway = session.get_one(PaymentGatewayRow, row.gateway_id)
+    row.by = by[:64] or row.by
+    done: Applied = book(session, books, gateway, row, now_us)
+    if done.outcome is not Outcome.HANDLED:
+        raise InputRefused(done.detail)
+    take_since_booked(session, books, row, now_us)
+    return row
+
+
+def _in_its_currency(session: Session, row: GatewayPaymentRow) -> None:
+    wallet = select(WalletRow.id).where(
+        WalletRow.account_id == row.account_id, WalletRow.unit == row.told_currency
+    )
+    if session.scalar(wallet) is None:
+        raise InputRefused(
+            f"the account has no {row.told_currency[:12]} wallet, and {row.told_amount} in its minor units "
+            "came; open one, or give the payment back"
+        )
+    row.unit, row.invoice_ids = row.told_currency, ""
+    row.amount = (row.told_amount or 0) * coin(unit_of(session, row.unit))

@@ -1,0 +1,1 @@
+"""Points: earned by rules and referrals, spent, expired."""

@@ -1,0 +1,1 @@
+"""What accounts have agreed to: plans, subscriptions and their charges, telephone numbers."""

@@ -1,0 +1,1 @@
+"""Taxes: which apply to whom and when, and what they come to."""
