@@ -28,6 +28,7 @@ def auto_topup() -> None:
 @click.option("--amount", required=True, help="What is charged each time.")
 @click.option(
     "--method",
+    "--saved",
     "method_id",
     type=int,
     help="Id of a saved card; default: the preferred one.",

@@ -1,5 +1,6 @@
 """payments start, charge, refund, held, methods, webhooks: what goes through gateways."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,8 @@ from pbxbill.store.payment_models import (
     SavedMethodRow,
 )
 
+NOTHING_TAKEN = ("declined", "cancelled", "expired")
+"""How a payment ends without money."""
 unit_option = click.option("--unit", "unit_code", help="Which currency, if the account has several.")
 invoice_option = click.option(
     "--invoice", "chosen", multiple=True, help="For this one; repeat it. The rest goes into the wallet."
@@ -99,7 +102,9 @@ def start(context: Context, /, account: str, amount: str, *, as_json: bool, **na
 @unit_option
 @invoice_option
 @due_option
-@click.option("--saved", "method_id", type=int, help="This saved method; default: the preferred one.")
+@click.option(
+    "--saved", "--method", "method_id", type=int, help="This saved method; default: the preferred one."
+)
 @by_option
 @json_option
 @pass_context
@@ -113,12 +118,18 @@ def charge(
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Charge a saved method of ACCOUNT, who is not there: a top-up, or for invoices."""
+    """Charge a saved method of ACCOUNT, who is not there: a top-up, or for invoices.
+
+    Exit 1 if no money was taken; 0 if it was, or if the gateway is still to tell.
+    """
     with _desk(context) as (application, desk):
         with transaction(reading(application.database)) as session:
             account_id, unit, new = _asked(session, account, amount, named)
         found = desk.charge_method(account_id, new, method_id)
-    _tell(found, unit, as_json=as_json)
+    waits = "the bank has not decided yet; it is asked about until it has"
+    _tell(found, unit, as_json=as_json, waits=waits)
+    if found.state in NOTHING_TAKEN:
+        sys.exit(1)
 
 
 @click.command("poll")
@@ -137,7 +148,14 @@ def poll(context: Context, payment: int, as_json: bool) -> None:
     _tell(found, unit, as_json=as_json)
 
 
-def _tell(found: PaymentStanding, unit: Unit, *, as_json: bool, link: str = "") -> None:
+def _tell(
+    found: PaymentStanding,
+    unit: Unit,
+    *,
+    as_json: bool,
+    link: str = "",
+    waits: str = "it waits for the payer",
+) -> None:
     shown = {
         "payment": found.id,
         "state": found.state,
@@ -153,7 +171,9 @@ def _tell(found: PaymentStanding, unit: Unit, *, as_json: bool, link: str = "") 
         return
     told = {
         "asking": "the gateway has not answered; it is asked again until it does",
-        "open": "it waits for the payer",
+        "open": waits,
+        "held": "it waits for a person: `payments held list`",
+        **dict.fromkeys(NOTHING_TAKEN, f"{found.state}: no money was taken"),
     }.get(found.state, found.state)
     click.echo(f"payment {found.id} through {found.gateway}: {shown['amount']} {found.unit}, {told}")
     for line in (shown["link"], found.error):
