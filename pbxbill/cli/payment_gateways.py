@@ -145,8 +145,20 @@ def _tell(shown: list[dict[str, Any]], *, as_json: bool) -> None:
         print_json(shown)
         return
     columns = ("Name", "Kind", "Issuer", "Units", "Enabled", "Settings", "Webhooks")
-    rows = ([*list(x.values())[:5], json.dumps(x["settings"]), x["webhooks"]] for x in shown)
-    print_table("", columns, rows)
+    print_table("", columns, (tuple((x | _told(x)).values()) for x in shown))
+
+
+def _told(shown: dict[str, Any]) -> dict[str, str]:
+    """What people read of a gateway otherwise than programs do."""
+    return {
+        "units": shown["units"] or "any",
+        "enabled": "yes" if shown["enabled"] else "no",
+        "settings": " ".join(f"{name}={_as_typed(value)}" for name, value in shown["settings"].items()),
+    }
+
+
+def _as_typed(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 COMMANDS = (payment_gateways,)

@@ -49,6 +49,10 @@ def test_gateways_are_set_up_listed_and_switched_off(cards: ScriptedGateway, ok:
         ("acme", "reseller", "", True),
     ]
     assert listed[0]["webhooks"].endswith("/webhooks/cards")
+    told = ok("payment-gateways", "list")
+    (line,) = [x for x in told.splitlines() if "cards" in x.split()[:1]]
+    assert "yes" in line.split()
+    assert "secret_key_file=/etc/key" in line.split()
     assert "already" in refused(pbxbill, "payment-gateways", "add", "cards", "stripe")
     assert "small letters" in refused(pbxbill, "payment-gateways", "add", "My Cards", "stripe")
     assert "is a customer" in refused(pbxbill, "payment-gateways", "add", "x", "stripe", "--issuer", "bob")
@@ -98,6 +102,22 @@ def test_a_saved_card_is_charged_preferred_and_removed(
     assert ok("payments", "methods", "remove", card) == f"method {card} is removed\n"
     assert cards.removed() == ["pm_bob"]
     assert "no saved method" in refused(pbxbill, "payments", "charge", "bob", "5")
+
+
+def test_a_charge_that_takes_no_money_exits_with_1(
+    cards: ScriptedGateway, ok: Ok, accounts: BilledAccounts, tmp_path: Path, pbxbill: Run
+) -> None:
+    paying = Paying(accounts, folder=tmp_path)
+    card = paying.save_card()
+    paying.database.dispose()
+    cards.fault("charge", "declined")
+    declined = pbxbill("payments", "charge", "bob", "5", "--method", card)
+    assert declined.exit_code == 1
+    assert "5.00 EUR, declined: no money was taken" in declined.stdout
+    cards.fault("charge", "lost")
+    asking = pbxbill("payments", "charge", "bob", "5", "--saved", card)
+    assert asking.exit_code == 0
+    assert "the gateway has not answered; it is asked again until it does" in asking.stdout
 
 
 def test_a_held_payment_is_shown_and_accepted(cards: ScriptedGateway, ok: Ok) -> None:
