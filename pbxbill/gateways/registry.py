@@ -36,6 +36,8 @@ class GatewayKind:
     """Its frozen dataclass of settings in that module: every field a str, an int or a bool."""
     gateway: str
     """What that module opens with such settings."""
+    remembers_s: int | None
+    """How long it knows a request by its key for certain; None: as long as we ask."""
 
 
 KINDS: Mapping[str, GatewayKind] = {
@@ -47,6 +49,7 @@ KINDS: Mapping[str, GatewayKind] = {
             "pbxbill.gateways.stripe",
             "StripeSettings",
             "open_stripe",
+            None,
         ),
         GatewayKind(
             "ccavenue",
@@ -54,6 +57,7 @@ KINDS: Mapping[str, GatewayKind] = {
             "pbxbill.gateways.ccavenue",
             "CCAvenueSettings",
             "open_ccavenue",
+            None,
         ),
         GatewayKind(
             "paypal",
@@ -61,6 +65,7 @@ KINDS: Mapping[str, GatewayKind] = {
             "pbxbill.gateways.paypal",
             "PaypalSettings",
             "open_paypal",
+            5 * 3600,  # PayPal says 6 hours
         ),
         # A further kind is one more entry here and a module beside this one.
     )

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from pbxbill.billing.payments.gateway_payments import GatewayDesk, PaymentStanding
 from pbxbill.billing.payments.refunds import RefundDesk
 from pbxbill.gateways.registry import open_gateway
+from pbxbill.store.payment_models import PaymentGatewayRow
 from tests.books_in_order import assert_books_in_order
 from tests.gateways.paypal_server import PaypalServer
 from tests.small_operator import eur
@@ -36,6 +38,8 @@ def paying(accounts: BilledAccounts, server: PaypalServer, tmp_path: Path) -> It
             public_url="https://bill.example",
         )
         made.refunds = RefundDesk(made.desk)
+        with made.transaction() as session:
+            session.execute(update(PaymentGatewayRow).values(kind="paypal"))
         yield made
     assert_books_in_order(accounts.url)
 
@@ -148,6 +152,21 @@ def test_however_a_charge_fails_books_and_paypal_agree(
     received = server.books.received().get(payment.key, 0)
     assert paying.state(payment.id) == ("paid" if received else "cancelled")
     assert paying.wallet() == before + received * eur("10")
+
+
+def test_a_charge_that_is_asked_about_after_paypal_forgot_its_key_is_held(
+    paying: Paying, server: PaypalServer
+) -> None:
+    save_account(paying, server)
+    with server.failing("500", "POST /v2/checkout/orders"):
+        payment = paying.charge_card("10")
+        assert payment.state == "asking"
+    server.books.forgets = True
+    paying.poll(5 * 3600 + 1)
+    assert paying.state(payment.id) == "held"
+    ((told,),) = paying.accounts.select("SELECT detail FROM alerts WHERE kind = 'payment_held'")
+    assert payment.key in told
+    assert "look at PayPal" in told
 
 
 def test_a_charge_that_is_declined_is_told_as_that(paying: Paying, server: PaypalServer) -> None:

@@ -20,6 +20,7 @@ from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.gateways.gateway import PaymentFacts, PaymentState
+from pbxbill.gateways.registry import KINDS
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.models import AccountRow
@@ -266,6 +267,33 @@ def hold(
         at_us=now_us,
     )
     return Applied(Outcome.HELD, why[:300], row.id)
+
+
+def hold_forgotten(
+    session: Session,
+    gateway: PaymentGatewayRow,
+    row: GatewayPaymentRow,
+    facts: PaymentFacts | None,
+    now_us: int,
+) -> bool:
+    """Hold a charge that the gateway may have made and forgotten the key of; whether it is held.
+
+    One that has a name there is asked about by that: what is said of it is certain.
+    """
+    kind = KINDS.get(gateway.kind)
+    remembers_s = None if kind is None else kind.remembers_s
+    if remembers_s is None or row.state != "asking" or row.method_id is None or row.gateway_ref:
+        return False
+    is_old = now_us - row.created_us > remembers_s * SECOND_US
+    if not is_old or (facts is not None and facts.state is not PaymentState.CANCELLED):
+        return False
+    service = METHOD_WORDS.get(gateway.kind, gateway.kind)
+    why = (
+        f"nobody knows whether it was charged: {service} was asked only after it forgets; look at {service} "
+        f"for a payment with the custom id {row.key}"
+    )
+    hold(session, gateway, row, why, now_us)
+    return True
 
 
 def method_words(session: Session, row: GatewayPaymentRow) -> str:

@@ -25,6 +25,7 @@ from pbxbill.billing.payments.gateway_facts import (
     apply_to,
     end_unpaid,
     hold,
+    hold_forgotten,
     locked_payment,
     next_poll_us,
     poll_is_due,
@@ -336,8 +337,9 @@ class GatewayDesk:
             return self.go_on(payment_id)  # by the same key: it is made once, should both come through
         with self.writing() as (session, books):
             row = locked_payment(session, payment_id)
-            if facts is not None:
-                apply_to(session, books, gateway_row, row, facts, self.clock.now_us())
+            now_us = self.clock.now_us()
+            if not hold_forgotten(session, gateway_row, row, facts, now_us) and facts is not None:
+                apply_to(session, books, gateway_row, row, facts, now_us)
             self._polled(session, row, known=facts is not None)
             return standing(session, row)
 
