@@ -29,6 +29,10 @@ MAX_URL, MAX_ANSWER_BYTES, MAX_WHY = 500, 16_384, 300
 SECRET_PREFIX, SECRET_BYTES = "whsec_", 32
 USER_AGENT = "pbxbill"
 _LOW_PORTS = (80, 443)
+_PRIVATELY = (
+    "; the operator's own endpoints alone may be without TLS and in a private network, "
+    "by private_addresses = true in [webhooks]"
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAT64, _6TO4 = ip_network("64:ff9b::/96"), ip_network("2002::/16")
 _LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
@@ -102,12 +106,16 @@ def checked_url(text: str, *, private: bool) -> str:
         raise InputRefused("an address to post to has no #fragment")
     if not private:
         if parts.scheme != "https":
-            raise InputRefused("webhooks go to https:// addresses; what they tell is nobody else's business")
+            raise InputRefused(
+                f"webhooks go to https:// addresses; what they tell is nobody else's business{_PRIVATELY}"
+            )
         if port is not None and port < 1024 and port not in _LOW_PORTS:
             raise InputRefused(f"port {port}: webhooks go to 443, 80, or a port from 1024 on")
         literal = _literal(parts.hostname or "")
         if literal is not None and not is_public(literal):
-            raise InputRefused(f"{literal} is an address of a private network, where webhooks are not posted")
+            raise InputRefused(
+                f"{literal} is an address of a private network, where webhooks are not posted{_PRIVATELY}"
+            )
     return text
 
 

@@ -204,6 +204,12 @@ def test_addresses_that_no_customer_may_give(url: str) -> None:
         checked_url(url, private=False)
 
 
+@pytest.mark.parametrize("url", ["http://example.com/", "https://127.0.0.1/"])
+def test_a_refused_address_names_the_setting_that_allows_it(url: str) -> None:
+    with pytest.raises(InputRefused, match=r"the operator's own .* private_addresses = true in \[webhooks\]"):
+        checked_url(url, private=False)
+
+
 def test_addresses_that_a_customer_may_give() -> None:
     for url in ("https://example.com/hooks?x=1", "https://example.com:8443/", "https://8.8.8.8/"):
         assert checked_url(url, private=False) == url
