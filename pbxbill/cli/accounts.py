@@ -1,5 +1,6 @@
 """accounts: list, add, show, and change the accounts that pay for calls."""
 
+from copy import copy
 from typing import Any
 
 import click
@@ -441,6 +442,8 @@ def _wallets(session: Session, account_id: int | None = None) -> dict[int, list[
 
 for _command in (suspend_command, resume_command, terminate_command, history_command):
     accounts.add_command(_command)
-accounts.add_command(resume_command, "activate")
+_activate = copy(resume_command)
+_activate.help = f"The same as resume. {resume_command.help}"
+accounts.add_command(_activate, "activate")
 
 COMMANDS = (accounts,)

@@ -184,7 +184,11 @@ def from_wallet(
 @json_option
 @pass_context
 def list_payments(context: Context, /, account: str, *, as_json: bool, **named: Any) -> None:
-    """List what ACCOUNT paid, newest first, and what was given up or taken back."""
+    """List what ACCOUNT paid for invoices, newest first, and what was given up or taken back.
+
+    Top-ups are not among it: those through gateways are in `payments gateway`, and those that were booked by
+    hand with --by in `accounts history`.
+    """
     with context.application() as application, transaction(reading(application.database)) as session:
         row = account_by_code(session, account)
         unit = unit_of_account(session, row, named["unit_code"])
