@@ -1,70 +1,97 @@
 """The command line: the outermost layer, which alone turns faults into exit codes and lines for people."""
 
+import difflib
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from pbxbill.cli import (
-    accounts,
-    ageing,
-    alerts,
-    auto_topup,
-    bill,
-    billing_profiles,
-    books,
-    bundles,
-    calendars,
-    calls,
-    cards,
-    carriers,
-    cdrs,
-    charges,
-    daemons,
-    destinations,
-    diagnosis,
-    dids,
-    dunning,
-    install,
-    invoices,
-    issuers,
-    jobs,
-    life_cycle,
-    limits,
-    mail,
-    mediation,
-    meters,
-    notices,
-    parties,
-    payment_gateways,
-    payments,
-    plans,
-    points,
-    proof,
-    quarantine,
-    quotes,
-    rate,
-    rates,
-    rerate,
-    services,
-    setup,
-    shadow,
-    simulate,
-    subscription_requests,
-    subscriptions,
-    tariffs,
-    taxes,
-    templates,
-    thresholds,
-    units,
-    vouchers,
-    wallets,
-    web,
-    webhooks,
-)
 from pbxbill.cli.context import Context, FaultTolerantGroup
 
+COMMANDS_OF = {
+    "setup": "init config version",
+    "daemons": "run esl ami",
+    "jobs": "jobs",
+    "web": "web",
+    "accounts": "accounts",
+    "life_cycle": "life-cycle",
+    "wallets": "topup reverse-topup transfer adjust",
+    "thresholds": "thresholds",
+    "auto_topup": "auto-topup",
+    "units": "units exchange",
+    "tariffs": "tariffs",
+    "rates": "rates",
+    "rate": "rate",
+    "calendars": "calendars",
+    "bundles": "bundles",
+    "services": "services",
+    "carriers": "carriers gateways margin",
+    "destinations": "destinations dialling",
+    "limits": "limits endpoints",
+    "alerts": "alerts",
+    "calls": "calls",
+    "cdrs": "cdrs",
+    "proof": "verify explain reconcile",
+    "shadow": "shadow",
+    "rerate": "rerate",
+    "simulate": "simulate",
+    "diagnosis": "doctor",
+    "install": "install",
+    "mediation": "mediate mediation",
+    "meters": "meters readings",
+    "quarantine": "quarantine",
+    "mail": "mail",
+    "notices": "notices",
+    "webhooks": "webhooks",
+    "parties": "parties",
+    "issuers": "issuers",
+    "billing_profiles": "billing",
+    "taxes": "taxes",
+    "templates": "templates",
+    "invoices": "invoices",
+    "payments": "payments",
+    "payment_gateways": "payment-gateways",
+    "vouchers": "vouchers",
+    "points": "points",
+    "dunning": "dunning promises penalties",
+    "ageing": "ageing disputes",
+    "quotes": "quotes",
+    "plans": "plans",
+    "subscription_requests": "subscriptions",
+    "charges": "charges",
+    "dids": "dids",
+    "cards": "cards known-callers access-numbers",
+    "bill": "bill",
+    "books": "books",
+}
+"""The commands of each module of this folder. A module is imported when one of its commands is asked for."""
 
-@click.group(cls=FaultTolerantGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_MODULE_OF = {name: module for module, names in COMMANDS_OF.items() for name in names.split()}
+
+
+class Commands(FaultTolerantGroup):
+    """All commands: most need little of what the others do."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 the signature is click's
+        return sorted(_MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 the same
+        if cmd_name not in _MODULE_OF:
+            return None
+        commands: Sequence[click.Command] = import_module(f"{__name__}.{_MODULE_OF[cmd_name]}").COMMANDS
+        return next(command for command in commands if command.name == cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = difflib.get_close_matches(args[0], _MODULE_OF)
+        if args[0] not in _MODULE_OF and near:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(near)}?")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -74,67 +101,6 @@ from pbxbill.cli.context import Context, FaultTolerantGroup
 def cli(context: click.Context, config: Path | None) -> None:
     """Real-time billing beside FreeSWITCH and Asterisk."""
     context.obj = Context(config)
-
-
-for _module in (
-    setup,
-    daemons,
-    jobs,
-    web,
-    accounts,
-    life_cycle,
-    wallets,
-    thresholds,
-    auto_topup,
-    units,
-    tariffs,
-    rates,
-    rate,
-    calendars,
-    bundles,
-    services,
-    carriers,
-    destinations,
-    limits,
-    alerts,
-    calls,
-    cdrs,
-    proof,
-    shadow,
-    rerate,
-    simulate,
-    diagnosis,
-    install,
-    mediation,
-    meters,
-    quarantine,
-    mail,
-    notices,
-    webhooks,
-    parties,
-    issuers,
-    billing_profiles,
-    taxes,
-    templates,
-    invoices,
-    payments,
-    payment_gateways,
-    vouchers,
-    points,
-    dunning,
-    ageing,
-    quotes,
-    plans,
-    subscriptions,
-    subscription_requests,
-    charges,
-    dids,
-    cards,
-    bill,
-    books,
-):
-    for _command in _module.COMMANDS:
-        cli.add_command(_command)
 
 
 def main() -> None:
