@@ -25,6 +25,8 @@ class Figures:
         """Figures of one row, e.g. add("sqlite.reserve.200", per_s=9000)."""
         for column, value in columns.items():
             self._figures[f"{row}.{column}"] = _rounded(value)
+        # What a long bench has found is not lost if it is stopped.
+        progress(f"{row}: " + ", ".join(f"{column} {_rounded(value)}" for column, value in columns.items()))
 
     def highest(self, column: str) -> float:
         """The highest figure of a column."""
