@@ -19,6 +19,7 @@ from pbxbill.billing.parties import set_party
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.verify import checked
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import NewAccount, account_by_code, open_account, open_wallet
 from pbxbill.store.driver import connect
@@ -26,6 +27,8 @@ from pbxbill.store.dunning_models import LifeCycleRow
 from pbxbill.store.engine import transaction
 from pbxbill.store.invoice_models import MessageRow
 from tests.store.living_accounts import POLICY, Living
+
+MINUTE_US = 60 * SECOND_US
 
 
 def many(living: Living, count: int) -> None:
@@ -56,6 +59,52 @@ def test_a_run_that_would_bar_everybody_stops_before_it_bars_anybody(living: Liv
     assert living.run().done["stage"] == 22
     with living.shop.session() as session:
         assert [x.state for x in policies_of(session)] == ["active"]
+
+
+def look_in(living: Living, codes: list[str], minutes: int) -> None:
+    """Let accounts be looked at so many minutes from now."""
+    with living.shop.session() as session:
+        for code in codes:
+            row = session.get_one(LifeCycleRow, account_by_code(session, code).id)
+            row.next_us = living.shop.now_us + minutes * MINUTE_US
+
+
+def late_by_the_minute(living: Living) -> list[str]:
+    """Ten more accounts, of which one comes due each minute from now."""
+    many(living, 10)
+    living.run("2026-01-01")
+    living.run("2026-01-31 09:00")
+    living.shop.at("2026-02-02")
+    codes = [f"c{number}" for number in range(10)]
+    for number, code in enumerate(codes, 1):
+        look_in(living, [code], number)
+    return codes
+
+
+def test_accounts_that_expire_minute_by_minute_do_not_pass_the_brake(living: Living) -> None:
+    late_by_the_minute(living)
+    assert living.run().done["stage"] == 2  # bob and hot
+    for minute in (1, 2, 3):
+        assert living.run(f"2026-02-02 00:0{minute}").said == "1 barred"
+    assert "would bar 6 accounts, 5 are allowed" in living.run("2026-02-02 00:04").said
+    assert living.run("2026-02-02 00:05").said == ""
+    with living.shop.session() as session:
+        set_state(session, issuer_by_code(session, None), "prepaid", "active", living.shop.now_us)
+    living.shop.at("2026-02-03 00:04")
+    look_in(living, [f"c{number}" for number in range(4, 10)], 60)
+    look_in(living, ["c3"], 0)
+    assert living.run().said == "1 barred", "what was barred is longer ago than a day"
+
+
+def test_what_was_released_is_not_counted_again(living: Living) -> None:
+    codes = late_by_the_minute(living)
+    look_in(living, codes[:9], 0)
+    assert "would bar 11 accounts" in living.run().said
+    with living.shop.session() as session:
+        set_state(session, issuer_by_code(session, None), "prepaid", "released", living.shop.now_us)
+    look_in(living, codes[9:], 10)
+    assert living.run("2026-02-02 00:01").said == "11 barred"
+    assert living.run("2026-02-02 00:11").said == "1 barred"
 
 
 def test_a_run_that_is_stopped_goes_on_where_it_was(living: Living) -> None:

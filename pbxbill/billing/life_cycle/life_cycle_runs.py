@@ -2,7 +2,8 @@
 
 A run first reckons how many accounts each policy would bring to a worse stage. Where that is more than the
 policy's brake allows, the policy is stopped before it bars anybody, and waits for a person who has looked at
-whom. Stop dates, which were agreed account by account, are not held up by it.
+whom. What was barred in the last day counts as well, since runs come every minute; what was barred after a
+release does not. Stop dates, which were agreed account by account, are not held up by it.
 """
 
 import time
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy import Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.life_cycle.life_cycle import enter, is_due, lives_due
@@ -24,19 +25,20 @@ from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     PolicyBook,
     policies_of,
 )
-from pbxbill.billing.life_cycle.life_cycle_stages import Done, due_steps, look_at
-from pbxbill.billing.life_cycle.suspending import cut_calls
+from pbxbill.billing.life_cycle.life_cycle_stages import BY_RELEASED, Done, due_steps, look_at
+from pbxbill.billing.life_cycle.suspending import LIFE_CYCLE, cut_calls
 from pbxbill.billing.subscriptions.resting import let_go_on, let_rest, to_rest, to_resume
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import PbxbillError, StoreUnavailable
 from pbxbill.store.alerts import raise_alert
-from pbxbill.store.dunning_models import LifeCyclePolicyRow, LifeCycleRow
+from pbxbill.store.dunning_models import LifeCyclePolicyRow, LifeCycleRow, SuspensionRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 
 PAGE = 500
+DAY_US = 86_400 * SECOND_US
 SHARE_OF_SQLITE = 1
 """On SQLite a run rests this many times as long as it held the write lock: calls need it too."""
 ENTER_AT_ONCE = 50
@@ -119,15 +121,38 @@ def planned(session: Session, now_us: int) -> Iterator[Done]:
 
 
 def over_brake(session: Session, now_us: int) -> dict[int, tuple[int, int]]:
-    """By policy that a run would stop: how many accounts it would bar, how many it may."""
-    barred = Counter(x.policy_id for x in planned(session, now_us) if x.bars)
+    """By policy that a run would stop: how many accounts would be barred within a day, how many may."""
+    would: dict[int | None, set[int]] = {}
+    for step in planned(session, now_us):
+        if step.bars:
+            would.setdefault(step.policy_id, set()).add(step.account_id)
     found = {}
     for policy in policies_of(session):
-        wanted = barred.get(policy.id, 0)
-        allowed = policy.terms.brake(_accounts_of(session, policy)) if wanted else 0
-        if wanted > allowed and policy.state == ACTIVE:
-            found[policy.id] = (wanted, allowed)
+        if policy.id not in would or policy.state != ACTIVE:
+            continue
+        barred = would[policy.id] | _barred_today(session, policy, now_us)
+        allowed = policy.terms.brake(_accounts_of(session, policy))
+        if len(barred) > allowed:
+            found[policy.id] = (len(barred), allowed)
     return found
+
+
+def _barred_today(session: Session, policy: KnownPolicy, now_us: int) -> set[int]:
+    """The accounts of a policy that it barred within the last day, but for those that a person released."""
+    query = (
+        select(SuspensionRow.account_id)
+        .join(LifeCycleRow, LifeCycleRow.account_id == SuspensionRow.account_id)
+        .join(AccountRow, AccountRow.id == SuspensionRow.account_id)
+        .where(
+            _goes_by(policy),
+            SuspensionRow.cause == LIFE_CYCLE,
+            SuspensionRow.by != BY_RELEASED,
+            SuspensionRow.lifted_us.is_(None),
+            # What is further ahead was barred by a clock that has been set back.
+            SuspensionRow.from_us.between(now_us - DAY_US + 1, now_us + DAY_US),
+        )
+    )
+    return set(session.scalars(query))
 
 
 def _brake(database: Engine, now_us: int) -> list[str]:
@@ -141,8 +166,9 @@ def _brake(database: Engine, now_us: int) -> list[str]:
                 continue
             row.state = STOPPED
             detail = (
-                f"it would bar {wanted} accounts, {allowed} are allowed; `pbxbill life-cycle run --dry-run` "
-                f"shows whom, `pbxbill life-cycle release {row.name}` lets it"
+                f"within a day it would bar {wanted} accounts, {allowed} are allowed; "
+                f"`pbxbill life-cycle run --dry-run` shows whom, "
+                f"`pbxbill life-cycle release {row.name}` lets it"
             )
             raise_alert(session, "life_cycle_stopped", f"policy {row.name}", detail, at_us=now_us)
         stopped.append(f"policy {row.name} is stopped: {detail}")
@@ -240,9 +266,15 @@ def _enter_new(database: Engine, now_us: int, stop: Callable[[], bool]) -> int:
 
 def _accounts_of(session: Session, policy: KnownPolicy) -> int:
     """How many accounts go by a policy."""
-    own = LifeCycleRow.policy_id == policy.id
-    if policy.standard:
-        of_issuer = and_(LifeCycleRow.policy_id.is_(None), AccountRow.parent_id == policy.issuer_id)
-        own = or_(own, of_issuer)
     query = select(func.count()).select_from(LifeCycleRow)
-    return session.scalar(query.join(AccountRow, AccountRow.id == LifeCycleRow.account_id).where(own)) or 0
+    query = query.join(AccountRow, AccountRow.id == LifeCycleRow.account_id).where(_goes_by(policy))
+    return session.scalar(query) or 0
+
+
+def _goes_by(policy: KnownPolicy) -> ColumnElement[bool]:
+    """Of an account with its life-cycle."""
+    own = LifeCycleRow.policy_id == policy.id
+    if not policy.standard:
+        return own
+    of_issuer = and_(LifeCycleRow.policy_id.is_(None), AccountRow.parent_id == policy.issuer_id)
+    return or_(own, of_issuer)

@@ -20,6 +20,7 @@ from pbxbill.billing.life_cycle.life_cycle import (
     standing_of,
     why_over,
 )
+from pbxbill.billing.life_cycle.life_cycle_catalogue import RELEASED
 from pbxbill.billing.life_cycle.life_cycle_policy import (
     Alert,
     Reach,
@@ -52,6 +53,8 @@ WHAT = {
     AccountStatus.TERMINATED: "whole_account",
 }
 """What ends with a stage; notices have words for it in each language."""
+BY_RELEASED = "life_cycle, released"
+"""By whom an account is barred while its policy is released: the brake does not count it."""
 ENDS = AccountStatus.TERMINATED
 FORFEIT = "forfeit"
 """The kind of its journal entries."""
@@ -169,9 +172,11 @@ def _bar(  # noqa: PLR0913, PLR0917 who, what, why, when
     reason: str,
     now_us: int,
 ) -> SuspensionRow:
+    released = cause == LIFE_CYCLE and life.policy is not None and life.policy.state == RELEASED
+    by = BY_RELEASED if released else cause
     if status is ENDS:
-        return terminate(session, books, life.account.id, cause=cause, reason=reason, now_us=now_us, by=cause)
-    return suspend(session, life.account.id, status, cause=cause, reason=reason, now_us=now_us, by=cause)
+        return terminate(session, books, life.account.id, cause=cause, reason=reason, now_us=now_us, by=by)
+    return suspend(session, life.account.id, status, cause=cause, reason=reason, now_us=now_us, by=by)
 
 
 def _alert(session: Session, life: LifeOf, alert: Alert, now_us: int, *, top_up_helps: bool) -> None:
