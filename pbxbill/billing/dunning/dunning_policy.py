@@ -8,19 +8,19 @@ since nothing ran, is not dunned through all levels at once afterwards.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, check
+from pbxbill.rating.band_checks import zone_of
 
 MAX_LEVELS, MAX_DAYS = 20, 730
 MAX_QUIET_DAYS = 366
 MAX_WORDS = 2_000
 WHOLE_PPM = 1_000_000
-HOUR_US = 3_600 * SECOND_US
 _MOST_QUIET_IN_A_ROW = 366
 
 
@@ -147,7 +147,9 @@ class WorkingDays:
             day += timedelta(days=1)
         else:
             raise InputRefused("the policy has no day in a year that is not quiet")
-        return day_start_us(day, self.zone) + self.policy.hour * HOUR_US
+        # By the clock on the wall, also on days on which it is changed.
+        at = datetime.combine(day, time(self.policy.hour), zone_of(self.zone))
+        return max(day_start_us(day, self.zone), int(at.timestamp()) * SECOND_US)
 
     def open_us(self, at_us: int) -> int:
         """The moment itself if the policy acts then, or the next one at which it does."""

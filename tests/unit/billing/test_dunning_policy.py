@@ -97,6 +97,22 @@ def test_days_are_those_of_the_account() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "hour, day, begins",
+    [
+        (8, "2026-10-24", "2026-10-24 06:00"),
+        (8, "2026-10-25", "2026-10-25 07:00"),  # a day of 25 hours
+        (2, "2026-10-25", "2026-10-25 00:00"),  # two o'clock comes twice: the first
+        (8, "2026-03-29", "2026-03-29 06:00"),  # a day of 23 hours
+        (2, "2026-03-29", "2026-03-29 01:00"),  # two o'clock is skipped: it is three then
+        (0, "2026-03-29", "2026-03-28 23:00"),
+    ],
+)
+def test_the_hour_is_that_of_the_clock_on_the_wall(hour: int, day: str, begins: str) -> None:
+    text = f"hour = {hour}\n[[level]]\ndays = 1\n"
+    assert days(text, "Europe/Berlin").begin_us(date.fromisoformat(day)) == us(begins)
+
+
 def test_what_is_decided() -> None:
     assert decide(days(), at("", 0), us("2026-02-19 08:59")) == Waits(
         us("2026-02-19 09:00"), "level 1 comes then"
