@@ -24,6 +24,7 @@ from pbxbill.gateways.currencies import iso_digits
 from pbxbill.gateways.gateway import (
     Asked,
     Forged,
+    GatewayUnclear,
     GatewayUnreachable,
     Method,
     PaymentFacts,
@@ -134,7 +135,10 @@ class CCAvenueGateway:
         return None if told is None else self._facts(told)
 
     def refund(self, payment_ref: str, key: str, amount: int, currency: str) -> RefundFacts | Refusal:
-        """Give back an order, or part of it; the same key is given back once."""
+        """Give back an order, or part of it; the same key is given back once.
+
+        GatewayUnclear: it was asked for before, perhaps, and CCAvenue does not say what became of it.
+        """
         asked = {
             "reference_no": payment_ref,
             "refund_amount": _decimal(amount, currency),
@@ -149,12 +153,16 @@ class CCAvenueGateway:
             return RefundFacts(payment_ref, key, order_of(key), RefundState.DONE, amount, currency)
         told = why.lower()
         if "reference" in told and ("duplicate" in told or "already" in told):
-            # Our own number of this refund was used: the first answer did not reach us.
-            return RefundFacts(payment_ref, key, order_of(key), RefundState.DONE, amount, currency)
+            # Perhaps our own number of this refund was used, and the first answer did not reach us. Nothing
+            # documented says so for certain: neither done nor refused may be booked.
+            number = order_of(key)
+            raise GatewayUnclear(
+                f"CCAvenue: {why}. Look at its dashboard whether refund {number} of {payment_ref} was made"
+            )
         return Refusal(f"CCAvenue: {why or 'refused without a reason'}")
 
     def find_refund(self, payment_ref: str, key: str, gateway_ref: str) -> RefundFacts | None:  # noqa: ARG002
-        """CCAvenue tells nothing of a refund by its number: asked for again, it is done once."""
+        """CCAvenue tells nothing of a refund by its number. Asked for again, it is not done twice."""
         return None
 
     def methods(self, customer_ref: str) -> list[Method]:  # noqa: ARG002  # it has none

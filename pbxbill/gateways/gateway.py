@@ -17,6 +17,10 @@ class GatewayUnreachable(PbxbillError):
     """The service did not answer in time, or not in its own words: what was asked may have been done."""
 
 
+class GatewayUnclear(GatewayUnreachable):
+    """The service answered, and asking again will tell no more: a person has to look there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A payment that is wanted."""

@@ -14,6 +14,7 @@ from pbxbill.gateways.ccavenue import decrypted, encrypted, key_of, order_of
 from pbxbill.gateways.gateway import (
     Asked,
     Forged,
+    GatewayUnclear,
     GatewayUnreachable,
     PaymentFacts,
     PaymentGateway,
@@ -141,7 +142,7 @@ def test_no_answer_is_no_fact(gateway: PaymentGateway, server: CCAvenueServer, f
     assert found(gateway).state is PaymentState.PAID
 
 
-def test_a_refund_whose_answer_is_lost_is_given_back_once(
+def test_a_refund_whose_answer_is_lost_is_given_back_once_and_never_believed_done(
     gateway: PaymentGateway, server: CCAvenueServer
 ) -> None:
     server.pay(form_of(gateway))
@@ -149,10 +150,16 @@ def test_a_refund_whose_answer_is_lost_is_given_back_once(
     with server.failing("slow"), pytest.raises(GatewayUnreachable):
         gateway.refund(reference, KEY, 2_345, "INR")
     assert gateway.find_refund(reference, KEY, "") is None
-    again = gateway.refund(reference, KEY, 2_345, "INR")
-    assert isinstance(again, RefundFacts)
-    assert (again.state, again.amount) == (RefundState.DONE, 2_345)
+    with pytest.raises(GatewayUnclear, match="Look at its dashboard"):
+        gateway.refund(reference, KEY, 2_345, "INR")
     assert list(server.refunds.values()) == ["23.45"]
+
+
+def test_a_refund_that_is_answered_is_done(gateway: PaymentGateway, server: CCAvenueServer) -> None:
+    server.pay(form_of(gateway))
+    done = gateway.refund(found(gateway).gateway_ref, KEY, 2_345, "INR")
+    assert isinstance(done, RefundFacts)
+    assert (done.state, done.amount) == (RefundState.DONE, 2_345)
 
 
 def test_a_refund_above_the_payment_is_refused(gateway: PaymentGateway, server: CCAvenueServer) -> None:

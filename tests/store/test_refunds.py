@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from pbxbill.billing.payments.held_payments import accept_held
 from pbxbill.billing.points.points_rules import NewRule, add_rule
 from pbxbill.charging.events import Adjust
 from pbxbill.errors import InputRefused
+from pbxbill.gateways.gateway import GatewayUnclear, RefundFacts
 from pbxbill.store.accounts import ensure_unit
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
@@ -100,6 +102,28 @@ def test_a_refund_without_an_answer_is_given_once(paying: Paying, fault: str) ->
     paying.poll()
     assert (paying.wallet(), paying.gateway.holds) == (eur("6"), 600)
     assert paying.accounts.select("SELECT state FROM refunds") == [("done",)]
+
+
+def test_a_refund_that_the_gateway_cannot_tell_of_stays_open_and_a_person_is_told_once(
+    paying: Paying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = paying.paid("10")
+    gives_back = paying.gateway.refund
+
+    def unclear(*asked: Any) -> RefundFacts:
+        gives_back(*asked)
+        raise GatewayUnclear("look at the dashboard")
+
+    monkeypatch.setattr(paying.gateway, "refund", unclear)
+    monkeypatch.setattr(paying.gateway, "find_refund", lambda *_: None)
+    refund = paying.give_back(paid.id, "4")
+    assert (refund.state, refund.error) == ("asking", "look at the dashboard")
+    for _ in range(4):
+        paying.poll(7200)
+    assert (paying.wallet(), paying.gateway.holds) == (eur("6"), 600)
+    assert paying.accounts.select("SELECT state FROM refunds") == [("asking",)]
+    alerts = paying.accounts.select("SELECT detail FROM alerts WHERE kind = 'refund_unclear'")
+    assert alerts == [("look at the dashboard",)]
 
 
 def test_a_refund_of_the_whole_payment_opens_its_invoices_again(paying: Paying) -> None:

@@ -31,9 +31,9 @@ from pbxbill.billing.payments.payment_gateways import coin, minor_units
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, PbxbillError
-from pbxbill.gateways.gateway import GatewayUnreachable, RefundFacts, RefundState, Refusal
+from pbxbill.gateways.gateway import GatewayUnclear, GatewayUnreachable, RefundFacts, RefundState, Refusal
 from pbxbill.store.accounts import unit_of
-from pbxbill.store.alerts import raise_alert
+from pbxbill.store.alerts import alert_since, raise_alert
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, RefundRow
 
@@ -269,8 +269,8 @@ class RefundDesk:
         try:
             gateway = self._desk.open(gateway_row)
             answer = gateway.refund(payment.gateway_ref, refund.key, minor, currency)
-        except GatewayUnreachable:
-            return self._later(refund_id)
+        except GatewayUnreachable as error:
+            return self._later(refund_id, str(error) if isinstance(error, GatewayUnclear) else "")
         return self._answered(refund_id, answer)
 
     @staticmethod
@@ -295,7 +295,7 @@ class RefundDesk:
                 self._polled(refund, now_us)
             return _standing(payment, refund, error)
 
-    def _later(self, refund_id: int) -> RefundStanding:
+    def _later(self, refund_id: int, unclear_why: str = "") -> RefundStanding:
         with self._desk.writing() as (session, _):
             refund = session.get_one(RefundRow, refund_id)
             payment = locked_payment(session, refund.payment_id)
@@ -303,11 +303,14 @@ class RefundDesk:
             if refund.state in WAITING_STATES:
                 now_us = self._desk.clock.now_us()
                 self._polled(refund, now_us)
+                why, subject = unclear_why, f"refund {refund.id}"
                 if now_us - refund.created_us > FORGOTTEN_S * SECOND_US:
                     why = f"the gateway does not say what became of {refund.amount} of payment {payment.id}"
-                    subject = f"refund {refund.id}"
+                elif alert_since(session, "refund_unclear", subject, refund.created_us):
+                    why = ""  # it was told
+                if why:
                     raise_alert(session, "refund_unclear", subject, why, payment.account_id, at_us=now_us)
-            return _standing(payment, refund)
+            return _standing(payment, refund, unclear_why)
 
     @staticmethod
     def _polled(refund: RefundRow, now_us: int) -> None:
