@@ -135,6 +135,10 @@ def test_an_account_that_fails_stops_nothing(living: Living, monkeypatch: pytest
     monkeypatch.setattr(life_cycle_runs, "look_at", faulty)
     run = living.run()
     assert (run.failed, run.done["stage"]) == (1, 1)
+    assert living.run().failed == 1
+    told = living.shop.accounts.select("SELECT subject, detail FROM alerts WHERE kind = 'life_cycle_failed'")
+    bob_id = living.shop.accounts.ids["bob"]
+    assert told == [(f"account {bob_id}", "InputRefused: a fault")]  # once an hour, not with each run
     assert (living.status("bob"), living.status("hot")) == ("active", "no_outgoing")
     monkeypatch.undo()
     assert living.run().done["stage"] == 1

@@ -193,6 +193,11 @@ def _look_at(database: Engine, billing: Billing, account_id: int, now_us: int, r
     except Exception as error:  # noqa: BLE001 a bad account stops nothing, whatever is wrong with it
         run.failed += 1
         _log.warning("life_cycle_failed", account=account_id, error=str(error))
+        detail = f"{type(error).__name__}: {error}"
+        with transaction(database) as session:
+            raise_alert(
+                session, "life_cycle_failed", f"account {account_id}", detail, account_id, at_us=now_us
+            )
         return
     run.done.update(x.what for x in done)
 
