@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from pbxbill.app import Application, open_application
+from pbxbill.cli.billing_checks import check_billing
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.finding import Finding, Verdict
 from pbxbill.cli.output import json_option, print_json
@@ -15,13 +16,14 @@ from pbxbill.cli.switch_checks import check_asterisk, check_freeswitch
 from pbxbill.errors import PbxbillError
 from pbxbill.sections import AsteriskSection
 from pbxbill.settings import Settings
+from pbxbill.store.engine import reading, transaction
 
 
 @click.command()
 @json_option
 @pass_context
 def doctor(context: Context, as_json: bool) -> None:
-    """Check configuration, database, Redis and every switch; exit 1 if something must be mended."""
+    """Check configuration, database, mail, gateways, jobs, Redis, switches; exit 1 if one must be mended."""
     findings = list(_findings(context))
     if as_json:
         print_json(
@@ -73,6 +75,8 @@ def _database(context: Context, settings: Settings) -> Iterator[Finding]:
         with open_application(settings.database_url, settings.redis_url, context.clock) as application:
             yield Finding("database", Verdict.OK, f"{shown} is reachable and its schema is up to date")
             yield from _durability(application)
+            with transaction(reading(application.database)) as session:
+                yield from list(check_billing(session, settings, context.clock.now_us()))
     except PbxbillError as error:
         yield Finding(
             "database", Verdict.FAIL, str(error), "see the message; `pbxbill init` sets the database up"

@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     WARN = "warn"
     """Works, but not as well as it could."""
     FAIL = "fail"
-    """Calls cannot be charged, or not safely."""
+    """Calls cannot be charged, or not safely; or what is set up for payments or mail cannot work."""
 
 
 @dataclass(frozen=True, slots=True)
