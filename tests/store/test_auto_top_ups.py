@@ -329,6 +329,21 @@ def test_caps_count_in_the_accounts_own_days_and_months(filling: Filling) -> Non
     assert filling.jobs() == "1 asked for, 1 paid"
 
 
+def test_without_caps_too_a_wallet_is_filled_five_times_an_hour_at_most(filling: Filling) -> None:
+    with filling.transaction() as session:
+        party = {"legal_name": "Bob", "email": "bob@example.org"}
+        set_party(session, filling.accounts.ids["bob"], party)
+    filling.set(below="500", amount="20")
+    for _ in range(8):
+        filling.jobs()
+    assert (filling.gateway.charges, filling.messages("auto_top_up_stopped")) == (5, 1)
+    assert filling.standing_row == ("on", 0, False)
+    filling.later(HOUR_S)
+    for _ in range(8):
+        filling.jobs()
+    assert (filling.gateway.charges, filling.messages("auto_top_up_stopped")) == (10, 2)
+
+
 def test_what_nobody_knows_of_counts_towards_the_cap(filling: Filling) -> None:
     filling.set(below="40", amount="20", daily_cap="20")
     filling.gateway.fault("charge", "late")

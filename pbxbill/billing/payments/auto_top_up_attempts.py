@@ -45,6 +45,8 @@ HELD_AGAIN_US = HOUR_US
 FARTHEST_US = 32 * 24 * HOUR_US
 """Nothing is put off for longer: a monthly cap begins anew within 31 days, and some hours of its zone."""
 TOGETHER = 100
+MOST_AN_HOUR = 5
+"""Of a wallet, whatever its caps are: what is spent faster than so is more often fraud than talk."""
 UNDER_WAY = ("asking", "open", "held")
 COUNTED = (*UNDER_WAY, "paid")
 """States of payments that count towards the caps: what may have been taken counts as taken."""
@@ -149,6 +151,12 @@ def _next(session: Session, row: AutoTopUpRow, now_us: int, filled: Filled) -> i
         why = f"its {what} cap is reached: it goes on when the next one begins"
         tell_trouble(session, row, why, key=f"cap:{row.wallet_id}:{row.next_us}", now_us=now_us)
         return None
+    again_us = _too_many_until_us(session, wallet, now_us)
+    if again_us is not None:
+        row.next_us = again_us
+        why = f"it was filled {MOST_AN_HOUR} times within an hour: it goes on when that hour is over"
+        tell_trouble(session, row, why, key=f"hour:{row.wallet_id}:{again_us}", now_us=now_us)
+        return None
     method = session.get_one(SavedMethodRow, row.method_id)
     try:
         new = NewGatewayPayment(row.amount, wallet.unit, by=BY)
@@ -217,3 +225,21 @@ def _capped(session: Session, row: AutoTopUpRow, wallet: WalletRow, now_us: int)
         if int(taken or 0) + row.amount > cap:
             return day_start_us(ends, zone), what
     return None
+
+
+def _too_many_until_us(session: Session, wallet: WalletRow, now_us: int) -> int | None:
+    """When it may be filled again, after it was filled as often as it may be within an hour; None: now."""
+    lately = session.scalars(
+        select(GatewayPaymentRow.created_us)
+        .where(
+            GatewayPaymentRow.account_id == wallet.account_id,
+            GatewayPaymentRow.unit == wallet.unit,
+            GatewayPaymentRow.automatic,
+            GatewayPaymentRow.state.in_(COUNTED),
+            GatewayPaymentRow.created_us > now_us - HOUR_US,
+            GatewayPaymentRow.created_us <= now_us,
+        )
+        .order_by(GatewayPaymentRow.created_us.desc())
+        .limit(MOST_AN_HOUR)
+    ).all()
+    return lately[-1] + HOUR_US if len(lately) == MOST_AN_HOUR else None
