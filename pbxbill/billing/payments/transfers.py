@@ -18,6 +18,7 @@ from pbxbill.charging.events import Moved, PostEntry
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused, check
 from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.money import MAX_AMOUNT
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow, JournalEntryRow, WalletRow
 from pbxbill.store.points_units import refuse_points
@@ -83,6 +84,8 @@ def transfer_funds(
             )
         if taker.status == AccountStatus.TERMINATED:
             raise InputRefused(f"account {taker.code} is terminated")
+        if wallets[taker.id].posted + new.amount > MAX_AMOUNT:
+            raise InputRefused(f"the wallet of account {taker.code} cannot hold so much")
     commands = [
         PostEntry(key, account.id, unit.code, moved, ((LedgerCode.TRANSFER, moved),), TRANSFER, now_us, memo)
         for key, account, moved, memo in (
