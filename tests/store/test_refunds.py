@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from pbxbill.billing.parties import set_party
 from pbxbill.billing.payments.gateway_payments import PaymentStanding
 from pbxbill.billing.payments.held_payments import accept_held
 from pbxbill.billing.points.points_rules import NewRule, add_rule
 from pbxbill.charging.events import Adjust
 from pbxbill.errors import InputRefused
 from pbxbill.gateways.gateway import GatewayUnclear, RefundFacts
+from pbxbill.money import Unit
 from pbxbill.store.accounts import ensure_unit
 from pbxbill.store.models import AccountRow
 from tests.books_in_order import assert_books_in_order
@@ -253,6 +255,24 @@ def test_what_is_left_of_a_held_payment_is_accepted_or_goes_back(paying: Paying,
         paying.give_back(second.id, "3")
     assert paying.give_back(second.id).state == "done"
     assert (paying.state(second.id), paying.gateway.holds) == ("cancelled", 400)
+
+
+@pytest.mark.parametrize("has_unit", [True, False])
+def test_the_notice_of_a_held_payment_that_goes_back_names_the_currency_that_came(
+    paying: Paying, has_unit: bool
+) -> None:
+    with paying.transaction() as session:
+        set_party(session, paying.accounts.ids["bob"], {"legal_name": "Bob", "email": "bob@example.org"})
+        if has_unit:
+            ensure_unit(session, Unit("JPY", 4, 0))
+    begun = paying.start("10")
+    paying.gateway.pay(begun.key, 1500, "JPY")
+    paying.tell(paying.told(begun.key))
+    assert paying.give_back(begun.id).state == "done"
+    ((text,),) = paying.accounts.select("SELECT text FROM outbox WHERE kind = 'refund'")
+    assert "EUR" not in text
+    assert "€" not in text
+    assert ("¥1,500" if has_unit else "1500 JPY") in text
 
 
 def test_what_a_held_payment_is_called_stays(paying: Paying) -> None:

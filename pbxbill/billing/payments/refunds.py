@@ -7,6 +7,7 @@ gateway itself is found in its webhook, and is owed.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import structlog
 from sqlalchemy import select, update
@@ -31,6 +32,7 @@ from pbxbill.billing.payments.payment_gateways import coin, minor_units
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, PbxbillError
+from pbxbill.gateways.currencies import iso_digits
 from pbxbill.gateways.gateway import GatewayUnclear, GatewayUnreachable, RefundFacts, RefundState, Refusal
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.alerts import alert_since, raise_alert
@@ -175,12 +177,24 @@ def _done(session: Session, payment: GatewayPaymentRow, refund: RefundRow, now_u
     if payment.state == "held" and _is_all_gone(session, payment):
         payment.state, payment.ended_us = "cancelled", now_us
     session.flush()
-    facts: dict[str, Fact] = {"amount": Money(refund.amount, payment.unit), "why": refund.reason}
+    facts: dict[str, Fact] = {"amount": _told_money(session, payment, refund), "why": refund.reason}
     words = method_words(session, payment)
     if words:
         facts["method"] = words
     key = f"refund:{refund.id}"
     tell(session, payment.account_id, NoticeKind.REFUND, key=key, facts=facts, now_us=now_us)
+
+
+def _told_money(session: Session, payment: GatewayPaymentRow, refund: RefundRow) -> Fact:
+    """What goes back, in the currency in which it came: of a held payment that may be another."""
+    if payment.entry_id is not None or payment.told_currency in {"", payment.unit}:
+        return Money(refund.amount, payment.unit)
+    minor = refund.amount // coin(unit_of(session, payment.unit))
+    try:
+        return Money(minor * coin(unit_of(session, payment.told_currency)), payment.told_currency)
+    except InputRefused:  # a currency that nobody here has a wallet in
+        major = Decimal(minor).scaleb(-iso_digits(payment.told_currency))
+        return f"{major:f} {payment.told_currency}"
 
 
 def _is_all_gone(session: Session, payment: GatewayPaymentRow) -> bool:
