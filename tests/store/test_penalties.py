@@ -63,6 +63,23 @@ def test_what_was_missed_is_charged_together_up_to_the_cap(dunned: Late) -> None
     assert dunned.charges() == [(60, eur("4")), (90, eur("1"))]
 
 
+@pytest.mark.parametrize("per", ["item", "customer"])
+def test_of_many_periods_three_a_day_are_charged_and_people_are_told(dunned: Late, per: str) -> None:
+    dunned.late(f'unit = "EUR"\nfixed = "2"\nperiod = "week"\nper = "{per}"\n')
+    dunned.day(50)  # seven weeks since the 16th are over: the clock jumped, or nothing ran
+    for hour in (9, 10, 23):
+        dunned.day(50, hour)
+        dunned.run()
+    assert dunned.charges() == [(50, eur("6"))]
+    ((subject, detail),) = dunned.accounts.select(
+        "SELECT subject, detail FROM alerts WHERE kind = 'late_charges_held'"
+    )
+    assert subject == "account carol"
+    assert "`pbxbill dunning pause` stops it" in detail
+    dunned.until(60)
+    assert dunned.charges() == [(50, eur("6")), (51, eur("6")), (52, eur("2")), (57, eur("2"))]
+
+
 def test_a_penalty_of_the_customer_comes_once_whatever_is_overdue(dunned: Late) -> None:
     dunned.call("carol", 600, 35)
     dunned.invoice("carol", FEBRUARY)

@@ -3,10 +3,13 @@
 They are charges of kind late_fee, with the taxes that the issuer's rules put on them, asked for by the next
 invoice. Each has a key of what it is for: the same period, or level, charges once. Fees that
 are overdue cost no fees: of what is overdue only the share of other lines counts.
+
+A clock that jumps ahead must not charge years at once: of many periods some are charged a day, the first of
+them with an alert, so that a person can stop it. After weeks in which nothing ran it takes days as well.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
@@ -27,9 +30,13 @@ from pbxbill.billing.subscriptions.charges_by_hand import VOID
 from pbxbill.billing.subscriptions.making_charges import NewCharge, make_charges
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.store.accounts import unit_of
+from pbxbill.store.alerts import raise_alert
 from pbxbill.store.billing_models import ChargeRow
 from pbxbill.store.invoice_models import InvoiceLineRow
 from pbxbill.store.models import AccountRow
+
+MOST_A_DAY = 3
+"""Periods that are charged on one day of an invoice, or of a customer where all is charged together."""
 
 
 def charge_fee(  # noqa: PLR0913, PLR0917 what a fee is for
@@ -75,11 +82,13 @@ def charge_late(
         if counted_to is None:
             counted_to = _charged_to(session, account, _prefix(account, late, group))
         found = _late_of(late, group, counted_to, now_us)
-        if found is not None:
+        if found is not None and not _charged_today(session, account, late, group, now_us):
             row = _charge_group(session, books, account, late, group, found, now_us)
             count += row is not None
             to_us = day_start_us(found.to_day, group[0].zone)
             charged_to |= dict.fromkeys((invoice.invoice_id for invoice in group), to_us)
+            if row is not None and _late_of(late, group, found.to_day, now_us) is not None:
+                _alert_held(session, account, late, group, now_us)
     return count, charged_to
 
 
@@ -92,7 +101,7 @@ def _late_of(
     late: PenaltyClass, group: Sequence[Dunned], counted_to: date | None, now_us: int
 ) -> LatePeriods | None:
     today = local_date(now_us, group[0].zone)
-    return late_periods(late.terms, _begins(late, group), counted_to, today)
+    return late_periods(late.terms, _begins(late, group), counted_to, today, MOST_A_DAY)
 
 
 def _charge_group(  # noqa: PLR0913, PLR0917 what is charged, and when
@@ -122,6 +131,8 @@ def next_penalty_us(late: PenaltyClass | None, invoice: Dunned, now_us: int) -> 
     if late is None or late.terms.unit != invoice.unit:
         return None
     today = local_date(now_us, invoice.zone)
+    if _late_of(late, [invoice], _counted_to([invoice]), now_us) is not None:
+        return day_start_us(today + timedelta(days=1), invoice.zone)  # what is more than a day's share
     day = next_period_end(late.terms, _begins(late, [invoice]), today)
     return day_start_us(day, invoice.zone) if day > today else None
 
@@ -161,6 +172,30 @@ def _charged_to(session: Session, account: AccountRow, prefix: str) -> date | No
     last = select(func.max(ChargeRow.key)).where(*_of(account, prefix))
     key = session.scalar(last)
     return None if key is None else date.fromisoformat(key.removeprefix(prefix))
+
+
+def _charged_today(
+    session: Session, account: AccountRow, late: PenaltyClass, group: Sequence[Dunned], now_us: int
+) -> bool:
+    """Whether a day's share was charged already."""
+    zone, today = group[0].zone, local_date(now_us, group[0].zone)
+    from_us, to_us = day_start_us(today, zone), day_start_us(today + timedelta(days=1), zone)
+    query = select(ChargeRow.id).where(
+        *_of(account, _prefix(account, late, group)), ChargeRow.at_us >= from_us, ChargeRow.at_us < to_us
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def _alert_held(
+    session: Session, account: AccountRow, late: PenaltyClass, group: Sequence[Dunned], now_us: int
+) -> None:
+    what = f"invoice {group[0].number}" if late.terms.per is Per.ITEM else "its overdue invoices"
+    detail = (
+        f"{what}: more than {MOST_A_DAY} periods of penalty class {late.name} were not charged; "
+        f"{MOST_A_DAY} a day are, from today. If the clock was wrong: `pbxbill dunning pause` stops it, "
+        f"`pbxbill charges withdraw` takes charges back"
+    )
+    raise_alert(session, "late_charges_held", f"account {account.code}", detail, account.id, at_us=now_us)
 
 
 def _charged(session: Session, account: AccountRow, prefix: str) -> int:

@@ -96,18 +96,19 @@ def first_day(terms: PenaltyTerms, due_on: date) -> date:
 
 
 def late_periods(
-    terms: PenaltyTerms, begins: date, counted_to: date | None, today: date
+    terms: PenaltyTerms, begins: date, counted_to: date | None, today: date, most: int = MAX_PERIODS
 ) -> LatePeriods | None:
     """The periods since begins that are over today and begin where was counted to before, or later.
 
-    Those of a class by the day are told when a month of them is over. None: there is none.
+    Those of a class by the day are told when a month of them is over, and are one of most then. None: there
+    is none.
     """
     if terms.every is Every.ONCE:
         return LatePeriods(1, begins, begins) if counted_to is None and begins <= today else None
-    count, first, last = 0, begins, begins
+    count, told, first, last = 0, 0, begins, begins
     for number in range(1, MAX_PERIODS + 1):
         start, end = _period(terms.every, begins, number)
-        if end > today:
+        if end > today or told == most:
             break
         if counted_to is not None and start < counted_to:
             if terms.every is not Every.DAY or end <= counted_to:
@@ -115,7 +116,7 @@ def late_periods(
             start = counted_to
         first = first if count else start
         count += (end - start).days if terms.every is Every.DAY else 1
-        last = end
+        told, last = told + 1, end
     return LatePeriods(count, first, last) if count else None
 
 
