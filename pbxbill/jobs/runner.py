@@ -32,6 +32,8 @@ LONGEST_WAIT_S = 3_600
 """Most that a job which fails again and again waits."""
 ALERT_AFTER = 3
 """Failures in a row."""
+LONG_RUN_US = 6 * 3_600 * SECOND_US
+"""People are told of a run that lasts longer."""
 KEPT_RUNS = 500
 """Of each job's history."""
 LOOK_S = 0.5
@@ -193,13 +195,18 @@ class JobRunner:
         return ran
 
     def _keep(self, slot: _Slot, over: threading.Event) -> None:
-        """Move the claim on while the job works; one that was lost stops it."""
+        """Move the claim on while the job works; one that was lost stops it. Tell of a run that goes on."""
         mine = (JobRow.name == slot.job.name, JobRow.holder == self._holder)
+        began_us, told = self._clock.monotonic_us(), False
         while not over.wait(HOLD_US / SECOND_US / 3):
             try:
                 with transaction(self._database) as session:
                     moved = update(JobRow).where(*mine).values(held_to_us=self._clock.now_us() + HOLD_US)
                     kept = session.execute(moved.returning(JobRow.name)).first() is not None
+                    long = self._clock.monotonic_us() - began_us > LONG_RUN_US
+                    if long and not told:
+                        self._alert_long(session, slot.job)
+                told = told or long
             except StoreUnavailable as error:
                 _log.warning("job_claim_not_kept", job=slot.job.name, error=str(error))
                 continue
@@ -207,6 +214,10 @@ class JobRunner:
                 _log.error("job_claim_lost", job=slot.job.name)
                 slot.cancelled.set()
                 return
+
+    def _alert_long(self, session: Session, job: Job) -> None:
+        detail = f"it has run for more than {LONG_RUN_US / SECOND_US / 3_600:g} hours on {self._holder}"
+        raise_alert(session, "job_runs_long", job.name, detail, at_us=self._clock.now_us())
 
     def _note(self, job: Job, started_us: int, ran: Ran) -> None:
         now_us = self._clock.now_us()

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, open_application
 from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.errors import InputRefused
+from pbxbill.jobs import runner as runner_module
 from pbxbill.jobs.job import Job, JobWork
 from pbxbill.jobs.runner import ALERT_AFTER, HOLD_US, KEPT_RUNS, JobRunner, register
 from pbxbill.jobs.schedule import JOBS
 from pbxbill.settings import Settings
-from pbxbill.store.alerts import list_alerts
+from pbxbill.store.alerts import list_alerts, raise_alert
 from pbxbill.store.engine import transaction
 from pbxbill.store.notice_models import JobRow, JobRunRow
 from tests.store.billed_accounts import BilledAccounts
@@ -150,6 +152,39 @@ def test_a_job_of_every_minute_that_fails_waits_twice_as_long_each_time(site: Si
     assert waits == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
+def test_a_run_that_does_not_end_is_an_alert_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "HOLD_US", 60_000)
+    monkeypatch.setattr(runner_module, "LONG_RUN_US", 10 * SECOND_US)
+    told: list[str] = []
+    alerted, never = threading.Event(), threading.Event()
+
+    def tell(session: Session, kind: str, subject: str, detail: str, *, at_us: int) -> None:
+        raise_alert(session, kind, subject, detail, at_us=at_us)
+        told.append(subject)
+        alerted.set()
+
+    monkeypatch.setattr(runner_module, "raise_alert", tell)
+
+    def held_to_us() -> int | None:
+        return site.row("tidy").held_to_us
+
+    def work(_work: JobWork) -> str:
+        site.clock.advance(11 * SECOND_US)
+        assert alerted.wait(20)
+        # The claim is moved on twice more, and nobody is told again.
+        for _ in range(2):
+            site.clock.advance(2 * HOUR_S * SECOND_US)
+            moved_to_us = site.clock.now_us() + runner_module.HOLD_US
+            assert any(never.wait(0.01) or held_to_us() == moved_to_us for _ in range(1_000))
+        return "done"
+
+    assert site.runner(job(work)).run_now("tidy").outcome == "done"
+    assert told == ["tidy"]
+    with transaction(site.application.database) as session:
+        (alert,) = list_alerts(session, kind="job_runs_long")
+    assert alert.subject == "tidy"
+
+
 def test_one_success_forgets_the_failures(site: Site) -> None:
     answers = iter(["", None, "fine"])
 
@@ -250,3 +285,17 @@ def test_every_job_runs_on_an_empty_installation(ok: Ok, tmp_path: Path) -> None
     ok("init")
     for each in JOBS:
         assert ok("jobs", "run", each.name).strip().endswith("nothing was due"), each.name
+
+
+def test_the_page_on_jobs_names_each_with_how_often_it_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    for each in JOBS:
+        assert f"| `{each.name}` | {often(each.every_s)} |" in page, each.name
+
+
+def often(every_s: int) -> str:
+    for length_s, name in ((86_400, "day"), (HOUR_S, "hour"), (60, "minute"), (1, "second")):
+        if every_s >= length_s:
+            count = every_s // length_s
+            return f"{count} {name}s" if count > 1 else name
+    raise AssertionError(every_s)
