@@ -1,9 +1,13 @@
-"""Jobs of payments: what gateways have not told is asked for, and who pays by a card that expires is told."""
+"""Jobs of payments: gateways are asked, cards that expire are told of, old webhooks are forgotten."""
 
 from pbxbill.billing.payments.gateway_payments import GatewayDesk
 from pbxbill.billing.payments.refunds import RefundDesk
 from pbxbill.billing.payments.saved_methods import tell_expiring
+from pbxbill.billing.payments.webhook_handling import forget_handled
 from pbxbill.jobs.job import JobWork
+from pbxbill.store.engine import transaction
+
+FORGOTTEN_AT_ONCE = 500
 
 
 def polling(work: JobWork) -> str:
@@ -22,3 +26,15 @@ def cards(work: JobWork) -> str:
     with work.billing() as (session, _):
         told = tell_expiring(session, work.now_us)
     return f"{told} messages about cards that expire" if told else ""
+
+
+def old_webhooks(work: JobWork) -> str:
+    """Forget what gateways sent long ago, and was handled."""
+    gone = 0
+    while not work.stop():
+        with transaction(work.application.database) as session:
+            found = forget_handled(session, work.now_us, FORGOTTEN_AT_ONCE)
+        gone += found
+        if found < FORGOTTEN_AT_ONCE:
+            break
+    return f"{gone} webhooks of gateways forgotten" if gone else ""

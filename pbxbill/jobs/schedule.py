@@ -10,6 +10,7 @@ JOBS = (
     Job("auto-topups", "wallets that fill themselves from saved cards", 2, balances.auto_top_ups),
     Job("payments", "gateways asked about payments that they did not tell of", 15, payments.polling),
     Job("cards", "saved cards that expire soon", 6 * HOUR_S, payments.cards),
+    Job("old-payment-webhooks", "what gateways sent long ago is forgotten", DAY_S, payments.old_webhooks),
     Job("renewals", "charges of subscriptions, planned changes", MINUTE_S, invoicing.renewals),
     Job("invoices", "billing runs: invoices of periods that are over, sent", 6 * HOUR_S, invoicing.invoices),
     Job("dunning", "overdue invoices: levels, penalties, promises to pay", HOUR_S, dunning.dunning),

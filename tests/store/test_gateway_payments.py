@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pbxbill.billing.payments.held_payments import accept_held
+from pbxbill.billing.payments.webhook_handling import forget_handled
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.accounts import LedgerCode
 from tests.books_in_order import assert_books_in_order
@@ -88,6 +89,23 @@ def test_refused_webhooks_do_not_fill_the_disk(paying: Paying, monkeypatch: pyte
     kept = paying.accounts.select("SELECT body, headers FROM received_webhooks ORDER BY id")
     assert [bytes(body)[:1] for body, _ in kept] == [b"4", b"5", b"6", b"7", b"8"]
     assert all(len(body) == 4096 and "secret" not in headers for body, headers in kept)
+
+
+def test_webhooks_that_were_handled_are_forgotten_after_400_days(paying: Paying) -> None:
+    paying.paid("10")
+    assert paying.tell(({}, b"forged")).status == 400
+    paying.later(399 * 86_400)
+    paying.paid("5")
+
+    def forget() -> int:
+        with paying.transaction() as session:
+            return forget_handled(session, paying.clock.now_us(), 100)
+
+    assert forget() == 0
+    paying.later(2 * 86_400)
+    assert forget() == 1
+    assert [outcome for outcome, _, _ in paying.webhooks()] == ["refused", "handled"]
+    assert paying.wallet() == eur("15")
 
 
 def test_paid_after_it_expired_is_booked_all_the_same(paying: Paying) -> None:

@@ -48,6 +48,8 @@ REFUSED_A_MINUTE = 60
 """More are only logged: who sends anything at all must not keep the database busy writing."""
 REFUSED_BODY_BYTES = 4096
 MAX_HEADERS_LENGTH = 8192
+KEPT_S = 400 * 86_400
+"""What was handled: much longer than any gateway sends again, and than banks commonly argue about."""
 _UNKEPT_HEADERS = frozenset(("authorization", "cookie", "proxy-authorization"))
 _REFUSED = "refused:"
 _log = structlog.get_logger()
@@ -292,6 +294,22 @@ def _drop_oldest_refused(session: Session, gateway_id: int) -> None:
         oldest = select(ReceivedWebhookRow.id).where(*refused).order_by(ReceivedWebhookRow.id)
         ids = session.scalars(oldest.limit(count - REFUSED_KEPT)).all()
         session.execute(delete(ReceivedWebhookRow).where(ReceivedWebhookRow.id.in_(ids)))
+
+
+def forget_handled(session: Session, now_us: int, most: int) -> int:
+    """Forget what was handled long ago, at most so much; how much. Refused ones are bounded by number."""
+    old = (
+        select(ReceivedWebhookRow.id)
+        .where(
+            ReceivedWebhookRow.received_us < now_us - KEPT_S * SECOND_US,
+            ReceivedWebhookRow.outcome != "refused",
+        )
+        .order_by(ReceivedWebhookRow.received_us)
+        .limit(most)
+    )
+    ids = session.scalars(old).all()
+    session.execute(delete(ReceivedWebhookRow).where(ReceivedWebhookRow.id.in_(ids)))
+    return len(ids)
 
 
 def _headers(headers: Mapping[str, str]) -> str:
