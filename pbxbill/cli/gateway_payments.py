@@ -19,7 +19,7 @@ from pbxbill.billing.payments.gateway_payments import (
     PaymentStanding,
     pay_link,
 )
-from pbxbill.billing.payments.held_payments import accept_held, held_payments
+from pbxbill.billing.payments.held_payments import accept_held, drop_held, held_payments
 from pbxbill.billing.payments.refunds import NewRefund, RefundDesk
 from pbxbill.billing.payments.saved_methods import active_method, methods_of, prefer_method
 from pbxbill.cli.context import Context, pass_context
@@ -256,14 +256,28 @@ def list_held(context: Context, as_json: bool) -> None:
 
 @held.command("accept")
 @click.argument("payment", type=int)
+@click.option("--reference", default="", help="Its name at the gateway, which never told of it.")
 @by_option
 @pass_context
-def accept(context: Context, payment: int, by: str) -> None:
+def accept(context: Context, /, payment: int, reference: str, by: str) -> None:
     """Book held PAYMENT with what really came."""
+    now_us = context.clock.now_us()
     with _desk(context) as (_, desk), desk.writing() as (session, books):
-        row = accept_held(session, books, payment, by=by, now_us=context.clock.now_us())
+        row = accept_held(session, books, payment, by=by, now_us=now_us, reference=reference)
         told = f"{format_amount(row.received, unit_of(session, row.unit))} {row.unit}, entry {row.entry_id}"
     click.echo(f"payment {payment} is booked: {told}")
+
+
+@held.command("drop")
+@click.argument("payment", type=int)
+@reason_option
+@by_option
+@pass_context
+def drop(context: Context, /, payment: int, reason: str, by: str) -> None:
+    """End held PAYMENT, of which the gateway never told and which you did not find there."""
+    with _desk(context) as (_, desk), desk.writing() as (session, _books):
+        drop_held(session, payment, reason=reason, by=by, now_us=context.clock.now_us())
+    click.echo(f"payment {payment} is cancelled")
 
 
 def _list(session: Session, rows: list[GatewayPaymentRow], *, as_json: bool) -> None:

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from pbxbill.billing.payments.gateway_payments import GatewayDesk, PaymentStanding
+from pbxbill.billing.payments.held_payments import accept_held, drop_held
 from pbxbill.billing.payments.refunds import RefundDesk
+from pbxbill.errors import InputRefused
 from pbxbill.gateways.registry import open_gateway
 from pbxbill.store.payment_models import PaymentGatewayRow
 from tests.books_in_order import assert_books_in_order
@@ -167,6 +169,31 @@ def test_a_charge_that_is_asked_about_after_paypal_forgot_its_key_is_held(
     ((told,),) = paying.accounts.select("SELECT detail FROM alerts WHERE kind = 'payment_held'")
     assert payment.key in told
     assert "look at PayPal" in told
+    now_us = paying.clock.now_us()
+    with pytest.raises(InputRefused, match="look there"), paying.transaction() as session:
+        accept_held(session, paying.books, payment.id, by="eve", now_us=now_us)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_what_was_held_so_is_booked_or_dropped_as_a_person_found(
+    paying: Paying, server: PaypalServer, found: bool
+) -> None:
+    before = paying.wallet()
+    save_account(paying, server)
+    with server.failing("500", "POST /v2/checkout/orders"):
+        payment = paying.charge_card("10")
+    server.books.forgets = True
+    paying.poll(5 * 3600 + 1)
+    now_us = paying.clock.now_us()
+    with paying.transaction() as session:
+        if found:
+            accept_held(session, paying.books, payment.id, by="eve", now_us=now_us, reference="CAPTURE1")
+        else:
+            drop_held(session, payment.id, reason="PayPal does not have it", by="eve", now_us=now_us)
+    assert paying.state(payment.id) == ("paid" if found else "cancelled")
+    assert paying.wallet() == before + (eur("10") if found else 0)
+    with pytest.raises(InputRefused, match="not held"), paying.transaction() as session:
+        drop_held(session, payment.id, reason="again", by="eve", now_us=now_us)
 
 
 def test_a_charge_that_is_declined_is_told_as_that(paying: Paying, server: PaypalServer) -> None:
