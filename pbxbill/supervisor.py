@@ -141,7 +141,8 @@ class _Watch:
             started_us = self._clock.monotonic_us()
             code = self._once()
             if self._stopping.is_set():
-                self._clean = code == 0
+                # One that had not begun yet ends by the signal itself.
+                self._clean = code in {0, -signal.SIGTERM}
                 return
             self.misconfigured = code == BAD_CONFIGURATION
             if self._clock.monotonic_us() - started_us > STEADY_US:

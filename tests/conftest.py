@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lab.asterisk import INSTALL
 from lab.postgres import PrivatePostgres
@@ -16,6 +17,16 @@ from lab.redis import PrivateRedis
 from pbxbill.store.engine import migrate
 
 NO_SERVER = "{fault}. `make test` installs what the suite needs, `make dev` does so without running it."
+
+
+# How fast examples are made says something of the machine, and nothing of us.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for real switches begins first: at the end no process is left alone with it."""
+    items.sort(key=lambda item: "switch" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
