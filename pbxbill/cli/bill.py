@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, open_books
 from pbxbill.billing.invoices.billing_account import AccountBilled
-from pbxbill.billing.invoices.runs import Counts, Definition, Failure, counts, failures, money_of
+from pbxbill.billing.invoices.runs import Counts, Definition, Failure, counts, failures, invoices_of, money_of
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.cli.bill_look_back import look_back_command
 from pbxbill.cli.bill_now import charges_wait, now
@@ -172,7 +172,7 @@ def _tell_later(later: Sequence[tuple[int, str]]) -> None:
 @pass_context
 def send(context: Context, /, run_id: int) -> None:
     """Put all issued invoices of a run, with their files, into the outbox; `pbxbill mail send` sends it."""
-    from pbxbill.billing.invoices.sending import NotQueued, send_invoice
+    from pbxbill.billing.invoices.sending import SENT_OF_A_RUN, NotQueued, send_invoice
 
     with context.application() as application, stopping() as stop:
 
@@ -180,7 +180,7 @@ def send(context: Context, /, run_id: int) -> None:
             outcome = send_invoice(application.database, invoice_id, context.clock.now_us())
             return outcome.reason if isinstance(outcome, NotQueued) else None
 
-        issued = _invoices(application, run_id, ("issued", "partly_paid", "paid"))
+        issued = _invoices(application, run_id, SENT_OF_A_RUN)
         _each(issued, send_one, stop, "put into the outbox")
 
 
@@ -236,17 +236,12 @@ def _recognise(application: Application, stop: Callable[[], bool]) -> None:
 
 def _queue(application: Application, run_id: int, stop: Callable[[], bool]) -> None:
     """Send what a run issued; who has no address gets his invoices another way, and stops nothing."""
-    from pbxbill.billing.invoices.sending import Queued, send_invoice
+    from pbxbill.billing.invoices.sending import send_run
 
-    count = 0
-    for invoice_id in _invoices(application, run_id, ("issued", "partly_paid", "paid")):
-        if stop():
-            break
-        try:
-            outcome = send_invoice(application.database, invoice_id, application.clock.now_us())
-            count += isinstance(outcome, Queued)
-        except PbxbillError as error:
-            click.echo(f"invoice {invoice_id}: {error}", err=True)
+    def failed(invoice_id: int, error: PbxbillError) -> None:
+        click.echo(f"invoice {invoice_id}: {error}", err=True)
+
+    count = send_run(application.database, application.clock, run_id, failed, stop)
     if count:
         click.echo(f"{count} invoices put into the outbox", err=True)
 
@@ -287,10 +282,7 @@ def _preview(
 
 def _invoices(application: Application, run_id: int, states: tuple[str, ...]) -> Sequence[int]:
     with transaction(reading(application.database)) as session:
-        if session.get(BillingRunRow, run_id) is None:
-            raise InputRefused(f"there is no billing run {run_id}; `pbxbill bill list` shows them")
-        query = select(InvoiceRow.id).where(InvoiceRow.run_id == run_id, InvoiceRow.state.in_(states))
-        return session.scalars(query.order_by(InvoiceRow.id)).all()
+        return invoices_of(session, run_id, states)
 
 
 def _each(

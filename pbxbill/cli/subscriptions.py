@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.app import Application, billing, open_books
+from pbxbill.app import billing, open_books
 from pbxbill.billing.subscriptions.collecting import BroughtUp
 from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, offered_version, version_by_id
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt
-from pbxbill.billing.subscriptions.renewals import due_accounts, renew_account
+from pbxbill.billing.subscriptions.renewals import renew_due
 from pbxbill.billing.subscriptions.subscribed import billing_place
 from pbxbill.billing.subscriptions.subscribing import (
     NewSubscription,
@@ -28,7 +29,7 @@ from pbxbill.billing.subscriptions.subscribing import (
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import LOCAL_DAY, json_option, local_moment, moment, print_json, print_table
-from pbxbill.errors import InputRefused, PbxbillError
+from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.billing_models import ChargeRow, SubscriptionChangeRow, SubscriptionRow
@@ -369,46 +370,21 @@ def renew(context: Context, account: str | None, as_json: bool) -> None:
 
     Run it every few minutes; run twice it changes nothing. An account that fails stops no other.
     """
-    totals: dict[str, Any] = {"accounts": 0, "charges": 0, "unpaid": [], "failed": []}
-    with context.application() as application:
-        with transaction(reading(application.database)) as session:
-            ids = [account_by_code(session, account).id] if account is not None else None
-        for account_id in ids if ids is not None else _due(application, context.clock.now_us()):
-            _renew(application, account_id, context.clock.now_us(), totals)
+    with context.application() as application, open_books(application) as books:
+        ids = None
+        if account is not None:
+            with transaction(reading(application.database)) as session:
+                ids = [account_by_code(session, account).id]
+        done = renew_due(application.database, books, context.clock, ids)
     if as_json:
-        print_json(totals)
+        failed = [{"account_id": account_id, "error": error} for account_id, error in done.failed]
+        print_json(asdict(done) | {"failed": failed})
     else:
-        click.echo(
-            f"accounts: {totals['accounts']}, charges: {totals['charges']}, unpaid: {len(totals['unpaid'])}"
-        )
-        for failure in totals["failed"]:
-            click.echo(f"  account {failure['account_id']}: {failure['error']}", err=True)
-    if totals["failed"]:
+        click.echo(f"accounts: {done.accounts}, charges: {done.charges}, unpaid: {len(done.unpaid)}")
+        for account_id, error in done.failed:
+            click.echo(f"  account {account_id}: {error}", err=True)
+    if done.failed:
         raise SystemExit(1)
-
-
-def _due(application: Application, now_us: int) -> list[int]:
-    found: list[int] = []
-    while True:
-        with transaction(reading(application.database)) as session:
-            page = due_accounts(session, now_us, after_id=found[-1] if found else 0)
-        if not page:
-            return found
-        found += page
-
-
-def _renew(application: Application, account_id: int, now_us: int, totals: dict[str, Any]) -> None:
-    totals["accounts"] += 1
-    try:
-        with open_books(application) as books:
-            with transaction(application.database) as session:
-                charged = renew_account(session, books, account_id, now_us)
-            books.announce()
-    except PbxbillError as error:
-        totals["failed"].append({"account_id": account_id, "error": str(error)})
-        return
-    totals["charges"] += len(charged.charge_ids)
-    totals["unpaid"] += [x.subscription_id for x in charged.unpaid]
 
 
 COMMANDS = (subscriptions,)

@@ -1,47 +1,33 @@
 """Jobs of billing: subscriptions, invoices, revenue as it is earned, quotes."""
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from pbxbill.billing.books.recognition import recognise_all
 from pbxbill.billing.invoices.quotes import expire
 from pbxbill.billing.invoices.runs import Definition, Worker, counts, end_run, start_run
-from pbxbill.billing.invoices.sending import Queued, send_invoice
+from pbxbill.billing.invoices.sending import send_run
 from pbxbill.billing.period import day_start_us, local_date
-from pbxbill.billing.subscriptions.renewals import due_accounts, renew_account
+from pbxbill.billing.subscriptions.renewals import renew_due
 from pbxbill.errors import PbxbillError
 from pbxbill.jobs.job import JobWork
-from pbxbill.store.engine import reading, transaction
-from pbxbill.store.invoice_models import BillingRunRow, InvoiceRow
+from pbxbill.store.engine import transaction
+from pbxbill.store.invoice_models import BillingRunRow
 
 QUOTES_AT_ONCE = 500
-ISSUED = ("issued", "partly_paid", "paid")
 _log = structlog.get_logger()
 
 
 def renewals(work: JobWork) -> str:
     """Make charges of subscriptions that are due, carry out what was planned, try unpaid ones again."""
-    accounts = charges = failed = last = 0
-    while not work.stop():
-        with transaction(reading(work.application.database)) as session:
-            page = due_accounts(session, work.now_us, after_id=last)
-        if not page:
-            break
-        for account_id in page:
-            if work.stop():
-                break
-            last = account_id
-            try:
-                with work.billing() as (session, books):
-                    charges += len(renew_account(session, books, account_id, work.now_us).charge_ids)
-            except PbxbillError as error:
-                failed += 1
-                _log.warning("subscriptions_not_renewed", account=account_id, error=str(error))
-            accounts += 1
-            work.tell(accounts)
-    if not charges and not failed:
+    application = work.application
+    done = renew_due(application.database, work.books, application.clock, stop=work.stop, tell=work.tell)
+    for account_id, error in done.failed:
+        _log.warning("subscriptions_not_renewed", account=account_id, error=error)
+    if not done.charges and not done.failed:
         return ""
-    return f"{charges} charges of {accounts} accounts" + (f"; {failed} accounts failed" if failed else "")
+    failed = f"; {len(done.failed)} accounts failed" if done.failed else ""
+    return f"{done.charges} charges of {done.accounts} accounts{failed}"
 
 
 def invoices(work: JobWork) -> str:
@@ -67,7 +53,7 @@ def invoices(work: JobWork) -> str:
         with transaction(database) as session:
             end_run(session, run_id, work.now_us)
             found = counts(session, run_id)
-    sent = _send(work, run_id)
+    sent = send_run(database, work.application.clock, run_id, _not_sent, work.stop)
     failed = f", {found.failed} failed (`pbxbill bill show {run_id}`)" if found.failed else ""
     return f"run {run_id}: {found.done} accounts billed{failed}, {sent} invoices to be sent"
 
@@ -95,18 +81,5 @@ def quotes(work: JobWork) -> str:
     return f"{ended} quotes expired" if ended else ""
 
 
-def _send(work: JobWork, run_id: int) -> int:
-    """Send what a run issued; who has no address gets his invoices another way, and stops nothing."""
-    database = work.application.database
-    with transaction(reading(database)) as session:
-        of_run = select(InvoiceRow.id).where(InvoiceRow.run_id == run_id, InvoiceRow.state.in_(ISSUED))
-        ids = session.scalars(of_run.order_by(InvoiceRow.id)).all()
-    sent = 0
-    for invoice_id in ids:
-        if work.stop():
-            break
-        try:
-            sent += isinstance(send_invoice(database, invoice_id, work.now_us), Queued)
-        except PbxbillError as error:
-            _log.warning("invoice_not_sent", invoice=invoice_id, error=str(error))
-    return sent
+def _not_sent(invoice_id: int, error: PbxbillError) -> None:
+    _log.warning("invoice_not_sent", invoice=invoice_id, error=str(error))

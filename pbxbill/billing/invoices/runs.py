@@ -8,7 +8,7 @@ be billed is marked failed with the reason, and stops nothing.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -159,6 +159,14 @@ def failures(session: Session, run_id: int, most: int = 100) -> list[Failure]:
         .order_by(AccountRow.code)
     )
     return [Failure(*row) for row in session.execute(query.limit(most))]
+
+
+def invoices_of(session: Session, run_id: int, states: Collection[str]) -> Sequence[int]:
+    """A run's invoices in some states, in their order; InputRefused if there is no such run."""
+    if session.get(BillingRunRow, run_id) is None:
+        raise InputRefused(f"there is no billing run {run_id}; `pbxbill bill list` shows them")
+    query = select(InvoiceRow.id).where(InvoiceRow.run_id == run_id, InvoiceRow.state.in_(states))
+    return session.scalars(query.order_by(InvoiceRow.id)).all()
 
 
 class _Looked(NamedTuple):

@@ -4,6 +4,7 @@ Sending again puts nothing more into the outbox unless it is asked for by name. 
 issuer's template of notices, else from that of documents, like the words on the document itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from string import Template as Words
 
@@ -13,7 +14,8 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.invoices.document import Document
 from pbxbill.billing.invoices.documents import document_of
 from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
-from pbxbill.billing.invoices.standing import happened
+from pbxbill.billing.invoices.runs import invoices_of
+from pbxbill.billing.invoices.standing import UNSETTLED, happened
 from pbxbill.billing.invoices.templates import template_in_use
 from pbxbill.billing.notices.notice_kinds import NoticeKind
 from pbxbill.billing.notices.notice_profiles import addressee_of
@@ -23,10 +25,14 @@ from pbxbill.billing.period import local_date
 from pbxbill.billing.profiles import profile_of
 from pbxbill.billing.render.formatting import Formatting
 from pbxbill.billing.render.texts import texts_of
-from pbxbill.errors import InputRefused
+from pbxbill.clock import Clock
+from pbxbill.errors import InputRefused, PbxbillError
 from pbxbill.notify.smtp import check_address
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
+
+SENT_OF_A_RUN = (*UNSETTLED, "paid")
+"""States of invoices that are sent together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,30 @@ class NotQueued:
     """Nothing was put there."""
 
     reason: str
+
+
+def send_run(
+    engine: Engine,
+    clock: Clock,
+    run_id: int,
+    failed: Callable[[int, PbxbillError], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Send what a run issued; how many there were. Who has no address gets his invoices another way.
+
+    failed: hears of each that could not be sent; it stops no other.
+    """
+    with transaction(reading(engine)) as session:
+        ids = invoices_of(session, run_id, SENT_OF_A_RUN)
+    sent = 0
+    for invoice_id in ids:
+        if stop():
+            break
+        try:
+            sent += isinstance(send_invoice(engine, invoice_id, clock.now_us()), Queued)
+        except PbxbillError as error:
+            failed(invoice_id, error)
+    return sent
 
 
 def send_invoice(
