@@ -1,0 +1,287 @@
+"""What a list is, and a page of it: keyset paging, filters from addresses, order.
+
+A cursor names the row at which a page ends, so that a page costs the same wherever it is and what is added
+meanwhile shifts nothing.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Select, or_, tuple_
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Scope
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.period import day_start_us
+from pbxbill.errors import InputRefused
+
+Rows = Select[*tuple[Any, ...]]
+"""A query of rows with labels."""
+
+PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
+MAX_EXPORTED = 1_000_000
+MAX_FILTER_LENGTH = 200
+MAX_CURSOR_LENGTH = 1_000
+
+
+def N_(text: str) -> str:  # noqa: N802 as gettext names it
+    """Mark a text that is translated where it is shown."""
+    return text
+
+
+class ColumnKind(StrEnum):
+    """What a value is, so that each reader sees it in his form."""
+
+    TEXT = "text"
+    CODE = "code"
+    """Codes, numbers of telephones and documents: set in figures of one width."""
+    MONEY = "money"
+    """An integer amount; its unit is in another column."""
+    COUNT = "count"
+    SECONDS = "seconds"
+    MOMENT = "moment"
+    """Microseconds since 1970."""
+    DAY = "day"
+    """The same, of which only the day in the reader's zone is meant."""
+    STATE = "state"
+    YES_NO = "yes_no"
+    PPM = "ppm"
+    """Millionths, shown as per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the key of its value in a row, and its heading in English."""
+
+    key: str
+    heading: str
+    kind: ColumnKind = ColumnKind.TEXT
+    unit: str = "unit"
+    """Of MONEY: the key of the unit's code in the row."""
+    wide: bool = False
+    """Left out where the screen is narrow."""
+
+
+class FilterKind(StrEnum):
+    """How a filter is entered."""
+
+    TEXT = "text"
+    CHOICE = "choice"
+    DAY = "day"
+    """YYYY-MM-DD, in the reader's zone."""
+    NUMBER = "number"
+    """A whole number, an id."""
+    AMOUNT = "amount"
+    """A decimal number, whatever the unit is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter. narrow gets the text; of DAY the microsecond at which that day begins there."""
+
+    key: str
+    label: str
+    narrow: Callable[[Rows, Any], Rows]
+    kind: FilterKind = FilterKind.TEXT
+    choices: tuple[tuple[str, str], ...] = ()
+    """Of CHOICE: values and what they are called."""
+    next_day: bool = False
+    """Of DAY: narrow gets the beginning of the day after, so that "to" includes its day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order: by a column that is never null, then by the row's id, both in one direction."""
+
+    key: str
+    label: str
+    by: Any
+    id: Any
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One list. rows selects, within a scope, every column under its key as label, and "id"."""
+
+    name: str
+    """As in addresses and names of files: accounts."""
+    title: str
+    permission: Permission
+    columns: tuple[Column, ...]
+    rows: Callable[[Session, Scope], Rows]
+    orders: tuple[Order, ...]
+    """The first holds unless another is asked for."""
+    filters: tuple[Filter, ...] = ()
+    finish: Callable[[Session, list[dict[str, Any]]], None] = lambda session, rows: None
+    """Adds to the rows of a page what a query of its own brings, once for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants to see of a list."""
+
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """By their keys, as they were written; empty ones say nothing."""
+    order: str = ""
+    after: str = ""
+    before: str = ""
+    """Cursors of another page: what follows it, or comes before it."""
+    size: int = PAGE_SIZE
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list, and cursors of what is after and before them; empty: nothing is."""
+
+    rows: list[dict[str, Any]]
+    after: str
+    before: str
+
+
+class FilterRefused(InputRefused):
+    """A filter cannot be understood; key names it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def page_of(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Page:
+    """A page; FilterRefused names the filter that cannot be understood."""
+    order = _order_of(listing, asked.order)
+    query = narrowed(session, listing, scope, asked)
+    backwards = bool(asked.before)
+    cursor = asked.before or asked.after
+    if cursor:
+        place = tuple_(order.by, order.id)
+        at = tuple_(*_place_of(cursor, order))
+        query = query.where(place < at if order.descending != backwards else place > at)
+    downwards = order.descending != backwards
+    query = query.order_by(*(x.desc() if downwards else x.asc() for x in (order.by, order.id)))
+    size = max(1, min(asked.size, MAX_PAGE_SIZE))
+    query = query.add_columns(order.by.label("order_by_"), order.id.label("order_id_"))
+    found = [dict(x) for x in session.execute(query.limit(size + 1)).mappings()]
+    is_more = len(found) > size
+    found = found[:size]
+    if backwards:
+        found.reverse()
+    places = [(x.pop("order_by_"), x.pop("order_id_")) for x in found]
+    listing.finish(session, found)
+    after = _cursor(places[-1]) if places and (is_more or backwards) else ""
+    before = _cursor(places[0]) if places and (is_more if backwards else bool(cursor)) else ""
+    return Page(found, after, before)
+
+
+def every(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Iterator[dict[str, Any]]:
+    """All rows that the filters leave, in order, for a file; InputRefused beyond MAX_EXPORTED."""
+    count, after = 0, ""
+    while True:
+        page = page_of(
+            session,
+            listing,
+            scope,
+            Asked(asked.filters, asked.order, after, size=MAX_PAGE_SIZE, zone=asked.zone),
+        )
+        count += len(page.rows)
+        if count > MAX_EXPORTED:
+            raise InputRefused(f"more than {MAX_EXPORTED:,} rows: narrow the list by its filters")
+        yield from page.rows
+        if not page.after:
+            return
+        after = page.after
+
+
+def narrowed(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Rows:
+    """A list's rows as its filters leave them, in no order: what counts and sums of it are made of."""
+    query = listing.rows(session, scope)
+    for known in listing.filters:
+        text = asked.filters.get(known.key, "").strip()
+        if text:
+            query = known.narrow(query, _read(known, text, asked.zone))
+    return query
+
+
+def contains(*columns: Any) -> Callable[[Rows, str], Rows]:
+    """Narrow by a text that one of some columns contains, whatever the case."""
+    return lambda query, text: query.where(or_(*(x.icontains(text, autoescape=True) for x in columns)))
+
+
+def begins(*columns: Any) -> Callable[[Rows, str], Rows]:
+    """Narrow by how one of some columns begins, in the case written: an index serves it."""
+    return lambda query, text: query.where(or_(*(x.startswith(text, autoescape=True) for x in columns)))
+
+
+def equals(column: Any) -> Callable[[Rows, Any], Rows]:
+    """Narrow by a value."""
+    return lambda query, value: query.where(column == value)
+
+
+def at_least(column: Any) -> Callable[[Rows, Any], Rows]:
+    """Narrow to values from here on."""
+    return lambda query, value: query.where(column >= value)
+
+
+def below(column: Any) -> Callable[[Rows, Any], Rows]:
+    """Narrow to values before this one."""
+    return lambda query, value: query.where(column < value)
+
+
+def _read(known: Filter, text: str, zone: str) -> Any:
+    if len(text) > MAX_FILTER_LENGTH or "\x00" in text:
+        raise FilterRefused(known.key, f"up to {MAX_FILTER_LENGTH} characters")
+    match known.kind:
+        case FilterKind.CHOICE:
+            if text not in (value for value, _ in known.choices):
+                raise FilterRefused(known.key, f"{text[:40]!r} is none of its values")
+            return text
+        case FilterKind.DAY:
+            return _day_us(known, text, zone)
+        case FilterKind.NUMBER:
+            if not (text.isascii() and text.isdigit() and len(text) <= 18):
+                raise FilterRefused(known.key, f"{text[:40]!r} is not a whole number")
+            return int(text)
+        case _:
+            return text
+
+
+def _day_us(known: Filter, text: str, zone: str) -> int:
+    try:
+        day = date.fromisoformat(text)
+        return day_start_us(date.fromordinal(day.toordinal() + known.next_day), zone)
+    except (ValueError, InputRefused):
+        raise FilterRefused(known.key, f"{text[:40]!r} is not a day; write it as 2026-01-31") from None
+
+
+def _order_of(listing: Listing, key: str) -> Order:
+    if not key:
+        return listing.orders[0]
+    for order in listing.orders:
+        if order.key == key:
+            return order
+    raise FilterRefused("order", f"{key[:40]!r} is none of: {', '.join(x.key for x in listing.orders)}")
+
+
+def _cursor(place: tuple[Any, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _place_of(cursor: str, order: Order) -> tuple[Any, Any]:
+    types = order.by.type.python_type, order.id.type.python_type
+    try:
+        if len(cursor) > MAX_CURSOR_LENGTH:
+            raise ValueError
+        padded = cursor + "=" * (-len(cursor) % 4)
+        by, id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        # The database would call another type a fault of ours.
+        if (type(by), type(id)) != types or any(isinstance(x, int) and abs(x) >= 2**63 for x in (by, id)):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
+        raise FilterRefused("after", "this page's address is damaged; begin with the first page") from None
+    return by, id

@@ -1,0 +1,178 @@
+"""Tables of users, log-ins, API keys, the audit log, and what people write beside accounts.
+
+Registered with store.models' metadata. Secrets stand here as hashes, or sealed with the key of the
+installation's key file (access/sealing.py).
+"""
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pbxbill.store.models import Base, RowId
+
+
+class UserRow(Base):
+    """A person who logs in, for one account."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    login: Mapped[str] = mapped_column(String(200), unique=True)
+    """In lower case; usually the e-mail address."""
+    name: Mapped[str] = mapped_column(String(200))
+    email: Mapped[str] = mapped_column(String(200), server_default="")
+    role: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(String(200), server_default="")
+    """Argon2id; empty: none was chosen yet."""
+    state: Mapped[str] = mapped_column(String(8), server_default="active")
+    """active or disabled."""
+    language: Mapped[str] = mapped_column(String(8), server_default="en")
+    zone: Mapped[str] = mapped_column(String(64), server_default="UTC")
+    theme: Mapped[str] = mapped_column(String(8), server_default="auto")
+    totp: Mapped[str] = mapped_column(String(255), server_default="")
+    """The sealed secret; empty: no second factor."""
+    totp_step: Mapped[int] = mapped_column(server_default="0")
+    """The last step of 30 s whose code was taken: none is taken twice."""
+    failures: Mapped[int] = mapped_column(server_default="0")
+    locked_to_us: Mapped[int] = mapped_column(server_default="0")
+    created_us: Mapped[int]
+    last_login_us: Mapped[int | None]
+
+
+class RecoveryCodeRow(Base):
+    """A code that stands for the second factor once."""
+
+    __tablename__ = "recovery_codes"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(64))
+    used_us: Mapped[int | None]
+
+
+class PasskeyRow(Base):
+    """A WebAuthn credential of a user."""
+
+    __tablename__ = "passkeys"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary(1024), unique=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int]
+    created_us: Mapped[int]
+    used_us: Mapped[int | None]
+
+
+class LoginSessionRow(Base):
+    """A browser that is logged in. Its cookie holds a token of which this keeps the hash."""
+
+    __tablename__ = "login_sessions"
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_us: Mapped[int]
+    seen_us: Mapped[int]
+    ends_us: Mapped[int] = mapped_column(index=True)
+    proven_us: Mapped[int]
+    """When the password was last entered: what is grave asks for it again after a while."""
+    address: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str] = mapped_column(String(200))
+
+
+class OneTimeLinkRow(Base):
+    """A link that lets its holder choose a password, once."""
+
+    __tablename__ = "one_time_links"
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    """first, invitation or reset."""
+    created_us: Mapped[int]
+    ends_us: Mapped[int] = mapped_column(index=True)
+    used_us: Mapped[int | None]
+
+
+class ApiKeyRow(Base):
+    """A program that may call the API, for one account."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    """The part that is shown and by which it is found."""
+    secret_hash: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(Text)
+    """Permissions, one per line; never more than the role of who made it has."""
+    per_minute: Mapped[int]
+    created_us: Mapped[int]
+    ends_us: Mapped[int | None]
+    revoked_us: Mapped[int | None]
+    used_us: Mapped[int | None]
+    by: Mapped[str] = mapped_column(String(200))
+
+
+class IdempotentRequestRow(Base):
+    """A write of the API that came with an idempotency key, and what was answered."""
+
+    __tablename__ = "idempotent_requests"
+    api_key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    request_hash: Mapped[str] = mapped_column(String(64))
+    """Of method, path and body: the same key with another request is a mistake."""
+    status: Mapped[int]
+    """0: it is being worked on."""
+    body: Mapped[str] = mapped_column(Text, server_default="")
+    at_us: Mapped[int] = mapped_column(index=True)
+
+
+class AuditRow(Base):
+    """A change that somebody made; never changed or removed."""
+
+    __tablename__ = "audit_log"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at_us: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(200))
+    user_id: Mapped[int | None]
+    api_key_id: Mapped[int | None]
+    scope_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    """Whom the actor acted for: he sees it, and who is above him."""
+    account_id: Mapped[int | None]
+    """Whom it was about, where it was about one."""
+    action: Mapped[str] = mapped_column(String(64))
+    """What was done, e.g. account.change or invoice.issue."""
+    subject: Mapped[str] = mapped_column(String(200))
+    """To what, as people name it: an account's code, an invoice's number."""
+    changes: Mapped[str] = mapped_column(Text)
+    """JSON: [{"table", "key", "before": {column: value}, "after": {...}}]; secrets are left out."""
+    address: Mapped[str] = mapped_column(String(64), server_default="")
+    __table_args__ = (
+        Index("ix_audit_log_scope_id_id", "scope_id", "id"),
+        Index("ix_audit_log_account_id_id", "account_id", "id"),
+    )
+
+
+class AccountNoteRow(Base):
+    """What an operator or reseller noted about an account; the account does not see it."""
+
+    __tablename__ = "account_notes"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    """Whose note it is: only he reads it."""
+    at_us: Mapped[int]
+    by: Mapped[str] = mapped_column(String(200))
+    text: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_account_notes_account_id_id", "account_id", "id"),)
+
+
+class SavedViewRow(Base):
+    """A list or report with its filters, kept under a name."""
+
+    __tablename__ = "saved_views"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    page: Mapped[str] = mapped_column(String(64))
+    """What it is a view of: list:accounts, report:revenue."""
+    name: Mapped[str] = mapped_column(String(64))
+    query: Mapped[str] = mapped_column(Text)
+    """As in the address, without the question mark."""
+    __table_args__ = (UniqueConstraint("user_id", "page", "name"),)

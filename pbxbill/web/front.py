@@ -1,0 +1,111 @@
+"""What routes of panel, portal and API work with: who asks, what he may, and transactions with his name.
+
+Every route says with needs() or open_to_all() whom it is for; one that says neither is refused. That is
+checked here, before any route runs, and nowhere else.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import abort, g
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Actor, Scope, account_in_scope
+from pbxbill.access.audit import audited
+from pbxbill.access.permissions import Permission
+from pbxbill.charging.bookkeeping import Bookkeeper
+from pbxbill.clock import Clock
+from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow
+from pbxbill.web.desks import Desks
+
+View = TypeVar("View", bound=Callable[..., Any])
+EVERYBODY = "everybody"
+LOGGED_IN = "logged in"
+
+
+def needs(permission: Permission) -> Callable[[View], View]:
+    """The route is for whoever may do this."""
+    return lambda view: _said(view, permission)
+
+
+def open_to_all(view: View) -> View:
+    """The route proves itself who may use it, or is for everybody."""
+    return _said(view, EVERYBODY)
+
+
+def for_users(view: View) -> View:
+    """The route is for whoever is logged in, whatever he may: his own settings."""
+    return _said(view, LOGGED_IN)
+
+
+def needed_by(view: Callable[..., Any]) -> Permission | str | None:
+    """What a route needs; None: it does not say."""
+    found: Permission | str | None = getattr(view, "needed", None)
+    return found
+
+
+def _said(view: View, needed: Permission | str) -> View:
+    view.needed = needed  # type: ignore[attr-defined]  # kept with the view, where the check finds it
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A transaction in which rows change and money moves."""
+
+    session: Session
+    books: Bookkeeper
+    now_us: int
+
+
+class Front:
+    """One for the application."""
+
+    def __init__(self, desks: Desks) -> None:
+        self.desks = desks
+
+    @property
+    def clock(self) -> Clock:
+        """The application's."""
+        return self.desks.application.clock
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks; only in routes that need a permission or a log-in."""
+        actor: Actor = g.actor
+        return actor
+
+    @property
+    def scope(self) -> Scope:
+        """What he may see."""
+        return self.actor.scope
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that changes nothing."""
+        with transaction(reading(self.desks.application.database)) as session:
+            yield session
+
+    @contextmanager
+    def changing(self, action: str, subject: str, *, account_id: int | None = None) -> Iterator[Change]:
+        """A transaction that the audit log tells of: what was done, to what, and to whose account.
+
+        A fault undoes all of it; live calls hear of money after the commit.
+        """
+        now_us = self.clock.now_us()
+        with (
+            self.desks.desk() as desk,
+            desk.writing() as (session, books),
+            audited(session, self.actor, action, subject, now_us=now_us, account_id=account_id),
+        ):
+            yield Change(session, books, now_us)
+
+    def account(self, session: Session, account_id: int) -> AccountRow:
+        """An account of the scope; 404 for any other."""
+        account = account_in_scope(session, self.scope, account_id)
+        if account is None:
+            abort(404)
+        return account
