@@ -32,10 +32,22 @@ class UserRow(Base):
     """The sealed secret; empty: no second factor."""
     totp_step: Mapped[int] = mapped_column(server_default="0")
     """The last step of 30 s whose code was taken: none is taken twice."""
-    failures: Mapped[int] = mapped_column(server_default="0")
-    locked_to_us: Mapped[int] = mapped_column(server_default="0")
     created_us: Mapped[int]
     last_login_us: Mapped[int | None]
+
+
+class LoginFailureRow(Base):
+    """How often somebody in vain tried to log in: with one log-in, known or not, or from one address.
+
+    Kept for log-ins that nobody has as well: a lock that only known ones get would tell them apart.
+    """
+
+    __tablename__ = "login_failures"
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    """login:X, address:X or pair:LOGIN ADDRESS."""
+    failures: Mapped[int]
+    last_us: Mapped[int] = mapped_column(index=True)
+    locked_to_us: Mapped[int]
 
 
 class RecoveryCodeRow(Base):

@@ -8,6 +8,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from pbxbill.store import (  # noqa: F401 their tables register themselves
+    access_models,
     billing_models,
     catalogue_models,
     dunning_models,

@@ -3,9 +3,11 @@
 from alembic import context
 
 from pbxbill.store import (  # noqa: F401 their tables register themselves
+    access_models,
     billing_models,
     catalogue_models,
     dunning_models,
+    earning_models,
     invoice_models,
     mediation_models,
     notice_models,
