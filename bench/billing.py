@@ -19,10 +19,9 @@ from typing import Any
 from sqlalchemy import select
 
 from bench.billing_site import TO_US, Site, open_billing_site
-from bench.charging import NO_POSTGRES
 from bench.figures import Figures, progress, run
+from bench.postgres import measured_postgres
 from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 from pbxbill.billing.invoices.invoice_files import make_files, material_of
 from pbxbill.charging.verify import verify
 from pbxbill.clock import SystemClock
@@ -226,15 +225,10 @@ def measure(figures: Figures, quick: bool) -> None:
     """Both databases; PostgreSQL only where its programs are installed."""
     customers, growth = (QUICK_CUSTOMERS, QUICK_GROWTH) if quick else (CUSTOMERS, GROWTH)
     measure_sqlite(figures, customers, growth, quick=quick)
-    try:
-        server = PrivatePostgres()
-        server.start()
-    except ServerFailed as fault:
-        progress(NO_POSTGRES.format(fault=fault))
-        figures.add("postgresql", missing=str(fault))
-        figures.at_most("postgresql.reserve_p99_ratio", None, SLOWER)
-        return
-    with server:
+    with measured_postgres(figures) as server:
+        if server is None:
+            figures.at_most("postgresql.reserve_p99_ratio", None, SLOWER)
+            return
         measure_postgres(figures, server, customers, growth, quick=quick)
 
 

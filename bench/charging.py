@@ -16,9 +16,8 @@ from typing import Any
 from bench.charging_raw import RawGroupCommit, RawReserve, RawSettle, open_raw
 from bench.closed_loop import Run, run_closed_loop
 from bench.figures import Figures, percentile, progress, run
+from bench.postgres import measured_postgres
 from bench.site import EUR, Increments, OpenedWallet, made_up_rates, open_site, temporary_sqlite
-from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Authorize, Direction, Settle
 from pbxbill.clock import SECOND_US, SystemClock
@@ -31,7 +30,6 @@ ABOUT = "durable reserves and settles per second, beside the raw group-commit st
 GOAL = 0.5
 WALLETS = 200
 CALL_US = 30 * SECOND_US
-NO_POSTGRES = "PostgreSQL is not measured: {fault} (`make dev` installs it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +169,11 @@ def measure(figures: Figures, quick: bool) -> None:
     rounds = 2 if quick else 9
     with temporary_sqlite() as url:
         measure_database(figures, "sqlite", url, rounds)
-    try:
-        server = PrivatePostgres()
-        server.start()
-    except ServerFailed as fault:
-        progress(NO_POSTGRES.format(fault=fault))
-        figures.add("postgresql", missing=str(fault))
-        for name in (f"postgresql.{verb}.{load.name}" for load in LOADS for verb in VERBS):
-            figures.at_least(f"{name}.ratio_to_raw", None, GOAL)
-        return
-    with server:
+    with measured_postgres(figures) as server:
+        if server is None:
+            for name in (f"postgresql.{verb}.{load.name}" for load in LOADS for verb in VERBS):
+                figures.at_least(f"{name}.ratio_to_raw", None, GOAL)
+            return
         url = server.url(server.create_database())
         migrate(url)
         measure_database(figures, "postgresql", url, rounds)

@@ -17,11 +17,9 @@ from typing import Any
 from sqlalchemy import Engine, insert, select, text
 
 from bench.billing_site import TOGETHER
-from bench.charging import NO_POSTGRES
 from bench.figures import Figures, progress, run
+from bench.postgres import measured_postgres
 from bench.site import EUR, UNIT
-from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 from pbxbill.billing.dunning.dunning_catalogue import import_policy, make_standard
 from pbxbill.billing.dunning.dunning_promises import DUNNING_RULES
 from pbxbill.charging.verify import checked
@@ -190,15 +188,10 @@ def measure(figures: Figures, quick: bool) -> None:
             with _sqlite(Path(name), count) as url:
                 took.append(measure_database(figures, "sqlite", url, count))
         judge(figures, "sqlite", took)
-    try:
-        server = PrivatePostgres()
-        server.start()
-    except ServerFailed as fault:
-        progress(NO_POSTGRES.format(fault=fault))
-        figures.add("postgresql", missing=str(fault))
-        figures.at_most("postgresql.peak_mb", None, MOST_MEMORY_MB)
-        return
-    with server:
+    with measured_postgres(figures) as server:
+        if server is None:
+            figures.at_most("postgresql.peak_mb", None, MOST_MEMORY_MB)
+            return
         took = []
         for count in sizes:
             database = server.create_database()

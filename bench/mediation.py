@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from random import Random
 
-from bench.charging import NO_POSTGRES
 from bench.figures import Figures, progress, run
+from bench.postgres import measured_postgres
 from bench.site import EUR, Increments, made_up_rates, open_site, temporary_sqlite
-from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 from pbxbill.clock import SystemClock
 from pbxbill.mediation.importer import Importer
 from pbxbill.mediation.mapping import load_mapping
@@ -130,14 +128,9 @@ def measure(figures: Figures, quick: bool) -> None:
             with temporary_sqlite() as url:
                 results[name] = measure_size(figures, f"sqlite.{name}", url, count, files[name])
         _judge(figures, "sqlite", results)
-        try:
-            server = PrivatePostgres()
-            server.start()
-        except ServerFailed as fault:
-            progress(NO_POSTGRES.format(fault=fault))
-            figures.add("postgresql", missing=str(fault))
-            return
-        with server:
+        with measured_postgres(figures) as server:
+            if server is None:
+                return
             for name, count in sizes.items():
                 database = server.create_database()
                 url = server.url(database)

@@ -10,9 +10,8 @@ from random import Random
 
 from bench.figures import Figures, Value, progress, run
 from bench.many_calls import Habit, ManyCalls, NewsBox
+from bench.postgres import measured_postgres
 from bench.site import CENT_PER_MIN, UNIT, Increments, OpenedWallet, open_site, temporary_sqlite
-from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Moved, TopUp
 from pbxbill.charging.verify import verify
@@ -30,7 +29,6 @@ PAID_FOR = 20
 CALL_US = 180 * SECOND_US
 ODD_SUM = 7_777
 PREFIX, NUMBER = "49", "49301234567"
-NO_POSTGRES = "PostgreSQL is not measured: {fault} (`make dev` installs it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +137,8 @@ def measure(figures: Figures, quick: bool) -> None:
         progress(f"sqlite {scenario.name}")
         with temporary_sqlite() as url:
             measure_scenario(figures, "sqlite", url, scenario)
-    try:
-        server = PrivatePostgres()
-        server.start()
-    except ServerFailed as fault:
-        progress(NO_POSTGRES.format(fault=fault))
-        figures.add("postgresql", missing=str(fault))
-    else:
-        with server:
+    with measured_postgres(figures) as server:
+        if server is not None:
             server.template("pbxbill_template", migrate)
             for scenario in SCENARIOS:
                 if quick and not scenario.restless:

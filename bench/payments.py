@@ -3,12 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from bench.charging import NO_POSTGRES
 from bench.figures import Figures, progress, run
+from bench.postgres import measured_postgres
 from bench.voucher_redemptions import VOUCHERS, redeem_at_once
 from bench.webhooks import handle_webhooks
-from lab.postgres import PrivatePostgres
-from lab.process import ServerFailed
 
 ABOUT = "payments: webhooks a second with ledger entry, receipt and notice; vouchers redeemed once"
 WEBHOOKS, QUICK_WEBHOOKS = 3_000, 200
@@ -49,15 +47,10 @@ def measure(figures: Figures, quick: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         measure_webhooks(figures, "sqlite", f"sqlite:///{Path(folder) / 'webhooks.db'}", count)
         measure_vouchers(figures, "sqlite", f"sqlite:///{Path(folder) / 'vouchers.db'}")
-    try:
-        server = PrivatePostgres()
-        server.start()
-    except ServerFailed as fault:
-        progress(NO_POSTGRES.format(fault=fault))
-        figures.add("postgresql", missing=str(fault))
-        figures.at_least("postgresql.webhooks_per_s", None, PER_S)
-        return
-    with server:
+    with measured_postgres(figures) as server:
+        if server is None:
+            figures.at_least("postgresql.webhooks_per_s", None, PER_S)
+            return
         measure_webhooks(figures, "postgresql", server.url(server.create_database()), count)
         measure_vouchers(figures, "postgresql", server.url(server.create_database()))
 
