@@ -1,12 +1,12 @@
 """Who acts, and for which accounts: what every request of panel, portal and API carries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
-from pbxbill.access.permissions import Permission
+from pbxbill.access.permissions import OWN, Permission
 from pbxbill.store.models import AccountRow
 
 
@@ -65,10 +65,22 @@ class Actor:
     zone: str = "UTC"
     address: str = ""
     """Where he asks from."""
+    per_minute: int = 0
+    """How often a program may ask; 0 for people, who have the limit of the application."""
 
     def may(self, permission: Permission) -> bool:
         """Whether it is allowed."""
         return permission in self.permissions
+
+
+def acting(actor: Actor, needed: Permission | str) -> Actor:
+    """As whom he acts where a route needs this: what is his own he sees for his own account alone.
+
+    A reseller has both: his customers in the panel, and what he is billed himself in the portal.
+    """
+    if needed not in OWN or actor.scope.own:
+        return actor
+    return replace(actor, scope=replace(actor.scope, own=True))
 
 
 def account_in_scope(session: Session, scope: Scope, account_id: int) -> AccountRow | None:

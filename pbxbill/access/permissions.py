@@ -64,11 +64,12 @@ class Role(StrEnum):
 
 
 _P = Permission
-_OWN = frozenset({_P.OWN_READ, _P.OWN_PAY, _P.OWN_WRITE})
+OWN = frozenset({_P.OWN_READ, _P.OWN_PAY, _P.OWN_WRITE})
+"""What an account may do about itself."""
 _READS = frozenset(x for x in Permission if x.value.endswith(":read")) - {_P.OWN_READ}
 
 PERMISSIONS_OF: dict[Role, frozenset[Permission]] = {
-    Role.ADMIN: frozenset(Permission) - _OWN,
+    Role.ADMIN: frozenset(Permission) - OWN,
     Role.FINANCE: (_READS - {_P.USERS_READ, _P.SETTINGS_READ})
     | {
         _P.INVOICES_WRITE, _P.PAYMENTS_TAKE, _P.PAYMENTS_CORRECT, _P.VOUCHERS_SELL, _P.VOUCHERS_WRITE,
@@ -84,7 +85,7 @@ PERMISSIONS_OF: dict[Role, frozenset[Permission]] = {
     Role.DISTRIBUTOR: frozenset(
         {_P.ACCOUNTS_READ, _P.PAYMENTS_READ, _P.PAYMENTS_TAKE, _P.VOUCHERS_READ, _P.VOUCHERS_SELL}
     ),
-    Role.CUSTOMER: _OWN,
+    Role.CUSTOMER: OWN,
 }  # fmt: skip
 
 ROLES_OF_KIND: dict[str, tuple[Role, ...]] = {
@@ -93,3 +94,8 @@ ROLES_OF_KIND: dict[str, tuple[Role, ...]] = {
     "customer": (Role.CUSTOMER,),
 }
 """Roles that users of an account may have, by its kind."""
+
+
+def permissions_of_kind(kind: str) -> frozenset[Permission]:
+    """What a user of an account may do at most, whatever his role."""
+    return frozenset().union(*(PERMISSIONS_OF[role] for role in ROLES_OF_KIND[kind]))

@@ -1,0 +1,136 @@
+"""API keys: pbx_PREFIX_SECRET. The prefix finds a key and may be shown; the secret is kept as a hash.
+
+A key belongs to an account. It may what it was made for, and never more than users of that account can.
+"""
+
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Actor, Scope
+from pbxbill.access.permissions import OWN, Permission, permissions_of_kind
+from pbxbill.charging.status import AccountStatus
+from pbxbill.clock import SECOND_US
+from pbxbill.errors import InputRefused
+from pbxbill.store.access_models import ApiKeyRow
+from pbxbill.store.models import AccountRow
+
+DEFAULT_PER_MINUTE, MAX_PER_MINUTE = 300, 60_000
+MAX_NAME_LENGTH = 64
+MAX_KEYS = 100
+"""Of one account that still open something."""
+NOTE_USE_EVERY_US = 60 * SECOND_US
+_FORM = re.compile(r"pbx_([a-z2-7]{12})_([A-Za-z0-9_-]{43})")
+_PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a key is made with."""
+
+    name: str
+    scopes: frozenset[Permission]
+    ends_us: int | None = None
+    """None: it never ends by itself."""
+    per_minute: int = DEFAULT_PER_MINUTE
+
+
+def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[ApiKeyRow, str]:
+    """A key for the actor's account, and the text that is shown this once, or InputRefused."""
+    account = session.get_one(AccountRow, actor.scope.account_id)
+    _check(session, actor, account, new, now_us)
+    prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(12))
+    secret = secrets.token_urlsafe(32)
+    row = ApiKeyRow(
+        account_id=account.id,
+        name=new.name.strip(),
+        prefix=prefix,
+        secret_hash=_hash(secret),
+        scopes="\n".join(sorted(new.scopes)),
+        per_minute=new.per_minute,
+        created_us=now_us,
+        ends_us=new.ends_us,
+        by=actor.name,
+    )
+    session.add(row)
+    session.flush()
+    return row, f"pbx_{prefix}_{secret}"
+
+
+def find_key(session: Session, presented: str, now_us: int) -> ApiKeyRow | None:
+    """The key that a program presents, if it still opens something. Only reads."""
+    form = _FORM.fullmatch(presented)
+    if form is None:
+        return None
+    row = session.scalar(select(ApiKeyRow).where(ApiKeyRow.prefix == form[1]))
+    if row is None or not hmac.compare_digest(row.secret_hash, _hash(form[2])):
+        return None
+    return row if opens(row, now_us) else None
+
+
+def actor_of_key(session: Session, presented: str, now_us: int, address: str) -> Actor | None:
+    """Who calls with a key; None for one that is wrong, revoked or over, or whose account is. Only reads."""
+    row = find_key(session, presented, now_us)
+    if row is None:
+        return None
+    account = session.get_one(AccountRow, row.account_id)
+    if account.status == AccountStatus.TERMINATED:
+        return None
+    permissions = scopes_of(row) & permissions_of_kind(account.kind)
+    return Actor(
+        name=f"key:{row.name}",
+        scope=Scope(account.id, account.path, own=account.kind == "customer" or permissions <= OWN),
+        permissions=permissions,
+        api_key_id=row.id,
+        language=account.language,
+        address=address,
+        per_minute=row.per_minute,
+    )
+
+
+def note_use(session: Session, api_key_id: int, now_us: int) -> None:
+    """Say when a key was last used. It writes: once in NOTE_USE_EVERY_US is enough."""
+    session.execute(update(ApiKeyRow).where(ApiKeyRow.id == api_key_id).values(used_us=now_us))
+
+
+def revoke(row: ApiKeyRow, now_us: int) -> None:
+    """End a key now; twice is once."""
+    if row.revoked_us is None:
+        row.revoked_us = now_us
+
+
+def opens(row: ApiKeyRow, now_us: int) -> bool:
+    """Whether a key is neither revoked nor over."""
+    return row.revoked_us is None and (row.ends_us is None or now_us < row.ends_us)
+
+
+def scopes_of(row: ApiKeyRow) -> frozenset[Permission]:
+    """What a key was made for; a permission that a later release no longer knows opens nothing."""
+    known = {x.value for x in Permission}
+    return frozenset(Permission(x) for x in row.scopes.split("\n") if x in known)
+
+
+def _check(session: Session, actor: Actor, account: AccountRow, new: NewKey, now_us: int) -> None:
+    if not (new.name.strip() and new.name.isprintable() and len(new.name.strip()) <= MAX_NAME_LENGTH):
+        raise InputRefused(f"a key's name has 1 to {MAX_NAME_LENGTH} printable characters")
+    if not new.scopes:
+        raise InputRefused("a key needs at least one scope")
+    more = new.scopes - actor.permissions
+    if more:
+        raise InputRefused(f"you cannot give what you may not do yourself: {', '.join(sorted(more))}")
+    if new.ends_us is not None and new.ends_us <= now_us:
+        raise InputRefused("a key's end lies in the future")
+    if not 1 <= new.per_minute <= MAX_PER_MINUTE:
+        raise InputRefused(f"a key may ask 1 to {MAX_PER_MINUTE} times a minute")
+    rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.account_id == account.id))
+    if sum(opens(row, now_us) for row in rows) >= MAX_KEYS:
+        raise InputRefused(f"an account has up to {MAX_KEYS} keys: revoke one first")
+
+
+def _hash(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
