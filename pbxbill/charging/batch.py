@@ -43,13 +43,15 @@ ENDPOINTS = (
     "JOIN accounts a ON a.id = e.account_id "
     "WHERE e.kind IN ('did', 'sip', 'ip', 'caller_id') AND e.value {any_text}"
 )
-WALLETS = (
+_WALLETS = (
     "SELECT w.id, w.account_id, w.unit, w.ledger_account_id, w.posted, w.reserved, w.credit_limit, "
     "w.overdraft, w.starved, w.news, w.told_us, w.tell_below, w.tell_from, "
     "a.code, a.status, a.path, a.parent_id, a.tariff_id, a.inbound_tariff_id, a.language, "
     "a.failure_policy, a.offline_allowance, a.announce_balance, a.announce_minutes, a.announce_warning, "
     "a.announce_denial, a.dialling_rule_id, a.wallet_order, a.shadow, a.minimum_balance "
     "FROM wallets w JOIN accounts a ON a.id = w.account_id "
+)
+_CONCERNED_WALLETS = (
     "WHERE w.id IN (SELECT id FROM wallets WHERE account_id {any_int} "
     "UNION SELECT wallet_id FROM reservation_levels WHERE session_id {any_text} "
     "UNION SELECT wallet_id FROM call_charges WHERE session_id {any_text} "
@@ -59,6 +61,8 @@ WALLETS = (
     "WHERE held.reserved > 0 AND mine.account_id {any_int}) "
     "ORDER BY w.id {lock:w}"
 )
+WALLETS = _WALLETS + _CONCERNED_WALLETS
+NAMED_WALLETS = _WALLETS + "WHERE w.id {any_int}"
 SEEN_SESSIONS = (
     "SELECT r.session_id, a.path FROM {each_of}reservations r LEFT JOIN accounts a ON a.id = r.account_id "
     "WHERE r.session_id {is_each_text} "
@@ -194,6 +198,21 @@ def load(
     if concerned.keys:
         entries = _entries(driver.select(ENTRIES, concerned.keys))
         state.entries = {entry.idempotency_key: entry for entry in entries}
+    return state
+
+
+def load_open(driver: Driver, session_ids: Sequence[str], catalogue: LoadedCatalogue) -> ChargingState:
+    """What the prices of open calls follow from, for whoever only looks: in half the time of load()."""
+    known = Memory()
+    state = ChargingState(catalogue, known.accounts, known.endpoints, known.wallets, known.wallet_ids)
+    counted = catalogue.offers.counted
+    found = read_reservations(driver, session_ids, counted=counted)
+    state.reservations = {one.session_id: one for one in found if one.state in OPEN_STATES}
+    wallet_ids = {line.wallet_id for one in state.reservations.values() for line in one.levels}
+    _load_wallets(driver.select(NAMED_WALLETS, sorted(wallet_ids)) if wallet_ids else (), known)
+    catalogue.ensure(driver, _rate_ids(state))
+    if counted:
+        load_counted(driver, state, list(_counted((), state)), list(state.reservations))
     return state
 
 

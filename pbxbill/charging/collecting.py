@@ -102,6 +102,33 @@ def _beyond(wallet: Wallet, rated: Rated, usage: Usage) -> int:
     return funds
 
 
+class LevelOwed(NamedTuple):
+    """What a level of an open call would be charged if the call ended now."""
+
+    level: int
+    rated: Rated
+    owed: Charge
+    taken: tuple[tuple[Wallet, int], ...]
+    """Of each of its wallets, whatever their funds are."""
+
+
+def owed_so_far(usage: Usage, levels: Levels, state: ChargingState) -> list[LevelOwed]:
+    """What collect() would take now, had the wallets enough; usage is in full."""
+    found: list[LevelOwed] = []
+    for number, (rated, lines) in enumerate(levels):
+        level = lines[0].level if lines else number
+        if rated.terms is None:
+            owed = rated.charge(usage.billed_us, usage.answered_us)
+            found.append(LevelOwed(level, rated, owed, ((rated.wallet, owed.total),)))
+            continue
+        volume = _by_volume(usage, level, rated, state)
+        priced = rated if volume is None else volume.rated
+        owed = priced.charge(usage.billed_us, usage.answered_us)
+        shares = _shares(usage, level, priced, owed, lines)
+        found.append(LevelOwed(level, priced, owed, tuple((x.wallet, x.taken) for x in shares)))
+    return found
+
+
 class _Share(NamedTuple):
     """What one wallet of a level gives."""
 

@@ -84,14 +84,17 @@ def connect(url: str) -> Driver:
     raise ConfigurationError(f"database URL {parsed!r}: use sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 
-def driver_within(session: Session) -> Driver:
-    """The connection of a session's transaction, for statements that belong to it; the session ends it."""
+def driver_within(session: Session, *, reading: bool = False) -> Driver:
+    """The connection of a session's transaction, for statements that belong to it; the session ends it.
+
+    reading: rows are not locked, whatever the statements say.
+    """
     session.flush()
     connection = session.connection().connection.driver_connection
     if isinstance(connection, sqlite3.Connection):
         return SqliteDriver(connection)
     assert isinstance(connection, psycopg.Connection)
-    return PostgresDriver(connection)
+    return PostgresDriver(connection, reading=reading)
 
 
 def rows_within(session: Session, statement: str, values: Mapping[str, Any]) -> list[Row]:
@@ -244,11 +247,11 @@ class SqliteDriver:
 class PostgresDriver:
     """PostgreSQL through psycopg; row locks are taken by the statements that name {lock:...}."""
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+    def __init__(self, connection: psycopg.Connection[Row], *, reading: bool = False) -> None:
         self._connection = connection
         self._locking = _Translated(_POSTGRES_WORDS, r"FOR UPDATE OF \1")
         self._lockless = _Translated(_POSTGRES_WORDS, "")  # a read-only transaction may take no row locks
-        self._translate = self._locking
+        self._translate = self._lockless if reading else self._locking
 
     @classmethod
     def open(cls, url: URL) -> "PostgresDriver":

@@ -48,6 +48,13 @@ def reading(engine: Engine) -> Engine:
     return engine.execution_options(reading=True)
 
 
+def one_moment(engine: Engine) -> Engine:
+    """The engine for transactions that only read, and whose statements all see the same moment."""
+    if engine.dialect.name == "sqlite":
+        return reading(engine)
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
 @contextmanager
 def transaction(engine: Engine) -> "Iterator[Session]":
     """One transaction: committed at the end, undone on a fault; StoreUnavailable if the database is away."""
