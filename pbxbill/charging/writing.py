@@ -13,6 +13,7 @@ from pbxbill.store import models, notice_models
 from pbxbill.store.alerts import NewAlert, write_alerts
 from pbxbill.store.driver import Driver, Row
 from pbxbill.store.limits import SUSPENDED, suspend_endpoints, write_held_countries
+from pbxbill.store.rollup_marks import mark_hours
 
 WALLET_SUMS: tuple[str, ...] = ("posted", "reserved", "credit_limit", "overdraft", "starved")
 WALLET_NEWS = (*WALLET_SUMS, "news", "told_us")
@@ -143,6 +144,7 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
         (*CDR_COLUMNS, "created_us"),
         [(*cdr[:-4], str(cdr.evidence), cdr.shadow, now_us) for cdr in state.new_cdrs],
     )
+    mark_hours(driver, [cdr.started_us for cdr in state.new_cdrs], now_us)
     rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]
     if rows:
         table = models.CallChargeRow.__table__

@@ -32,6 +32,7 @@ from pbxbill.mediation.past_calls import count, pages, read_levels
 from pbxbill.mediation.pricing import NO_RATE, PricedLevel, Pricer, instead_of
 from pbxbill.store import rerating_models as models
 from pbxbill.store.driver import Driver
+from pbxbill.store.rollup_marks import mark_hours
 
 CALLS_PER_TRANSACTION = 500
 KIND = "correction"
@@ -245,6 +246,7 @@ class Rerating:
         write(driver, state, now_us)
         if rows:
             driver.insert(models.CallCorrectionRow.__table__, _COLUMNS, rows)  # type: ignore[arg-type]
+            mark_hours(driver, [level.call.started_us for level in batch], now_us)
         driver.commit()
 
     @staticmethod

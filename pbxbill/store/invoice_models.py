@@ -295,6 +295,8 @@ class MessageRow(Base):
     """mail, or webhook: then text is the JSON that is posted."""
     endpoint_id: Mapped[int | None] = mapped_column(index=True)
     """Of a webhook."""
+    report_run_id: Mapped[int | None]
+    """Whose file goes with it."""
     digest_id: Mapped[int | None] = mapped_column(index=True)
     """The message that tells this one with others."""
     state: Mapped[str] = mapped_column(String(12))

@@ -12,6 +12,7 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     mediation_models,
     notice_models,
     payment_models,
+    report_models,
     rerating_models,
 )
 from pbxbill.store.engine import open_engine
