@@ -78,7 +78,7 @@ class JobsSection(Section):
 
 
 class WebSection(Section):
-    """The web process: webhooks of payment gateways, pages of payers. A proxy in front of it does TLS."""
+    """The web process: panel, portals, API, webhooks of payment gateways. A proxy in front of it does TLS."""
 
     enabled: bool = Field(default=False, description="Whether `pbxbill run` serves the web as well")
     host: str = Field(default="127.0.0.1", description="Address to listen on, where the proxy finds it")
@@ -94,6 +94,27 @@ class WebSection(Section):
     )
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=30, description="A connection on which nothing happens for so long is closed"
+    )
+    trusted_proxy: str = Field(
+        default="127.0.0.1",
+        description="Address of the proxy whose X-Forwarded-For says where requests come from; empty: none",
+    )
+    key_file: Path = Field(
+        default=Path("pbxbill.key"),
+        description="The key with which secrets in the database are sealed and cookies are signed; "
+        "`pbxbill init` makes it beside the configuration. Keep a copy, not beside the database's",
+    )
+    idle_min: Annotated[int, Field(ge=1, le=1440)] = Field(
+        default=30, description="Who does nothing for so long logs in again, minutes"
+    )
+    longest_h: Annotated[int, Field(ge=1, le=720)] = Field(
+        default=12, description="Everybody logs in again after so many hours"
+    )
+    requests_per_min: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        default=600, description="How often one user or one address may ask; API keys have their own limits"
+    )
+    upload_mb: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=64, description="Largest file that somebody who is logged in may upload, megabytes"
     )
 
 
