@@ -71,13 +71,9 @@ def revenue(work: JobWork) -> str:
 
 def quotes(work: JobWork) -> str:
     """End quotes whose last day is over."""
-    ended = 0
-    while not work.stop():
-        with transaction(work.application.database) as session:
-            found = expire(session, work.now_us, at_most=QUOTES_AT_ONCE)
-        ended += found
-        if found < QUOTES_AT_ONCE:
-            break
+    ended = work.in_batches(
+        QUOTES_AT_ONCE, lambda session, now_us, at_once: expire(session, now_us, at_most=at_once)
+    )
     return f"{ended} quotes expired" if ended else ""
 
 

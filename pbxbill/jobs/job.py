@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from pbxbill.app import Application, open_books
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.settings import Settings
-from pbxbill.store.engine import transaction
+from pbxbill.store.engine import reading, transaction
 
 
 class JobWork:
@@ -54,6 +56,25 @@ class JobWork:
             raise
         books.announce()
 
+    def in_batches(self, at_once: int, step: Callable[[Session, int, int], int]) -> int:
+        """Do something with the time and a bound, each in a transaction of its own, until little is left.
+
+        How many there were, as step says it.
+        """
+        done = 0
+        while not self.stop():
+            with transaction(self.application.database) as session:
+                found = step(session, self.now_us, at_once)
+            done += found
+            if found < at_once:
+                break
+        return done
+
+    def finds(self, query: Select[*tuple[Any, ...]]) -> bool:
+        """Whether a query has a row: looking takes no lock."""
+        with transaction(reading(self.application.database)) as session:
+            return session.execute(query.limit(1)).first() is not None
+
     def close(self) -> None:
         """Let go of what was opened."""
         self._books = None
@@ -70,3 +91,5 @@ class Job:
     every_s: int
     run: Callable[[JobWork], str]
     """Does what is due and says so in one line; empty: nothing was due. Run again it does nothing twice."""
+    waits: Callable[[JobWork], bool] | None = None
+    """Looks whether anything waits, before the job is claimed: for those that run every few seconds."""

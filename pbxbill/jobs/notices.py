@@ -44,7 +44,7 @@ def notices(work: JobWork) -> str:
 
 def mail(work: JobWork) -> str:
     """Send what waits in the outbox."""
-    if not _waits(work, "mail"):
+    if not mail_waits(work):
         return ""
     default = mail_settings(work.settings.mail)
     return _said(
@@ -60,7 +60,7 @@ def mail(work: JobWork) -> str:
 
 def webhooks(work: JobWork) -> str:
     """Post what waits in the outbox to endpoints."""
-    if not _waits(work, "webhook"):
+    if not webhooks_wait(work):
         return ""
     private = work.settings.webhooks.private_addresses
     application = work.application
@@ -78,18 +78,21 @@ def watch(work: JobWork) -> str:
 
 def purging(work: JobWork) -> str:
     """Forget deliveries of webhooks that are long over."""
-    gone = 0
-    while not work.stop():
-        with transaction(work.application.database) as session:
-            found = purge(session, work.now_us, PURGED_AT_ONCE)
-        gone += found
-        if found < PURGED_AT_ONCE:
-            break
+    gone = work.in_batches(PURGED_AT_ONCE, purge)
     return f"{gone} old deliveries forgotten" if gone else ""
 
 
+def mail_waits(work: JobWork) -> bool:
+    """Whether a mail is to be sent."""
+    return _waits(work, "mail")
+
+
+def webhooks_wait(work: JobWork) -> bool:
+    """Whether a notice is to be posted."""
+    return _waits(work, "webhook")
+
+
 def _waits(work: JobWork, channel: str) -> bool:
-    """Whether there is anything: looking for it takes no lock."""
     too_far_us = work.now_us + LONGEST_WAIT_S * SECOND_US  # noted by a clock that was ahead
     due = select(MessageRow.id).where(
         or_(
@@ -98,8 +101,7 @@ def _waits(work: JobWork, channel: str) -> bool:
         ),
         MessageRow.channel == channel,
     )
-    with transaction(reading(work.application.database)) as session:
-        return session.scalar(due.limit(1)) is not None
+    return work.finds(due)
 
 
 def _said(sent: Sent) -> str:

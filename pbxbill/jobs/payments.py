@@ -5,7 +5,6 @@ from pbxbill.billing.payments.refunds import RefundDesk
 from pbxbill.billing.payments.saved_methods import tell_expiring
 from pbxbill.billing.payments.webhook_handling import forget_handled
 from pbxbill.jobs.job import JobWork
-from pbxbill.store.engine import transaction
 
 FORGOTTEN_AT_ONCE = 500
 
@@ -30,11 +29,5 @@ def cards(work: JobWork) -> str:
 
 def old_webhooks(work: JobWork) -> str:
     """Forget what gateways sent long ago, and was handled."""
-    gone = 0
-    while not work.stop():
-        with transaction(work.application.database) as session:
-            found = forget_handled(session, work.now_us, FORGOTTEN_AT_ONCE)
-        gone += found
-        if found < FORGOTTEN_AT_ONCE:
-            break
+    gone = work.in_batches(FORGOTTEN_AT_ONCE, forget_handled)
     return f"{gone} webhooks of gateways forgotten" if gone else ""

@@ -36,6 +36,8 @@ LONG_RUN_US = 6 * 3_600 * SECOND_US
 """People are told of a run that lasts longer."""
 KEPT_RUNS = 500
 """Of each job's history."""
+RESTS_US = 60 * SECOND_US
+"""A job for which nothing waits is not run for so long."""
 LOOK_S = 0.5
 STOP_S = 30.0
 MAX_DETAIL = 500
@@ -137,7 +139,7 @@ class JobRunner:
             row = rows.get(name)
             if row is None or _runs(slot) or not row.enabled or not _due(row, slot.job, now_us):
                 continue
-            if _held(row, now_us) or not self._claim(slot.job):
+            if _held(row, now_us) or not (_waits(slot, row, now_us) and self._claim(slot.job)):
                 continue
             slot.thread = threading.Thread(target=self._run, args=(slot,), name=f"job-{name}", daemon=True)
             slot.thread.start()
@@ -260,6 +262,12 @@ def _runs(slot: _Slot) -> bool:
 
 def _due(row: JobRow, job: Job, now_us: int) -> bool:
     return row.next_us <= now_us or row.next_us > now_us + _longest_us(job)
+
+
+def _waits(slot: _Slot, row: JobRow, now_us: int) -> bool:
+    # Now and then it runs all the same, so that people see that it would.
+    long_ago = row.last_us is None or not 0 <= now_us - row.last_us < RESTS_US
+    return slot.job.waits is None or long_ago or slot.job.waits(slot.work)
 
 
 def _longest_us(job: Job) -> int:

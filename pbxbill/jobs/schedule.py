@@ -6,8 +6,20 @@ from pbxbill.jobs.job import Job
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 JOBS = (
-    Job("balances", "wallets that fell below a threshold, or were filled", 1, balances.balances),
-    Job("auto-topups", "wallets that fill themselves from saved cards", 2, balances.auto_top_ups),
+    Job(
+        "balances",
+        "wallets that fell below a threshold, or were filled",
+        1,
+        balances.balances,
+        waits=balances.balances_wait,
+    ),
+    Job(
+        "auto-topups",
+        "wallets that fill themselves from saved cards",
+        2,
+        balances.auto_top_ups,
+        waits=balances.auto_top_ups_wait,
+    ),
     Job("payments", "gateways asked about payments that they did not tell of", 15, payments.polling),
     Job("cards", "saved cards that expire soon", 6 * HOUR_S, payments.cards),
     Job("old-payment-webhooks", "what gateways sent long ago is forgotten", DAY_S, payments.old_webhooks),
@@ -23,8 +35,8 @@ JOBS = (
         life_cycle.life_cycle,
     ),
     Job("notices", "alerts that somebody is told of, digests", 5, notices.notices),
-    Job("mail", "messages of the outbox", 2, notices.mail),
-    Job("webhooks", "notices posted to programs", 1, notices.webhooks),
+    Job("mail", "messages of the outbox", 2, notices.mail, waits=notices.mail_waits),
+    Job("webhooks", "notices posted to programs", 1, notices.webhooks, waits=notices.webhooks_wait),
     Job("watch", "switches and carriers that are lost", 30, notices.watch),
     Job("old-deliveries", "webhooks of long ago are forgotten", DAY_S, notices.purging),
     Job("points", "points for what was used up to a day ago", DAY_S, points.usage),

@@ -98,6 +98,38 @@ def test_one_that_is_not_due_is_left_alone_and_by_hand_it_runs(site: Site) -> No
     assert len(count) == 2
 
 
+def test_one_for_which_nothing_waits_is_not_claimed_but_once_a_minute(site: Site) -> None:
+    count: list[int] = []
+    waiting: list[bool] = []
+
+    def work(_work: JobWork) -> str:
+        count.append(1)
+        return ""
+
+    runner = site.runner(Job("tidy", "a job of a test", 1, work, waits=lambda _work: bool(waiting)))
+    runner.run_now("tidy")
+    for _ in range(3):
+        site.clock.advance(2 * SECOND_US)
+        begun(runner)
+    assert len(count) == 1
+    waiting.append(True)
+    begun(runner)
+    assert len(count) == 2
+    waiting.clear()
+    site.clock.advance(60 * SECOND_US)
+    begun(runner)
+    runner.close()
+    assert len(count) == 3
+
+
+def begun(runner: JobRunner) -> None:
+    """What is due has begun and ended."""
+    runner._begin_due()
+    for slot in runner._slots.values():
+        if slot.thread is not None:
+            slot.thread.join(10)
+
+
 def test_runners_at_once_run_a_job_once(site: Site) -> None:
     inside, over = threading.Event(), threading.Event()
     count: list[int] = []
