@@ -1,0 +1,75 @@
+"""Two people who edit the same thing: the second is told what the first changed.
+
+A form for editing has `edition = EditionField()`. facts are what it shows of the thing, as text, by the names
+of its fields:
+
+    facts = {"name": account.name, "tariff": tariff_name}
+    if request.method == "GET": form.edition.data = edition_of(facts)
+    elif form.validate_on_submit() and not renewed(form, facts): ... save ...
+
+Where renewed() says yes, the form is shown again with what is different; saving it once more holds. Compare
+inside the transaction that changes the thing, with the row as it is there.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from wtforms import HiddenField
+
+MAX_EDITION_LENGTH = 20_000
+MAX_SHOWN_LENGTH = 80
+
+
+class Difference(NamedTuple):
+    """A field that another changed: its label, and both values as text."""
+
+    name: str
+    before: str
+    now: str
+
+
+class EditionField(HiddenField):
+    """What the form showed when it was made."""
+
+
+def edition_of(facts: Mapping[str, str | None]) -> str:
+    """What a form shows, to be compared when it comes back."""
+    return json.dumps({key: value or "" for key, value in facts.items()}, ensure_ascii=False)
+
+
+def changes_since(edition: str | None, facts: Mapping[str, str | None]) -> dict[str, tuple[str, str]]:
+    """What is not as the form showed it: before and now. An edition that cannot be read shows nothing."""
+    before = _read(edition)
+    return {
+        key: (before[key], value or "")
+        for key, value in facts.items()
+        if key in before and before[key] != (value or "")
+    }
+
+
+def renewed(form: Any, facts: Mapping[str, str | None]) -> bool:
+    """Whether another changed the thing meanwhile; the form then says so and carries the new edition."""
+    changed = changes_since(form.edition.data, facts)
+    form.changed_meanwhile = tuple(
+        Difference(
+            str(form[key].label.text) if key in form else key,
+            before[:MAX_SHOWN_LENGTH] or "–",
+            now[:MAX_SHOWN_LENGTH] or "–",
+        )
+        for key, (before, now) in changed.items()
+    )
+    form.edition.data = edition_of(facts)
+    return bool(changed)
+
+
+def _read(edition: str | None) -> dict[str, str]:
+    if not edition or len(edition) > MAX_EDITION_LENGTH:
+        return {}
+    try:
+        found = json.loads(edition)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}

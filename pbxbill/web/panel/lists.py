@@ -1,0 +1,235 @@
+"""Shows a Listing: as a page with filters, as a CSV or XLSX file, with views that a user keeps.
+
+A section adds its list in one line, and gets the routes PATH, PATH.csv, PATH.xlsx, PATH/views:
+
+    add_list(section, front, ListPage(ACCOUNTS, "/accounts", link="accounts.show"))
+
+What a page needs beside it (a button, other columns) stands in its template, which extends panel/list.html.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import delete, select
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.errors import InputRefused
+from pbxbill.listing.listing import Asked, Filter, FilterKind, FilterRefused, Listing, Page, page_of
+from pbxbill.store.access_models import SavedViewRow
+from pbxbill.web.formatting import reader_zone
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.list_files import csv_file, xlsx_file
+from pbxbill.web.words import word_of
+
+SIZES = (25, 50, 100, 200)
+MAX_VIEWS, MAX_VIEW_NAME_LENGTH, MAX_QUERY_LENGTH = 50, 64, 4_000
+Link = str | Callable[[Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A list as a section shows it."""
+
+    listing: Listing
+    path: str
+    """Below the panel: /accounts."""
+    link: Link = ""
+    """Where a row's first column leads: an endpoint that takes `id`, or a function of the row."""
+    endpoint: str = "listed"
+    template: str = "panel/list.html"
+    empty: tuple[str, str] = ("", "")
+    """What to say where there is nothing at all, and what to do then."""
+    more: Callable[[], dict[str, Any]] = dict
+    """What its template gets besides."""
+    actions: tuple[tuple[str, str, str], ...] = ()
+    """Links beside the heading, the first one prominent: text, endpoint, permission."""
+    given: Callable[[], Mapping[str, str]] = field(default=dict)
+    """Filters that the address's path says, which nobody can change: {"account_id": "17"}."""
+
+
+def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
+    """Give a section the routes of a list. Path parameters are read by `given` from request.view_args."""
+    listing, name = shown.listing, shown.endpoint
+
+    @needs(listing.permission)
+    def page(**_path: Any) -> str | tuple[str, int]:
+        asked = asked_of(listing, shown.given())
+        refused: FilterRefused | None = None
+        found = Page([], "", "")
+        with front.reading() as session:
+            try:
+                found = page_of(session, listing, front.scope, asked)
+            except FilterRefused as error:
+                refused = error
+            views = _views(session, front, listing)
+        body = render_template(
+            shown.template,
+            shown=shown,
+            listing=listing,
+            asked=asked,
+            page=found,
+            refused=refused,
+            views=views,
+            chips=_chips(listing, asked, shown.given()),
+            link=_linker(shown.link),
+            address=_addresses(section.name, name),
+            sizes=SIZES,
+            **shown.more(),
+        )
+        return body if refused is None else (body, 400)
+
+    @needs(listing.permission)
+    def csv(**_path: Any) -> Response:
+        return csv_file(front, listing, asked_of(listing, shown.given()))
+
+    @needs(listing.permission)
+    def xlsx(**_path: Any) -> Response:
+        return xlsx_file(front, listing, asked_of(listing, shown.given()))
+
+    @needs(listing.permission)
+    def keep(**path: Any) -> AnyResponse:
+        query = _query_of(listing)
+        try:
+            with front.changing("view.keep", listing.name) as change:
+                _keep(change.session, front, listing, query)
+            flash(gettext("The view is kept."))
+        except InputRefused as error:
+            flash(str(error), "bad")
+        return redirect(url_for(f".{name}", **path) + (f"?{query}" if query else ""))
+
+    @needs(listing.permission)
+    def forget(view_id: int, **path: Any) -> AnyResponse:
+        with front.changing("view.forget", listing.name) as change:
+            gone = change.session.execute(
+                delete(SavedViewRow).where(
+                    SavedViewRow.id == view_id, SavedViewRow.user_id == front.actor.user_id
+                )
+            )
+            if gone.rowcount == 0:  # type: ignore[attr-defined]
+                abort(404)
+        flash(gettext("The view is forgotten."))
+        return redirect(url_for(f".{name}", **path))
+
+    section.add_url_rule(shown.path, name, page)
+    section.add_url_rule(f"{shown.path}.csv", f"{name}_csv", csv)
+    section.add_url_rule(f"{shown.path}.xlsx", f"{name}_xlsx", xlsx)
+    section.add_url_rule(f"{shown.path}/views", f"{name}_keep", keep, methods=["POST"])
+    section.add_url_rule(
+        f"{shown.path}/views/<int:view_id>/forget", f"{name}_forget", forget, methods=["POST"]
+    )
+
+
+def asked_of(listing: Listing, given: Mapping[str, str]) -> Asked:
+    """What the address asks of a list."""
+    filters = {x.key: request.args.get(x.key, "") for x in listing.filters} | dict(given)
+    size = request.args.get("size", "")
+    return Asked(
+        filters,
+        request.args.get("order", ""),
+        request.args.get("after", ""),
+        request.args.get("before", ""),
+        int(size) if size in {str(x) for x in SIZES} else 50,
+        str(reader_zone()),
+    )
+
+
+def _query_of(listing: Listing) -> str:
+    """The filters and the order of a form, as in an address."""
+    keys = [*(x.key for x in listing.filters), "order", "size"]
+    return urlencode([(key, request.form[key]) for key in keys if request.form.get(key)])
+
+
+def _keep(session: Any, front: Front, listing: Listing, query: str) -> None:
+    name = " ".join(request.form.get("name", "").split())
+    if not (0 < len(name) <= MAX_VIEW_NAME_LENGTH and name.isprintable()):
+        raise InputRefused(gettext("A view's name has 1 to %(most)d characters.", most=MAX_VIEW_NAME_LENGTH))
+    if len(query) > MAX_QUERY_LENGTH:
+        raise InputRefused(gettext("These filters are too long to be kept."))
+    page, user_id = f"list:{listing.name}", front.actor.user_id
+    if user_id is None:
+        abort(403)
+    own = select(SavedViewRow).where(SavedViewRow.user_id == user_id, SavedViewRow.page == page)
+    known = list(session.scalars(own))
+    same = next((x for x in known if x.name == name), None)
+    if same is not None:
+        same.query = query
+    elif len(known) >= MAX_VIEWS:
+        raise InputRefused(gettext("You keep %(most)d views of this list already.", most=MAX_VIEWS))
+    else:
+        session.add(SavedViewRow(user_id=user_id, page=page, name=name, query=query))
+
+
+def _views(session: Any, front: Front, listing: Listing) -> list[SavedViewRow]:
+    if front.actor.user_id is None:
+        return []
+    query = (
+        select(SavedViewRow)
+        .where(SavedViewRow.user_id == front.actor.user_id, SavedViewRow.page == f"list:{listing.name}")
+        .order_by(SavedViewRow.name)
+    )
+    return list(session.scalars(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter that is set, and where the list is without it."""
+
+    text: str
+    without: str
+
+
+def _chips(listing: Listing, asked: Asked, given: Mapping[str, str]) -> list[Chip]:
+    chips = []
+    for known in listing.filters:
+        value = asked.filters.get(known.key, "").strip()
+        if value and known.key not in given:
+            shown = choice_text(known, value) if known.kind is FilterKind.CHOICE else value
+            chips.append(Chip(f"{gettext(known.label)}: {shown}", _address({known.key: None})))
+    return chips
+
+
+def choice_text(known: Filter, value: str) -> str:
+    """What a choice is called."""
+    named = dict(known.choices).get(value)
+    return word_of(value) if named is None else gettext(named)
+
+
+def _address(changes: Mapping[str, str | None]) -> str:
+    """This page with other filters; from its first page."""
+    args = {key: value for key, value in request.args.items() if key not in ("after", "before") and value}
+    args.update({key: value for key, value in changes.items() if value})
+    for key, value in changes.items():
+        if not value:
+            args.pop(key, None)
+    query = urlencode(args)
+    return request.path + (f"?{query}" if query else "")
+
+
+def _addresses(section: str, name: str) -> dict[str, Any]:
+    path = request.view_args or {}
+    kept = {key: value for key, value in request.args.items() if key not in ("after", "before") and value}
+    return {
+        "with_": _address,
+        "plain": request.path,
+        "csv": url_for(f"{section}.{name}_csv", **path, **kept),
+        "xlsx": url_for(f"{section}.{name}_xlsx", **path, **kept),
+        "keep": url_for(f"{section}.{name}_keep", **path),
+        "forget": lambda view_id: url_for(f"{section}.{name}_forget", view_id=view_id, **path),
+    }
+
+
+def _linker(link: Link) -> Callable[[Mapping[str, Any]], str | None]:
+    if callable(link):
+        return link
+    if not link:
+        return lambda row: None
+    return lambda row: url_for(link, id=row["id"])
+
+
+def page_again(shown: ListPage, **changes: Any) -> ListPage:
+    """The same list elsewhere: of one account, in the portal."""
+    return replace(shown, **changes)

@@ -1,0 +1,85 @@
+// Small comforts; every page works without them.
+"use strict";
+(() => {
+  // Menus that hang down close when something else is clicked, or with Escape.
+  const closeMenus = (except) => {
+    for (const menu of document.querySelectorAll("details.menu-down[open]")) {
+      if (menu !== except) menu.open = false;
+    }
+  };
+  addEventListener("click", (event) => closeMenus(event.target.closest("details.menu-down")));
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("details.menu-down[open]");
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    } else if (location.hash === "#menu") {
+      location.hash = "#main";
+    }
+  });
+
+  // "/" goes to the search field, as in many programs.
+  addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+    const field = document.querySelector(".search input");
+    if (field) {
+      event.preventDefault();
+      field.focus();
+    }
+  });
+
+  // A choice among filters or orders takes effect at once; a list of accounts is offered as one types.
+  addEventListener("change", (event) => {
+    if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+  });
+  let asked = 0;
+  addEventListener("input", (event) => {
+    const field = event.target;
+    if (!field.matches("input[data-suggest]")) return;
+    clearTimeout(asked);
+    asked = setTimeout(async () => {
+      if (!field.value.trim()) return;
+      const address = new URL(field.dataset.suggest, location.href);
+      address.searchParams.set("q", field.value);
+      const answer = await fetch(address, { headers: { Accept: "application/json" } });
+      if (!answer.ok) return;
+      const found = await answer.json();
+      field.list.replaceChildren(...found.map(({ value, label }) => {
+        const option = document.createElement("option");
+        option.value = value;
+        option.label = label;
+        return option;
+      }));
+    }, 200);
+  });
+
+  // A form is sent once, however often its button is clicked.
+  addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    addEventListener("pageshow", () => { delete form.dataset.sent; }, { once: true });
+  });
+
+  // What is marked may be copied with one click.
+  addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = button.dataset.copied;
+  });
+
+  // All lines of a list are chosen at once.
+  addEventListener("change", (event) => {
+    if (!event.target.matches("input[data-all]")) return;
+    for (const box of document.querySelectorAll(`input[name="${event.target.dataset.all}"]`)) {
+      box.checked = event.target.checked;
+    }
+  });
+})();
