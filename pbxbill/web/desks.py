@@ -8,6 +8,7 @@ from queue import Empty, LifoQueue
 from pbxbill.app import Application, open_desk
 from pbxbill.billing.payments.gateway_payments import GatewayDesk
 from pbxbill.billing.payments.payment_gateways import OpenGateway
+from pbxbill.listing.live_calls import LiveBoard
 
 
 class Desks:
@@ -17,6 +18,8 @@ class Desks:
         self, application: Application, *, public_url: str = "", opened: OpenGateway | None = None
     ) -> None:
         self.application = application
+        self.live = LiveBoard(application.database, application.clock)
+        """What live calls cost now, for all that show them."""
         self.public_url = public_url.rstrip("/")
         self._opened = opened
         self._free: LifoQueue[GatewayDesk] = LifoQueue()
