@@ -1,6 +1,6 @@
 """Marks of hours whose roll-ups no longer hold, written with what was written about their calls.
 
-What is written about a call within an hour of its beginning needs none: its hour is rolled up later than that.
+What is written about a call within an hour of its beginning needs none: its hour is rolled up later.
 """
 
 from collections.abc import Iterable

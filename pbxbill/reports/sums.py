@@ -1,0 +1,148 @@
+"""Sums of calls by member and period: from roll-ups where they hold, from the records for the rest.
+
+What is asked for one dimension alone is read from roll-ups. Two at once (an account's calls by destination) are
+read from the records, which indexes narrow by account or time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from pbxbill.reports.call_facts import DIMENSIONS, EVERY, MEASURES, SUMS, Members, Span, facts
+from pbxbill.reports.cover import RECORDS, Part, cover
+from pbxbill.reports.rollups import standing_of
+from pbxbill.store.models import AccountRow
+
+
+class Sums(NamedTuple):
+    """Sums of one member in one period; as in RollupRow."""
+
+    calls: int = 0
+    denied: int = 0
+    answered: int = 0
+    billed_us: int = 0
+    wait_us: int = 0
+    charges: int = 0
+    billable_s: int = 0
+    total: int = 0
+    tax: int = 0
+    cost: int = 0
+    unknown: int = 0
+
+    @property
+    def net(self) -> int:
+        """Without tax."""
+        return self.total - self.tax
+
+
+class Summed(NamedTuple):
+    """What a member has in a period, in a unit; of an empty unit: its calls."""
+
+    bucket: int
+    member: str
+    unit: str
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be summed up."""
+
+    seller: AccountRow
+    dimension: str
+    """By which members are told apart."""
+    buckets: Sequence[tuple[int, int]]
+    """Periods: from, until."""
+    only: Members = EVERY
+    members: tuple[str, ...] | None = None
+    """Of the dimension; None: all of them."""
+    unit: str | None = None
+    order: str = ""
+    """A measure: the greatest first. Empty: in no order."""
+    limit: int = 0
+    by_member: bool = True
+    """False: the whole of each period."""
+
+
+def add(one: Sums, other: Sums) -> Sums:
+    """Both together."""
+    return Sums(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+_ROLLED = (
+    "SELECT s.bucket, r.member, r.unit, {measures} FROM spans_of_rollups s JOIN rollups r "
+    "ON r.seller_id = :seller_id AND r.dimension = :dimension AND r.grain = s.grain "
+    "AND r.start_us >= s.from_us AND r.start_us < s.to_us"
+)
+
+
+def read(session: Session, wanted: Wanted) -> list[Summed]:
+    """The sums; members and periods without any are left out."""
+    standing = standing_of(session)
+    by_records = wanted.only != EVERY
+    parts: list[tuple[int, Part]] = []
+    for bucket, (from_us, to_us) in enumerate(wanted.buckets):
+        covered = [Part(RECORDS, from_us, to_us)] if by_records else cover(from_us, to_us, standing)
+        parts += [(bucket, part) for part in covered if part.from_us < part.to_us]
+    rolled = [(bucket, part) for bucket, part in parts if part.grain != RECORDS]
+    spans = [Span(bucket, part.from_us, part.to_us) for bucket, part in parts if part.grain == RECORDS]
+    if not parts:
+        return []
+    statement, values = _statement(wanted, rolled, spans)
+    if wanted.only.account_id is not None:
+        path = session.get_one(AccountRow, wanted.only.account_id).path
+        values["member_path"] = f"{path}%"
+    if session.get_bind().dialect.name == "postgresql":
+        # Compiling takes longer than reading roll-ups does.
+        session.execute(text("SET LOCAL jit = off"))
+    return [
+        Summed(bucket, member, unit, Sums(*sums))
+        for bucket, member, unit, *sums in session.execute(text(statement), values)
+    ]
+
+
+def _statement(
+    wanted: Wanted, rolled: Sequence[tuple[int, Part]], spans: Sequence[Span]
+) -> tuple[str, dict[str, Any]]:
+    values: dict[str, Any] = {"seller_id": wanted.seller.id, "dimension": wanted.dimension}
+    sources, begin = [], "WITH "
+    if spans:
+        path = wanted.seller.path
+        begin = facts(spans, wanted.only, path) + ", "
+        if path != "/":
+            values["below"] = f"{path}%"
+        for name in ("destination", "direction"):
+            if getattr(wanted.only, name) is not None:
+                values[name] = getattr(wanted.only, name)
+        rate = "" if wanted.only.rate_id is None else f" AND rate_id = {int(wanted.only.rate_id)}"
+        sources.append(
+            f"SELECT bucket, {DIMENSIONS[wanted.dimension]} AS member, unit, {', '.join(MEASURES)} "  # noqa: S608
+            f"FROM facts WHERE seller_id = :seller_id{rate}"
+        )
+    if rolled:
+        listed = ", ".join(f"({b}, '{p.grain}', {p.from_us}, {p.to_us})" for b, p in rolled)
+        begin += f"spans_of_rollups(bucket, grain, from_us, to_us) AS (VALUES {listed}), "
+        sources.append(_ROLLED.format(measures=", ".join(f"r.{x}" for x in MEASURES)))
+    narrowed = ["1 = 1"]
+    if wanted.members is not None:
+        names = [f"m{number}" for number in range(len(wanted.members))]
+        values |= dict(zip(names, wanted.members, strict=True))
+        narrowed.append(f"member IN ({', '.join(f':{x}' for x in names) or 'NULL'})")
+    if wanted.unit is not None:
+        narrowed.append("unit = :unit")
+        values["unit"] = wanted.unit
+    member = "member" if wanted.by_member else "''"
+    statement = (
+        f"{begin}every_row AS ({' UNION ALL '.join(sources)}) "  # noqa: S608 names are ours
+        f"SELECT bucket, {member} AS member, unit, {SUMS} FROM every_row WHERE {' AND '.join(narrowed)} "
+        "GROUP BY bucket, 2, unit"
+    )
+    if wanted.order:
+        measure = {"net": "SUM(total - tax)"}.get(wanted.order, f"SUM({wanted.order})")
+        statement += f" ORDER BY {measure} DESC, 2"
+    if wanted.limit:
+        statement += f" LIMIT {int(wanted.limit)}"
+    return statement, values
