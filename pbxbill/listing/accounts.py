@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
@@ -34,7 +34,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
             AccountRow.kind.label("kind"),
             AccountRow.mode.label("mode"),
             AccountRow.status.label("status"),
-            _ABOVE.code.label("parent"),
+            case((_ABOVE.kind != "operator", _ABOVE.code)).label("parent"),
             TariffRow.name.label("tariff"),
             AccountRow.created_us.label("created_us"),
         )

@@ -146,7 +146,7 @@ class AmountField(_ReadField):
         """What stands beside the field."""
         return self.unit.code if self.unit is not None else ""
 
-    def process_formdata(self, valuelist: list[Any]) -> None:
+    def process_formdata(self, valuelist: list[Any]) -> None:  # noqa: ARG002  # WTForms calls it
         # The unit is known once the view has looked it up: reading waits for validation.
         self.data = None
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit, to_decimal
-from pbxbill.web.words import tone_of, word_of
+from pbxbill.web.words import STATES, tone_of, word_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = Markup('<span class="nothing">–</span>')
@@ -128,6 +128,8 @@ def state(value: str | None) -> Markup:
     """A state: a dot and its word, never the colour alone."""
     if not value:
         return _NOTHING
+    if value not in STATES:
+        return Markup("{}").format(word_of(value))
     return Markup('<span class="state state-{}">{}</span>').format(tone_of(value), word_of(value))
 
 

@@ -23,7 +23,7 @@ def icon(name: str) -> Markup:
     assert found is not None
     box, paths = found
     return Markup(  # noqa: S704  # ours, and the package's own drawing
-        f'<svg class="icon" viewBox="{box}" fill="currentColor" aria-hidden="true" focusable="false">{paths}</svg>'
+        f'<svg class="icon" viewBox="{box}" fill="currentColor" aria-hidden="true">{paths}</svg>'
     )
 
 

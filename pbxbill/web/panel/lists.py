@@ -23,7 +23,7 @@ from pbxbill.store.access_models import SavedViewRow
 from pbxbill.web.formatting import reader_zone
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.list_files import csv_file, xlsx_file
-from pbxbill.web.words import word_of
+from pbxbill.web.words import KINDS, STATES, word_of
 
 SIZES = (25, 50, 100, 200)
 MAX_VIEWS, MAX_VIEW_NAME_LENGTH, MAX_QUERY_LENGTH = 50, 64, 4_000
@@ -78,6 +78,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
             link=_linker(shown.link),
             address=_addresses(section.name, name),
             sizes=SIZES,
+            choice_text=choice_text,
             **shown.more(),
         )
         return body if refused is None else (body, 400)
@@ -194,8 +195,10 @@ def _chips(listing: Listing, asked: Asked, given: Mapping[str, str]) -> list[Chi
 
 def choice_text(known: Filter, value: str) -> str:
     """What a choice is called."""
-    named = dict(known.choices).get(value)
-    return word_of(value) if named is None else gettext(named)
+    if value in STATES or value in KINDS:
+        text = word_of(value)
+        return text[:1].upper() + text[1:]
+    return gettext(dict(known.choices).get(value, value))
 
 
 def _address(changes: Mapping[str, str | None]) -> str:
