@@ -6,7 +6,6 @@ customers at a steady pace, first alone.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,11 @@ from pbxbill.store.invoice_models import InvoiceRow
 ABOUT = "billing runs: accounts a second, memory, growth, live calls beside them, PDFs a second"
 CALLS = 100
 CUSTOMERS, QUICK_CUSTOMERS = 10_000, 60
-GROWTH = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
+BESIDE_CUSTOMERS = 2_000
+"""Minutes of billing beside live calls."""
+GROWTH = {"1k": 1_000, "10k": 10_000}
+POSTGRES_GROWTH = GROWTH | {"100k": 100_000}
+"""So many accounts are not kept in SQLite."""
 QUICK_GROWTH = {"100": 100, "400": 400}
 GROWTH_CALLS = 10
 """Of each customer, where it is the number of accounts that grows."""
@@ -95,15 +98,17 @@ def measure_run(figures: Figures, name: str, url: str, site: Site, processes: in
     return took
 
 
-def measure_beside(figures: Figures, name: str, url: str, site: Site, processes: int, alone_s: int) -> None:
-    """Live calls alone, then beside a run."""
+def measure_beside(figures: Figures, name: str, url: str, customers: int, alone_s: int) -> None:
+    """Live calls alone, then beside a run of one process."""
+    migrate(url)
+    site = open_billing_site(url, customers, CALLS, LIVE)
     beside = Beside(url, site)
     try:
         time.sleep(2)  # its first calls load the catalogue
         beside.since()
         time.sleep(alone_s)
         alone = beside.since()
-        measure_run(figures, f"{name}.beside calls", url, site, processes)
+        measure_run(figures, f"{name}.beside calls", url, site, 1)
         meanwhile = beside.since()
     finally:
         beside.close()
@@ -146,50 +151,45 @@ def measure_pdfs(figures: Figures, url: str, count: int) -> None:
     figures.add("pdf", per_s=made / took_s, cpu_ms=used_s / made * 1000, average_kb=sum(sizes) / made / 1024)
 
 
-@contextmanager
-def sqlite_copies(folder: Path, master: Path) -> Iterator[str]:
-    """A copy of a database, removed at the end."""
-    path = folder / "copy.db"
-    shutil.copy(master, path)
-    yield f"sqlite:///{path}"
-    for left in folder.glob("copy.db*"):
-        left.unlink()
-
-
 def measure_sqlite(figures: Figures, customers: int, growth: dict[str, int], *, quick: bool) -> None:
     """One process: SQLite lets one write at a time."""
     with tempfile.TemporaryDirectory(prefix="pbxbill-bench-") as name:
         folder = Path(name)
-        master = folder / "site.db"
-        url = f"sqlite:///{master}"
-        migrate(url)
-        site = open_billing_site(url, customers, CALLS, LIVE)
-        with sqlite_copies(folder, master) as copy:
-            measure_run(figures, "sqlite", copy, site, 1)
+        with sqlite_of(folder) as url:
+            migrate(url)
+            site = open_billing_site(url, customers, CALLS)
+            measure_run(figures, "sqlite", url, site, 1)
             if quick:
-                prove(figures, "sqlite", copy)
-            measure_pdfs(figures, copy, QUICK_PDFS if quick else PDFS)
-        with sqlite_copies(folder, master) as copy:
-            measure_beside(figures, "sqlite", copy, site, 1, QUICK_ALONE_S if quick else ALONE_S)
-        master.unlink()
+                prove(figures, "sqlite", url)
+            measure_pdfs(figures, url, QUICK_PDFS if quick else PDFS)
+        with sqlite_of(folder) as url:
+            measure_beside(
+                figures, "sqlite", url, min(customers, BESIDE_CUSTOMERS), QUICK_ALONE_S if quick else ALONE_S
+            )
         took = []
         for size, count in growth.items():
-            path = folder / f"{size}.db"
-            migrate(f"sqlite:///{path}")
-            site = open_billing_site(f"sqlite:///{path}", count, GROWTH_CALLS)
-            found = measure_run(figures, f"sqlite.growth.{size}", f"sqlite:///{path}", site, 1)
-            took.append((site, found))
-            path.unlink()
+            with sqlite_of(folder) as url:
+                migrate(url)
+                site = open_billing_site(url, count, GROWTH_CALLS)
+                took.append((site, measure_run(figures, f"sqlite.growth.{size}", url, site, 1)))
         judge(figures, "sqlite", took)
+
+
+@contextmanager
+def sqlite_of(folder: Path) -> Iterator[str]:
+    """A database, removed at the end."""
+    yield f"sqlite:///{folder / 'site.db'}"
+    for left in folder.glob("site.db*"):
+        left.unlink()
 
 
 def measure_postgres(
     figures: Figures, server: PrivatePostgres, customers: int, growth: dict[str, int], *, quick: bool
 ) -> None:
-    """One process and two."""
+    """One process and two; as accounts grow, two."""
     master = server.create_database()
     migrate(server.url(master))
-    site = open_billing_site(server.url(master), customers, CALLS, LIVE)
+    site = open_billing_site(server.url(master), customers, CALLS)
     rates = []
     for processes in (1, 2):
         copy = server.create_database(master)
@@ -199,16 +199,22 @@ def measure_postgres(
             prove(figures, f"postgresql.{processes}", server.url(copy))
         server.drop_database(copy)
     figures.add("postgresql.two processes", ratio_to_one=rates[1] / rates[0])
-    copy = server.create_database(master)
-    measure_beside(figures, "postgresql", server.url(copy), site, 1, QUICK_ALONE_S if quick else ALONE_S)
-    server.drop_database(copy)
     server.drop_database(master)
+    beside = server.create_database()
+    measure_beside(
+        figures,
+        "postgresql",
+        server.url(beside),
+        min(customers, BESIDE_CUSTOMERS),
+        QUICK_ALONE_S if quick else ALONE_S,
+    )
+    server.drop_database(beside)
     took = []
     for size, count in growth.items():
         database = server.create_database()
         migrate(server.url(database))
         site = open_billing_site(server.url(database), count, GROWTH_CALLS)
-        found = measure_run(figures, f"postgresql.growth.{size}", server.url(database), site, 1)
+        found = measure_run(figures, f"postgresql.growth.{size}", server.url(database), site, 2)
         took.append((site, found))
         server.drop_database(database)
     judge(figures, "postgresql", took)
@@ -223,13 +229,13 @@ def judge(figures: Figures, database: str, took: list[tuple[Site, dict[str, Any]
 
 def measure(figures: Figures, quick: bool) -> None:
     """Both databases; PostgreSQL only where its programs are installed."""
-    customers, growth = (QUICK_CUSTOMERS, QUICK_GROWTH) if quick else (CUSTOMERS, GROWTH)
-    measure_sqlite(figures, customers, growth, quick=quick)
+    customers = QUICK_CUSTOMERS if quick else CUSTOMERS
+    measure_sqlite(figures, customers, QUICK_GROWTH if quick else GROWTH, quick=quick)
     with measured_postgres(figures) as server:
         if server is None:
             figures.at_most("postgresql.reserve_p99_ratio", None, SLOWER)
             return
-        measure_postgres(figures, server, customers, growth, quick=quick)
+        measure_postgres(figures, server, customers, QUICK_GROWTH if quick else POSTGRES_GROWTH, quick=quick)
 
 
 if __name__ == "__main__":
