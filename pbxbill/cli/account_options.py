@@ -9,7 +9,7 @@ from pbxbill.cli.output import local_moment
 from pbxbill.cli.wallets import unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
-from pbxbill.store.accounts import NewAccount, tariff_by_name, unit_of
+from pbxbill.store.accounts import NewAccount, tariff_of_issuer, unit_of
 from pbxbill.store.models import AccountRow, UnitRow
 
 
@@ -21,10 +21,11 @@ def opened_us(session: Session, new: NewAccount, opened: str, now_us: int) -> in
     return at_us
 
 
-def wanted_unit(session: Session, code: str | None, tariff: str | None) -> Unit:
+def wanted_unit(session: Session, code: str | None, tariff: str | None, parent: str | None = None) -> Unit:
     """The unit of an account's wallet: what was said, the tariff's, or the only one there is."""
     if code is None and tariff is not None:
-        code = unit_of_tariff(session, tariff_by_name(session, tariff).id)
+        issuer_id = issuer_by_code(session, parent).id
+        code = unit_of_tariff(session, tariff_of_issuer(session, issuer_id, tariff).id)
     if code is not None:
         return unit_of(session, code.upper())
     codes = session.scalars(select(UnitRow.code).order_by(UnitRow.code)).all()

@@ -43,7 +43,7 @@ from pbxbill.store.accounts import (
     open_wallet,
     parse_wallet_order,
     set_wallet_order,
-    tariff_by_name,
+    tariff_of_issuer,
     unit_of,
 )
 from pbxbill.store.catalogue_models import DiallingRuleRow
@@ -156,7 +156,8 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     with context.application() as application, transaction(application.database) as session:
         order = parse_wallet_order(session, written_order) if written_order else ()
         # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
-        unit = wanted_unit(session, unit_code or (order[-1] if order else None), options["tariff"])
+        said = unit_code or (order[-1] if order else None)
+        unit = wanted_unit(session, said, options["tariff"], options["parent"])
         if order and unit.code not in order:
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
         allowed = allowance_of(allowance, unit)
@@ -361,7 +362,9 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
             if name in changes:
                 tariff = changes.pop(name)
                 none = tariff == "none" and name == "inbound_tariff"
-                changes[f"{name}_id"] = None if none else tariff_by_name(session, tariff).id
+                changes[f"{name}_id"] = (
+                    None if none else tariff_of_issuer(session, account.parent_id, tariff).id
+                )
         if "offline_allowance" in changes:
             unit = unit_of_account(session, account, unit_code)
             changes["offline_allowance"] = allowance_of(changes["offline_allowance"], unit)

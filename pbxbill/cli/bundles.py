@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused
@@ -16,8 +17,8 @@ from pbxbill.store.bundles import (
     NewBundle,
     add_bundle,
     all_bundles,
-    bundle_by_name,
     bundle_of,
+    bundle_of_issuer,
     bundles_serving,
     give_bundle,
     take_bundle,
@@ -51,14 +52,21 @@ def bundles() -> None:
 @click.option("--priority", default=0, show_default=True, help="Bundles are consumed from the highest.")
 @click.option("--increments", default="1/1", show_default=True, help="Initial and following, e.g. 60/60.")
 @click.option("--fee-owed", is_flag=True, help="The connection fee is owed even if it pays the whole call.")
+@click.option("--reseller", help="Whose bundle; default: the operator's.")
 @pass_context
-def add(context: Context, /, destinations: tuple[str, ...], increments: str, **terms: Any) -> None:
+def add(
+    context: Context, /, destinations: tuple[str, ...], increments: str, *, reseller: str | None, **terms: Any
+) -> None:
     """Make a bundle that accounts can be given."""
     initial_s, following_s = _increments(increments)
-    new = NewBundle(
-        destinations=destinations, initial_increment_s=initial_s, following_increment_s=following_s, **terms
-    )
     with context.application() as application, transaction(application.database) as session:
+        new = NewBundle(
+            destinations=destinations,
+            initial_increment_s=initial_s,
+            following_increment_s=following_s,
+            issuer_id=issuer_by_code(session, reseller).id,
+            **terms,
+        )
         add_bundle(session, new)
     click.echo(f"bundle {new.name} includes {new.pieces} {new.measure} per {new.cycle}")
 
@@ -71,12 +79,14 @@ def _increments(text: str) -> tuple[int, int]:
 
 
 @bundles.command("list")
+@click.option("--reseller", help="Whose bundles; default: the operator's.")
 @json_option
 @pass_context
-def list_bundles(context: Context, as_json: bool) -> None:
+def list_bundles(context: Context, reseller: str | None, as_json: bool) -> None:
     """List bundles."""
     with context.application() as application, transaction(reading(application.database)) as session:
-        listed = [_terms(bundle_of(row)) | {"accounts": count} for row, count in all_bundles(session)]
+        issuer_id = issuer_by_code(session, reseller).id
+        listed = [_terms(bundle_of(row)) | {"accounts": n} for row, n in all_bundles(session, issuer_id)]
     if as_json:
         print_json(listed)
         return
@@ -121,7 +131,8 @@ def give(context: Context, code: str, name: str, since: str | None, until: str |
     from_us = context.clock.now_us() if since is None else parse_moment(since)
     to_us = None if until is None else parse_moment(until)
     with context.application() as application, transaction(application.database) as session:
-        give_bundle(session, account_by_code(session, code), bundle_by_name(session, name), from_us, to_us)
+        account = account_by_code(session, code)
+        give_bundle(session, account, bundle_of_issuer(session, account.parent_id, name), from_us, to_us)
     end = "" if to_us is None else f" until {moment(to_us)}"
     click.echo(f"account {code} has bundle {name} from {moment(from_us)}{end}")
 
@@ -135,7 +146,8 @@ def take(context: Context, code: str, name: str, since: str | None) -> None:
     """End an account's bundle, the one given last; calls that are up keep what they hold of it."""
     at_us = context.clock.now_us() if since is None else parse_moment(since)
     with context.application() as application, transaction(application.database) as session:
-        row = take_bundle(session, account_by_code(session, code), bundle_by_name(session, name), at_us)
+        account = account_by_code(session, code)
+        row = take_bundle(session, account, bundle_of_issuer(session, account.parent_id, name), at_us)
         to_us = row.to_us
     click.echo(f"account {code} has bundle {name} until {moment(to_us)}")
 

@@ -7,14 +7,15 @@ import click
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.cli.rates_export import write_sheet
 from pbxbill.cli.rates_import import import_rates
-from pbxbill.cli.rates_preview import price_text
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.rate_terms import terms_from_json
+from pbxbill.rating.rate_text import price_text
 from pbxbill.rating.tariff import Rate
 from pbxbill.store.deck_lookup import deck_by_name, version_in_force
 from pbxbill.store.engine import reading, transaction
@@ -31,16 +32,21 @@ def rates() -> None:
 rates.add_command(import_rates)
 
 
+reseller_option = click.option("--reseller", help="Whose deck; default: the operator's.")
+
+
 @rates.command("list")
+@click.option("--reseller", help="Whose decks; default: the operator's.")
 @json_option
 @pass_context
-def list_decks(context: Context, as_json: bool) -> None:
+def list_decks(context: Context, reseller: str | None, as_json: bool) -> None:
     """List decks with all their versions."""
     with context.application() as application, transaction(reading(application.database)) as session:
+        issuer = issuer_by_code(session, reseller)
         rows = session.execute(
             select(RateDeckRow, DeckVersionRow)
             .join(DeckVersionRow, DeckVersionRow.deck_id == RateDeckRow.id)
-            .where(DeckVersionRow.rate_count > 0)
+            .where(DeckVersionRow.rate_count > 0, RateDeckRow.issuer_id == issuer.id)
             .order_by(RateDeckRow.name, DeckVersionRow.number)
         ).all()
     shown = [
@@ -89,14 +95,18 @@ def _version(session: Session, deck: RateDeckRow, number: int | None, now_us: in
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--version", "number", type=int, help="Which version; default: the one in force now.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
+@reseller_option
 @pass_context
-def export_rates(context: Context, deck: str, file: Path, number: int | None, force: bool) -> None:
+def export_rates(
+    context: Context, /, deck: str, file: Path, number: int | None, *, force: bool, reseller: str | None
+) -> None:
     """Write a version of a deck as CSV or XLSX, by the file's name; `rates import` reads it again."""
     if file.exists() and not force:
         raise InputRefused(f"{file} exists; say --force to replace it")
     with context.application() as application:
         with transaction(reading(application.database)) as session:
-            version = _version(session, deck_by_name(session, deck), number, context.clock.now_us())
+            row = deck_by_name(session, deck, issuer_by_code(session, reseller).id)
+            version = _version(session, row, number, context.clock.now_us())
         count = write_sheet(application.database, version.id, file)
     click.echo(f"{file}: version {version.number} of deck {deck}, {version.rate_count} rates in {count} rows")
 
@@ -105,12 +115,15 @@ def export_rates(context: Context, deck: str, file: Path, number: int | None, fo
 @click.argument("deck")
 @click.option("--prefix", default="", help="Only prefixes that begin with these digits.")
 @click.option("--version", "number", type=int, help="Which version; default: the one in force now.")
+@reseller_option
 @json_option
 @pass_context
-def show_rates(context: Context, deck: str, prefix: str, number: int | None, as_json: bool) -> None:
+def show_rates(
+    context: Context, /, deck: str, prefix: str, number: int | None, *, reseller: str | None, as_json: bool
+) -> None:
     """Show the rates of a deck."""
     with context.application() as application, transaction(reading(application.database)) as session:
-        deck_row = deck_by_name(session, deck)
+        deck_row = deck_by_name(session, deck, issuer_by_code(session, reseller).id)
         version = _version(session, deck_row, number, context.clock.now_us())
         of_version = (
             RateRow.deck_version_id == version.id,

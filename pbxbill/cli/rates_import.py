@@ -5,37 +5,38 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
-from zoneinfo import ZoneInfo
 
 import click
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import select
 
 from pbxbill.app import Application
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import console, json_option, moment, price_of, print_json
-from pbxbill.cli.rates_preview import Preview
+from pbxbill.cli.rates_preview import noted_changes, show_changes
 from pbxbill.cli.rates_refused import keep_aside, refused_facts, tell_refused
-from pbxbill.clock import SECOND_US
 from pbxbill.errors import ConfigurationError, InputRefused
-from pbxbill.rating.deck_change import Finding, Plan
 from pbxbill.rating.sheet import RateSheet
 from pbxbill.rating.sheet_profile import Profile, parse_increments, profile_from_toml
-from pbxbill.store.deck_lookup import deck_by_name, newest_number, version_in_force
-from pbxbill.store.decks import MEASURES, NewDeckVersion, NewRate, import_deck_version
+from pbxbill.store.deck_changes import DeckChanges
+from pbxbill.store.deck_import import (
+    ImportSetting,
+    ImportWanted,
+    check_allowed,
+    check_currency,
+    compare_decks,
+    effective_moment,
+    setting_of,
+    write_version,
+)
+from pbxbill.store.decks import MEASURES
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import DeckVersionRow, RateDeckRow
+from pbxbill.store.models import DeckVersionRow
 from pbxbill.store.rate_stage import RateStage
-from pbxbill.store.tariffs import check_bands_of_tariffs
 
 EXIT_ROWS_REFUSED = 3
-DAY_US = 86_400 * SECOND_US
-USUAL_US = 5 * 365 * DAY_US + DAY_US
-"""A row that begins further from now than five years most likely has a mistyped date."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +44,15 @@ class Wanted:
     """What the command line asks for."""
 
     file: Path
-    deck: str
-    unit_code: str | None
+    sheet: ImportWanted
+    """Of the deck; effective_us follows once the clock is known."""
     effective: str | None
-    zone: str | None
     backdate: bool
-    amend: bool
     preview: bool
     yes: bool
     report: Path | None
-    against: str | None
-    notice_days: int | None
-    delay_increases: bool
-    max_price: int
     first: int
-    measure: str | None
-    per: int | None
-    profile: Profile
     as_json: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """What stands in the database when the import begins."""
-
-    unit: str
-    follows: int
-    """Number of the deck's newest version; 0: it has none."""
-    old_version_id: int | None
-    old_number: int | None
-    later: tuple[int, int] | None
-    """Number and date of a version that will replace the new one."""
-    sales_version_id: int | None
 
 
 @click.command("import")
@@ -130,6 +108,7 @@ class _Setting:
     "--increments", "default_increments", help="Of rows that do not say theirs, e.g. 60/60; default: 1/1."
 )
 @click.option("--sheet", help="Worksheet of an XLSX file; default: the first with a header.")
+@click.option("--reseller", help="Whose deck; default: the operator's.")
 @json_option
 @pass_context
 def import_rates(context: Context, /, **options: Any) -> None:
@@ -139,12 +118,14 @@ def import_rates(context: Context, /, **options: Any) -> None:
     names, or by a profile. Unusable rows are left out, listed and kept aside beside the file, in
     list.refused.csv for list.csv or list.xlsx; the exit code is then 3. 2: nothing was imported.
     """
-    wanted = _wanted(options)
+    wanted, reseller = _wanted(options)
     with context.application() as application, RateStage() as stage, _opened(wanted) as stream:
-        _import(context, application, wanted, stage, RateSheet(stream, wanted.profile))
+        wanted = _of_issuer(application, wanted, reseller)
+        _import(context, application, wanted, stage, RateSheet(stream, wanted.sheet.profile))
 
 
-def _wanted(options: dict[str, Any]) -> Wanted:
+def _wanted(options: dict[str, Any]) -> tuple[Wanted, str | None]:
+    """What is asked for, and the code of whose deck it is."""
     profile = Profile()
     profile_file = options.pop("profile_file")
     if profile_file is not None:
@@ -172,47 +153,58 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     profile = replace(profile, **{name: value for name, value in said.items() if value is not None})
     if options["delay_increases"] and not options["notice_days"]:
         raise InputRefused("--delay-increases needs --notice-days")
-    options["max_price"] = price_of("--max-price", options["max_price"])
-    return Wanted(profile=profile, **options)
+    reseller = options.pop("reseller")
+    file = options["file"]
+    of_deck = {name: options.pop(name) for name in _OF_DECK}
+    of_deck["max_price"] = price_of("--max-price", of_deck["max_price"])
+    sheet = ImportWanted(source=file.name, profile=profile, **of_deck)
+    del options["zone"]
+    return Wanted(sheet=sheet, **options), reseller
+
+
+_OF_DECK = (
+    *("deck", "unit_code", "amend", "against", "notice_days", "delay_increases", "max_price", "measure"),
+    "per",
+)
+
+
+def _of_issuer(application: Application, wanted: Wanted, reseller: str | None) -> Wanted:
+    if reseller is None:
+        return wanted
+    with transaction(reading(application.database)) as session:
+        issuer_id = issuer_by_code(session, reseller).id
+    return replace(wanted, sheet=replace(wanted.sheet, issuer_id=issuer_id))
 
 
 def _import(
     context: Context, application: Application, wanted: Wanted, stage: RateStage, sheet: RateSheet
 ) -> None:
     now_us = context.clock.now_us()
-    effective_us = _effective(wanted, now_us)
-    setting = _setting(application, wanted, effective_us or now_us)
-    _check_currency(sheet, setting)
+    wanted = replace(wanted, sheet=replace(wanted.sheet, effective_us=_effective(wanted, now_us)))
+    setting = setting_of(application.database, wanted.sheet, now_us)
+    check_currency(sheet, setting)
     stage.read(sheet)
     aside = keep_aside(wanted.file, sheet, stage)
     tell_refused(wanted.file, stage, aside)
-    if not stage.sheet_rate_count:
-        raise InputRefused("the rate deck holds no usable row")
-    if setting.old_version_id is not None:
-        stage.take_deck(application.database, setting.old_version_id, "old")
-    if setting.sales_version_id is not None:
-        stage.take_deck(application.database, setting.sales_version_id, "sales")
-    plan = Plan(
-        effective_us or now_us,
-        wanted.amend,
-        None if wanted.notice_days is None else now_us + wanted.notice_days * DAY_US,
-        wanted.delay_increases,
-        wanted.max_price,
-        (now_us - USUAL_US, now_us + USUAL_US),
-    )
-    with Preview(wanted.first, wanted.report) as preview:
-        stage.compare(plan, preview.add)
-    told: dict[str, Any] = {"deck": wanted.deck, "preview": preview.facts(), **refused_facts(stage, aside)}
+    with noted_changes(wanted.first, wanted.report) as changes:
+        compare_decks(application.database, wanted.sheet, setting, stage, changes)
+    told: dict[str, Any] = {
+        "deck": wanted.sheet.deck,
+        "preview": changes.facts(),
+        **refused_facts(stage, aside),
+    }
     if not wanted.as_json:
-        _show(wanted, sheet, setting, preview, effective_us)
-    _check_allowed(application, wanted, preview)
+        _show(wanted, sheet, setting, changes)
+    check_allowed(application.database, wanted.sheet, changes)
     said = "nothing was imported: this is a preview"
     if not wanted.preview:
         _ask(wanted, stage)
-        version = _write(context, application, wanted, stage, (setting, effective_us))
+        version = _write(context, application, wanted, stage, setting)
         since = moment(version.effective_from_us)
         told |= {"version": version.number, "effective_from": since, "rates": version.rate_count}
-        said = f"deck {wanted.deck} has version {version.number}: {version.rate_count} rates from {since}"
+        said = (
+            f"deck {wanted.sheet.deck} has version {version.number}: {version.rate_count} rates from {since}"
+        )
     if wanted.as_json:
         print_json(told)
     else:
@@ -225,15 +217,7 @@ def _effective(wanted: Wanted, now_us: int) -> int | None:
     """When the version begins to count; None: at once."""
     if wanted.effective is None:
         return None
-    try:
-        at = datetime.fromisoformat(wanted.effective)
-    except ValueError:
-        raise InputRefused(
-            f"{wanted.effective[:40]!r} is no date; write 2026-01-31 or 2026-01-31T08:00:00Z"
-        ) from None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=ZoneInfo(wanted.profile.zone))
-    at_us = (at - _EPOCH) // timedelta(microseconds=1)
+    at_us = effective_moment(wanted.effective, wanted.sheet.profile.zone)
     if at_us < now_us and not wanted.backdate:
         raise InputRefused(
             f"the effective date {moment(at_us)} is past; calls since then were charged by the version "
@@ -242,60 +226,8 @@ def _effective(wanted: Wanted, now_us: int) -> int | None:
     return at_us
 
 
-def _setting(application: Application, wanted: Wanted, effective_us: int) -> _Setting:
-    with transaction(reading(application.database)) as session:
-        deck = session.scalar(select(RateDeckRow).where(RateDeckRow.name == wanted.deck))
-        unit = (wanted.unit_code or (deck.unit if deck else "EUR")).upper()
-        if deck is not None and deck.unit != unit:
-            raise InputRefused(f"deck {wanted.deck!r} is in {deck.unit}; a version in {unit} cannot be added")
-        old = None if deck is None else version_in_force(session, deck.id, effective_us)
-        if wanted.amend and old is None:
-            raise InputRefused(f"deck {wanted.deck!r} has no version to amend yet; import it whole first")
-        later = None
-        if deck is not None:
-            later = session.scalar(
-                select(DeckVersionRow)
-                .where(
-                    DeckVersionRow.deck_id == deck.id,
-                    DeckVersionRow.rate_count > 0,
-                    DeckVersionRow.effective_from_us > effective_us,
-                )
-                .order_by(DeckVersionRow.effective_from_us)
-                .limit(1)
-            )
-        sales = None
-        if wanted.against is not None:
-            sales_deck = deck_by_name(session, wanted.against)
-            if sales_deck.unit != unit:
-                raise InputRefused(
-                    f"deck {wanted.against!r} is in {sales_deck.unit}; these prices are in {unit}"
-                )
-            sales = version_in_force(session, sales_deck.id, effective_us)
-            if sales is None:
-                raise InputRefused(f"deck {wanted.against!r} has no version that counts then")
-        return _Setting(
-            unit,
-            0 if deck is None else newest_number(session, deck.id),
-            old.id if old else None,
-            old.number if old else None,
-            (later.number, later.effective_from_us) if later else None,
-            sales.id if sales else None,
-        )
-
-
-def _check_currency(sheet: RateSheet, setting: _Setting) -> None:
-    sheet.unit = setting.unit
-    if sheet.layout.currency not in (None, setting.unit):
-        raise InputRefused(
-            f"the header says that prices are in {sheet.layout.currency}, and the deck is in {setting.unit}; "
-            f"say --unit {sheet.layout.currency} for a deck of its own, or rename the column"
-        )
-
-
-def _show(
-    wanted: Wanted, sheet: RateSheet, setting: _Setting, preview: Preview, effective_us: int | None
-) -> None:
-    profile = wanted.profile
+def _show(wanted: Wanted, sheet: RateSheet, setting: ImportSetting, changes: DeckChanges) -> None:
+    profile = wanted.sheet.profile
     how = "by the profile" if profile.columns else "guessed; a profile (--profile) says otherwise"
     click.echo(f"{wanted.file.name}: {sheet.described}")
     click.echo(
@@ -308,31 +240,17 @@ def _show(
             "a row with an end date counts until just before it (end_date_included of a profile changes it)"
         )
     against = f"version {setting.old_number}" if setting.old_number else "nothing before"
-    since = moment(effective_us) or "at once"
-    kind = "amendment" if wanted.amend else "whole deck"
-    click.echo(f"deck {wanted.deck}, {setting.unit}, {kind}, effective {since}, compared with {against}")
-    preview.show(setting.unit)
+    since = moment(wanted.sheet.effective_us) or "at once"
+    kind = "amendment" if wanted.sheet.amend else "whole deck"
+    click.echo(
+        f"deck {wanted.sheet.deck}, {setting.unit}, {kind}, effective {since}, compared with {against}"
+    )
+    show_changes(changes, setting.unit)
     if sheet.last_line is not None:
         click.echo(f"line {sheet.last_line}, the last, has no line end: see that the file is whole", err=True)
     if setting.later is not None:
         number, from_us = setting.later
         click.echo(f"version {number} will replace it on {moment(from_us)}", err=True)
-
-
-def _check_allowed(application: Application, wanted: Wanted, preview: Preview) -> None:
-    short = preview.counts[Finding.SHORT_NOTICE]
-    if short:
-        first = preview.samples[Finding.SHORT_NOTICE]
-        named = ", ".join(change.prefix or "*" for change in first)
-        raise InputRefused(
-            f"{short} prefixes would become dearer in less than {wanted.notice_days} days ({named}"
-            f"{' ...' if short > len(first) else ''}); a later --effective or --delay-increases keeps the "
-            "notice"
-        )
-    with transaction(reading(application.database)) as session:
-        deck_id = session.scalar(select(RateDeckRow.id).where(RateDeckRow.name == wanted.deck))
-        if deck_id is not None:
-            check_bands_of_tariffs(session, deck_id, preview.use)
 
 
 def _ask(wanted: Wanted, stage: RateStage) -> None:
@@ -341,7 +259,7 @@ def _ask(wanted: Wanted, stage: RateStage) -> None:
     left_out = f", without {stage.refused_count} refused rows" if stage.refused_count else ""
     try:
         agreed = click.confirm(
-            f"import {stage.rate_count} rates into deck {wanted.deck}{left_out}?", err=True
+            f"import {stage.rate_count} rates into deck {wanted.sheet.deck}{left_out}?", err=True
         )
     except click.Abort:
         raise InputRefused("nothing was imported; where nobody can be asked, say --yes") from None
@@ -350,23 +268,13 @@ def _ask(wanted: Wanted, stage: RateStage) -> None:
 
 
 def _write(
-    context: Context,
-    application: Application,
-    wanted: Wanted,
-    stage: RateStage,
-    at: tuple[_Setting, int | None],
+    context: Context, application: Application, wanted: Wanted, stage: RateStage, setting: ImportSetting
 ) -> DeckVersionRow:
-    setting, effective_us = at
-    new = NewDeckVersion(
-        wanted.deck, setting.unit, wanted.file.name, effective_us, wanted.measure, wanted.per, setting.follows
-    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console(), transient=True, disable=_is_quiet(wanted)) as progress:
         task = progress.add_task("writing", total=stage.rate_count)
-        rates = (NewRate.of(rate) for rate in stage.rates())
-        return import_deck_version(
-            application.database, new, rates, context.clock, lambda count: progress.advance(task, count)
-        )
+        told = context.clock, lambda count: progress.advance(task, count)
+        return write_version(application.database, wanted.sheet, setting, stage, told)
 
 
 @contextmanager

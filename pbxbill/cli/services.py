@@ -5,7 +5,7 @@ import click
 from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table, warn
-from pbxbill.store.accounts import account_by_code, tariff_by_name
+from pbxbill.store.accounts import account_by_code, tariff_of_issuer
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.services import list_services, remove_service, set_service
 
@@ -24,7 +24,7 @@ def set_(context: Context, account: str, service: str, tariff: str) -> None:
     """Let TARIFF rate a SERVICE of ACCOUNT: messages, bytes, items, or what its records call it."""
     with context.application() as application, transaction(application.database) as session:
         row = account_by_code(session, account)
-        set_service(session, row, service, tariff_by_name(session, tariff))
+        set_service(session, row, service, tariff_of_issuer(session, row.parent_id, tariff))
         conflict = tax_conflict(session, row.id, context.clock.now_us())
     click.echo(f"{service} of account {account} are rated by tariff {tariff}")
     warn(conflict)

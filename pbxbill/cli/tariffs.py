@@ -8,16 +8,20 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, price_of, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, Rounding, compile_price, parse_decimal, to_decimal
 from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, MarkUp, Step, TaxMode
 from pbxbill.rating.tariff_terms import CYCLES, cycle_steps_from_json, mark_up_from_json
+from pbxbill.store.accounts import tariff_by_name
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import RateDeckRow, TariffRow, TariffVersionRow, UnitRow
 from pbxbill.store.tariffs import NewTariff, add_tariff_version, newest_terms
+
+reseller_option = click.option("--reseller", help="Whose tariff; default: the operator's.")
 
 
 @click.group()
@@ -73,27 +77,34 @@ def _terms(command: Callable[..., None]) -> Callable[..., None]:
 
 @tariffs.command("add")
 @click.argument("name")
+@reseller_option
 @_terms
 @pass_context
-def add_tariff(context: Context, /, name: str, **options: Any) -> None:
+def add_tariff(context: Context, /, name: str, reseller: str | None, **options: Any) -> None:
     """Make a tariff, or the next version of one; live calls keep the version they began with.
 
     What is not said has its default; `tariffs set` keeps what the version before says.
     """
-    _write(context, name, {}, options)
+    _write(context, name, {"issuer_id": _issuer_id(context, reseller)}, options)
+
+
+def _issuer_id(context: Context, reseller: str | None) -> int:
+    with context.application() as application, transaction(reading(application.database)) as session:
+        return issuer_by_code(session, reseller).id
 
 
 @tariffs.command("set")
 @click.argument("name")
+@reseller_option
 @_terms
 @pass_context
-def set_tariff(context: Context, /, name: str, **options: Any) -> None:
+def set_tariff(context: Context, /, name: str, reseller: str | None, **options: Any) -> None:
     """Change some terms of a tariff: its next version keeps the others.
 
     A calendar that it names is taken in its newest version.
     """
     with context.application() as application, transaction(reading(application.database)) as session:
-        before = newest_terms(session, name)
+        before = newest_terms(session, tariff_by_name(session, name, issuer_by_code(session, reseller).id))
     _write(context, name, {f.name: getattr(before, f.name) for f in fields(before)}, options)
 
 
@@ -191,11 +202,12 @@ def _millionths(percent: str, what: str) -> int:
 
 
 @tariffs.command("list")
+@reseller_option
 @json_option
 @pass_context
-def list_tariffs(context: Context, as_json: bool) -> None:
+def list_tariffs(context: Context, reseller: str | None, as_json: bool) -> None:
     """List tariffs with their current terms."""
-    shown = [versions[-1] for versions in _versions(context).values()]
+    shown = [versions[-1] for versions in _versions(context, reseller).values()]
     if as_json:
         print_json(shown)
         return
@@ -206,11 +218,12 @@ def list_tariffs(context: Context, as_json: bool) -> None:
 
 @tariffs.command("show")
 @click.argument("name")
+@reseller_option
 @json_option
 @pass_context
-def show_tariff(context: Context, name: str, as_json: bool) -> None:
+def show_tariff(context: Context, name: str, reseller: str | None, as_json: bool) -> None:
     """Show every version of a tariff."""
-    versions = _versions(context).get(name)
+    versions = _versions(context, reseller).get(name)
     if versions is None:
         raise InputRefused(f"no tariff {name!r}; `pbxbill tariffs list` shows them")
     if as_json:
@@ -220,13 +233,14 @@ def show_tariff(context: Context, name: str, as_json: bool) -> None:
         print_table("", ("", ""), ((key.replace("_", " "), value) for key, value in terms.items()))
 
 
-def _versions(context: Context) -> dict[str, list[dict[str, Any]]]:
+def _versions(context: Context, reseller: str | None) -> dict[str, list[dict[str, Any]]]:
     with context.application() as application, transaction(reading(application.database)) as session:
         rows = session.execute(
             select(TariffRow.name, TariffVersionRow, RateDeckRow, BandCalendarRow)
             .join(TariffVersionRow, TariffVersionRow.tariff_id == TariffRow.id)
             .outerjoin(RateDeckRow, RateDeckRow.id == TariffVersionRow.deck_id)
             .outerjoin(BandCalendarRow, BandCalendarRow.id == TariffVersionRow.calendar_id)
+            .where(TariffRow.issuer_id == issuer_by_code(session, reseller).id)
             .order_by(TariffRow.name, TariffVersionRow.number)
         ).all()
     found: dict[str, list[dict[str, Any]]] = {}

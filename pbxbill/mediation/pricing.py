@@ -28,6 +28,8 @@ _VERSIONS = (
     "SELECT effective_from_us, id FROM deck_versions WHERE rate_count > 0 AND deck_id {any_int} "
     "ORDER BY effective_from_us DESC, number DESC"
 )
+_OPERATORS = "SELECT t.id, t.name FROM {} t JOIN accounts a ON a.id = t.issuer_id WHERE a.kind = 'operator'"
+"""Those of the operator, who rates again; resellers may have others of the same names."""
 _SCHEMA = {
     "called": pl.String,
     "started_us": pl.Int64,
@@ -277,13 +279,13 @@ def instead_of(
         raise InputRefused("name a tariff or a deck, not both")
     accounts = None if account_ids is None else frozenset(account_ids)
     if tariff is not None:
-        ids = {name: id for id, name in driver.select("SELECT id, name FROM tariffs")}
+        ids = {name: id for id, name in driver.select(_OPERATORS.format("tariffs"))}
         found = catalogue.current_tariff(ids[tariff]) if tariff in ids else None
         if found is None:
             raise InputRefused(f"no tariff {tariff!r}; `pbxbill tariffs` lists them")
         return Instead(tariff=found, account_ids=accounts)
     if deck is not None:
-        decks = {name: id for id, name in driver.select("SELECT id, name FROM rate_decks")}
+        decks = {name: id for id, name in driver.select(_OPERATORS.format("rate_decks"))}
         if deck not in decks:
             raise InputRefused(f"no rate deck {deck!r}; `pbxbill rates import` makes one")
         return Instead(deck_id=decks[deck], account_ids=accounts)

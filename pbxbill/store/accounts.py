@@ -43,6 +43,7 @@ class NewAccount:
     parent: str | None = None
     """Code of the reseller; None: the operator."""
     tariff: str | None = None
+    """Of who bills it, or of the operator."""
     inbound_tariff: str | None = None
     language: str = "en"
     failure_policy: str | None = None
@@ -127,12 +128,32 @@ def account_by_code(session: Session, code: str) -> AccountRow:
     return account
 
 
-def tariff_by_name(session: Session, name: str) -> TariffRow:
-    """A tariff; InputRefused if there is none of that name."""
-    tariff = session.scalar(select(TariffRow).where(TariffRow.name == name))
+def issuer_or_operator(session: Session, issuer_id: int | None) -> int:
+    """Whose a deck, tariff or bundle is: this issuer's; None: the operator's."""
+    if issuer_id is not None:
+        return issuer_id
+    operator_id = session.scalar(select(AccountRow.id).where(AccountRow.kind == "operator"))
+    if operator_id is None:
+        raise InputRefused("there is no operator yet; run `pbxbill init` first")
+    return operator_id
+
+
+def tariff_by_name(session: Session, name: str, issuer_id: int | None = None) -> TariffRow:
+    """A tariff of an issuer, the operator unless said; InputRefused if he has none of that name."""
+    owner_id = issuer_or_operator(session, issuer_id)
+    tariff = session.scalar(select(TariffRow).where(TariffRow.issuer_id == owner_id, TariffRow.name == name))
     if tariff is None:
         raise InputRefused(f"no tariff {name!r}; `pbxbill tariffs list` shows them")
     return tariff
+
+
+def tariff_of_issuer(session: Session, issuer_id: int | None, name: str) -> TariffRow:
+    """What an issuer charges by under a name: his own tariff, else the operator's of that name.
+
+    The operator gives the customers of resellers tariffs of his own, too.
+    """
+    own = select(TariffRow).where(TariffRow.issuer_id == issuer_id, TariffRow.name == name)
+    return session.scalar(own) or tariff_by_name(session, name)
 
 
 def dialling_rule_by_name(session: Session, name: str) -> DiallingRuleRow:
@@ -207,8 +228,10 @@ def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
         name=new.name,
         status="active",
         mode=mode,
-        tariff_id=tariff_by_name(session, new.tariff).id if new.tariff else None,
-        inbound_tariff_id=tariff_by_name(session, new.inbound_tariff).id if new.inbound_tariff else None,
+        tariff_id=tariff_of_issuer(session, parent.id, new.tariff).id if new.tariff else None,
+        inbound_tariff_id=(
+            tariff_of_issuer(session, parent.id, new.inbound_tariff).id if new.inbound_tariff else None
+        ),
         language=new.language,
         failure_policy=_one_of("failure policy", policy, ("closed", "open")),
         offline_allowance=new.offline_allowance,

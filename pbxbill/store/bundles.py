@@ -13,7 +13,7 @@ from pbxbill.rating.band_checks import zone_of
 from pbxbill.rating.bundle import AccountBundle, Bundle, Measure, Window, open_window, window_of
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.rating.number_plan import KINDS
-from pbxbill.store.accounts import bump_catalogue
+from pbxbill.store.accounts import bump_catalogue, issuer_or_operator
 from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow, CounterRow, DestinationRow
 from pbxbill.store.models import AccountRow
 
@@ -45,6 +45,8 @@ class NewBundle:
     initial_increment_s: int = 1
     following_increment_s: int = 1
     fee_owed: bool = False
+    issuer_id: int | None = None
+    """Whose it is; None: the operator's."""
 
     def __post_init__(self) -> None:
         if not (self.name.isprintable() and 0 < len(self.name) <= 64):
@@ -87,11 +89,13 @@ class BundleState:
 
 def add_bundle(session: Session, new: NewBundle) -> BundleRow:
     """Write a bundle; InputRefused if there is one of that name, or a destination is unknown."""
-    if session.scalar(select(BundleRow.id).where(BundleRow.name == new.name)) is not None:
+    owner_id = issuer_or_operator(session, new.issuer_id)
+    known = select(BundleRow.id).where(BundleRow.issuer_id == owner_id, BundleRow.name == new.name)
+    if session.scalar(known) is not None:
         raise InputRefused(f"bundle {new.name!r} exists already; what accounts have is never changed")
     _check_destinations(session, new.destinations)
     columns = {name: getattr(new, name) for name in NewBundle.__slots__}
-    row = BundleRow(**columns | {"destinations": "\n".join(new.destinations)})
+    row = BundleRow(**columns | {"destinations": "\n".join(new.destinations), "issuer_id": owner_id})
     session.add(row)
     session.flush()
     bump_catalogue(session)
@@ -110,12 +114,19 @@ def _check_destinations(session: Session, wanted: tuple[str, ...]) -> None:
             )
 
 
-def bundle_by_name(session: Session, name: str) -> BundleRow:
-    """A bundle; InputRefused if there is none of that name."""
-    row = session.scalar(select(BundleRow).where(BundleRow.name == name))
+def bundle_by_name(session: Session, name: str, issuer_id: int | None = None) -> BundleRow:
+    """A bundle of an issuer, the operator unless said; InputRefused if he has none of that name."""
+    owner_id = issuer_or_operator(session, issuer_id)
+    row = session.scalar(select(BundleRow).where(BundleRow.issuer_id == owner_id, BundleRow.name == name))
     if row is None:
         raise InputRefused(f"no bundle {name!r}; `pbxbill bundles list` shows them")
     return row
+
+
+def bundle_of_issuer(session: Session, issuer_id: int | None, name: str) -> BundleRow:
+    """What an issuer gives under a name: his own bundle, else the operator's of that name."""
+    own = select(BundleRow).where(BundleRow.issuer_id == issuer_id, BundleRow.name == name)
+    return session.scalar(own) or bundle_by_name(session, name)
 
 
 def give_bundle(
@@ -154,8 +165,8 @@ def take_bundle(session: Session, account: AccountRow, bundle: BundleRow, at_us:
     return row
 
 
-def all_bundles(session: Session) -> list[tuple[BundleRow, int]]:
-    """Every bundle, by name, and how often accounts have got it."""
+def all_bundles(session: Session, issuer_id: int) -> list[tuple[BundleRow, int]]:
+    """Every bundle of an issuer, by name, and how often accounts have got it."""
     given = (
         select(AccountBundleRow.bundle_id, func.count().label("count"))
         .group_by(AccountBundleRow.bundle_id)
@@ -164,6 +175,7 @@ def all_bundles(session: Session) -> list[tuple[BundleRow, int]]:
     query = (
         select(BundleRow, func.coalesce(given.c.count, 0))
         .outerjoin(given, given.c.bundle_id == BundleRow.id)
+        .where(BundleRow.issuer_id == issuer_id)
         .order_by(BundleRow.name)
     )
     return [(row, count) for row, count in session.execute(query)]

@@ -3,7 +3,7 @@
 Registered with store.models' metadata; the rows that old calls are explained by are never changed.
 """
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store.models import Base, RowId
@@ -64,7 +64,9 @@ class BundleRow(Base):
 
     __tablename__ = "bundles"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
+    issuer_id: Mapped[int]
+    """Whose it is: the operator's, or a reseller's."""
+    name: Mapped[str] = mapped_column(String(64))
     measure: Mapped[str] = mapped_column(String(12))
     """seconds, calls, messages, bytes or items."""
     pieces: Mapped[int]
@@ -83,6 +85,7 @@ class BundleRow(Base):
     following_increment_s: Mapped[int]
     fee_owed: Mapped[bool]
     """The connection fee is owed although the bundle pays the whole call."""
+    __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 
 
 class AccountBundleRow(Base):
@@ -110,6 +113,39 @@ class ExchangeRateRow(Base):
     source: Mapped[str] = mapped_column(String(200))
     created_us: Mapped[int]
     __table_args__ = (UniqueConstraint("from_unit", "to_unit", "effective_from_us"),)
+
+
+class RateImportRow(Base):
+    """A rate sheet that somebody uploaded: read, looked at, then written as a version of a deck, or not."""
+
+    __tablename__ = "rate_imports"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    issuer_id: Mapped[int] = mapped_column(index=True)
+    by: Mapped[str] = mapped_column(String(64))
+    """Who uploaded it, as the audit log names him."""
+    deck: Mapped[str] = mapped_column(String(64))
+    file_name: Mapped[str] = mapped_column(String(200))
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """The file, compressed; None once it is written or was given up."""
+    options: Mapped[str] = mapped_column(Text)
+    """JSON of what was asked for."""
+    state: Mapped[str] = mapped_column(String(8))
+    """reading, ready, writing, done or refused."""
+    done: Mapped[int]
+    """How far it is: bytes read, or rates written."""
+    total: Mapped[int]
+    preview: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON of what would change."""
+    refused: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Rows that cannot be used, as compressed CSV."""
+    report: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Every prefix that changes, as compressed CSV."""
+    version_id: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(String(500), server_default="")
+    """Why nothing came of it."""
+    created_us: Mapped[int]
+    beaten_us: Mapped[int]
+    """When whoever works on it last said so: one that has not for long was killed."""
 
 
 class CarrierRow(Base):

@@ -12,9 +12,9 @@ from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.rating.rate_terms import terms_to_json
 from pbxbill.rating.tariff import SECONDS_PER_PRICE, Rate, RateTerms
-from pbxbill.store.accounts import bump_catalogue, unit_of
+from pbxbill.store.accounts import bump_catalogue, issuer_or_operator, unit_of
 from pbxbill.store.calendars import BandUse
-from pbxbill.store.deck_lookup import newest_number
+from pbxbill.store.deck_lookup import find_deck, newest_number
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow, TariffVersionRow
 from pbxbill.store.tariffs import check_bands_of_tariffs
@@ -68,6 +68,8 @@ class NewDeckVersion:
     per: int | None = None
     follows: int | None = None
     """Number of the newest version that it was made from, 0 for none; another one there refuses it."""
+    issuer_id: int | None = None
+    """Whose deck; None: the operator's."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.deck) <= 64 or not self.deck.isprintable():
@@ -219,9 +221,10 @@ def _drop_empty_deck(session: Session, deck_id: int) -> None:
 
 def _open_version(session: Session, new: NewDeckVersion, now_us: int) -> DeckVersionRow:
     unit_of(session, new.unit)
-    deck = session.scalar(select(RateDeckRow).where(RateDeckRow.name == new.deck))
+    deck = find_deck(session, new.deck, new.issuer_id)
     if deck is None:
         deck = RateDeckRow(
+            issuer_id=issuer_or_operator(session, new.issuer_id),
             name=new.deck,
             unit=new.unit,
             measure=new.measure or "seconds",

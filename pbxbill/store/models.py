@@ -138,12 +138,15 @@ class RateDeckRow(Base):
 
     __tablename__ = "rate_decks"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
+    issuer_id: Mapped[int]
+    """Whose it is: the operator's, or a reseller's."""
+    name: Mapped[str] = mapped_column(String(64))
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
     measure: Mapped[str] = mapped_column(String(12), server_default="seconds")
     """What its prices are for: seconds, messages, bytes or items."""
     per: Mapped[int] = mapped_column(server_default="60")
     """How many of these a price is for."""
+    __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 
 
 class DeckVersionRow(Base):
@@ -169,7 +172,7 @@ class RateRow(Base):
 
     __tablename__ = "rates"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    deck_version_id: Mapped[int] = mapped_column(ForeignKey("deck_versions.id"), index=True)
+    deck_version_id: Mapped[int] = mapped_column(ForeignKey("deck_versions.id"))
     prefix: Mapped[str] = mapped_column(String(15))
     destination: Mapped[str] = mapped_column(String(100))
     price_per_min: Mapped[int]
@@ -182,6 +185,8 @@ class RateRow(Base):
     effective_to_us: Mapped[int | None]
     terms: Mapped[str | None] = mapped_column(Text)
     """JSON of rating.tariff.RateTerms; None for a rate without bands, steps or a maximum."""
+    # A page of a million rates begins anywhere.
+    __table_args__ = (Index("ix_rates_deck_version_id_prefix", "deck_version_id", "prefix"),)
 
 
 class TariffRow(Base):
@@ -189,7 +194,10 @@ class TariffRow(Base):
 
     __tablename__ = "tariffs"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
+    issuer_id: Mapped[int]
+    """Whose it is: the operator's, or a reseller's, who charges the accounts directly below him by it."""
+    name: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 
 
 class TariffVersionRow(Base):

@@ -18,8 +18,8 @@ def set_service(session: Session, account: AccountRow, service: str, tariff: Tar
     """Let a tariff rate a service of an account; the accounts above need one of their own to be charged."""
     if not 1 <= len(service) <= 32 or not service.isprintable():
         raise InputRefused("the name of a service has 1 to 32 characters")
-    deck = newest_terms(session, tariff.name).deck
-    measure = deck_by_name(session, deck).measure if deck else None
+    deck = newest_terms(session, tariff).deck
+    measure = deck_by_name(session, deck, tariff.issuer_id).measure if deck else None
     if measure == "seconds" or (service in MEASURES and measure not in {None, service}):
         raise InputRefused(f"tariff {tariff.name} has prices for {measure}, not for {service}")
     row = session.get(ServiceTariffRow, (account.id, service))

@@ -15,7 +15,7 @@ from pbxbill.rating.tariff_terms import (
     mark_up_from_json,
     mark_up_to_json,
 )
-from pbxbill.store.accounts import bump_catalogue, unit_of
+from pbxbill.store.accounts import bump_catalogue, issuer_or_operator, unit_of
 from pbxbill.store.calendars import BandUse, calendar_by_name, check_bands
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.deck_lookup import deck_by_name, version_in_force
@@ -48,6 +48,8 @@ class NewTariff:
     cycle_steps: CycleSteps | None = None
     unit: str | None = None
     """Of a tariff without a deck; a deck has its own."""
+    issuer_id: int | None = None
+    """Whose tariff, and deck; None: the operator's."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.tax_ppm <= PPM:
@@ -70,7 +72,7 @@ class NewTariff:
 
 def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffVersionRow:
     """Write a tariff's terms as its newest version; running calls keep the version they began with."""
-    deck = deck_by_name(session, new.deck) if new.deck is not None else None
+    deck = deck_by_name(session, new.deck, new.issuer_id) if new.deck is not None else None
     unit = unit_of(session, str(new.unit)).code if deck is None else deck.unit
     if new.unit not in (None, unit):
         raise InputRefused(f"deck {new.deck!r} is in {unit}, not in {new.unit}")
@@ -78,9 +80,12 @@ def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffV
     calendar = None if new.calendar is None else calendar_by_name(session, new.calendar)
     if deck is not None:
         _check_deck(session, new, deck, calendar, now_us)
-    tariff = session.scalar(select(TariffRow).where(TariffRow.name == new.name))
+    owner_id = issuer_or_operator(session, new.issuer_id)
+    tariff = session.scalar(
+        select(TariffRow).where(TariffRow.issuer_id == owner_id, TariffRow.name == new.name)
+    )
     if tariff is None:
-        tariff = TariffRow(name=new.name)
+        tariff = TariffRow(issuer_id=owner_id, name=_checked_name(new.name))
         session.add(tariff)
         session.flush()
     newest = select(func.max(TariffVersionRow.number)).where(TariffVersionRow.tariff_id == tariff.id)
@@ -112,22 +117,25 @@ def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffV
     return version
 
 
-def newest_terms(session: Session, name: str) -> NewTariff:
-    """The terms of a tariff's newest version; InputRefused if there is none of that name."""
-    found = session.execute(
+def _checked_name(name: str) -> str:
+    if not (name.isprintable() and 0 < len(name) <= 64):
+        raise InputRefused("a tariff's name has 1 to 64 printable characters")
+    return name
+
+
+def newest_terms(session: Session, tariff: TariffRow) -> NewTariff:
+    """The terms of a tariff's newest version."""
+    row, deck, calendar = session.execute(
         select(TariffVersionRow, RateDeckRow.name, BandCalendarRow.name)
-        .join(TariffRow, TariffRow.id == TariffVersionRow.tariff_id)
         .outerjoin(RateDeckRow, RateDeckRow.id == TariffVersionRow.deck_id)
         .outerjoin(BandCalendarRow, BandCalendarRow.id == TariffVersionRow.calendar_id)
-        .where(TariffRow.name == name)
+        .where(TariffVersionRow.tariff_id == tariff.id)
         .order_by(TariffVersionRow.number.desc())
         .limit(1)
-    ).first()
-    if found is None:
-        raise InputRefused(f"no tariff {name!r}; `pbxbill tariffs list` shows them")
-    row, deck, calendar = found
+    ).one()
     return NewTariff(
-        name=name,
+        name=tariff.name,
+        issuer_id=tariff.issuer_id,
         deck=deck,
         tax_mode=TaxMode(row.tax_mode),
         tax_ppm=row.tax_ppm,

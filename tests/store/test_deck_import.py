@@ -59,6 +59,7 @@ def database(database_url: str) -> Iterator[Engine]:
     engine = open_engine(database_url)
     with transaction(engine) as session:
         ensure_unit(session, Unit("EUR"))
+        open_operator(session, "Operator", 0)
     yield engine
     engine.dispose()
 

@@ -11,9 +11,9 @@ from pbxbill.billing.subscriptions.plan import plan_from_json, plan_from_toml, p
 from pbxbill.billing.subscriptions.plan_terms import PlanTerms
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit
-from pbxbill.store.accounts import account_by_code, tariff_by_name, unit_of
+from pbxbill.store.accounts import account_by_code, tariff_by_name, tariff_of_issuer, unit_of
 from pbxbill.store.billing_models import PlanRow, PlanVersionRow, SubscriptionRow
-from pbxbill.store.bundles import bundle_by_name
+from pbxbill.store.bundles import bundle_by_name, bundle_of_issuer
 from pbxbill.store.models import AccountRow, UnitRow
 
 MAX_NAME_LENGTH = 64
@@ -59,19 +59,27 @@ def issuer_by_code(session: Session, code: str | None) -> AccountRow:
     return account
 
 
-def import_plan(session: Session, issuer: AccountRow, name: str, text: str, now_us: int) -> PlanVersion:
-    """Write a plan from what a person wrote in TOML."""
+def import_plan(
+    session: Session, issuer: AccountRow, name: str, text: str, now_us: int, *, own: bool = False
+) -> PlanVersion:
+    """Write a plan from what a person wrote in TOML; own: as add_plan()."""
     units = {row.code: Unit(row.code, row.scale, row.digits) for row in session.scalars(select(UnitRow))}
-    return add_plan(session, issuer, name, plan_from_toml(text, units), now_us)
+    return add_plan(session, issuer, name, plan_from_toml(text, units), now_us, own=own)
 
 
-def add_plan(session: Session, issuer: AccountRow, name: str, terms: PlanTerms, now_us: int) -> PlanVersion:
-    """Write a plan's terms as its newest version; the same terms again are no new version."""
+def add_plan(
+    session: Session, issuer: AccountRow, name: str, terms: PlanTerms, now_us: int, *, own: bool = False
+) -> PlanVersion:
+    """Write a plan's terms as its newest version; the same terms again are no new version.
+
+    own: the issuer writes it himself, and names his own tariffs and bundles only. The operator, who writes
+    plans for resellers too, names his as well.
+    """
     if issuer.kind == "customer":
         raise InputRefused(f"account {issuer.code} is a customer; the operator and resellers offer plans")
     if not (name.isprintable() and name == name.strip() and 0 < len(name) <= MAX_NAME_LENGTH):
         raise InputRefused(f"a plan's name has 1 to {MAX_NAME_LENGTH} printable characters")
-    _check_references(session, terms)
+    _check_references(session, issuer, terms, own=own)
     plan = _locked_plan(session, issuer, name, terms.kind)
     if plan.kind != terms.kind:
         raise InputRefused(
@@ -106,13 +114,18 @@ def _locked_plan(session: Session, issuer: AccountRow, name: str, kind: str) -> 
     return plan
 
 
-def _check_references(session: Session, terms: PlanTerms) -> None:
+def _check_references(session: Session, issuer: AccountRow, terms: PlanTerms, *, own: bool) -> None:
     unit_of(session, terms.unit)
     for tariff in (terms.tariff, terms.inbound_tariff):
-        if tariff:
-            tariff_by_name(session, tariff)
+        if tariff and own:
+            tariff_by_name(session, tariff, issuer.id)
+        elif tariff:
+            tariff_of_issuer(session, issuer.id, tariff)
     for bundle in terms.bundles:
-        bundle_by_name(session, bundle)
+        if own:
+            bundle_by_name(session, bundle, issuer.id)
+        else:
+            bundle_of_issuer(session, issuer.id, bundle)
 
 
 def plan_by_name(session: Session, issuer: AccountRow, name: str) -> PlanRow:

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.subscriptions.plan_catalogue import version_by_id
 from pbxbill.billing.subscriptions.plan_terms import PlanKind, PlanTerms, Unpaid
 from pbxbill.errors import InputRefused
-from pbxbill.store.accounts import bump_catalogue, tariff_by_name
+from pbxbill.store.accounts import bump_catalogue, tariff_of_issuer
 from pbxbill.store.billing_models import DidRow, SubscriptionRow
-from pbxbill.store.bundles import bundle_by_name, give_bundle
+from pbxbill.store.bundles import bundle_of_issuer, give_bundle
 from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow
 from pbxbill.store.models import AccountRow, EndpointRow, TariffRow
 
@@ -73,12 +73,12 @@ def go_on(
     account = session.get_one(AccountRow, subscription.account_id)
     wanted = wanted_bundles(terms, subscription.quantity)
     for name, count in wanted.items():
-        bundle = bundle_by_name(session, name)
         rested = session.scalars(
             select(AccountBundleRow)
+            .join(BundleRow, BundleRow.id == AccountBundleRow.bundle_id)
             .where(
                 AccountBundleRow.account_id == account.id,
-                AccountBundleRow.bundle_id == bundle.id,
+                BundleRow.name == name,
                 AccountBundleRow.to_us == rested_us,
             )
             .order_by(AccountBundleRow.id)
@@ -114,13 +114,13 @@ def set_tariffs(session: Session, account: AccountRow, left: PlanTerms | None = 
     for terms in _serving(session, account):
         tariff, inbound = tariff or terms.tariff, inbound or terms.inbound_tariff
     if tariff:
-        account.tariff_id = tariff_by_name(session, tariff).id
+        account.tariff_id = tariff_of_issuer(session, account.parent_id, tariff).id
     elif left is not None and left.tariff:
         present = None if account.tariff_id is None else session.get(TariffRow, account.tariff_id)
         if present is not None and present.name == left.tariff:
             account.tariff_id = None
     if inbound:
-        account.inbound_tariff_id = tariff_by_name(session, inbound).id
+        account.inbound_tariff_id = tariff_of_issuer(session, account.parent_id, inbound).id
     session.flush()
 
 
@@ -150,7 +150,9 @@ def set_did(session: Session, subscription: SubscriptionRow, terms: PlanTerms) -
     endpoint = None if did is None or did.endpoint_id is None else session.get(EndpointRow, did.endpoint_id)
     if endpoint is None:
         return
-    endpoint.tariff_id = tariff_by_name(session, terms.inbound_tariff).id if terms.inbound_tariff else None
+    account = session.get_one(AccountRow, subscription.account_id)
+    inbound = terms.inbound_tariff
+    endpoint.tariff_id = tariff_of_issuer(session, account.parent_id, inbound).id if inbound else None
     if serves(subscription, terms):
         endpoint.status = "active" if endpoint.status in OURS else endpoint.status
     elif endpoint.status == "active" or endpoint.status in OURS:
@@ -160,7 +162,7 @@ def set_did(session: Session, subscription: SubscriptionRow, terms: PlanTerms) -
 
 def _give(session: Session, account: AccountRow, bundles: Counter[str], from_us: int) -> None:
     for name, count in bundles.items():
-        bundle = bundle_by_name(session, name)
+        bundle = bundle_of_issuer(session, account.parent_id, name)
         for _ in range(count):
             give_bundle(session, account, bundle, from_us)
 
