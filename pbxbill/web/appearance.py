@@ -122,6 +122,7 @@ def install_appearance(app: Flask, front: Front) -> None:
     )
     install_languages(app)
     install_filters(app, _Units(front))
+    app.extensions["pbxbill_menu"] = menu_of
     app.jinja_env.globals.update(
         icon=icon,
         asset=asset,
