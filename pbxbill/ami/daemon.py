@@ -10,6 +10,7 @@ run() blocks; stop() may be called from any thread and leaves every timer on the
 import asyncio
 import contextlib
 import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -28,9 +29,10 @@ from pbxbill.ami.snapshot import Channel, leg_that_asked, live_channels, read_ch
 from pbxbill.ami.steering import Steering
 from pbxbill.ami.switch_link import SwitchLink
 from pbxbill.ami.wire import AmiMessage
-from pbxbill.charging.control import LiveCall, Phase
+from pbxbill.charging.control import Action, LiveCall, Phase
 from pbxbill.charging.events import Direction
 from pbxbill.charging.gateway import gateway_of
+from pbxbill.charging.hanging_up import Desk, HangUps
 from pbxbill.charging.hangup import HangupCause
 from pbxbill.charging.ports import Engine, News, OfflineReconciler
 from pbxbill.charging.reconcile import Rearm, SwitchRecord
@@ -100,6 +102,7 @@ class AsteriskDaemon:
         self._authorizer.on_late = self._look_soon
         self._voice = voice
         self._cards: CardLines | None = None
+        self._hang_ups: HangUps | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._sweep_now = asyncio.Event()
@@ -117,6 +120,12 @@ class AsteriskDaemon:
         """Talk to callers of access numbers as well; before run()."""
         self._cards = CardLines(self._settings, desk, self._authorizer, self._book, self._voice, self._clock)
         self._cards.on_unanswered = self._on_undelivered
+
+    def serve_hang_ups(self, desk: Desk) -> None:
+        """End calls that somebody wants to end; before run()."""
+        self._hang_ups = HangUps(
+            desk, self._clock, find=self._live, perform=self._perform, connected=lambda: self._link.up
+        )
 
     def run(self) -> None:
         """Serve until stop(). ConfigurationError: the secret is refused or the FastAGI port is taken."""
@@ -141,6 +150,8 @@ class AsteriskDaemon:
         )
         await server.start(self._settings.agi_host, self._settings.agi_port)
         self._news.subscribe(self._on_news)
+        if self._hang_ups is not None:
+            self._hang_ups.serve(self._post)
         link = asyncio.create_task(self._link.run())
         work = [
             link,
@@ -155,6 +166,8 @@ class AsteriskDaemon:
             if link.done():
                 link.result()  # ConfigurationError: the administrator must act
         finally:
+            if self._hang_ups is not None:
+                await asyncio.to_thread(self._hang_ups.stop)
             await server.stop()
             await self._steering.finish(FINISH_S)
             for task in [*work, stop]:
@@ -207,9 +220,21 @@ class AsteriskDaemon:
             self._steering.do(call, actions)
 
     def _on_news(self, wallet_ids: frozenset[int]) -> None:
+        self._post(lambda: self._on_wallets(wallet_ids))
+
+    def _post(self, job: Callable[[], None]) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody needs the news
-                self._loop.call_soon_threadsafe(self._on_wallets, wallet_ids)
+                self._loop.call_soon_threadsafe(job)
+
+    def _live(self, session_id: str) -> LiveCall | None:
+        call = self._book.get(session_id)
+        return None if call is None else call.live
+
+    def _perform(self, session_id: str, actions: Iterable[Action]) -> None:
+        call = self._book.get(session_id)
+        if call is not None:
+            self._steering.do(call, actions)
 
     def _on_wallets(self, wallet_ids: frozenset[int]) -> None:
         for call in self._book.with_wallets(wallet_ids):

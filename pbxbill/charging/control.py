@@ -46,6 +46,8 @@ class HangUp:
     """The money has ended: end the paid leg now. attempt counts from 1; later ones escalate."""
 
     attempt: int
+    asked: bool = False
+    """Not the money: somebody wants it to end. Before the answer the caller's leg is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class LiveCall:
         self._attempts = 0
         self._cut_check_at_us = 0
         self._closing: Settle | Void | None = None
+        self._asked = ""
 
     @property
     def session_id(self) -> str:
@@ -160,6 +163,7 @@ class LiveCall:
         self.gateway = gateway or self.gateway
         self.answered_us = answered_us
         self._answer_at_us = now_us - max(0, elapsed_us)
+        self._cut_check_at_us = now_us  # whoever wants it to end does not wait for a leg that is gone
         actions: list[Action] = [Submit(Answer(self.session_id, answered_us, paid_leg, self.gateway))]
         if self.remaining_us(now_us) > 0 and not self.shadow:
             actions.append(SetDeadline(self.remaining_us(now_us)))
@@ -173,6 +177,23 @@ class LiveCall:
             self._extend_again = True
             return []
         return self._extend(max(self._granted_us, self._want_us(now_us)), now_us)
+
+    def hang_up(self, detail: str, now_us: int) -> list[Action]:
+        """Somebody wants the call to end; detail is what its record will say. Not in shadow."""
+        if self._asked or self.shadow or self.phase in {Phase.CUTTING, Phase.ENDED}:
+            return []
+        self._asked = detail
+        return self.tick(now_us)
+
+    def spare(self, now_us: int) -> list[Action]:
+        """Nobody wants it to end any more: what was to be hung up, and is still there, lives on."""
+        if not self._asked or self.phase is Phase.ENDED:
+            return []
+        self._asked = ""
+        self._attempts = 0
+        if self.phase is Phase.CUTTING and self.remaining_us(now_us) > 0:
+            self.phase = Phase.TALKING
+        return self.tick(now_us)
 
     def granted_now(self, outcome: Answered | Extended, now_us: int) -> list[Action]:
         """The engine said what is granted."""
@@ -250,9 +271,11 @@ class LiveCall:
         self.gateway = self.gateway or gateway
         self.due_us = None
         self._closing = (
-            Void(self.session_id, ended_us, hangup_cause, evidence)
+            Void(self.session_id, ended_us, hangup_cause, evidence, self._asked)
             if answered_us is None
-            else Settle(self.session_id, answered_us, ended_us, hangup_cause, evidence, self.gateway)
+            else Settle(
+                self.session_id, answered_us, ended_us, hangup_cause, evidence, self.gateway, self._asked
+            )
         )
         return [Submit(self._closing)]
 
@@ -262,12 +285,12 @@ class LiveCall:
             case Phase.ENDED:
                 self.due_us = None
                 return [Submit(self._closing)] if self._closing is not None and not self.closed else []
-            case Phase.SETUP if self.answered_us is None:
+            case Phase.SETUP if self.answered_us is None and not self._asked:
                 self.due_us = None
                 return []
             case _:
                 pass
-        if self.remaining_us(now_us) <= 0 and not self.shadow:
+        if (self._asked or self.remaining_us(now_us) <= 0) and not self.shadow:
             return self._cut(now_us)
         actions = self._warning(now_us)
         renew_at_us = self._answer_at_us + self._granted_us - self.granted.renew_before_us
@@ -327,14 +350,15 @@ class LiveCall:
         return actions + self.tick(now_us)
 
     def _cut(self, now_us: int) -> list[Action]:
-        self.phase = Phase.CUTTING
+        if self.answered_us is not None:  # else it may still be answered
+            self.phase = Phase.CUTTING
         if self._attempts and now_us < self._cut_check_at_us:
             self.due_us = self._cut_check_at_us
             return []
         self._attempts += 1
         wait_us = min(CUT_CHECK_US << min(self._attempts - 1, 10), LONGEST_CUT_CHECK_US)
         self.due_us = self._cut_check_at_us = now_us + wait_us
-        actions: list[Action] = [HangUp(self._attempts)]
+        actions: list[Action] = [HangUp(self._attempts, bool(self._asked))]
         if self._attempts == ALARM_AFTER_ATTEMPTS:
             actions.append(Alarm(f"call {self.session_id} does not end: {self._attempts} hang-ups sent"))
         return actions

@@ -166,6 +166,8 @@ class Settle:
     evidence: Evidence = Evidence.EVENT
     gateway: str = ""
     """As in Answer; empty: what the answer said."""
+    detail: str = ""
+    """Why it ended, where the switch does not know: what the record is to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class Void:
     ended_us: int
     hangup_cause: int
     evidence: Evidence = Evidence.EVENT
+    detail: str = ""
+    """As in Settle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,9 @@ def _settled(record: RatedCdr, state: ChargingState, effects: Iterable[Effect] =
 
 def settle(command: Settle, state: ChargingState) -> Decision:
     if command.answered_us is None:
-        unanswered = Void(command.session_id, command.ended_us, command.hangup_cause, command.evidence)
+        unanswered = Void(
+            command.session_id, command.ended_us, command.hangup_cause, command.evidence, command.detail
+        )
         return void(unanswered, state)
     reservation = state.reservations.get(command.session_id)
     target = None if reservation is None else TRANSITIONS.get((reservation.state, Verb.SETTLE))
@@ -114,8 +116,8 @@ def settle(command: Settle, state: ChargingState) -> Decision:
         levels=tuple([ReservationLevel(*level[:6], 0, *level[7:]) for level in reservation.levels]),
         counts=counts,
     )
-    late = "" if ended_us >= answered_us else "the switch says it ended before its answer"
-    record = _record(closed, command, answered_us, billed_us, charges, late)
+    detail = command.detail if ended_us >= answered_us else "the switch says it ended before its answer"
+    record = _record(closed, command, answered_us, billed_us, charges, detail)
     effects += [ReservationChanged(closed, None, ended_us), CdrWritten(record)]
     gateway = command.gateway or reservation.gateway
     if gateway:
@@ -195,7 +197,7 @@ def void(command: Void, state: ChargingState) -> Decision:
     free = tuple(count._replace(reserved=0) for count in reservation.counts)
     effects += moved_counts(reservation.counts, free)
     closed = reservation._replace(state=target, answered_us=None, levels=released, counts=free)
-    record = _record(closed, command, None, 0, (), "")
+    record = _record(closed, command, None, 0, (), command.detail)
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
     return Voided(command.session_id), effects
 

@@ -27,6 +27,7 @@ from pbxbill.metrics import EngineCollector, metrics_server
 from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
 from pbxbill.sections import AsteriskSection, FreeSwitchSection, SwitchSection
 from pbxbill.settings import Settings, asterisk_settings, freeswitch_settings
+from pbxbill.store.hang_ups import HangUpDesk
 from pbxbill.supervisor import DaemonProcess, Supervisor
 
 _log = structlog.get_logger()
@@ -104,6 +105,7 @@ def esl(context: Context, name: str | None, supervised: bool) -> None:
             PrometheusMetrics(section.name),
         )
         daemon.serve_cards(CardDesk(application))
+        daemon.serve_hang_ups(HangUpDesk(application.connect, application.clock, section.name, charging.news))
         return daemon
 
     serve(context, section, build, supervised=supervised)
@@ -131,6 +133,7 @@ def ami(context: Context, name: str | None, supervised: bool) -> None:
             AsteriskMetrics(),
         )
         daemon.serve_cards(CardDesk(application))
+        daemon.serve_hang_ups(HangUpDesk(application.connect, application.clock, section.name, charging.news))
         return daemon
 
     serve(context, section, build, supervised=supervised)

@@ -60,6 +60,8 @@ _NAME_OF: dict[HangupCause, str] = {
 
 MONEY_ENDED = "ALLOTTED_TIMEOUT"
 """What pbxbill ends a call with. FreeSWITCH turns a name that it does not know into NORMAL_CLEARING."""
+NORMAL_CLEARING = "NORMAL_CLEARING"
+"""What it ends a call with on request."""
 
 
 def cause_number(name: str, q850: str = "") -> int:

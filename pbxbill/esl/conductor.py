@@ -34,6 +34,7 @@ from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import EngineBusy, SwitchError, SwitchGone
 from pbxbill.esl.announce import Announcer
 from pbxbill.esl.calls import CallBook, ChargeOffline, EndStray, Perform, Step, TrackedCall, Unknown
+from pbxbill.esl.causes import MONEY_ENDED, NORMAL_CLEARING
 from pbxbill.esl.commands import SwitchCommands, timer_seconds
 from pbxbill.esl.mailbox import EngineDoor
 from pbxbill.esl.metrics import EslMetrics
@@ -233,7 +234,7 @@ class Conductor:
             case SetDeadline():
                 self._set_timer(self.commands, call)
             case HangUp():
-                self._hang_up(self.commands, call, action.attempt)
+                self._hang_up(self.commands, call, action)
             case Warn():
                 # Who calls a DID does not pay for it, and who transferred the call is gone.
                 caller = "" if call.inbound or call.caller_end is not None else call.caller_uuid
@@ -264,13 +265,15 @@ class Conductor:
         except SwitchError as error:
             log.warning("esl.command_failed", leg=leg, error=str(error))
 
-    def _hang_up(self, commands: SwitchCommands, call: TrackedCall, attempt: int) -> None:
+    def _hang_up(self, commands: SwitchCommands, call: TrackedCall, action: HangUp) -> None:
         paid = call.live.paid_leg or call.caller_uuid
+        attempt, cause = action.attempt, NORMAL_CLEARING if action.asked else MONEY_ENDED
         self._metrics.count("hung_up" if attempt == 1 else "hung_up_again")
-        log.info("esl.money_ended", session=call.session_id, leg=paid, attempt=attempt)
-        there = commands.kill(paid)
+        event = "esl.hung_up_on_request" if action.asked else "esl.money_ended"
+        log.info(event, session=call.session_id, leg=paid, attempt=attempt)
+        there = commands.kill(paid, cause)
         if attempt > 1 and call.caller_end is None:
-            commands.kill(call.caller_uuid)
+            commands.kill(call.caller_uuid, cause)
             there = commands.exists(paid)
         if not there:
             self._look_soon(call)

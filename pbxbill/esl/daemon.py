@@ -6,13 +6,15 @@ the database again, because events are not replayed.
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 import gevent
 import structlog
 from gevent.event import Event as Flag
 
-from pbxbill.charging.control import LiveCall, Phase, SetDeadline
+from pbxbill.charging.control import Action, LiveCall, Phase, SetDeadline
+from pbxbill.charging.hanging_up import Desk, HangUps
 from pbxbill.charging.ports import Engine, News, Reconciler
 from pbxbill.charging.reconcile import Rearm, Reconciliation, SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
@@ -74,11 +76,22 @@ class FreeSwitchDaemon:
         """Where it listens for calls; useful when settings ask for port 0."""
         self._stopping = False
         self._cards: CardDesk | None = None
+        self._hang_ups: HangUps | None = None
         self._mailbox: Mailbox | None = None
 
     def serve_cards(self, desk: CardDesk) -> None:
         """Talk to callers of access numbers as well; before run()."""
         self._cards = desk
+
+    def serve_hang_ups(self, desk: Desk) -> None:
+        """End calls that somebody wants to end; before run()."""
+        self._hang_ups = HangUps(
+            desk,
+            self._clock,
+            find=self._live,
+            perform=self._perform,
+            connected=lambda: self._conductor.commands is not None,
+        )
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -108,6 +121,8 @@ class FreeSwitchDaemon:
         desk.start()
         self.outbound_port = desk.port
         self.listening.set()
+        if self._hang_ups is not None:
+            self._hang_ups.serve(self._mailbox.post)
         workers = [gevent.spawn(self._conductor.run), gevent.spawn(self._stay_linked)]
         log.info("esl.started", switch=self._settings.name, port=desk.port)
         if self.liveness is not None:
@@ -118,6 +133,8 @@ class FreeSwitchDaemon:
             self._stop.wait()
         finally:
             desk.stop(STOP_WAIT_S)
+            if self._hang_ups is not None:
+                self._hang_ups.stop()
             gevent.killall(workers)
             self._mailbox.close()
             log.info("esl.stopped", switch=self._settings.name, calls_left_to_their_timers=len(self._book))
@@ -239,6 +256,15 @@ class FreeSwitchDaemon:
     def _wallets_changed(self, wallet_ids: frozenset[int]) -> None:
         for call in self._book.with_wallets(wallet_ids):
             self._conductor.perform(call, call.live.wallet_changed(self._clock.monotonic_us()))
+
+    def _live(self, session_id: str) -> LiveCall | None:
+        call = self._book.get(session_id)
+        return None if call is None else call.live
+
+    def _perform(self, session_id: str, actions: Iterable[Action]) -> None:
+        call = self._book.get(session_id)
+        if call is not None:
+            self._conductor.perform(call, list(actions))
 
     def _unknown(self, step: Unknown) -> None:
         log.warning("esl.unknown_session", session=step.session_id, leg=step.uuid)

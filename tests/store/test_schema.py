@@ -14,6 +14,7 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     dunning_models,
     earning_models,
     invoice_models,
+    live_models,
     mediation_models,
     notice_models,
     payment_models,
