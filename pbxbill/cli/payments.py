@@ -14,6 +14,7 @@ from pbxbill.billing.invoices.receipts import Receipt
 from pbxbill.billing.invoices.search import find
 from pbxbill.billing.invoices.sending import Queued, send_invoice
 from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.billing.payments.account_entries import paid_entries
 from pbxbill.billing.payments.payments import (
     Allocated,
     NewPayment,
@@ -42,20 +43,6 @@ key_option = click.option(
 method_option = click.option("--method", default="bank", show_default=True, help="How: bank, cash, card ...")
 receipt_option = click.option("--receipt", is_flag=True, help="Make its receipt, and send it.")
 reference_option = click.option("--reference", default="", help="What the bank says of it.")
-
-_LISTED = text(
-    "SELECT e.id, e.at_us, e.kind, e.memo, CAST((SELECT COALESCE(SUM(p.amount), 0) FROM postings p "
-    "JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = 'cash' "
-    "WHERE p.entry_id = e.id) AS BIGINT), "
-    "CAST((SELECT COALESCE(SUM(x.amount), 0) FROM allocations x WHERE x.entry_id = e.id) AS BIGINT), "
-    "(SELECT r.id FROM journal_entries r WHERE r.reverses_id = e.id) FROM journal_entries e WHERE e.id IN ("
-    "SELECT a.entry_id FROM allocations a JOIN invoices i ON i.id = a.invoice_id "
-    "WHERE i.account_id = :account_id AND i.unit = :unit UNION "
-    "SELECT p.entry_id FROM postings p JOIN wallets w "
-    "ON w.ledger_account_id = p.ledger_account_id WHERE w.account_id = :account_id AND w.unit = :unit) "
-    "AND e.kind IN ('payment', 'allocation', 'write-off', 'reversal') AND e.id < :before "
-    "ORDER BY e.id DESC LIMIT :most"
-)
 
 
 @click.group()
@@ -192,26 +179,19 @@ def list_payments(context: Context, /, account: str, *, as_json: bool, **named: 
     with context.application() as application, transaction(reading(application.database)) as session:
         row = account_by_code(session, account)
         unit = unit_of_account(session, row, named["unit_code"])
-        values = {
-            "account_id": row.id,
-            "unit": unit.code,
-            "most": named["limit"],
-            "before": named["before"] or "g",
-        }
+        found = paid_entries(session, row.id, unit.code, before=named["before"], most=named["limit"])
         rows = [
             {
-                "entry": entry_id,
-                "at": moment(at_us),
-                "kind": kind,
-                "memo": memo,
-                "received": format_amount(received, unit),
-                "to_invoices": format_amount(allocated, unit),
-                "unit": unit.code,
-                "reversed_by": reversed_by,
+                "entry": x.id,
+                "at": moment(x.at_us),
+                "kind": x.kind,
+                "memo": x.memo,
+                "received": format_amount(x.received, unit),
+                "to_invoices": format_amount(x.to_invoices, unit),
+                "unit": x.unit,
+                "reversed_by": x.reversed_by,
             }
-            for entry_id, at_us, kind, memo, received, allocated, reversed_by in session.execute(
-                _LISTED, values
-            )
+            for x in found
         ]
     if as_json:
         print_json(rows)

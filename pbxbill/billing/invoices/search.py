@@ -209,7 +209,7 @@ def _conditions(session: Session, wanted: Wanted, now_us: int) -> list[ColumnEle
         conditions.append(InvoiceRow.kind.in_(_known(wanted.kinds, KINDS, "kind")))
     if wanted.statuses:
         known = _known(wanted.statuses, STATUSES, "status")
-        conditions.append(or_(*(_status(status, now_us) for status in known)))
+        conditions.append(or_(*(status_condition(status, now_us) for status in known)))
     if wanted.account is not None:
         conditions.append(InvoiceRow.account_id == account_by_code(session, wanted.account).id)
     if wanted.issuer is not None:
@@ -220,7 +220,8 @@ def _conditions(session: Session, wanted: Wanted, now_us: int) -> list[ColumnEle
     return conditions
 
 
-def _status(status: str, now_us: int) -> ColumnElement[bool]:
+def status_condition(status: str, now_us: int) -> ColumnElement[bool]:
+    """What it is to have one of STATUSES."""
     match status:
         case "overdue":
             return _overdue(now_us)

@@ -1,0 +1,43 @@
+"""The API for programs, under /api/v1: resources over the same lists and use cases as the panel's.
+
+api.py says how an operation is declared, listed.py pages a Listing, problems.py writes every error,
+idempotency.py does a write once, document.py makes the OpenAPI document from what is declared.
+"""
+
+from collections.abc import Callable
+
+from flask import Blueprint
+
+from pbxbill.web.api.accounts import accounts
+from pbxbill.web.api.api import Api
+from pbxbill.web.api.balance import balance
+from pbxbill.web.api.calls import calls
+from pbxbill.web.api.document import document_pages
+from pbxbill.web.api.invoices import invoices
+from pbxbill.web.api.payments import payments
+from pbxbill.web.api.standing import standing
+from pbxbill.web.api.wallets import wallets
+from pbxbill.web.api.webhooks import webhooks
+from pbxbill.web.front import Front
+
+RESOURCES: tuple[Callable[[Api], None], ...] = (
+    standing,
+    accounts,
+    wallets,
+    balance,
+    calls,
+    invoices,
+    payments,
+    webhooks,
+)
+
+
+MOST_STREAMS = 4
+
+
+def api(front: Front, most_streams: int = MOST_STREAMS) -> tuple[Blueprint, ...]:
+    """The API's operations, and its document. most_streams: at most half of the threads that serve."""
+    made = Api(front, most_streams)
+    for resource in RESOURCES:
+        resource(made)
+    return made.blueprint, document_pages(made)

@@ -1,0 +1,174 @@
+"""Invoices and notes: found, shown with their lines, fetched as files, exported."""
+
+from flask import Response
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Scope
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
+from pbxbill.listing.invoices import UNSEEN
+from pbxbill.listing.invoices import invoices as listing_of
+from pbxbill.money import Unit, format_amount
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.api.api import Api, File
+from pbxbill.web.api.fields import Id, Moment, Money, Sent, moment, moment_or_none, money
+from pbxbill.web.api.listed import declare_file, declare_list
+from pbxbill.web.api.problems import Refused
+from pbxbill.web.front import needs
+
+TAG = "Invoices"
+QUANTITY = Unit("", 6, 0)
+PDF = File("application/pdf", "As the account gets it, with the structured invoice inside.")
+XML = File("application/xml", "The structured invoice alone: EN 16931.")
+
+
+class InvoicePath(Sent):
+    """An invoice or note, by its id."""
+
+    invoice_id: Id
+
+
+class InvoiceLine(BaseModel):
+    """One line."""
+
+    position: int
+    kind: str
+    description: str
+    quantity: str
+    measure: str
+    unit_price: Money | None
+    net: Money
+
+
+class Invoice(BaseModel):
+    """An invoice, note, receipt or quote."""
+
+    id: int
+    number: str | None = Field(description="Null: it is not issued.")
+    kind: str
+    state: str
+    account: str
+    account_id: int
+    issued: Moment | None
+    due: Moment | None
+    from_: Moment | None = Field(serialization_alias="from")
+    to: Moment | None
+    created: Moment
+    net: Money
+    tax: Money
+    total: Money
+    open: Money = Field(description="What is neither paid nor credited nor written off.")
+    disputed: Money
+    corrects_id: int | None = Field(description="Of a note: the invoice that it corrects.")
+    lines: list[InvoiceLine]
+
+
+def invoices(api: Api) -> None:
+    """Invoices, and the same of the key's own account."""
+    front = api.front
+    listing = listing_of(front.clock)
+    declare_list(api, "/invoices", listing, TAG)
+    declare_file(api, "/invoices.csv", listing, TAG)
+    declare_list(api, "/own/invoices", listing, TAG, permission=Permission.OWN_READ, name="list_own_invoices")
+
+    def shown(path: InvoicePath) -> Invoice:
+        with front.reading() as session:
+            return _shown(session, _invoice(session, front.scope, path.invoice_id))
+
+    def as_file(path: InvoicePath, kind: str, mimetype: str) -> Response:
+        with front.reading() as session:
+            row = _invoice(session, front.scope, path.invoice_id)
+            if row.state in UNISSUED:
+                raise Refused(409, f"It is {row.state}: only what is issued has files.")
+        database = front.desks.application.database
+        made = {x.kind: x.content for x in invoice_files(database, row.id, front.clock.now_us())}
+        if kind not in made:
+            raise Refused(409, f"Its account gets no {kind.upper()}.")
+        answer = Response(made[kind], mimetype=mimetype)
+        name = (row.number or str(row.id)).replace("/", "-").encode("ascii", "replace").decode()
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name.replace(chr(34), "")}.{kind}"'
+        return answer
+
+    @api.get("/invoices/<int:invoice_id>", Invoice, TAG)
+    @needs(Permission.INVOICES_READ)
+    def get_invoice(path: InvoicePath) -> Invoice:
+        """One document, with its lines."""
+        return shown(path)
+
+    @api.get("/own/invoices/<int:invoice_id>", Invoice, TAG)
+    @needs(Permission.OWN_READ)
+    def get_own_invoice(path: InvoicePath) -> Invoice:
+        """One document of the key's own account, with its lines."""
+        return shown(path)
+
+    @api.get("/invoices/<int:invoice_id>.pdf", PDF, TAG, conflict=True)
+    @needs(Permission.INVOICES_READ)
+    def get_invoice_pdf(path: InvoicePath) -> Response:
+        """The document as PDF. 409: it is not issued yet."""
+        return as_file(path, "pdf", PDF.mimetype)
+
+    @api.get("/own/invoices/<int:invoice_id>.pdf", PDF, TAG, conflict=True)
+    @needs(Permission.OWN_READ)
+    def get_own_invoice_pdf(path: InvoicePath) -> Response:
+        """The document of the key's own account as PDF."""
+        return as_file(path, "pdf", PDF.mimetype)
+
+    @api.get("/invoices/<int:invoice_id>.xml", XML, TAG, conflict=True)
+    @needs(Permission.INVOICES_READ)
+    def get_invoice_xml(path: InvoicePath) -> Response:
+        """The structured invoice. 409: it is not issued yet, or its account gets none."""
+        return as_file(path, "xml", XML.mimetype)
+
+
+def _invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:
+    row = session.get(InvoiceRow, invoice_id)
+    if row is None or not scope.covers(session.get_one(AccountRow, row.account_id)):
+        raise Refused(404)
+    if scope.own and row.state in UNSEEN:
+        raise Refused(404)
+    return row
+
+
+def _shown(session: Session, row: InvoiceRow) -> Invoice:
+    unit = unit_of(session, row.unit)
+    lines = session.scalars(
+        select(InvoiceLineRow)
+        .where(InvoiceLineRow.invoice_id == row.id, InvoiceLineRow.origin != "removed")
+        .order_by(InvoiceLineRow.position, InvoiceLineRow.id)
+    )
+    return Invoice(
+        id=row.id,
+        number=row.number,
+        kind=row.kind,
+        state=row.state,
+        account=session.get_one(AccountRow, row.account_id).code,
+        account_id=row.account_id,
+        issued=moment_or_none(row.issued_us),
+        due=moment_or_none(row.due_us),
+        from_=moment_or_none(row.from_us),
+        to=moment_or_none(row.to_us),
+        created=moment(row.created_us),
+        net=money(row.net, unit),
+        tax=money(row.tax, unit),
+        total=money(row.total, unit),
+        open=money(row.open, unit),
+        disputed=money(row.disputed, unit),
+        corrects_id=row.corrects_id,
+        lines=[_line(x, unit) for x in lines],
+    )
+
+
+def _line(row: InvoiceLineRow, unit: Unit) -> InvoiceLine:
+    return InvoiceLine(
+        position=row.position,
+        kind=row.kind,
+        description=row.description,
+        quantity=format_amount(row.quantity, QUANTITY),
+        measure=row.measure,
+        unit_price=None if row.unit_price is None else money(row.unit_price, unit),
+        net=money(row.net, unit),
+    )
