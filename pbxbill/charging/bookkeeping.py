@@ -77,6 +77,10 @@ class Bookkeeper:
     def _undone(self, _session: Session, _transaction: SessionTransaction) -> None:
         self._catalogue = None
 
+    def tell(self, wallet_ids: frozenset[int]) -> None:
+        """Have daemons look at the calls of these wallets, by announce(), although no money moves."""
+        self._told |= wallet_ids
+
     def announce(self) -> None:
         """Tell the other processes of the wallets that were changed; after the commit."""
         told, self._told = frozenset(self._told), set()

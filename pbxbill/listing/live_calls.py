@@ -24,6 +24,7 @@ from pbxbill.charging.batch import chain_of
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.live_calls import LiveWallet, PricedCalls, price_open_calls
 from pbxbill.clock import SECOND_US, Clock
+from pbxbill.listing.hang_ups import hang_ups_of
 from pbxbill.listing.listing import Asked, narrowed, page_of
 from pbxbill.listing.live_rows import IS_OPEN, TALKING, LiveCallNow, codes_of, live_listing, shown, within
 from pbxbill.money import Unit
@@ -183,10 +184,11 @@ class LiveBoard:
         wanted = [id for id, path in paths.items() if not accounts.isdisjoint(chain_of(path))]
         priced = self.price(session, wanted)
         codes = codes_of(session, [priced.calls[row["id"]] for row in rows if row["id"] in priced.calls])
+        asked = hang_ups_of(session, [row["id"] for row in rows], priced.at_us)
         for row in rows:
             row["at_us"] = priced.at_us
             call = priced.calls.get(row["id"])
-            now = row["now"] = shown(row, call, priced, codes)
+            now = row["now"] = shown(row, call, priced, codes, asked.get(row["id"]))
             row["elapsed_s"] = now.elapsed_us // SECOND_US if now.state == TALKING else None
             row["unit"] = now.unit.code if now.unit is not None else None
             row["cost"] = now.cost if now.unit is not None else None

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.charging.live_calls import PricedCall, PricedCalls
+from pbxbill.listing.hang_ups import HangUp
 from pbxbill.listing.listing import (
     N_,
     Column,
@@ -81,6 +82,8 @@ class LiveCallNow:
     """About how long the funds last for it; None before the answer."""
     levels: tuple[LiveLevel, ...]
     """The caller's account first, up to the one who looks; none above him."""
+    hang_up: HangUp | None = None
+    """What somebody asked for."""
 
 
 def live_listing(finish: Callable[[Session, list[dict[str, Any]]], None]) -> Listing:
@@ -167,7 +170,11 @@ def codes_of(session: Session, calls: Iterable[PricedCall]) -> dict[int, str]:
 
 
 def shown(
-    row: Mapping[str, Any], call: PricedCall | None, priced: PricedCalls, codes: Mapping[int, str]
+    row: Mapping[str, Any],
+    call: PricedCall | None,
+    priced: PricedCalls,
+    codes: Mapping[int, str],
+    asked: HangUp | None = None,
 ) -> LiveCallNow:
     """A call as it is shown. call: None if it ended between two statements that see different moments."""
     own = call is not None and bool(call.costs) and call.costs[0].account_id == row["account_id"]
@@ -188,6 +195,7 @@ def shown(
             LiveLevel(x.account_id, codes.get(x.account_id, ""), x.unit, x.total)
             for x in (call.costs if call is not None else ())
         ),
+        hang_up=asked,
         **{
             key: row[key]
             for key in (
@@ -209,4 +217,6 @@ def within(scope: Scope, call: LiveCallNow) -> LiveCallNow:
         seen.append(level)
         if level.account_id == scope.account_id:
             break
-    return replace(call, levels=tuple(seen), reseller="" if scope.own else call.reseller)
+    # Who above him asked for its end, and why, is not for him; his own people stand in his audit log.
+    asked = None if call.hang_up is None else replace(call.hang_up, by="", note="")
+    return replace(call, levels=tuple(seen), reseller="" if scope.own else call.reseller, hang_up=asked)
