@@ -19,7 +19,6 @@ from pbxbill.store.hang_ups import HangUpReason, HangUpState, ask_hang_up, state
 from pbxbill.store.live_models import HangUpRow
 from pbxbill.store.models import ReservationRow
 
-
 _IS_OPEN = ReservationRow.state.in_([x.value for x in sorted(OPEN_STATES)])
 
 
