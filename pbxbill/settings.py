@@ -192,6 +192,8 @@ def _completed(settings: Settings, folder: Path) -> Settings:
         raise ConfigurationError("database.url must start with sqlite:/// or postgresql://")
     if settings.redis_url is not None and not settings.redis_url.startswith(REDIS_SCHEMES):
         raise ConfigurationError("redis.url must start with redis://, rediss:// or unix://")
+    web = settings.web.model_copy(update={"key_file": (folder / settings.web.key_file).absolute()})
+    settings = settings.model_copy(update={"web": web})
     if url.get_backend_name() == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise ConfigurationError("database.url names no file; processes share the database: use a file")

@@ -74,3 +74,13 @@ def use_link(session: Session, token: str, now_us: int) -> UserRow | None:
 def drop_links(session: Session, user_id: int) -> None:
     """End the links of a user."""
     session.execute(delete(OneTimeLinkRow).where(OneTimeLinkRow.user_id == user_id))
+
+
+def was_made_since(session: Session, user_id: int, since_us: int) -> bool:
+    """Whether the user got a link lately that still opens."""
+    query = select(OneTimeLinkRow.token_hash).where(
+        OneTimeLinkRow.user_id == user_id,
+        OneTimeLinkRow.created_us > since_us,
+        OneTimeLinkRow.used_us.is_(None),
+    )
+    return session.scalar(query.limit(1)) is not None

@@ -71,12 +71,19 @@ def may_manage(actor: Actor, account: AccountRow, role: Role) -> bool:
     return reached and actor.may(needed) and PERMISSIONS_OF[role] - OWN <= actor.permissions
 
 
-def set_password(session: Session, user: UserRow, password: str, *, keep: str = "") -> None:
-    """Take a new password; links and sessions end, but for the session with this hash."""
-    checked = checked_password(password, login=user.login, name=user.name)
-    user.password_hash = hashed(checked)
+def set_password(session: Session, user: UserRow, password_hash: str, *, keep: str = "") -> None:
+    """Take a new password, hashed by new_hash(); links and sessions end, but for the session of this hash."""
+    user.password_hash = password_hash
     drop_links(session, user.id)
     end_all(session, user.id, but=keep)
+
+
+def new_hash(user: UserRow, password: str) -> str:
+    """What is kept of a password that a user chose; InputRefused says what is wrong with it.
+
+    It takes a while: do it outside of the transaction.
+    """
+    return hashed(checked_password(password, login=user.login, name=user.name))
 
 
 def set_role(session: Session, user: UserRow, role: Role) -> None:

@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor, Scope, account_in_scope
 from pbxbill.access.audit import audited
+from pbxbill.access.login_sessions import LoggedIn
 from pbxbill.access.permissions import Permission
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import Clock
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
+from pbxbill.web.rules import WebRules
 
 View = TypeVar("View", bound=Callable[..., Any])
 EVERYBODY = "everybody"
@@ -47,6 +49,28 @@ def needed_by(view: Callable[..., Any]) -> Permission | str | None:
     return found
 
 
+def grave(view: View) -> View:
+    """Who was not asked for his password lately is asked for it first: users, keys, what opens doors."""
+    view.grave = True  # type: ignore[attr-defined]  # as below
+    return view
+
+
+def is_grave(view: Callable[..., Any]) -> bool:
+    """Whether it is one of those."""
+    return bool(getattr(view, "grave", False))
+
+
+def background(view: View) -> View:
+    """Pages ask this route by themselves: that somebody sits there does not follow from it."""
+    view.background = True  # type: ignore[attr-defined]  # as below
+    return view
+
+
+def is_background(view: Callable[..., Any] | None) -> bool:
+    """Whether it is one of those."""
+    return bool(getattr(view, "background", False))
+
+
 def _said(view: View, needed: Permission | str) -> View:
     view.needed = needed  # type: ignore[attr-defined]  # kept with the view, where the check finds it
     return view
@@ -64,8 +88,9 @@ class Change:
 class Front:
     """One for the application."""
 
-    def __init__(self, desks: Desks) -> None:
+    def __init__(self, desks: Desks, rules: WebRules | None = None) -> None:
         self.desks = desks
+        self.rules = rules or WebRules()
 
     @property
     def clock(self) -> Clock:
@@ -79,6 +104,12 @@ class Front:
         return actor
 
     @property
+    def login(self) -> LoggedIn:
+        """The session of who asks; only in pages that need a permission or a log-in."""
+        login: LoggedIn = g.login
+        return login
+
+    @property
     def scope(self) -> Scope:
         """What he may see."""
         return self.actor.scope
@@ -87,6 +118,12 @@ class Front:
     def reading(self) -> Iterator[Session]:
         """A transaction that changes nothing."""
         with transaction(reading(self.desks.application.database)) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that the audit log need not tell of: what somebody does before he is known."""
+        with self.desks.desk() as desk, desk.writing() as (session, _books):
             yield session
 
     @contextmanager

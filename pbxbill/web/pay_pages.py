@@ -23,6 +23,7 @@ from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import GatewayPaymentRow
 from pbxbill.web.desks import Desks
+from pbxbill.web.front import open_to_all
 from pbxbill.web.webhooks import sent_headers
 
 ASK_AGAIN_S = 10
@@ -38,6 +39,7 @@ def pay_pages(desks: Desks) -> Blueprint:
     throttle = _Throttle()
 
     @made.get("/pay/<key>")
+    @open_to_all
     def pay(key: str) -> Response | Redirect | str:
         payment = _payment(desks, key)
         if payment.state == "asking":
@@ -62,6 +64,7 @@ def pay_pages(desks: Desks) -> Blueprint:
         return page
 
     @made.get("/pay/<key>/done")
+    @open_to_all
     def done(key: str) -> str:
         payment = _payment(desks, key)
         if payment.state in _WAITING and throttle.may(key, desks.application.clock.monotonic_us()):
@@ -70,6 +73,7 @@ def pay_pages(desks: Desks) -> Blueprint:
         return render_template("pay_done.html", state=payment.state, **_words(desks, payment))
 
     @made.post("/pay/<key>/done")
+    @open_to_all
     def returned(key: str) -> Redirect:
         # CCAvenue sends its answer by the payer's browser: signed for the gateway as a webhook is.
         payment = _payment(desks, key)

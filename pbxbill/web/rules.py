@@ -1,0 +1,20 @@
+"""What the web application is run with: keys, when a log-in ends, how much may be asked and sent."""
+
+from dataclasses import dataclass, field
+
+from pbxbill.access.login_sessions import SessionLimits
+from pbxbill.access.sealing import Sealer, fresh_sealer
+from pbxbill.notify.smtp import MailSettings
+
+
+@dataclass(frozen=True, slots=True)
+class WebRules:
+    """Of one application."""
+
+    sealer: Sealer = field(default_factory=fresh_sealer)
+    """Unless it is given, nobody stays logged in when the process ends."""
+    limits: SessionLimits = field(default_factory=SessionLimits)
+    requests_per_min: int = 600
+    upload_bytes: int = 64_000_000
+    mail: MailSettings = field(default_factory=MailSettings)
+    """The operator's, where his issuer has none."""
