@@ -230,7 +230,7 @@ def test_a_key_asks_as_often_as_it_may(installed: Installation) -> None:
     refused = program.get("/me")
     problem(refused, 429)
     assert refused.headers["Retry-After"] == "60"
-    installed.invoicing.clock.step(60 * SECOND_US)
+    installed.invoicing.clock.advance(60 * SECOND_US)
     assert program.get("/me").status_code == 200
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
@@ -13,7 +12,6 @@ from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import unit_of
 
 MAX_ID = 2**63 - 1
-_UNSEEN: Any = SkipJsonSchema()
 
 
 class Sent(BaseModel):
@@ -87,11 +85,12 @@ def moment_or_none(at_us: int | None) -> str | None:
 
 def optional(kind: Any, description: str = "", **more: Any) -> tuple[Any, Any]:
     """A field that may be left out, for create_model."""
-    return kind | Annotated[None, _UNSEEN], Field(
-        default=None, description=description or None, json_schema_extra=_no_default, **more
-    )
+    return kind, left_out(description, **more)
 
 
 def left_out(description: str = "", **more: Any) -> Any:
-    """The default of a field that may be left out: `name: X | SkipJsonSchema[None] = left_out()`."""
+    """The default of a field that may be left out, `name: X = left_out()`: None then, and never sent so.
+
+    A union with None would take null, and say of what is wrong in which part of the union it is.
+    """
     return Field(default=None, description=description or None, json_schema_extra=_no_default, **more)

@@ -7,7 +7,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from flask import Response, request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    create_model,
+)
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
@@ -47,7 +55,7 @@ def _day(text: str) -> str:
     return text
 
 
-Day = Annotated[str, AfterValidator(_day), Field(json_schema_extra={"format": "date"})]
+Day = Annotated[str, AfterValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
 Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 
 
@@ -76,7 +84,7 @@ def listed_as(listing: Listing) -> ListedAs:
         "size": (
             Annotated[
                 int,
-                Field(ge=1, le=MAX_PAGE_SIZE, description="Items of a page.", json_schema_extra={}),
+                Field(ge=1, le=MAX_PAGE_SIZE, description="Items of a page."),
             ],
             PAGE_SIZE,
         ),

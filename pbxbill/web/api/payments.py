@@ -4,7 +4,6 @@ from typing import Annotated
 
 from flask import request
 from pydantic import BaseModel, Field, StringConstraints
-from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -50,7 +49,7 @@ class SentPayment(Sent):
         examples=["bank"]
     )
     reference: Reference = Field(default="", description="What the payer or the bank says of it.")
-    invoice_ids: Annotated[list[Id], Field(min_length=1, max_length=100)] | SkipJsonSchema[None] = left_out(
+    invoice_ids: Annotated[list[Id], Field(min_length=1, max_length=100)] = left_out(
         "For these, in their order. Left out: for what was due first."
     )
     receipt: bool = Field(default=True, description="Make the receipt at once.")
@@ -107,7 +106,7 @@ class EntriesQuery(Sent):
     """Which page."""
 
     size: Annotated[int, Field(ge=1, le=200)] = 50
-    before: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] | SkipJsonSchema[None] = left_out(
+    before: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] = left_out(
         "The page after: follow `next` instead."
     )
 

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
-from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
@@ -33,9 +32,7 @@ class NewEndpoint(Sent):
     url: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern="^[!-~]+$")] = Field(
         examples=["https://shop.example/pbxbill"]
     )
-    account: Code | SkipJsonSchema[None] = left_out(
-        "Its code: notices about it and all below it. Left out: the key's own account."
-    )
+    account: Code = left_out("Its code: notices about it and all below it. Left out: the key's own account.")
     kinds: Annotated[list[str], Field(max_length=100)] = Field(
         default=[], description="Only these kinds of notices; none: all.", examples=[["payment", "invoice"]]
     )
@@ -72,7 +69,7 @@ class EndpointsQuery(Sent):
     """Which page."""
 
     size: Annotated[int, Field(ge=1, le=200)] = 50
-    after: Id | SkipJsonSchema[None] = left_out("Those after this one.")
+    after: Id = left_out("Those after this one.")
 
 
 class Endpoints(BaseModel):
@@ -118,7 +115,7 @@ def webhooks(api: Api) -> None:
         """Have notices posted to an address from now on. The secret is shown this once."""
         kinds = _kinds(body.kinds)
         with front.reading() as session:
-            account = _account(session, front.scope, body.account)
+            account = _account(session, front.scope, body.account or "")
         with api.writing("webhook.add", body.url, account_id=account.id) as change:
             row = add_endpoint(change.session, account, body.url, kinds=kinds, now_us=change.now_us)
             return change.done(_with_secret(row, account.code), 201)
@@ -176,8 +173,8 @@ def _endpoint(session: Session, scope: Scope, id: int) -> tuple[WebhookEndpointR
     return row, session.get_one(AccountRow, row.account_id)
 
 
-def _account(session: Session, scope: Scope, code: str | None) -> AccountRow:
-    if code is None:
+def _account(session: Session, scope: Scope, code: str) -> AccountRow:
+    if not code:
         return session.get_one(AccountRow, scope.account_id)
     account = session.scalar(select(AccountRow).where(AccountRow.code == code))
     if account is None or not (account.id == scope.account_id or scope.covers(account)):
