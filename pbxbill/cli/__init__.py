@@ -11,6 +11,7 @@ from pbxbill.cli.context import Context, FaultTolerantGroup
 
 COMMANDS_OF = {
     "setup": "init config version",
+    "users": "users",
     "daemons": "run esl ami",
     "jobs": "jobs",
     "web": "web",

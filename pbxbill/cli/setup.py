@@ -4,18 +4,25 @@ from pathlib import Path
 
 import click
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from pbxbill import __version__
+from pbxbill.access.one_time_links import Purpose, make_link
+from pbxbill.access.permissions import Role
+from pbxbill.access.sealing import make_key_file
+from pbxbill.access.users import NewUser, add_user, find_user, has_admin
 from pbxbill.cli.configuration_reference import reference
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import print_json
+from pbxbill.cli.users import link_of
 from pbxbill.errors import ConfigurationError
 from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, SYSTEM_CONFIG, load_settings
 from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.engine import migrate, open_engine, transaction
-from pbxbill.store.models import UnitRow
+from pbxbill.store.models import AccountRow, UnitRow
 from pbxbill.store.units import checked_unit
 
+FIRST_LOGIN = "admin"
 SYSTEM_DATABASE = "/var/lib/pbxbill/pbxbill.db"
 SAMPLE = """\
 # pbxbill's configuration. `pbxbill config --reference` explains every option.
@@ -65,12 +72,30 @@ def init(context: Context, unit_code: str, scale: int, digits: int, operator: st
             known = session.get(UnitRow, unit_code)
             if known is None:
                 ensure_unit(session, checked_unit(unit_code, scale, digits))
-            open_operator(session, operator, context.clock.now_us())
+            root = open_operator(session, operator, context.clock.now_us())
+            token = _first_link(session, root, context.clock.now_us())
     finally:
         database.dispose()
     click.echo(f"database {url.render_as_string(hide_password=True)} is ready")
+    if make_key_file(settings.web.key_file):
+        click.echo(f"wrote {settings.web.key_file}: keep a copy, not beside the database's")
+    if token:
+        click.echo(f"the first administrator, {FIRST_LOGIN}, chooses a password here, once, within 24 h:")
+        click.echo(link_of(settings, token))
     if not settings.switch:
         click.echo(f"next: put your switch into {path}, then `pbxbill doctor`")
+
+
+def _first_link(session: Session, operator: AccountRow, now_us: int) -> str:
+    """A link for the first administrator, while there is none who has chosen a password."""
+    if has_admin(session):
+        return ""
+    user = find_user(session, FIRST_LOGIN)
+    if user is None:
+        user = add_user(session, operator, NewUser(FIRST_LOGIN, "Administrator", Role.ADMIN), now_us)
+    if user.role != Role.ADMIN or user.state != "active":
+        return ""  # somebody else's; `pbxbill users` knows the way
+    return make_link(session, user, Purpose.FIRST, now_us)
 
 
 def _write_sample(path: Path) -> None:

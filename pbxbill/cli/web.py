@@ -1,4 +1,4 @@
-"""web: the process that hears webhooks of payment gateways and serves the pages of payers."""
+"""web: the process that serves panel, portals and API, and hears webhooks of payment gateways."""
 
 import http.client
 import os
@@ -9,8 +9,10 @@ import structlog
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.daemons import metrics_of, stop_with_input, stopped_by_signals, supervised_option
+from pbxbill.clock import SECOND_US
 from pbxbill.logs import configure_logs
 from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
+from pbxbill.settings import mail_settings
 
 PROBE_TIMEOUT_S = 10.0
 _log = structlog.get_logger()
@@ -20,21 +22,37 @@ _log = structlog.get_logger()
 @supervised_option
 @pass_context
 def web(context: Context, supervised: bool) -> None:
-    """Serve webhooks of payment gateways and the pages of payers, until stopped."""
+    """Serve the panel, the portals, the API and webhooks of payment gateways, until stopped."""
+    from pbxbill.access.login_sessions import SessionLimits
+    from pbxbill.access.sealing import read_key_file
     from pbxbill.web.desks import Desks
     from pbxbill.web.factory import create_app
+    from pbxbill.web.rules import WebRules
     from pbxbill.web.serving import ServingSettings, WebServer
 
     settings = context.settings
     configure_logs(settings.log.level, settings.log.format, "web")
     section = settings.web
     serving = ServingSettings(
-        section.host, section.port, section.threads, section.connections, section.timeout_s
+        section.host,
+        section.port,
+        section.threads,
+        section.connections,
+        section.timeout_s,
+        upload_bytes=section.upload_mb * 1_000_000,
+        trusted_proxy=section.trusted_proxy,
+    )
+    rules = WebRules(
+        sealer=read_key_file(section.key_file),
+        limits=SessionLimits(section.idle_min * 60 * SECOND_US, section.longest_h * 3600 * SECOND_US),
+        requests_per_min=section.requests_per_min,
+        upload_bytes=section.upload_mb * 1_000_000,
+        mail=mail_settings(settings.mail),
     )
     notifier = Notifier()
     with context.application() as application:
         desks = Desks(application, public_url=section.public_url)
-        server = WebServer(create_app(desks), serving)
+        server = WebServer(create_app(desks, rules), serving)
 
         def stop() -> None:
             notifier.send(STOPPING)

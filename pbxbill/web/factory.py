@@ -22,6 +22,7 @@ from pbxbill.web.panel.navigation import menu
 from pbxbill.web.pay_pages import pay_pages
 from pbxbill.web.request_limits import install_limits, limit_tries
 from pbxbill.web.rules import WebRules
+from pbxbill.web.serving import LARGER
 from pbxbill.web.webhooks import webhooks
 
 PAGE_POLICY = (
@@ -41,8 +42,6 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 HSTS = "max-age=31536000"
-UPLOADS = ("/panel/", "/my/", "/setup")
-"""What somebody who is logged in sends may be larger."""
 TRIED = (
     "log_in.show",
     "log_in.second_factor",
@@ -102,7 +101,7 @@ def _configure(app: Flask, front: Front) -> None:
 
     @app.before_request
     def let_larger_in() -> None:
-        if request.path.startswith(UPLOADS):
+        if request.path.startswith(LARGER):
             request.max_content_length = front.rules.upload_bytes
 
 

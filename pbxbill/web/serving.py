@@ -2,18 +2,23 @@
 
 import logging
 import threading
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from flask import Flask
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
 from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.errors import ConfigurationError
 
 MAX_HEADER_BYTES = 32_768
+LARGER = ("/panel/", "/my/", "/setup")
+"""Where somebody who is logged in may send files."""
 LOOP_S = 0.5
 DRAIN_S = 3
 """So long after stop() answers are still written."""
@@ -30,6 +35,10 @@ class ServingSettings:
     connections: int
     timeout_s: int
     """A connection on which nothing happens for so long is closed."""
+    upload_bytes: int = MAX_BODY_BYTES
+    """What pages take, of browsers that bring a cookie; everywhere else MAX_BODY_BYTES is the most."""
+    trusted_proxy: str = ""
+    """Whose X-Forwarded-For is believed."""
 
 
 class WebServer:
@@ -51,9 +60,10 @@ class WebServer:
                 channel_timeout=settings.timeout_s,
                 cleanup_interval=min(10, settings.timeout_s),
                 # More is refused by its announced length, before it is read.
-                max_request_body_size=MAX_BODY_BYTES,
+                max_request_body_size=max(settings.upload_bytes, MAX_BODY_BYTES),
                 max_request_header_size=MAX_HEADER_BYTES,
                 clear_untrusted_proxy_headers=True,
+                **_proxy(settings.trusted_proxy),
                 ident=None,
                 asyncore_use_poll=True,
             )
@@ -62,6 +72,9 @@ class WebServer:
                 f"the web process cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
                 "change web.host or web.port"
             ) from None
+
+        for server in list(self._map.values()):
+            server.channel_class = _Channel
 
     @property
     def port(self) -> int:
@@ -86,3 +99,25 @@ class WebServer:
     def stop(self) -> None:
         """End run() soon; from any thread or signal handler."""
         self._stop.set()
+
+
+class _Parser(HTTPRequestParser):
+    """Refuses by its head what is too large for where it goes."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        path: str = self.path  # type: ignore[attr-defined]  # set while it is parsed
+        is_page = path.startswith(LARGER) and "COOKIE" in self.headers
+        if not is_page:
+            self.adj = copy(self.adj)
+            self.adj.max_request_body_size = MAX_BODY_BYTES
+
+
+class _Channel(HTTPChannel):
+    parser_class = _Parser
+
+
+def _proxy(address: str) -> dict[str, Any]:
+    if not address:
+        return {}
+    return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": {"x-forwarded-for"}}
