@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.cli.rates_export import write_sheet
 from pbxbill.cli.rates_import import import_rates
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.rate_terms import terms_from_json
 from pbxbill.rating.rate_text import price_text
 from pbxbill.rating.tariff import Rate
+from pbxbill.store.deck_export import write_sheet
 from pbxbill.store.deck_lookup import deck_by_name, version_in_force
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, RateRow

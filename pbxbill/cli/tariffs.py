@@ -12,9 +12,10 @@ from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, price_of, print_json, print_table
 from pbxbill.errors import InputRefused
-from pbxbill.money import PRICE_SCALE, Rounding, compile_price, parse_decimal, to_decimal
-from pbxbill.rating.tariff import PPM, CycleStepKind, CycleSteps, MarkUp, Step, TaxMode
+from pbxbill.money import PRICE_SCALE, Rounding, to_decimal
+from pbxbill.rating.tariff import CycleStepKind, CycleSteps, MarkUp, TaxMode
 from pbxbill.rating.tariff_terms import CYCLES, cycle_steps_from_json, mark_up_from_json
+from pbxbill.rating.tariff_text import percent_ppm, signed_price, steps_from_text, steps_text
 from pbxbill.store.accounts import tariff_by_name
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.engine import reading, transaction
@@ -117,7 +118,7 @@ def _write(context: Context, name: str, terms: dict[str, Any], options: dict[str
     if "tax_mode" in said:
         terms["tax_mode"] = TaxMode(said["tax_mode"])
     if "tax" in said:
-        terms["tax_ppm"] = _tax_ppm(said["tax"])
+        terms["tax_ppm"] = percent_ppm(said["tax"], "a tax rate")
     if "rounding" in said:
         terms["rounding"] = Rounding(said["rounding"])
     if "calendar" in said:
@@ -154,10 +155,9 @@ def _with_unit(session: Session, terms: dict[str, Any]) -> dict[str, Any]:
 def _mark_up(before: MarkUp | None, said: dict[str, Any]) -> MarkUp | None:
     parts: dict[str, int] = {}
     if "mark_up" in said:
-        parts["ppm"] = _millionths(said["mark_up"], "a mark-up")
+        parts["ppm"] = percent_ppm(said["mark_up"], "a mark-up")
     if "mark_up_absolute" in said:
-        absolute = parse_decimal(said["mark_up_absolute"])
-        parts["absolute"] = compile_price(abs(absolute)) * (-1 if absolute < 0 else 1)
+        parts["absolute"] = signed_price(said["mark_up_absolute"])
     if "mark_up_rounding" in said:
         parts["rounding_step"] = price_of("--mark-up-rounding", said["mark_up_rounding"])
     return (before or MarkUp())._replace(**parts) if parts else None
@@ -171,7 +171,7 @@ def _cycle_steps(before: CycleSteps | None, said: dict[str, Any]) -> CycleSteps 
         return None
     steps = before.steps if before else ()
     if "cycle_steps" in said:
-        steps = tuple(_step(piece) for piece in said["cycle_steps"].split())
+        steps = steps_from_text(said["cycle_steps"])
     if not steps:
         raise InputRefused("--cycle-kind, --cycle, --cycle-zone and --cycle-destination need --cycle-steps")
     return CycleSteps(
@@ -181,24 +181,6 @@ def _cycle_steps(before: CycleSteps | None, said: dict[str, Any]) -> CycleSteps 
         steps,
         tuple(said.get("cycle_destinations", before.destinations if before else ())),
     )
-
-
-def _step(piece: str) -> Step:
-    used, colon, price = piece.partition(":")
-    if not colon or not used.isascii() or not used.isdigit() or len(used) > 15:
-        raise InputRefused(f"{piece[:40]!r} is no step; write steps like 0:0.05 6000:0.04")
-    return Step(int(used), price_of("--cycle-steps", price))
-
-
-def _tax_ppm(percent: str) -> int:
-    return _millionths(percent, "a tax rate")
-
-
-def _millionths(percent: str, what: str) -> int:
-    millionths = parse_decimal(percent) * (PPM // 100)
-    if millionths != int(millionths):
-        raise InputRefused(f"{what} has up to four digits after the point")
-    return int(millionths)
 
 
 @tariffs.command("list")
@@ -288,7 +270,7 @@ def _shown_cycle_steps(text: str | None) -> str | None:
     if text is None:
         return None
     cycle = cycle_steps_from_json(text)
-    steps = " ".join(f"{step.from_s}:{_plain(step.price_per_min, PRICE_SCALE)}" for step in cycle.steps)
+    steps = steps_text(cycle.steps)
     where = ", ".join(cycle.destinations) or "all destinations"
     return f"{cycle.kind}, per {cycle.cycle} in {cycle.zone}: {steps} ({where})"
 

@@ -76,8 +76,11 @@ class RateStage:
     ) -> None:
         self._database.close()
 
-    def read(self, sheet: RateSheet) -> None:
-        """Take in every row of a sheet, then bring the rows of each prefix together."""
+    def read(self, sheet: RateSheet, progress: Callable[[int], None] = lambda count: None) -> None:
+        """Take in every row of a sheet, then bring the rows of each prefix together.
+
+        progress hears of each chunk how many rows it had.
+        """
         for chunk in _chunked(sheet.rows_with_cells()):
             rates: list[tuple[Any, ...]] = []
             written: list[tuple[int, str]] = []
@@ -94,6 +97,7 @@ class RateStage:
                 self._database.executemany(_STAGE_ROW, rates)
                 self._database.executemany("INSERT OR REPLACE INTO written VALUES (?, ?)", written)
             self._refuse(refused)
+            progress(len(chunk))
         self._fold()
 
     def refused(self) -> Iterator[RefusedRow]:

@@ -75,7 +75,7 @@ from pbxbill.billing.subscriptions.plan_terms import (
 )
 from pbxbill.billing.terms_table import MAX_TEXT, TermsTable
 from pbxbill.errors import InputRefused
-from pbxbill.money import Unit
+from pbxbill.money import Unit, format_amount
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 _PLAN_KEYS = (
@@ -88,7 +88,14 @@ _STEP_KEYS = ("from", "price")
 _TERM_KEYS = ("months", "cycles", "fee", "amount", "share", "product_class")
 _PERCENT = Unit("percent", scale=4)
 
-__all__ = ["PlanTerms", "plan_from_json", "plan_from_toml", "plan_to_json"]
+__all__ = [
+    "PlanTerms",
+    "facts_of_plan",
+    "plan_from_facts",
+    "plan_from_json",
+    "plan_from_toml",
+    "plan_to_json",
+]
 
 
 class _Counting(StrEnum):
@@ -106,6 +113,11 @@ def plan_from_toml(text: str, units: Mapping[str, Unit]) -> PlanTerms:
         facts = read_toml(text, parse_float=str)
     except TOMLDecodeError as error:
         raise InputRefused(f"the plan is not TOML: {error}") from None
+    return plan_from_facts(facts, units)
+
+
+def plan_from_facts(facts: dict[str, Any], units: Mapping[str, Unit]) -> PlanTerms:
+    """The same of what was read from elsewhere, a form: the keys and values of the TOML."""
     plan = TermsTable(facts, "", _PLAN_KEYS)
     code = plan.text("unit")
     if code not in units:
@@ -258,6 +270,60 @@ def _term_facts(term: MinimumTerm) -> dict[str, Any]:
         "product_class": term.fee.product_class,
     }
     return {"length": term.length, "of": term.of, "fee": fee}
+
+
+def facts_of_plan(terms: PlanTerms, unit: Unit) -> dict[str, Any]:
+    """What plan_from_facts() makes these terms of: amounts as text; left out is what has no value."""
+    facts: dict[str, Any] = {
+        "unit": terms.unit,
+        "kind": terms.kind.value,
+        "cycle": terms.cycle,
+        "every": terms.every,
+        "anchor": terms.anchoring.value,
+        "timing": terms.timing.value,
+        "proration": terms.proration.value,
+        "collection": terms.collection.value,
+        "change": terms.change.value,
+        "set_up_on_change": terms.set_up_on_change,
+        "minimum_spend": format_amount(terms.minimum_spend, unit),
+        "renewal": terms.renewal.value,
+        "unpaid": terms.unpaid.value,
+        "remind_days_before": terms.remind_days_before,
+        "trial_days": terms.trial_days,
+        "bundles": list(terms.bundles),
+        "charge": [_charge_facts(charge, unit) for charge in terms.charges],
+    }
+    if terms.fixed_day is not None:
+        facts["fixed_day"] = terms.fixed_day
+    tariffs = {"tariff": terms.tariff, "inbound_tariff": terms.inbound_tariff}
+    facts |= {key: name for key, name in tariffs.items() if name}
+    if terms.term is not None:
+        facts["term"] = {terms.term.of.value: terms.term.length} | _fee_facts(terms.term.fee, unit)
+    return facts
+
+
+def _charge_facts(charge: PlanCharge, unit: Unit) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": charge.name,
+        "type": charge.type.value,
+        "quantity": (_Counting.COUNTED if charge.counted else _Counting.FLAT).value,
+        "product_class": charge.product_class,
+    }
+    if charge.steps:
+        steps = [{"from": x.from_quantity, "price": format_amount(x.price, unit)} for x in charge.steps]
+        return facts | {"steps": steps}
+    return facts | {"price": format_amount(charge.price, unit)}
+
+
+def _fee_facts(fee: CancellationFee | None, unit: Unit) -> dict[str, Any]:
+    if fee is None:
+        return {}
+    how_much = (
+        {"share": format_amount(fee.share_ppm, _PERCENT)}
+        if fee.kind is FeeKind.REMAINING
+        else {"amount": format_amount(fee.amount, unit)}
+    )
+    return {"fee": fee.kind.value, "product_class": fee.product_class} | how_much
 
 
 def plan_from_json(text: str) -> PlanTerms:
