@@ -3,10 +3,10 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.account_terms import unit_of_tariff
 from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.output import local_moment
-from pbxbill.cli.wallets import unit_of_tariff
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import NewAccount, tariff_of_issuer, unit_of

@@ -4,12 +4,21 @@ from copy import copy
 from typing import Any
 
 import click
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
-from pbxbill.billing.taxes.tax_conflicts import tax_conflict
-from pbxbill.charging.events import Moved, Refused, SetCreditLimit
+from pbxbill.app import billing
+from pbxbill.billing.account_terms import (
+    OFFLINE_ALLOWANCE,
+    Concerns,
+    Opening,
+    change_account,
+    concerns_of,
+    identify,
+    identify_no_more,
+    open_with_wallets,
+    set_credit_limit,
+)
 from pbxbill.cli.account_options import (
     allowance_of,
     credit_limit_of,
@@ -27,7 +36,7 @@ from pbxbill.cli.barring import (
 )
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
-from pbxbill.cli.wallets import change_wallet, shown_moved, unit_of_account
+from pbxbill.cli.wallets import shown_moved, unit_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import (
@@ -36,26 +45,20 @@ from pbxbill.store.accounts import (
     ENDPOINT_KINDS,
     NewAccount,
     account_by_code,
-    add_endpoint,
     default_failure_policy,
     dialling_rule_by_name,
-    open_account,
     open_wallet,
     parse_wallet_order,
-    set_wallet_order,
     tariff_of_issuer,
     unit_of,
 )
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.exchange import pairs_without_rate
 from pbxbill.store.models import AccountRow, EndpointRow, ReservationRow, TariffRow, UnitRow, WalletRow
 
 LANGUAGES = ("en", "fr", "es")
 YES_NO_TARIFF = ("yes", "no", "tariff")
 _CHOSEN = {"yes": True, "no": False, "tariff": None}
-OFFLINE_ALLOWANCE = 10
-"""Of the wallet's unit, where the failure policy is open."""
 
 
 @click.group()
@@ -156,31 +159,26 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
     with context.application() as application, transaction(application.database) as session:
         order = parse_wallet_order(session, written_order) if written_order else ()
         # What points and gifts leave is taken from the last wallet: it is the one with the credit limit.
-        said = unit_code or (order[-1] if order else None)
-        unit = wanted_unit(session, said, options["tariff"], options["parent"])
+        unit = wanted_unit(
+            session, unit_code or (order[-1] if order else None), options["tariff"], options["parent"]
+        )
         if order and unit.code not in order:
             raise InputRefused(f"--wallet-order must name {unit.code}, the wallet's unit, too")
         allowed = allowance_of(allowance, unit)
         new = NewAccount(code, name, offline_allowance=allowed, wallet_order=order, **options)
         now_us = context.clock.now_us()
-        account = open_account(
-            session, new, now_us if opened is None else opened_us(session, new, opened, now_us)
-        )
-        open_wallet(session, account, unit.code, credit_limit_of(limit, unit))
-        for other in order:
-            if other != unit.code:
-                open_wallet(session, account, other)
-        for kind, value in [*(("sip", x) for x in sip), *(("did", x) for x in did)]:
-            check_not_in_inventory(session, kind, value)
-            add_endpoint(session, account, kind, value)
-        _say_if_nobody_passes(account)
-        rates_missing = pairs_without_rate(session, account, context.clock.now_us())
-        conflict = tax_conflict(session, account.id, context.clock.now_us())
+        since_us = None if opened is None else opened_us(session, new, opened, now_us)
+        endpoints = (*(("sip", x) for x in sip), *(("did", x) for x in did))
+        opening = Opening(new, unit.code, credit_limit_of(limit, unit), endpoints)
+        account = open_with_wallets(session, opening, now_us, since_us)
+        concerns = concerns_of(session, account, now_us)
     wallets = f"{', '.join(order)} wallets" if len(order) > 1 else f"a {unit.code} wallet"
     click.echo(f"opened {new.mode} account {code} with {wallets}")
-    _say_without_exchange(code, rates_missing)
-    warn(conflict)
-    if new.tariff is None:
+    if concerns.nobody_passes:
+        _say_nobody_passes(code)
+    _say_without_exchange(code, concerns)
+    warn(concerns.tax)
+    if concerns.without_tariff:
         click.echo(f"it cannot call yet: `pbxbill accounts set {code} --tariff NAME`", err=True)
 
 
@@ -262,20 +260,8 @@ def endpoint(context: Context, code: str, kind: str, value: str, tech_prefix: st
     """Let a SIP account code, an IP, a caller ID or a DID identify an account."""
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
-        check_not_in_inventory(session, kind, value)
-        if not remove:
-            add_endpoint(session, account, kind, value, tech_prefix)
-        else:
-            gone = session.execute(
-                delete(EndpointRow).where(
-                    EndpointRow.account_id == account.id,
-                    EndpointRow.kind == kind,
-                    EndpointRow.value == value,
-                    EndpointRow.tech_prefix == tech_prefix,
-                )
-            )
-            if gone.rowcount == 0:  # type: ignore[attr-defined]
-                raise InputRefused(f"{kind} {value!r} does not identify account {code}")
+        change = identify_no_more if remove else identify
+        change(session, account, kind, value, tech_prefix)
     click.echo(f"{kind} {value} {'no longer identifies' if remove else 'identifies'} account {code}")
 
 
@@ -301,18 +287,13 @@ def wallet(context: Context, code: str, unit_code: str, limit: str) -> None:
 @pass_context
 def limit(context: Context, code: str, amount: str, unit_code: str | None, as_json: bool) -> None:
     """Set a credit limit: how far below zero the wallet may go. Live calls follow within a second."""
-    with context.application() as application:
-        with transaction(application.database) as session:
-            account = account_by_code(session, code)
-            unit = unit_of_account(session, account, unit_code)
-        command = SetCreditLimit(account.id, unit.code, credit_limit_of(amount, unit), context.clock.now_us())
-        outcome = change_wallet(application, command)
-    match outcome:
-        case Moved():
-            shown_moved(outcome, unit, code, as_json=as_json)
-        case Refused(reason, most):
-            floor = "" if most is None else f" (lowest now: {format_amount(most, unit)})"
-            raise InputRefused(f"{reason.split(';')[0]}{floor}")
+    now_us = context.clock.now_us()
+    with context.application() as application, billing(application) as (session, books):
+        account = account_by_code(session, code)
+        unit = unit_of_account(session, account, unit_code)
+        wanted = credit_limit_of(amount, unit)
+        moved = set_credit_limit(session, books, account, unit, limit=wanted, now_us=now_us)
+    shown_moved(moved, unit, code, as_json=as_json)
 
 
 @accounts.command("set")
@@ -354,6 +335,7 @@ def set_options(context: Context, /, code: str, unit_code: str | None, **options
 
 def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | None = None) -> None:
     changes = dict(wanted)
+    now_us = context.clock.now_us()
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, code)
         if account.kind == "operator":
@@ -372,20 +354,18 @@ def _set(context: Context, code: str, wanted: dict[str, Any], unit_code: str | N
             changes["minimum_balance"] = minimum_balance_of(session, account, changes["minimum_balance"])
         if "dialling_rule" in changes:
             rule = changes.pop("dialling_rule")
-            account.dialling_rule_id = None if rule == "none" else dialling_rule_by_name(session, rule).id
+            none = rule == "none"
+            changes["dialling_rule_id"] = None if none else dialling_rule_by_name(session, rule).id
         if "wallet_order" in changes:
-            order = changes.pop("wallet_order")
-            set_wallet_order(session, account, () if order == "none" else parse_wallet_order(session, order))
-        for name, value in changes.items():
-            setattr(account, name, value)
-        session.flush()
-        rates_missing = pairs_without_rate(session, account, context.clock.now_us())
-        chosen = changes.keys() & {"tariff_id", "inbound_tariff_id"}
-        conflict = tax_conflict(session, account.id, context.clock.now_us()) if chosen else ""
-        if changes.keys() & {"failure_policy", "offline_allowance"}:
-            _say_if_nobody_passes(account)
-    _say_without_exchange(code, rates_missing)
-    warn(conflict)
+            order = changes["wallet_order"]
+            changes["wallet_order"] = () if order == "none" else parse_wallet_order(session, order)
+        change_account(session, account, changes)
+        concerns = concerns_of(session, account, now_us)
+    if changes.keys() & {"failure_policy", "offline_allowance"} and concerns.nobody_passes:
+        _say_nobody_passes(code)
+    _say_without_exchange(code, concerns)
+    if changes.keys() & {"tariff_id", "inbound_tariff_id"}:
+        warn(concerns.tax)
 
 
 def _minimum_balance(session: Session, account: AccountRow) -> str | None:
@@ -395,8 +375,8 @@ def _minimum_balance(session: Session, account: AccountRow) -> str | None:
     return f"{format_amount(account.minimum_balance, unit)} {unit.code}"
 
 
-def _say_without_exchange(code: str, missing: list[tuple[str, str]]) -> None:
-    for tariff_unit, unit in missing:
+def _say_without_exchange(code: str, concerns: Concerns) -> None:
+    for tariff_unit, unit in concerns.without_exchange:
         click.echo(
             f"the {unit} wallet of {code} pays nothing yet: no exchange rate says how much {unit} one "
             f"{tariff_unit} is; `pbxbill exchange set {tariff_unit} {unit} RATE`",
@@ -409,13 +389,12 @@ def _rule_name(session: Session, rule_id: int | None) -> str | None:
     return None if row is None else row.name
 
 
-def _say_if_nobody_passes(account: AccountRow) -> None:
-    if account.failure_policy == "open" and account.offline_allowance == 0:
-        click.echo(
-            "the failure policy is open, but with an offline allowance of 0 no new call passes unauthorized: "
-            f"`pbxbill accounts set {account.code} --offline-allowance AMOUNT`",
-            err=True,
-        )
+def _say_nobody_passes(code: str) -> None:
+    click.echo(
+        "the failure policy is open, but with an offline allowance of 0 no new call passes unauthorized: "
+        f"`pbxbill accounts set {code} --offline-allowance AMOUNT`",
+        err=True,
+    )
 
 
 def _tariff_name(session: Session, tariff_id: int | None) -> str | None:

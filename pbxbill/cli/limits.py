@@ -5,9 +5,10 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
+from pbxbill.billing.account_terms import unit_of_tariff
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
-from pbxbill.cli.wallets import unit_of_account, unit_of_tariff
+from pbxbill.cli.wallets import unit_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import ENDPOINT_KINDS, account_by_code, unit_of

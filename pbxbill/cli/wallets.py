@@ -19,7 +19,7 @@ from pbxbill.ids import new_id
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import AccountRow, TariffVersionRow, WalletRow
+from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.points_units import is_points_unit, refuse_points
 
 unit_option = click.option("--unit", "unit_code", help="Which wallet, if the account has several.")
@@ -179,16 +179,6 @@ def unit_of_account(session: Session, account: AccountRow, code: str | None) -> 
             f"account {account.code} has these wallets: {', '.join(owned) or 'none'}; choose by --unit"
         )
     return unit_of(session, code.upper())
-
-
-def unit_of_tariff(session: Session, tariff_id: int | None) -> str | None:
-    """What the newest version of a tariff charges in; None without a tariff."""
-    return session.scalar(
-        select(TariffVersionRow.unit)
-        .where(TariffVersionRow.tariff_id == tariff_id)
-        .order_by(TariffVersionRow.number.desc())
-        .limit(1)
-    )
 
 
 def shown_moved(outcome: Moved, unit: Unit, code: str, *, as_json: bool, receipt: str | None = None) -> None:
