@@ -4,11 +4,15 @@ A form for editing has `edition = EditionField()`. facts are what it shows of th
 of its fields:
 
     facts = {"name": account.name, "tariff": tariff_name}
-    if request.method == "GET": form.edition.data = edition_of(facts)
-    elif form.validate_on_submit() and not renewed(form, facts): ... save ...
+    if request.method == "GET":
+        form.edition.data = edition_of(facts)
+    if form.validate_on_submit():
+        with refusals(form) as refused, front.changing(...) as change:
+            check_edition(form, facts_of(the row as it is in this transaction))
+            ...
 
-Where renewed() says yes, the form is shown again with what is different; saving it once more holds. Compare
-inside the transaction that changes the thing, with the row as it is there.
+check_edition() undoes the transaction by Stale, which refusals() understands: the form is shown again with
+what is different, and saving it once more holds.
 """
 
 import json
@@ -16,6 +20,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wtforms import HiddenField
+
+from pbxbill.errors import InputRefused
 
 MAX_EDITION_LENGTH = 20_000
 MAX_SHOWN_LENGTH = 80
@@ -27,6 +33,10 @@ class Difference(NamedTuple):
     name: str
     before: str
     now: str
+
+
+class Stale(InputRefused):
+    """Another changed the thing meanwhile."""
 
 
 class EditionField(HiddenField):
@@ -48,8 +58,8 @@ def changes_since(edition: str | None, facts: Mapping[str, str | None]) -> dict[
     }
 
 
-def renewed(form: Any, facts: Mapping[str, str | None]) -> bool:
-    """Whether another changed the thing meanwhile; the form then says so and carries the new edition."""
+def check_edition(form: Any, facts: Mapping[str, str | None]) -> None:
+    """Stale if another changed the thing meanwhile; the form then says so and carries the new edition."""
     changed = changes_since(form.edition.data, facts)
     form.changed_meanwhile = tuple(
         Difference(
@@ -60,7 +70,8 @@ def renewed(form: Any, facts: Mapping[str, str | None]) -> bool:
         for key, (before, now) in changed.items()
     )
     form.edition.data = edition_of(facts)
-    return bool(changed)
+    if changed:
+        raise Stale(", ".join(changed))
 
 
 def _read(edition: str | None) -> dict[str, str]:

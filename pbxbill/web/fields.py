@@ -28,7 +28,7 @@ from wtforms.widgets import TextInput
 from pbxbill.billing.period import day_start_us
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
-from pbxbill.web.editions import Difference
+from pbxbill.web.editions import Difference, Stale
 from pbxbill.web.formatting import day_of, reader_locale
 from pbxbill.web.languages import LANGUAGES
 
@@ -64,6 +64,8 @@ def refusals(form: PanelForm, name: str = "") -> Iterator[Refusals]:
     refused = Refusals()
     try:
         yield refused
+    except Stale as error:
+        refused.messages.append(str(error))  # the form says more than a message could
     except InputRefused as error:
         message = sentence(str(error))
         refused.messages.append(message)
@@ -135,16 +137,18 @@ class _ReadField(Field):
 class AmountField(_ReadField):
     """An amount in a unit, exactly. Set unit before the form is validated: form.limit.unit = unit."""
 
-    def __init__(self, label: Any = None, validators: Any = None, *, least: int | None = None, **more: Any):
+    def __init__(self, label: Any = None, validators: Any = None, **more: Any) -> None:
+        """least: the smallest amount; bare: the unit is chosen in a field of its own."""
+        self.least: int | None = more.pop("least", None)
+        self.is_bare: bool = more.pop("bare", False)
         super().__init__(label, validators or [Optional()], **more)
         self.unit: Unit | None = None
-        self.least = least
         self.render_kw = {"inputmode": "decimal", "autocomplete": "off", **(self.render_kw or {})}
 
     @property
     def unit_code(self) -> str:
         """What stands beside the field."""
-        return self.unit.code if self.unit is not None else ""
+        return self.unit.code if self.unit is not None and not self.is_bare else ""
 
     def process_formdata(self, valuelist: list[Any]) -> None:  # noqa: ARG002  # WTForms calls it
         # The unit is known once the view has looked it up: reading waits for validation.

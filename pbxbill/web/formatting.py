@@ -142,7 +142,7 @@ def yes_no(value: bool | None) -> str:
     """Yes or no in words; None: nobody said."""
     if value is None:
         return "–"
-    return gettext("yes") if value else gettext("no")
+    return str(gettext("yes") if value else gettext("no"))
 
 
 def cell(column: Column, row: Mapping[str, Any]) -> Markup | str:

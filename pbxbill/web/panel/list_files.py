@@ -121,7 +121,7 @@ def _text(row: Mapping[str, Any], column: Column, is_unit: bool) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
+        return str(gettext("yes") if value else gettext("no"))
     if column.kind is ColumnKind.MONEY and not is_unit and value is not None:
         return format_amount(row[column.key], unit_known(row[column.unit]))
     return "" if value is None else str(value)

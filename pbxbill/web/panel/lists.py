@@ -76,7 +76,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
             views=views,
             chips=_chips(listing, asked, shown.given()),
             link=_linker(shown.link),
-            address=_addresses(section.name, name),
+            address=_addresses(section.name, name, listing),
             sizes=SIZES,
             choice_text=choice_text,
             **shown.more(),
@@ -93,7 +93,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
 
     @needs(listing.permission)
     def keep(**path: Any) -> AnyResponse:
-        query = _query_of(listing)
+        query = _query_of(listing, request.form)
         try:
             with front.changing("view.keep", listing.name) as change:
                 _keep(change.session, front, listing, query)
@@ -138,10 +138,10 @@ def asked_of(listing: Listing, given: Mapping[str, str]) -> Asked:
     )
 
 
-def _query_of(listing: Listing) -> str:
-    """The filters and the order of a form, as in an address."""
+def _query_of(listing: Listing, values: Mapping[str, str]) -> str:
+    """The filters and the order of a form or an address, as in an address."""
     keys = [*(x.key for x in listing.filters), "order", "size"]
-    return urlencode([(key, request.form[key]) for key in keys if request.form.get(key)])
+    return urlencode([(key, values[key]) for key in keys if values.get(key)])
 
 
 def _keep(session: Any, front: Front, listing: Listing, query: str) -> None:
@@ -198,7 +198,7 @@ def choice_text(known: Filter, value: str) -> str:
     if value in STATES or value in KINDS:
         text = word_of(value)
         return text[:1].upper() + text[1:]
-    return gettext(dict(known.choices).get(value, value))
+    return str(gettext(dict(known.choices).get(value, value)))
 
 
 def _address(changes: Mapping[str, str | None]) -> str:
@@ -212,14 +212,16 @@ def _address(changes: Mapping[str, str | None]) -> str:
     return request.path + (f"?{query}" if query else "")
 
 
-def _addresses(section: str, name: str) -> dict[str, Any]:
+def _addresses(section: str, name: str, listing: Listing) -> dict[str, Any]:
     path = request.view_args or {}
-    kept = {key: value for key, value in request.args.items() if key not in ("after", "before") and value}
+    kept = _query_of(listing, request.args)
+    query = f"?{kept}" if kept else ""
     return {
         "with_": _address,
         "plain": request.path,
-        "csv": url_for(f"{section}.{name}_csv", **path, **kept),
-        "xlsx": url_for(f"{section}.{name}_xlsx", **path, **kept),
+        "query": kept,
+        "csv": url_for(f"{section}.{name}_csv", **path) + query,
+        "xlsx": url_for(f"{section}.{name}_xlsx", **path) + query,
         "keep": url_for(f"{section}.{name}_keep", **path),
         "forget": lambda view_id: url_for(f"{section}.{name}_forget", view_id=view_id, **path),
     }
