@@ -180,7 +180,8 @@ class LiveBoard:
         )
         if len(accounts) == 1:
             query = query.where(AccountRow.path.startswith(rows[0]["path"], autoescape=True))
-        paths = dict(session.execute(query.where(IS_OPEN)).tuples().all()) if rows else {}
+        found = session.execute(query.where(IS_OPEN)) if rows else ()
+        paths = {x.session_id: x.path for x in found}
         wanted = [id for id, path in paths.items() if not accounts.isdisjoint(chain_of(path))]
         priced = self.price(session, wanted)
         codes = codes_of(session, [priced.calls[row["id"]] for row in rows if row["id"] in priced.calls])
@@ -218,8 +219,8 @@ def _paths(session: Session, session_ids: Iterable[str]) -> dict[str, str]:
         AccountRow, AccountRow.id == ReservationRow.account_id
     )
     wanted = set(session_ids)
-    rows = session.execute(query.where(IS_OPEN)).tuples() if wanted else ()
-    return {session_id: path for session_id, path in rows if session_id in wanted}
+    rows = session.execute(query.where(IS_OPEN)) if wanted else ()
+    return {x.session_id: x.path for x in rows if x.session_id in wanted}
 
 
 def _summed(scope: Scope, priced: PricedCalls, paths: Mapping[str, str]) -> LiveTotals:

@@ -166,7 +166,7 @@ def codes_of(session: Session, calls: Iterable[PricedCall]) -> dict[int, str]:
     """The codes of all accounts that some calls are charged to."""
     ids = {cost.account_id for call in calls for cost in call.costs}
     query = select(AccountRow.id, AccountRow.code).where(AccountRow.id.in_(ids))
-    return dict(session.execute(query).tuples().all()) if ids else {}
+    return {x.id: x.code for x in session.execute(query)} if ids else {}
 
 
 def shown(

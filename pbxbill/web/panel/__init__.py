@@ -9,6 +9,16 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from pbxbill.web.front import Front
+from pbxbill.web.panel.accounts import accounts
+from pbxbill.web.panel.audit_log import audit
+from pbxbill.web.panel.live_calls import live_calls
+from pbxbill.web.panel.users import api_keys, users
 
-SECTIONS: tuple[Callable[[Front], Blueprint], ...] = ()
+SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
+    accounts,
+    live_calls,
+    users,
+    api_keys,
+    audit,
+)
 PREFIX = "/panel"
