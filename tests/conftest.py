@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from lab.asterisk import INSTALL
+from lab.memory import fleeting_directory
 from lab.postgres import PrivatePostgres
 from lab.process import ServerFailed
 from lab.redis import PrivateRedis
 from pbxbill.store.engine import migrate
+from tests.database_contents import NOTHING, Contents
 
 NO_SERVER = "{fault}. `make test` installs what the suite needs, `make dev` does so without running it."
 
@@ -31,9 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PrivatePostgres]:
-    """One PostgreSQL for the run. A test that stops or kills it starts its own instead."""
+    """One PostgreSQL for the run, in memory. A test that stops or kills it starts its own instead."""
     try:
-        server = PrivatePostgres()
+        server = PrivatePostgres(durable=False)
         server.start()
     except ServerFailed as fault:
         pytest.fail(NO_SERVER.format(fault=fault))
@@ -61,25 +63,42 @@ def asterisk_install() -> Path:
     return INSTALL
 
 
+@pytest.fixture
+def contents() -> Contents:
+    """What the test finds in its database; a folder whose tests all begin alike says so in its conftest."""
+    return NOTHING
+
+
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    template = tmp_path_factory.mktemp("sqlite") / "template.db"
-    migrate(f"sqlite:///{template}")
-    return template
+def _sqlite_files() -> Iterator[Path]:
+    directory = fleeting_directory()
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
-def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(_sqlite_files: Path, contents: Contents) -> Iterator[str]:
     """A fresh SQLite database file with the newest schema."""
-    path = tmp_path / "pbxbill.db"
-    shutil.copy(_sqlite_template, path)
-    return f"sqlite:///{path}"
+    schema, template = _sqlite_files / "schema.db", _sqlite_files / f"{contents.name}.db"
+    if not schema.exists():
+        migrate(f"sqlite:///{schema}")
+    if contents.fill is not None and not template.exists():
+        filling = Path(shutil.copy(schema, template.with_suffix(".filling")))
+        contents.fill(f"sqlite:///{filling}")
+        filling.rename(template)
+    directory = _sqlite_files / "test"
+    directory.mkdir()
+    shutil.copy(template, directory / "pbxbill.db")
+    yield f"sqlite:///{directory / 'pbxbill.db'}"
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PrivatePostgres) -> Iterator[str]:
+def postgres_url(postgres_server: PrivatePostgres, contents: Contents) -> Iterator[str]:
     """A fresh PostgreSQL database with the newest schema."""
-    template = postgres_server.template("pbxbill_template", migrate)
+    template = postgres_server.template("template_schema", migrate)
+    if contents.fill is not None:
+        template = postgres_server.template(f"template_{contents.name}", contents.fill, template)
     name = postgres_server.create_database(template)
     yield postgres_server.url(name)
     postgres_server.drop_database(name)

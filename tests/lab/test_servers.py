@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine, inspect
 
 from lab.asterisk import PrivateAsterisk
+from lab.memory import fleeting_directory
 from lab.ports import free_ports
 from lab.postgres import PrivatePostgres
 from lab.process import ChildProcess, ServerFailed, wait_until
@@ -82,6 +83,28 @@ def test_a_killed_postgresql_comes_back_with_what_was_committed():
         with server.connect() as connection:
             assert connection.execute("SELECT amount FROM paid").fetchone() == (42,)
             assert connection.execute("SHOW fsync").fetchone() == ("on",)
+
+
+def test_what_a_killed_run_left_in_memory_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.memory.NEEDED_BYTES", 1)
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    (tmp_path / f"pbxbill-{ended.pid}-left").mkdir()
+    (tmp_path / "anothers").mkdir()
+    ours = fleeting_directory(tmp_path)
+    assert set(tmp_path.iterdir()) == {ours, tmp_path / "anothers"}
+    assert fleeting_directory(tmp_path) != ours
+    assert ours.exists()
+
+
+def test_where_memory_is_short_a_disk_serves(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab.memory.NEEDED_BYTES", 1 << 60)
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    memory.mkdir()
+    disk.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    assert fleeting_directory(memory).parent == disk
+    assert fleeting_directory(tmp_path / "none").parent == disk
 
 
 def test_redis_keeps_its_port(redis_server):

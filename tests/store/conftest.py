@@ -7,7 +7,8 @@ from click.testing import CliRunner, Result
 
 from pbxbill.cli import cli
 from tests.books_in_order import assert_books_in_order
-from tests.store.billed_accounts import BilledAccounts, open_accounts
+from tests.database_contents import NOTHING, Contents
+from tests.store.billed_accounts import BilledAccounts, open_accounts, opened_accounts
 from tests.store.command_line import Ok, Run
 from tests.store.invoiced_accounts import Invoicing
 from tests.store.living_accounts import Living
@@ -20,6 +21,7 @@ Berlin;local;4930
 Germany mobile;mobile;4915 4916 4917
 Germany premium;premium;49900
 """
+OPENED = Contents("accounts", open_accounts)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -56,9 +58,15 @@ def ok(pbxbill: Run) -> Ok:
 
 
 @pytest.fixture
+def contents(request: pytest.FixtureRequest) -> Contents:
+    """Who asks for accounts finds them in the copy: opening them takes longer than most tests."""
+    return OPENED if "accounts" in request.fixturenames else NOTHING
+
+
+@pytest.fixture
 def accounts(database_url: str) -> BilledAccounts:
     """A reseller and a few customers, on each database; modules that need more of them add it."""
-    return open_accounts(database_url)
+    return opened_accounts(database_url)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pbxbill.money import PRICE_SCALE, format_amount, to_decimal
 from pbxbill.store.decks import NewRate
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine
+from tests.database_contents import Contents
 from tests.small_operator import EUR
 from tests.store.billed_accounts import CLOCK, BilledAccounts
 from tests.store.every_term import alive, change_deck, open_every_term, price, talk, wholesale
@@ -22,8 +23,8 @@ EVENING_US = int(TODAY.replace(hour=17, minute=59, second=0).timestamp()) * 1_00
 
 
 @pytest.fixture
-def accounts(database_url: str) -> BilledAccounts:
-    return open_every_term(database_url)
+def contents() -> Contents:
+    return Contents("every_term", open_every_term)
 
 
 def told(accounts: BilledAccounts, session_id: str, audience: Audience = Audience.OPERATOR) -> str:

@@ -26,7 +26,7 @@ from pbxbill.errors import EngineBusy, StoreUnavailable
 from pbxbill.store.driver import Driver, SqliteDriver, connect
 from pbxbill.store.engine import migrate
 from tests.small_operator import eur, seconds
-from tests.store.billed_accounts import CLOCK, MINUTE_US, BilledAccounts, open_accounts
+from tests.store.billed_accounts import CLOCK, MINUTE_US, BilledAccounts, open_accounts, opened_accounts
 
 SOON_MS = 300
 
@@ -59,7 +59,7 @@ def impatient(url: str, pages: Callable[[], int] = lambda: 0) -> Callable[[], Dr
 
 @pytest.fixture
 def accounts(sqlite_url: str) -> BilledAccounts:
-    return open_accounts(sqlite_url)
+    return opened_accounts(sqlite_url)
 
 
 @pytest.fixture
