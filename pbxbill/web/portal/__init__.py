@@ -10,6 +10,7 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from pbxbill.web.front import Front
+from pbxbill.web.portal.users import my_users
 
-SECTIONS: tuple[Callable[[Front], Blueprint], ...] = ()
+SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (my_users,)
 PREFIX = "/my"

@@ -1,0 +1,166 @@
+"""Lists of who has access: users, API keys, and what everybody did."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, or_, select
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Scope
+from pbxbill.access.permissions import Permission, Role
+from pbxbill.listing.listing import (
+    N_,
+    Column,
+    ColumnKind,
+    Filter,
+    FilterKind,
+    Listing,
+    Order,
+    Rows,
+    at_least,
+    begins,
+    below,
+    contains,
+    equals,
+)
+from pbxbill.store.access_models import ApiKeyRow, AuditRow, UserRow
+from pbxbill.store.models import AccountRow
+
+
+def within(scope: Scope, account_id: Any) -> ColumnElement[bool]:
+    """Of the account for which somebody acts itself, or of those below it."""
+    return or_(scope.issued(account_id), scope.among(account_id))
+
+
+def _users(_session: Session, scope: Scope) -> Rows:
+    return (
+        select(
+            UserRow.id.label("id"),
+            UserRow.login.label("login"),
+            UserRow.name.label("name"),
+            AccountRow.code.label("account"),
+            UserRow.role.label("role"),
+            case(
+                ((UserRow.state == "active") & (UserRow.password_hash == ""), "invited"), else_=UserRow.state
+            ).label("state"),
+            case((UserRow.totp != "", True), else_=False).label("second_factor"),
+            UserRow.last_login_us.label("last_login_us"),
+        )
+        .join(AccountRow, AccountRow.id == UserRow.account_id)
+        .where(within(scope, UserRow.account_id))
+    )
+
+
+USERS = Listing(
+    name="users",
+    title=N_("Users"),
+    permission=Permission.USERS_READ,
+    columns=(
+        Column("login", N_("Log-in"), ColumnKind.CODE),
+        Column("name", N_("Name")),
+        Column("account", N_("Account"), ColumnKind.CODE),
+        Column("role", N_("Role"), ColumnKind.STATE),
+        Column("state", N_("Status"), ColumnKind.STATE),
+        Column("second_factor", N_("Second factor"), ColumnKind.YES_NO, wide=True),
+        Column("last_login_us", N_("Last log-in"), ColumnKind.MOMENT, wide=True),
+    ),
+    rows=_users,
+    orders=(
+        Order("login", N_("Log-in"), UserRow.login, UserRow.id),
+        Order("newest", N_("Newest first"), UserRow.created_us, UserRow.id, descending=True),
+    ),
+    filters=(
+        Filter("q", N_("Log-in or name"), contains(UserRow.login, UserRow.name)),
+        Filter("account", N_("Account's code"), equals(AccountRow.code)),
+        Filter(
+            "role",
+            N_("Role"),
+            equals(UserRow.role),
+            FilterKind.CHOICE,
+            tuple((x.value, x.value.capitalize()) for x in Role),
+        ),
+        Filter(
+            "state",
+            N_("Status"),
+            equals(UserRow.state),
+            FilterKind.CHOICE,
+            (("active", N_("Active")), ("disabled", N_("Disabled"))),
+        ),
+    ),
+)
+
+
+def _keys(_session: Session, scope: Scope) -> Rows:
+    # Keys of accounts below are those accounts' own business.
+    return select(
+        ApiKeyRow.id.label("id"),
+        ApiKeyRow.name.label("name"),
+        ApiKeyRow.prefix.label("prefix"),
+        ApiKeyRow.by.label("by"),
+        ApiKeyRow.created_us.label("created_us"),
+        ApiKeyRow.used_us.label("used_us"),
+        ApiKeyRow.ends_us.label("ends_us"),
+        case((ApiKeyRow.revoked_us.is_not(None), "revoked"), else_="active").label("state"),
+    ).where(scope.issued(ApiKeyRow.account_id))
+
+
+API_KEYS = Listing(
+    name="api-keys",
+    title=N_("API keys"),
+    permission=Permission.USERS_READ,
+    columns=(
+        Column("name", N_("Name")),
+        Column("prefix", N_("Begins with"), ColumnKind.CODE),
+        Column("state", N_("Status"), ColumnKind.STATE),
+        Column("by", N_("Made by"), wide=True),
+        Column("created_us", N_("Made"), ColumnKind.DAY, wide=True),
+        Column("used_us", N_("Last used"), ColumnKind.MOMENT),
+        Column("ends_us", N_("Ends"), ColumnKind.MOMENT, wide=True),
+    ),
+    rows=_keys,
+    orders=(
+        Order("newest", N_("Newest first"), ApiKeyRow.created_us, ApiKeyRow.id, descending=True),
+        Order("name", N_("Name"), ApiKeyRow.name, ApiKeyRow.id),
+    ),
+    filters=(Filter("q", N_("Name"), contains(ApiKeyRow.name)),),
+)
+
+
+def _audit(_session: Session, scope: Scope) -> Rows:
+    return (
+        select(
+            AuditRow.id.label("id"),
+            AuditRow.at_us.label("at_us"),
+            AuditRow.actor.label("actor"),
+            AuditRow.action.label("action"),
+            AuditRow.subject.label("subject"),
+            AccountRow.code.label("account"),
+            AuditRow.address.label("address"),
+        )
+        .outerjoin(AccountRow, AccountRow.id == AuditRow.account_id)
+        .where(within(scope, AuditRow.scope_id))
+    )
+
+
+AUDIT_LOG = Listing(
+    name="audit-log",
+    title=N_("Audit log"),
+    permission=Permission.AUDIT_READ,
+    columns=(
+        Column("at_us", N_("When"), ColumnKind.MOMENT),
+        Column("actor", N_("Who"), ColumnKind.CODE),
+        Column("action", N_("What"), ColumnKind.CODE),
+        Column("subject", N_("To what")),
+        Column("account", N_("Account"), ColumnKind.CODE, wide=True),
+        Column("address", N_("From"), ColumnKind.CODE, wide=True),
+    ),
+    rows=_audit,
+    orders=(Order("newest", N_("Newest first"), AuditRow.id, AuditRow.id, descending=True),),
+    filters=(
+        Filter("actor", N_("Who"), equals(AuditRow.actor)),
+        Filter("action", N_("What, e.g. invoice"), begins(AuditRow.action)),
+        Filter("q", N_("To what"), contains(AuditRow.subject)),
+        Filter("account", N_("Account's code"), equals(AccountRow.code)),
+        Filter("from", N_("From"), at_least(AuditRow.at_us), FilterKind.DAY),
+        Filter("to", N_("To"), below(AuditRow.at_us), FilterKind.DAY, next_day=True),
+    ),
+)
