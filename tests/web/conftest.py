@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pbxbill.store.engine import migrate
 from tests.web.offices import Office, opened_office
 
 
@@ -16,4 +17,13 @@ def office(sqlite_url: str) -> Iterator[Office]:
 def office_on_each(database_url: str) -> Iterator[Office]:
     """The same on each database."""
     with opened_office(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """One for all tests of a module: for those that ask much and change nothing."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('office') / 'pbxbill.db'}"
+    migrate(url)
+    with opened_office(url) as opened:
         yield opened
