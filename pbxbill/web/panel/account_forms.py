@@ -220,7 +220,7 @@ class LimitForm(PanelForm):
     window = SelectField(
         lazy_gettext("Spending per"), choices=lambda: [("", "–"), *((x, _window(x)) for x in WINDOWS)]
     )
-    zone = ZoneField(lazy_gettext("Whose hours, days and months"), [Optional()])
+    zone = ZoneField(lazy_gettext("Days and months of"), [Optional()])
     window_s = CountField(lazy_gettext("Within seconds"), most=7 * 86_400)
     shorter_s = CountField(lazy_gettext("Short is below seconds"), most=3_600)
     destinations = LineField(
