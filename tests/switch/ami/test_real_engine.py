@@ -19,6 +19,7 @@ from pbxbill.charging.events import TopUp
 from pbxbill.charging.verify import verify
 from pbxbill.cli import cli
 from pbxbill.store.driver import Row
+from pbxbill.store.hang_ups import HangUpDesk
 from tests.database_operator import DatabaseOperator, open_database_operator
 from tests.switch.ami.conftest import Site
 from tests.switch.ami.harness import in_thread, wait_until
@@ -49,6 +50,8 @@ class Office:
                 self.application.clock,
                 AsteriskMetrics(registry),
             )
+            switch, clock = self.site.settings(**changes).name, self.application.clock
+            daemon.serve_hang_ups(HangUpDesk(self.application.connect, clock, switch, charging.news))
             with in_thread(daemon):
                 connected = "pbxbill_ami_connected"
                 wait_until(lambda: registry.get_sample_value(connected) == 1, 30, "the connection")

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from pbxbill.charging.hanging_up import Desk
 from pbxbill.clock import SystemClock
 from pbxbill.esl.daemon import FreeSwitchDaemon
 from pbxbill.esl.settings import FreeSwitchSettings
@@ -59,6 +60,8 @@ class RunningDaemon:
     daemon: FreeSwitchDaemon | None = None
     cards: CardDesk | None = None
     """For callers of access numbers."""
+    hang_ups: Desk | None = None
+    """Where somebody asks for a call's end."""
     _thread: threading.Thread | None = None
 
     def start(self, *, ready: bool = True, **changes: object) -> None:
@@ -69,6 +72,8 @@ class RunningDaemon:
         )
         if self.cards is not None:
             self.daemon.serve_cards(self.cards)
+        if self.hang_ups is not None:
+            self.daemon.serve_hang_ups(self.hang_ups)
         self._thread = threading.Thread(target=self.daemon.run, daemon=True)
         self._thread.start()
         if ready:
