@@ -1,4 +1,4 @@
-"""Calls that somebody wants to end, on a switch that behaves as recorded: ended, told, charged, or refused."""
+"""Calls that somebody wants to end, on a switch that behaves as recorded: ended, charged, or refused."""
 
 import pytest
 
