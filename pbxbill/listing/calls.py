@@ -84,11 +84,8 @@ def charges_of(session: Session, session_ids: Sequence[str]) -> dict[str, list[t
 def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
     charges = charges_of(session, [x["id"] for x in rows])
     account_ids = {x["account_id"] for x in rows if x["account_id"] is not None}
-    codes = dict(
-        session.execute(select(AccountRow.id, AccountRow.code).where(AccountRow.id.in_(account_ids)))
-        .tuples()
-        .all()
-    )
+    named = select(AccountRow.id, AccountRow.code).where(AccountRow.id.in_(account_ids))
+    codes = {id: code for id, code in session.execute(named)}  # noqa: C416 # rows are no pairs to dict()
     for row in rows:
         row["account"] = codes.get(row["account_id"])
         answered_us, billed_us = row["answered_us"], row.pop("billed_us")

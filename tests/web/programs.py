@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
-from werkzeug.test import TestResponse
 
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.api_keys import NewKey, make_key
@@ -26,20 +25,20 @@ OPERATOR = "operator"
 
 @dataclass
 class Program:
-    """Somebody with a key."""
+    """Somebody with a key. What is answered is a werkzeug.test.TestResponse, whose json is what it is."""
 
     app: Flask
     key: str
 
-    def ask(self, method: str, path: str, **options: Any) -> TestResponse:
+    def ask(self, method: str, path: str, **options: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
         address = path if path.startswith("/api/") else BASE + path
         return self.app.test_client().open(address, method=method, headers=headers, **options)
 
-    def get(self, path: str, **options: Any) -> TestResponse:
+    def get(self, path: str, **options: Any) -> Any:
         return self.ask("GET", path, **options)
 
-    def post(self, path: str, body: Any, *, key: str | None = None, **options: Any) -> TestResponse:
+    def post(self, path: str, body: Any, *, key: str | None = None, **options: Any) -> Any:
         """With an idempotency key of its own, unless one is named."""
         headers = {"Idempotency-Key": key or new_id()} | options.pop("headers", {})
         return self.ask("POST", path, json=body, headers=headers, **options)

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from pbxbill.access.permissions import Permission, Role
+from pbxbill.charging.events import Settle
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
+from tests.store.billed_accounts import CLOCK
 from tests.web.programs import Installation, installation
 from tests.web.test_api import fields, problem
 
@@ -109,15 +111,7 @@ def test_wallets_and_their_credit_limits(installed: Installation) -> None:
     with installed.accounts.engine() as engine:
         granted = installed.accounts.call(engine, "bob")
         problem(program.ask("PUT", limit, json={"credit_limit": "0"}), 409)
-        from pbxbill.charging.events import Settle
-
-        engine.execute(Settle(granted.session_id, None, granted_at(), 16))
-
-
-def granted_at() -> int:
-    from tests.store.billed_accounts import CLOCK
-
-    return CLOCK.now_us()
+        engine.execute(Settle(granted.session_id, None, CLOCK.now_us(), 16))
 
 
 def test_an_accounts_balance_with_its_live_calls(installed: Installation) -> None:

@@ -1,5 +1,6 @@
 """Asks the API what nobody thought of, from its own document: never a 500, never an undocumented answer."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from pbxbill.access.permissions import Role
 from pbxbill.web.serving import ServingSettings, WebServer
+from tests.store.billed_accounts import talk_to_germany_and_france
 from tests.web.programs import BASE, installation
 
 EXAMPLES = 8
@@ -42,32 +45,50 @@ def served(app: Flask) -> Iterator[int]:
         thread.join(10)
 
 
+def asked(folder: Path, port: int, key: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """One run over the document's operations. The streams are left out: they end after minutes."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run"),
+            *("--header", f"Authorization: Bearer {key}"),
+            *("--checks", ",".join(CHECKS)),
+            *("--exclude-path-regex", "/stream$"),
+            *("--phases", "examples,coverage,fuzzing"),
+            *("--max-examples", str(EXAMPLES)),
+            *("--generation-deterministic", "--no-color"),
+            *options,
+            f"http://127.0.0.1:{port}{BASE}/openapi.json",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_no_answer_is_undocumented(sqlite_url: str, tmp_path: Path) -> None:
-    with installation(sqlite_url) as installed:
-        # The streams are left out: they end after minutes.
-        key = installed.program(per_minute=60_000).key
-        with served(installed.app) as port:
-            asked = [sys.executable, "-m", "schemathesis.cli", "run"]
-            options = [
-                *("--header", f"Authorization: Bearer {key}"),
-                *("--checks", ",".join(CHECKS)),
-                *("--exclude-path-regex", "/stream$"),
-                *("--phases", "examples,coverage,fuzzing"),
-                *("--max-examples", str(EXAMPLES)),
-                *("--seed", "1"),
-                "--generation-deterministic",
-                "--no-color",
-            ]
-            address = f"http://127.0.0.1:{port}{BASE}/openapi.json"
-            done = subprocess.run(
-                [*asked, *options, address],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=240,
-                check=False,
-            )
+    with installation(sqlite_url) as installed, served(installed.app) as port:
+        talk_to_germany_and_france(installed.accounts)
+        session_id = installed.accounts.select("SELECT session_id FROM cdrs")[0][0]
+        # Where examples find something, more than the refusal is tried.
+        (tmp_path / "schemathesis.toml").write_text(
+            f'[parameters]\n"path.session_id" = "{session_id}"\n"path.unit" = "EUR"\n"path.account_id" = 4\n'
+        )
+        done = asked(tmp_path, port, installed.program(per_minute=60_000).key)
         assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-        assert "No issues found" in done.stdout
+        selected = re.search(r"Selected: (\d+)", done.stdout)
+        assert selected is not None
+        assert f"Tested: {selected[1]}" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_nor_is_what_an_accounts_own_program_gets(sqlite_url: str, tmp_path: Path) -> None:
+    with installation(sqlite_url) as installed, served(installed.app) as port:
+        talk_to_germany_and_france(installed.accounts)
+        key = installed.program("alice", role=Role.CUSTOMER, per_minute=60_000).key
+        done = asked(tmp_path, port, key, "--include-path-regex", "/(own|balance|me|health|webhooks)")
+        assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]

@@ -1,25 +1,38 @@
 """Resellers and customers: found, opened, changed, suspended."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.account_terms import (
+    Opening,
+    change_account,
+    offline_allowance,
+    open_with_wallets,
+    unit_of_tariff,
+)
 from pbxbill.billing.life_cycle.suspending import HAND, all_in_force, cut_calls, lift, suspend
 from pbxbill.charging.status import AccountStatus
+from pbxbill.errors import InputRefused
 from pbxbill.listing.accounts import ACCOUNTS
+from pbxbill.money import Unit, parse_amount
+from pbxbill.store.accounts import NewAccount, dialling_rule_by_name, tariff_of_issuer, unit_of
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import AccountRow, EndpointRow, TariffRow
-from pbxbill.web.api.api import Answer, Api
-from pbxbill.web.api.fields import Line, Moment, Sent, moment
+from pbxbill.web.api.api import Answer, Api, etag, expect
+from pbxbill.web.api.fields import Amount, Code, Line, Moment, Money, Sent, left_out, moment, money
 from pbxbill.web.api.listed import declare_file, declare_list
-from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.problems import FieldError, Refused, said
 from pbxbill.web.api.wallets import AccountPath, Wallet, wallets_of
-from pbxbill.web.front import needs
+from pbxbill.web.front import Front, needs
 
+Found = TypeVar("Found")
 TAG = "Accounts"
+Name = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
 
 
 class Identified(BaseModel):
@@ -57,10 +70,51 @@ class Account(BaseModel):
     dialling_rule: str | None = Field(description="Null: as the account above.")
     wallet_order: list[str]
     shadow: bool
+    minimum_balance: Money | None
     opened: Moment
     wallets: list[Wallet]
     endpoints: list[Identified]
     barred_by: list[Barred]
+
+
+class SentEndpoint(Sent):
+    """What tells the switch whose call it is."""
+
+    kind: Literal["sip", "ip", "caller_id", "did"]
+    value: Annotated[Line, StringConstraints(min_length=1, max_length=64)]
+
+
+class NewAccountBody(Sent):
+    """An account with its first wallet."""
+
+    code: Code = Field(description="What people know it by; it never changes.")
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=200)] = left_out("Default: the code.")
+    kind: Literal["customer", "reseller"] = "customer"
+    mode: Literal["prepaid", "postpaid", "hybrid"] = "prepaid"
+    reseller: Code = left_out("Code of who bills it. Default: the key's own account.")
+    unit: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,12}$")] = Field(
+        description="What its wallet counts: EUR, say."
+    )
+    credit_limit: Amount = Field(default="0", description="How far below zero its wallet may go.")
+    tariff: Name = left_out("What its calls are charged by. Without one it cannot call.")
+    inbound_tariff: Name = left_out("What calls to its DIDs are charged by. Without one they are free.")
+    dialling_rule: Name = left_out("Default: as the account above.")
+    language: Literal["en", "fr", "es"] = "en"
+    endpoints: Annotated[list[SentEndpoint], Field(max_length=100)] = Field(default=[])
+
+
+class AccountChange(Sent):
+    """What to change of an account; what is left out stays."""
+
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=200)] = left_out()
+    mode: Literal["prepaid", "postpaid", "hybrid"] = left_out()
+    tariff: Name = left_out()
+    inbound_tariff: Name | None = left_out("null: calls to its DIDs are free.")
+    dialling_rule: Name | None = left_out("null: as the account above.")
+    language: Literal["en", "fr", "es"] = left_out()
+    minimum_balance: Amount | None = left_out(
+        "With less to spend no call to the outside begins, in its tariff's currency. null: no such floor."
+    )
 
 
 class Suspend(Sent):
@@ -84,10 +138,37 @@ def accounts(api: Api) -> None:
 
     @api.get("/accounts/<int:account_id>", Account, TAG)
     @needs(Permission.ACCOUNTS_READ)
-    def get_account(path: AccountPath) -> Account:
-        """One account, with its wallets and what identifies it."""
+    def get_account(path: AccountPath) -> Answer:
+        """One account, with its wallets and what identifies it. Its ETag is for changing it."""
         with front.reading() as session:
-            return shown_account(session, front.account(session, path.account_id))
+            shown = shown_account(session, front.account(session, path.account_id))
+        return Answer(200, shown.model_dump_json(), {"ETag": _edition(shown)})
+
+    @api.post("/accounts", Account, TAG)
+    @needs(Permission.ACCOUNTS_WRITE)
+    def open_account(body: NewAccountBody) -> Answer:
+        """Open an account with a wallet. 409: there is one of that code."""
+        with api.writing("account.open", body.code) as change:
+            session = change.session
+            if session.scalar(select(AccountRow.id).where(AccountRow.code == body.code)) is not None:
+                raise Refused(409, "There is an account of that code.")
+            account = open_with_wallets(session, _opening(session, front, body), change.now_us)
+            shown = shown_account(session, account)
+            return change.done(shown, 201, ETag=_edition(shown))
+
+    @api.patch("/accounts/<int:account_id>", Account, TAG, versioned=True)
+    @needs(Permission.ACCOUNTS_WRITE)
+    def change_an_account(path: AccountPath, body: AccountChange) -> Answer:
+        """Change an account. Calls that are up keep the terms they began with."""
+        with front.reading() as session:
+            code = front.account(session, path.account_id).code
+        with api.writing("account.change", code, account_id=path.account_id) as change:
+            session = change.session
+            account = front.account(session, path.account_id)
+            expect(_edition(shown_account(session, account)))
+            change_account(session, account, _changes(session, account, body))
+            shown = shown_account(session, account)
+            return change.done(shown, ETag=_edition(shown))
 
     @api.post("/accounts/<int:account_id>/suspension", Account, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -130,6 +211,94 @@ def accounts(api: Api) -> None:
             return change.done(None)
 
 
+def _opening(session: Session, front: Front, body: NewAccountBody) -> Opening:
+    unit = _named(lambda: unit_of(session, body.unit), "unit")
+    limit = parse_amount(body.credit_limit, unit)
+    if limit < 0:
+        raise _wrong("credit_limit", "must be 0 or more")
+    above = _above(session, front, body.reseller or "")
+    for name in ("tariff", "inbound_tariff"):
+        if getattr(body, name):
+            _tariff_id(session, above.id, getattr(body, name), name)
+    if body.dialling_rule:
+        _rule_id(session, body.dialling_rule)
+    new = NewAccount(
+        body.code,
+        body.name or body.code,
+        kind=body.kind,
+        mode=body.mode,
+        parent=None if above.parent_id is None else above.code,
+        tariff=body.tariff or None,
+        inbound_tariff=body.inbound_tariff or None,
+        dialling_rule=body.dialling_rule or None,
+        language=body.language,
+        offline_allowance=offline_allowance(None, body.mode, unit),
+    )
+    return Opening(new, unit.code, limit, tuple((x.kind, x.value) for x in body.endpoints))
+
+
+def _above(session: Session, front: Front, code: str) -> AccountRow:
+    """Below whom an account is opened: whoever asks, or a reseller whom he may see."""
+    if not code:
+        return session.get_one(AccountRow, front.scope.account_id)
+    above = session.scalar(select(AccountRow).where(AccountRow.code == code))
+    if (
+        above is None
+        or above.kind != "reseller"
+        or not (above.id == front.scope.account_id or front.scope.covers(above))
+    ):
+        raise _wrong("reseller", "there is no such reseller")
+    return above
+
+
+def _changes(session: Session, account: AccountRow, body: AccountChange) -> dict[str, Any]:
+    sent = body.model_dump(include=body.model_fields_set)
+    for name in ("tariff", "inbound_tariff"):
+        if name in sent:
+            named = sent.pop(name)
+            sent[f"{name}_id"] = (
+                None if named is None else _tariff_id(session, account.parent_id, named, name)
+            )
+    if "dialling_rule" in sent:
+        rule = sent.pop("dialling_rule")
+        sent["dialling_rule_id"] = None if rule is None else _rule_id(session, rule)
+    if sent.get("minimum_balance") is not None:
+        unit = _paying(session, sent.get("tariff_id", account.tariff_id))
+        if unit is None:
+            raise _wrong("minimum_balance", "the account has no tariff that says what it is paid in")
+        sent["minimum_balance"] = parse_amount(sent["minimum_balance"], unit)
+    return sent
+
+
+def _paying(session: Session, tariff_id: int | None) -> Unit | None:
+    code = unit_of_tariff(session, tariff_id)
+    return None if code is None else unit_of(session, code)
+
+
+def _tariff_id(session: Session, issuer_id: int | None, name: str, field: str) -> int:
+    return _named(lambda: tariff_of_issuer(session, issuer_id, name), field).id
+
+
+def _rule_id(session: Session, name: str) -> int:
+    return _named(lambda: dialling_rule_by_name(session, name), "dialling_rule").id
+
+
+def _named(find: Callable[[], Found], field: str) -> Found:
+    try:
+        return find()
+    except InputRefused as error:
+        raise _wrong(field, said(error)) from None
+
+
+def _wrong(field: str, detail: str) -> Refused:
+    return Refused(422, errors=[FieldError(field=f"body.{field}", detail=detail)])
+
+
+def _edition(shown: Account) -> str:
+    """Changes with what can be changed, and not with its balance."""
+    return etag(shown.model_dump_json(exclude={"wallets", "barred_by", "status"}))
+
+
 def _again(session: Session, account_id: int) -> AccountRow:
     query = select(AccountRow).where(AccountRow.id == account_id)
     return session.scalars(query.execution_options(populate_existing=True)).one()
@@ -161,6 +330,7 @@ def shown_account(session: Session, account: AccountRow) -> Account:
         dialling_rule=None if rule is None else rule.name,
         wallet_order=account.wallet_order.split(",") if account.wallet_order else [],
         shadow=account.shadow,
+        minimum_balance=_minimum(session, account),
         opened=moment(account.created_us),
         wallets=wallets_of(session, account.id),
         endpoints=[
@@ -177,3 +347,10 @@ def shown_account(session: Session, account: AccountRow) -> Account:
 def _tariff(session: Session, tariff_id: int | None) -> str | None:
     row = None if tariff_id is None else session.get(TariffRow, tariff_id)
     return None if row is None else row.name
+
+
+def _minimum(session: Session, account: AccountRow) -> Money | None:
+    unit = _paying(session, account.tariff_id)
+    if account.minimum_balance is None or unit is None:
+        return None
+    return money(account.minimum_balance, unit)

@@ -5,7 +5,9 @@ takes (path, query, body: pydantic models) and answers stands in its signature a
 that programs read is made from the same.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ URL = "/api/v1"
 MAX_BODY_BYTES = 256 * 1024
 SCHEME = "key"
 JSON = "application/json"
+_ETAGS = re.compile(r"""(\*|"[0-9a-f]{32}")""")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -128,9 +131,11 @@ class Api:
         """An operation that makes something, or does something."""
         return self._operation("post", rule, answered, tag, status)
 
-    def patch(self, rule: str, answered: Answered, tag: str) -> Callable[[View], View]:
-        """An operation that changes what the body names, and leaves the rest."""
-        return self._operation("patch", rule, answered, tag, 200)
+    def patch(
+        self, rule: str, answered: Answered, tag: str, *, versioned: bool = False
+    ) -> Callable[[View], View]:
+        """An operation that changes what the body names, and leaves the rest. versioned: it asks expect()."""
+        return self._operation("patch", rule, answered, tag, 200, codes=(412,) if versioned else ())
 
     def put(self, rule: str, answered: Answered, tag: str) -> Callable[[View], View]:
         """An operation that sets the whole."""
@@ -177,12 +182,12 @@ class Api:
             elif needed != EVERYBODY:
                 options["security"] = [{SCHEME: []}]
             register(rule, **options)(called)
-            self._document_headers(method, rule)
+            self._document_headers(method, rule, versioned=412 in codes)
             return view
 
         return declare
 
-    def _document_headers(self, method: str, rule: str) -> None:
+    def _document_headers(self, method: str, rule: str, *, versioned: bool) -> None:
         """Headers that operations take beside what their signatures say."""
         operation: Operation = getattr(self.blueprint.paths[parse_rule(rule, URL)], method)
         if method == "get":
@@ -190,7 +195,7 @@ class Api:
         told = [
             (HEADER, method == "post", "Of your making: the request is done once, however often it comes.")
         ]
-        if method in ("patch", "put"):
+        if versioned:
             told.append(
                 (
                     "If-Match",
@@ -199,6 +204,7 @@ class Api:
                 )
             )
         most = {HEADER: MAX_LENGTH}
+        patterns = {"If-Match": f"^{_ETAGS.pattern}$"}
         parameters = [
             Parameter.model_validate(
                 {
@@ -210,7 +216,7 @@ class Api:
                         "type": "string",
                         "minLength": 1,
                         "maxLength": most.get(name, 200),
-                        "pattern": "^[!-~]+$",
+                        "pattern": patterns.get(name, "^[!-~]+$"),
                     },
                 }
             )
@@ -380,9 +386,24 @@ def _codes(method: str, models: dict[str, Any], *, is_open: bool) -> set[int]:
         codes |= {404, 409, 413}
     if "body" in models:
         codes.add(415)
-    if method in ("patch", "put"):
-        codes.add(412)
     return codes
 
 
-__all__ = ["REPLAYED", "URL", "Answer", "Answered", "Api", "File", "Writing"]
+def etag(content: str) -> str:
+    """The ETag of what can be changed of a thing."""
+    return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+
+
+def expect(current: str) -> None:
+    """Refused where the request wants to change what it read, and another changed that since."""
+    sent = request.headers.get("If-Match")
+    if sent is None:
+        return
+    if _ETAGS.fullmatch(sent) is None:
+        told = "an ETag as it was answered, in its quotation marks"
+        raise Refused(422, errors=[FieldError(field="header.If-Match", detail=told)])
+    if sent != "*" and current not in sent:
+        raise Refused(412, "It was changed since you read it: read it again.", headers={"ETag": current})
+
+
+__all__ = ["REPLAYED", "URL", "Answer", "Answered", "Api", "File", "Writing", "etag", "expect"]

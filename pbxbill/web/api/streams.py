@@ -35,7 +35,9 @@ class Streams:
                     503, "Too many streams are open: ask for it now and then.", headers={"Retry-After": "10"}
                 )
             self.open += 1
-        body = _Counted(self._events(event, read, told, ignoring), self._closed)
+        # Whoever comes back says what he saw last: the same is not told again.
+        seen = request.headers.get("Last-Event-ID", "")
+        body = _Counted(self._events(event, read, told, ignoring, seen), self._closed)
         answer = Response(body, mimetype="text/event-stream")
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Accel-Buffering"] = "no"
@@ -45,9 +47,9 @@ class Streams:
         with self._lock:
             self.open -= 1
 
-    def _events(self, event: str, read: Callable[[], str], first: str, ignoring: str) -> Iterator[str]:
-        # Whoever comes back says what he saw last: the same is not told again.
-        seen = request.headers.get("Last-Event-ID", "")
+    def _events(
+        self, event: str, read: Callable[[], str], first: str, ignoring: str, seen: str
+    ) -> Iterator[str]:
         yield f"retry: {RETRY_MS}\n\n"
         waited = 0.0
         pending: str | None = first

@@ -5,17 +5,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.charging.events import Refused as MoneyRefused
-from pbxbill.charging.events import SetCreditLimit
+from pbxbill.billing.account_terms import set_credit_limit
 from pbxbill.errors import InputRefused
-from pbxbill.money import Unit, format_amount, parse_amount
+from pbxbill.money import Unit, parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import WalletRow
-from pbxbill.store.points_units import refuse_points
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Id, Money, Sent, money
-from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.problems import Refused, said
 from pbxbill.web.front import needs
 
 TAG = "Wallets"
@@ -77,7 +75,7 @@ def wallets(api: Api) -> None:
 
     @api.put("/accounts/<int:account_id>/wallets/<unit>/credit-limit", Wallet, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
-    def set_credit_limit(path: WalletPath, body: NewLimit) -> Answer:
+    def set_limit(path: WalletPath, body: NewLimit) -> Answer:
         """Set how far below zero a wallet may go.
 
         Live calls follow within a second. 409 where calls and charges hold more than the limit would leave.
@@ -87,16 +85,12 @@ def wallets(api: Api) -> None:
             _wallet(session, path)
         with api.writing("wallet.limit", account.code, account_id=account.id) as change:
             session = change.session
-            refuse_points(session, path.unit)
             unit = unit_of(session, path.unit)
             amount = parse_amount(body.credit_limit, unit)
-            if amount < 0:
-                raise InputRefused("a credit limit cannot be negative")
-            command = SetCreditLimit(account.id, unit.code, amount, change.now_us)
-            (outcome,) = change.books.post(session, [command])
-            if isinstance(outcome, MoneyRefused):
-                least = "" if outcome.most is None else f"; lowest now: {format_amount(outcome.most, unit)}"
-                raise Refused(409, f"{outcome.reason.split(';')[0]}{least}")
+            try:
+                set_credit_limit(session, change.books, account, unit, limit=amount, now_us=change.now_us)
+            except InputRefused as error:
+                raise Refused(409 if amount >= 0 else 422, said(error)) from None
             return change.done(_wallet(session, path))
 
 
