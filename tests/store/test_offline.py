@@ -16,7 +16,7 @@ from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.small_operator import eur, minutes, seconds
-from tests.store.billed_accounts import CLOCK, GERMANY, BilledAccounts, open_accounts
+from tests.store.billed_accounts import CLOCK, GERMANY, BilledAccounts, opened_accounts
 
 ALLOWANCE = eur("0.30")
 """Two and a half minutes to Germany."""
@@ -25,7 +25,7 @@ ALLOWANCE = eur("0.30")
 @pytest.fixture
 def accounts(database_url: str) -> BilledAccounts:
     """Of big > small > dave and big > erna all are open; no call of them lasts more than a minute."""
-    accounts = open_accounts(database_url)
+    accounts = opened_accounts(database_url)
     database = open_engine(database_url)
     with transaction(database) as session:
         add_tariff_version(session, NewTariff("short", "retail", max_call_s=60), 0)
