@@ -65,6 +65,7 @@ COMMANDS_OF = {
     "cards": "cards known-callers access-numbers",
     "bill": "bill",
     "books": "books",
+    "reports": "reports",
 }
 """The commands of each module of this folder. A module is imported when one of its commands is asked for."""
 

@@ -1,6 +1,6 @@
 """The jobs of an installation, in the order in which people are shown them."""
 
-from pbxbill.jobs import balances, dunning, invoicing, life_cycle, notices, payments, points, proof
+from pbxbill.jobs import balances, dunning, invoicing, life_cycle, notices, payments, points, proof, reports
 from pbxbill.jobs.job import Job
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -45,4 +45,7 @@ JOBS = (
     Job("guesses", "wrong codes and PINs of long ago are forgiven", DAY_S, points.guesses),
     Job("reservations", "calls that no daemon will settle any more", 10 * MINUTE_S, proof.reservations),
     Job("books", "what `pbxbill verify` proves", DAY_S, proof.books),
+    Job("roll-ups", "sums of calls that reports are read from", 5 * MINUTE_S, reports.rollups),
+    Job("reports", "reports that somebody waits for", 2, reports.reports, waits=reports.reports_wait),
+    Job("scheduled-reports", "reports that make themselves; old files", 5 * MINUTE_S, reports.scheduled),
 )

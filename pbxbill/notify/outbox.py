@@ -39,7 +39,8 @@ WEBHOOKS_KEPT_S = 60 * 86_400
 MAX_ERROR = 500
 MAX_KEY = 120
 _COLUMNS = (
-    "key", "issuer_id", "account_id", "kind", "recipient", "subject", "text", "html", "invoice_id", "channel",
+    "key", "issuer_id", "account_id", "kind", "recipient", "subject", "text", "html", "invoice_id",
+    "report_run_id", "channel",
     "endpoint_id", "state", "attempts", "error", "next_us", "message_id", "created_us",
 )  # fmt: skip
 _INSERT = (
@@ -65,6 +66,8 @@ class NewMessage:
     html: str = ""
     invoice_id: int | None = None
     """Whose files go with it."""
+    report_run_id: int | None = None
+    """Whose file goes with it."""
     endpoint_id: int | None = None
     """Of a webhook, whose text is the JSON that is posted."""
     not_before_us: int = 0
@@ -85,6 +88,7 @@ def enqueue(session: Session, message: NewMessage, now_us: int) -> bool:
         "text": message.text,
         "html": message.html,
         "invoice_id": message.invoice_id,
+        "report_run_id": message.report_run_id,
         "attempts": 0,
         "error": "",
         "channel": "mail" if message.endpoint_id is None else "webhook",

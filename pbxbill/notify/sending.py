@@ -41,6 +41,7 @@ from pbxbill.store.billing_models import IssuerRow, PartyRow
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceFileRow, MessageRow
 from pbxbill.store.models import AccountRow
+from pbxbill.store.report_models import ReportRunRow
 
 TOGETHER = 20
 TURN_CLAIMS = 10
@@ -48,7 +49,15 @@ TURN_CLAIMS = 10
 TURN_US = 30 * SECOND_US
 OUTAGE_TOLD_US = 900 * SECOND_US
 """A mail server that is away for so long is an alert."""
-MEDIA_TYPES = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+MEDIA_TYPES = {
+    "pdf": "application/pdf",
+    "xml": "application/xml",
+    "csv": "text/csv",
+    "html": "text/html",
+    "xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+    "docx": f"{_OFFICE}.wordprocessingml.document",
+}
 
 _log = structlog.get_logger()
 
@@ -128,7 +137,7 @@ class _Round:
             if per_minute:
                 most = min(most, per_minute - sent_since(session, issuer_id, now_us - 60 * SECOND_US))
             rows = claim(session, now_us, most, issuer_id=issuer_id) if most > 0 else []
-            return [_Work(x.id, x.issuer_id, x.invoice_id, x.claimed_us or 0, _mail(x)) for x in rows]
+            return [_work(x) for x in rows]
 
     def _sent(self, work: "Sequence[_Work]", link: SmtpLink) -> bool:
         """Send what was taken; False if the server cannot be reached: the rest waits, in its order."""
@@ -178,6 +187,7 @@ class _Work:
     id: int
     issuer_id: int
     invoice_id: int | None
+    report_run_id: int | None
     claimed_us: int
     mail: Mail
 
@@ -233,11 +243,19 @@ def _mail(row: MessageRow) -> Mail:
     return Mail(row.message_id, row.recipient, row.subject, row.text, row.html)
 
 
+def _work(row: MessageRow) -> _Work:
+    return _Work(row.id, row.issuer_id, row.invoice_id, row.report_run_id, row.claimed_us or 0, _mail(row))
+
+
 def _with_files(database: Engine, item: _Work) -> Mail:
-    if item.invoice_id is None:
+    if item.invoice_id is None and item.report_run_id is None:
         return item.mail
     with transaction(reading(database)) as session:
-        files = list(_files(session, item.invoice_id))
+        files = [] if item.invoice_id is None else list(_files(session, item.invoice_id))
+        report = None if item.report_run_id is None else session.get(ReportRunRow, item.report_run_id)
+        if report is not None and report.content is not None:
+            media_type = MEDIA_TYPES.get(report.format, "application/octet-stream")
+            files.append(Attachment(report.file_name, media_type, report.content))
     return replace(item.mail, attachments=files)
 
 

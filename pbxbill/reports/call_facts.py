@@ -49,8 +49,8 @@ _FACTS = """
 WITH RECURSIVE spans(bucket, from_us, to_us) AS (VALUES {spans}),
 operator(id) AS (SELECT id FROM accounts WHERE kind = 'operator'),
 calls AS (
-  SELECT s.bucket, d.session_id, d.account_id, d.direction, d.destination, d.answered_us - d.started_us AS wait_us,
-    d.billed_us, CASE WHEN d.denial IS NULL THEN 0 ELSE 1 END AS denied,
+  SELECT s.bucket, d.session_id, d.account_id, d.direction, d.destination, d.answered_us - d.started_us
+    AS wait_us, d.billed_us, CASE WHEN d.denial IS NULL THEN 0 ELSE 1 END AS denied,
     CASE WHEN d.answered_us IS NULL THEN 0 ELSE 1 END AS answered,
     COALESCE(k.carrier_id, 0) AS carrier_id, k.unit AS cost_unit, k.cost, k.rate_id AS cost_rate_id
   FROM spans s JOIN cdrs d ON d.started_us >= s.from_us AND d.started_us < s.to_us {chosen}
@@ -63,8 +63,8 @@ up(account_id, customer_id, seller_id) AS (
   SELECT u.account_id, a.id, a.parent_id FROM up u JOIN accounts a ON a.id = u.seller_id
   WHERE a.parent_id IS NOT NULL),
 lines AS (
-  SELECT c.bucket, c.account_id, c.direction, c.destination, c.carrier_id, x.account_id AS payer_id, x.rate_id,
-    w.unit, CASE WHEN x.line = 0 THEN 1 ELSE 0 END AS charges,
+  SELECT c.bucket, c.account_id, c.direction, c.destination, c.carrier_id, x.account_id AS payer_id,
+    x.rate_id, w.unit, CASE WHEN x.line = 0 THEN 1 ELSE 0 END AS charges,
     CASE WHEN x.line = 0 THEN x.billable_s ELSE 0 END AS billable_s, x.total, x.tax
   FROM calls c JOIN call_charges x ON x.session_id = c.session_id JOIN wallets w ON w.id = x.wallet_id
   UNION ALL

@@ -1,10 +1,10 @@
 """Makes roll-ups of calls, and keeps them equal to the records.
 
-Hours are rolled up a while after they are over, each in one transaction; whatever is written about their calls
-later marks them, in the transaction that writes it, and they are made again. Days are sums of hours, months of
-days; they are dropped with an hour of theirs and made again. Everything may be done twice or be killed at any
-moment: what is committed holds, what is not was never there. Every day all hours are counted again against the
-records: one that was missed all the same (a clock was hours off) is marked.
+Hours are rolled up a while after they are over, each in one transaction; whatever is written about their
+calls later marks them, in the transaction that writes it, and they are made again. Days are sums of hours,
+months of days; they are dropped with an hour of theirs and made again. Everything may be done twice or be
+killed at any moment: what is committed holds, what is not was never there. Every day all hours are counted
+again against the records: one that was missed all the same (a clock was hours off) is marked.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ _COARSER = (
     "GROUP BY seller_id, dimension, member, unit"
 )
 _MISCOUNTED = text(
-    "SELECT hour_us FROM ("
+    "SELECT hour_us FROM ("  # noqa: S608 the same
     f"SELECT started_us / {HOUR_US} * {HOUR_US} AS hour_us, COUNT(*) AS calls FROM cdrs "
     "WHERE started_us < :until_us GROUP BY 1 UNION ALL "
     "SELECT start_us, -SUM(calls) FROM rollups WHERE dimension = 'direction' AND grain = 'hour' "

@@ -1,7 +1,7 @@
 """Sums of calls by member and period: from roll-ups where they hold, from the records for the rest.
 
-What is asked for one dimension alone is read from roll-ups. Two at once (an account's calls by destination) are
-read from the records, which indexes narrow by account or time.
+What is asked for one dimension alone is read from roll-ups. Two at once (an account's calls by destination)
+are read from the records, which indexes narrow by account or time.
 """
 
 from collections.abc import Sequence

@@ -83,6 +83,33 @@ class Reported:
                 self._charge(session, session_id, level, payer, total, total // 6, direction, carrier)
         mark_hours(driver_within(session), [started_us], now_us)
 
+    def exact_call(
+        self, session: Session, caller: str, place: str, started_us: int, talked_s: int,
+        charged: list[tuple[int, int]], cost: int | None = None,
+    ) -> None:  # fmt: skip
+        """A call as it is told; charged: total and tax of each level."""
+        self.number += 1
+        session_id = f"{self.number:032x}"
+        self.starts[session_id] = (started_us, place, caller)
+        session.execute(
+            insert(CdrRow).values(
+                session_id=session_id, switch="s", call_id=session_id, direction="outbound",
+                account_id=self.accounts.ids[caller], caller="", dialled="", called="", destination=place,
+                started_us=started_us, answered_us=started_us + 4_000_000 if talked_s else None,
+                ended_us=started_us, billed_us=talked_s * 1_000_000, granted_us=0, hangup_cause=16,
+                detail="", evidence="event", created_us=started_us,
+            )
+        )  # fmt: skip
+        if cost is not None:
+            session.execute(
+                insert(CallCostRow).values(
+                    session_id=session_id, gateway="g", carrier_id=self.carrier_id, tariff_version_id=1,
+                    rate_id=1, unit="EUR", billable_s=1, cost=cost,
+                )
+            )  # fmt: skip
+        for level, (total, tax) in enumerate(charged):
+            self._charge(session, session_id, level, CHAINS[caller][level], total, tax, "outbound", "0")
+
     def _charge(
         self, session: Session, session_id: str, level: int, payer: str, total: int, tax: int,
         direction: str, carrier: str,

@@ -184,7 +184,7 @@ def _rows(reported: Reported) -> list[tuple[object, ...]]:
     database = open_engine(reported.accounts.url)
     try:
         with transaction(database) as session:
-            columns = [x for x in RollupRow.__table__.columns]
+            columns = list(RollupRow.__table__.columns)
             rows = session.execute(select(*columns).order_by(*columns[:6])).all()
             periods = session.execute(select(RollupPeriodRow.grain, RollupPeriodRow.start_us)).all()
             return sorted(map(tuple, rows)) + sorted(map(tuple, periods))

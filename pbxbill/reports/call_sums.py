@@ -1,0 +1,261 @@
+"""Rows of reports about calls: sums by period, customer, destination, carrier or rate, with their names.
+
+A row's money is in its unit. What has money in several units has a row for each; calls stand in the first one
+alone, so that a column may be summed up.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.clock import SECOND_US
+from pbxbill.listing.listing import N_, Column, ColumnKind
+from pbxbill.money import PRICE_SCALE, to_decimal
+from pbxbill.reports.call_facts import EVERY, Members
+from pbxbill.reports.report import (
+    PERIOD_COLUMN,
+    PERIOD_NAMES,
+    Asked,
+    ParameterRefused,
+    account_of,
+    buckets_of,
+    period_cells,
+    period_of,
+    seller_of,
+)
+from pbxbill.reports.sums import Summed, Sums, Wanted, add, read
+from pbxbill.store.catalogue_models import CarrierRow
+from pbxbill.store.models import AccountRow, DeckVersionRow, RateDeckRow, RateRow
+
+NAMES_AT_ONCE = 500
+DIMENSION_OF = {
+    "customer": "account",
+    "reseller": "account",
+    "destination": "destination",
+    "carrier": "carrier",
+    "rate": "rate",
+    "direction": "direction",
+}
+GROUP_COLUMNS: dict[str, tuple[Column, ...]] = {
+    **{name: (column,) for name, column in PERIOD_COLUMN.items()},
+    "customer": (Column("code", N_("Account"), ColumnKind.CODE), Column("name", N_("Name"))),
+    "reseller": (Column("code", N_("Reseller"), ColumnKind.CODE), Column("name", N_("Name"))),
+    "destination": (Column("destination", N_("Destination")),),
+    "carrier": (Column("carrier", N_("Carrier")),),
+    "direction": (Column("direction", N_("Direction"), ColumnKind.STATE),),
+    "rate": (
+        Column("deck", N_("Deck")),
+        Column("prefix", N_("Prefix"), ColumnKind.CODE),
+        Column("destination", N_("Destination")),
+        Column("price", N_("Price per minute"), ColumnKind.CODE),
+    ),
+}
+X_OF = {**{name: PERIOD_COLUMN[name].key for name in PERIOD_NAMES}, "customer": "code", "reseller": "code"}
+
+
+def call_rows(
+    session: Session, asked: Asked, by: str, order: str = "total"
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool]:
+    """Rows of a grouping, totals by unit, and whether there are more rows."""
+    seller = seller_of(session, asked)
+    if by == "carrier" and seller.kind != "operator":
+        raise ParameterRefused("group", "carriers are the operator's")
+    only, dimension, members = _narrowed(session, asked, seller, by)
+    period = period_of(asked)
+    whole = Wanted(seller, dimension, [period], only, members, by_member=False)
+    totals = [
+        _row({}, unit, of_calls, of_money)
+        for unit, of_calls, of_money in _paired(read(session, whole)).get((0, ""), [])
+    ]
+    if by in PERIOD_NAMES:
+        buckets = buckets_of(asked, by)
+        found = _paired(read(session, Wanted(seller, dimension, buckets, only, members, by_member=False)))
+        rows = [
+            _row(period_cells(by, from_us, asked.zone), *each)
+            for number, (from_us, _) in enumerate(buckets)
+            for each in found.get((number, ""), [(None, Sums(), None)])
+        ]
+        return rows, totals, False
+    wanted = DIMENSION_OF[by]
+    if by == "reseller":
+        below = select(AccountRow.id).where(AccountRow.parent_id == seller.id, AccountRow.kind == "reseller")
+        members = tuple(map(str, session.scalars(below)))
+        totals = []
+    summed, is_cut = _greatest(session, Wanted(seller, wanted, [period], only, members), order, asked.limit)
+    paired = _paired(summed)
+    names = _names(session, wanted, [member for _, member in paired])
+    rows = [_row(names.get(member, {}), *each) for (_, member), pairs in paired.items() for each in pairs]
+    if by == "reseller":
+        totals = _totals(rows)
+    return rows, totals, is_cut
+
+
+def _greatest(session: Session, wanted: Wanted, order: str, limit: int) -> tuple[list[Summed], bool]:
+    """All sums of the members that come first by a measure, in that order."""
+    ordered = Wanted(
+        wanted.seller, wanted.dimension, wanted.buckets, wanted.only, wanted.members,
+        order=order, limit=limit * 2 + 2,
+    )  # fmt: skip
+    first = read(session, ordered)
+    # Each member has a row that counts its calls and one for each unit: read the others of those found.
+    members = list(dict.fromkeys(x.member for x in first))
+    is_cut = len(members) > limit or len(first) == limit * 2 + 2
+    members = members[:limit]
+    if not is_cut:
+        return first, False
+    found: dict[str, list[Summed]] = {member: [] for member in members}
+    for start in range(0, len(members), NAMES_AT_ONCE):
+        some = tuple(members[start : start + NAMES_AT_ONCE])
+        of_some = Wanted(wanted.seller, wanted.dimension, wanted.buckets, wanted.only, some)
+        for each in read(session, of_some):
+            found[each.member].append(each)
+    return [each for member in members for each in found[member]], True
+
+
+def _narrowed(
+    session: Session, asked: Asked, seller: AccountRow, by: str
+) -> tuple[Members, str, tuple[str, ...] | None]:
+    """What filters leave: one of them alone is read from roll-ups where it is by period."""
+    account = account_of(session, asked)
+    if account is not None and not account.path.startswith(seller.path):
+        raise ParameterRefused("account", f"{account.code} is not below {seller.code}")
+    named: dict[str, Any] = {}
+    if account is not None:
+        named["account_id"] = account.id
+    if asked.value("destination"):
+        named["destination"] = asked.value("destination")
+    if asked.value("carrier"):
+        named["carrier_id"] = _carrier(session, asked.value("carrier"), seller)
+    if not named:
+        return EVERY, "direction", None
+    ((key, value), *more) = named.items()
+    direct = account is None or account.parent_id == seller.id
+    if not more and by in PERIOD_NAMES and direct:
+        dimension = {"account_id": "account", "destination": "destination", "carrier_id": "carrier"}[key]
+        return EVERY, dimension, (str(value),)
+    return Members(**named), "direction", None
+
+
+def _carrier(session: Session, name: str, seller: AccountRow) -> int:
+    id = session.scalar(select(CarrierRow.id).where(CarrierRow.name == name))
+    if id is None or seller.kind != "operator":
+        raise ParameterRefused("carrier", f"there is no carrier {name[:40]!r}")
+    return id
+
+
+Paired = Mapping[tuple[int, str], list[tuple[str | None, Sums | None, Sums | None]]]
+"""By bucket and member: unit, its calls (with the first unit alone), its money."""
+
+
+def _paired(summed: Sequence[Summed]) -> Paired:
+    calls: dict[tuple[int, str], Sums] = {}
+    money: dict[tuple[int, str], list[tuple[str, Sums]]] = {}
+    for bucket, member, unit, sums in summed:
+        if unit:
+            money.setdefault((bucket, member), []).append((unit, sums))
+        else:
+            calls[bucket, member] = sums
+            money.setdefault((bucket, member), [])
+    found: dict[tuple[int, str], list[tuple[str | None, Sums | None, Sums | None]]] = {}
+    for key, units in money.items():
+        first = calls.get(key, Sums())
+        found[key] = [
+            (unit, first if number == 0 else None, sums) for number, (unit, sums) in enumerate(sorted(units))
+        ] or [(None, first, None)]
+    return found
+
+
+def _row(cells: dict[str, Any], unit: str | None, calls: Sums | None, money: Sums | None) -> dict[str, Any]:
+    row = dict(cells) | {"unit": unit}
+    if calls is not None:
+        row |= counted(calls)
+    if money is not None:
+        row |= {
+            "charges": money.charges, "billable_s": money.billable_s, "net": money.net, "tax": money.tax,
+            "total": money.total, "cost": money.cost, "margin": money.net - money.cost,
+            "margin_ppm": ratio_ppm(money.net - money.cost, money.net) if money.net > 0 else None,
+        }  # fmt: skip
+    return row
+
+
+def counted(calls: Sums) -> dict[str, Any]:
+    """What is counted and follows from it."""
+    return {
+        "calls": calls.calls,
+        "denied": calls.denied,
+        "answered": calls.answered,
+        "billed_s": calls.billed_us // SECOND_US,
+        "asr_ppm": ratio_ppm(calls.answered, calls.calls) if calls.calls else None,
+        "acd_s": calls.billed_us // calls.answered // SECOND_US if calls.answered else None,
+        "wait_s": calls.wait_us // calls.answered // SECOND_US if calls.answered else None,
+        "wait_ms": calls.wait_us // calls.answered // 1000 if calls.answered else None,
+        "unknown": calls.unknown,
+    }
+
+
+def ratio_ppm(part: int, whole: int) -> int:
+    """Millionths, rounded towards zero."""
+    sign = -1 if part < 0 else 1
+    return sign * (abs(part) * 1_000_000 // whole)
+
+
+def _totals(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums of rows that are all there are, by unit."""
+    keys = ("calls", "denied", "answered", "billed_s", "unknown")
+    money = ("charges", "billable_s", "net", "tax", "total", "cost", "margin")
+    found: dict[str | None, dict[str, Any]] = {}
+    for row in rows:
+        total = found.setdefault(row["unit"], {"unit": row["unit"]})
+        for key in (*keys, *money):
+            if row.get(key) is not None:
+                total[key] = total.get(key, 0) + row[key]
+    return [found[unit] for unit in sorted(found, key=str)]
+
+
+def _names(session: Session, dimension: str, members: Sequence[str]) -> dict[str, dict[str, Any]]:
+    match dimension:
+        case "destination":
+            return {x: {"destination": x} for x in members}
+        case "direction":
+            return {x: {"direction": x} for x in members}
+        case "carrier":
+            known = {str(id): name for id, name in session.execute(select(CarrierRow.id, CarrierRow.name))}
+            return {x: {"carrier": known.get(x, "")} for x in members}
+        case "account":
+            return _account_names(session, members)
+        case _:
+            return _rate_names(session, members)
+
+
+def _account_names(session: Session, members: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {"0": {"code": "", "name": ""}}
+    ids = [int(x) for x in members]
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        some = AccountRow.id.in_(ids[start : start + NAMES_AT_ONCE])
+        for id, code, name in session.execute(
+            select(AccountRow.id, AccountRow.code, AccountRow.name).where(some)
+        ):
+            found[str(id)] = {"code": code, "name": name, "account_id": id}
+    return found
+
+
+def _rate_names(session: Session, members: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    ids = [int(x) for x in members]
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        query = (
+            select(RateRow.id, RateDeckRow.name, RateRow.prefix, RateRow.destination, RateRow.price_per_min)
+            .join(DeckVersionRow, DeckVersionRow.id == RateRow.deck_version_id)
+            .join(RateDeckRow, RateDeckRow.id == DeckVersionRow.deck_id)
+            .where(RateRow.id.in_(ids[start : start + NAMES_AT_ONCE]))
+        )
+        for id, deck, prefix, place, price in session.execute(query):
+            text = f"{to_decimal(price, PRICE_SCALE):f}"
+            text = text.rstrip("0").rstrip(".") if "." in text else text
+            found[str(id)] = {"deck": deck, "prefix": prefix, "destination": place, "price": text}
+    return found
+
+
+__all__ = ["GROUP_COLUMNS", "X_OF", "add", "call_rows", "counted", "ratio_ppm"]

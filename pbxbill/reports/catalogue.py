@@ -1,0 +1,95 @@
+"""All reports, and how one is made: `made()` for a page, a file or the command line alike."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Scope
+from pbxbill.errors import InputRefused
+from pbxbill.reports.call_reports import CALL_REPORTS
+from pbxbill.reports.money_reports import MONEY_REPORTS
+from pbxbill.reports.report import Asked, ParameterRefused, Report, Table
+from pbxbill.store.models import AccountRow
+
+REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS)}
+PAGE_ROWS = 200
+"""On a page; files have all of them."""
+PAGE_TIMEOUT_MS = 3_000
+"""A page waits no longer on PostgreSQL: what takes more is made in the background."""
+FILE_TIMEOUT_MS = 600_000
+MAX_VALUE_LENGTH = 200
+_STEPS_BETWEEN_LOOKS = 100_000
+
+
+class TooLarge(InputRefused):
+    """A report takes longer than a page may wait: it can be made in the background."""
+
+
+def reports_of(scope: Scope) -> list[Report]:
+    """The reports that somebody may have, in the order in which they are shown."""
+    return [] if scope.own else [x for x in REPORTS.values() if scope.path == "/" or not x.operators]
+
+
+def report_named(name: str, scope: Scope) -> Report:
+    """A report; InputRefused if there is none of that name."""
+    for report in reports_of(scope):
+        if report.name == name:
+            return report
+    raise InputRefused(f"there is no report {name[:40]!r}; `pbxbill reports list` shows them")
+
+
+def parameters_of(report: Report, scope: Scope) -> list[str]:
+    """Keys of the parameters that somebody is asked for."""
+    return [x.key for x in report.parameters if scope.path == "/" or not x.operators]
+
+
+def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FILE_TIMEOUT_MS) -> Table:
+    """Make a report; ParameterRefused names a parameter that cannot be, TooLarge asks for the background."""
+    if asked.scope.own:
+        raise InputRefused("reports are for those who sell")
+    known = parameters_of(report, asked.scope)
+    for key, value in asked.values.items():
+        if value.strip() and key not in known:
+            raise ParameterRefused(key, f"{report.name} has no such parameter")
+        if len(value) > MAX_VALUE_LENGTH or "\x00" in value:
+            raise ParameterRefused(key, f"up to {MAX_VALUE_LENGTH} characters")
+    with _limited(session, timeout_ms):
+        return report.make(session, asked)
+
+
+@contextmanager
+def _limited(session: Session, timeout_ms: int) -> Iterator[None]:
+    """End what takes longer."""
+    connection = session.connection().connection.driver_connection
+    ends_at = monotonic() + timeout_ms / 1000
+    if isinstance(connection, sqlite3.Connection):
+        connection.set_progress_handler(lambda: monotonic() > ends_at, _STEPS_BETWEEN_LOOKS)
+    else:
+        session.execute(text(f"SET LOCAL statement_timeout = {int(timeout_ms)}"))
+    try:
+        yield
+    except DBAPIError as error:
+        if "statement timeout" in str(error.orig) or str(error.orig) == "interrupted":
+            raise TooLarge("this takes longer than a page may wait: have it made in the background") from None
+        raise
+    finally:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_progress_handler(None, 0)
+
+
+def page_of(session: Session, name: str, scope: Scope, values: Mapping[str, str], **named: object) -> Table:
+    """A report for a page: its first rows, within a page's time. named: zone, now_us."""
+    report = report_named(name, scope)
+    asked = Asked(scope, values, limit=PAGE_ROWS, **named)  # type: ignore[arg-type]
+    return made(session, report, asked, timeout_ms=PAGE_TIMEOUT_MS)
+
+
+def operator_scope(session: Session) -> Scope:
+    """The operator's, for the command line."""
+    operator = session.query(AccountRow).filter_by(kind="operator").one()
+    return Scope(operator.id, operator.path)

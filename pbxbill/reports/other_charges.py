@@ -1,0 +1,81 @@
+"""What customers were charged beside calls (subscriptions, fees, by hand), put into rows of revenue."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from pbxbill.reports.report import PERIOD_NAMES, Asked, buckets_of, period_cells, period_of, seller_of
+
+Rows = list[dict[str, Any]]
+
+_OTHER = (
+    "WITH spans(bucket, from_us, to_us) AS (VALUES {spans}) "
+    "SELECT {group}, c.unit, MAX(a.name), CAST(SUM(c.net) AS BIGINT) "
+    "FROM charges c JOIN accounts a ON a.id = c.account_id "
+    "JOIN spans s ON c.at_us >= s.from_us AND c.at_us < s.to_us "
+    "WHERE a.parent_id = :seller_id {chosen} GROUP BY 1, 2"
+)
+
+
+def add_other(
+    session: Session, asked: Asked, by: str, into: tuple[Rows, Rows], *, is_cut: bool = False
+) -> None:
+    """Add "other" and "income" to rows of periods or customers and to totals; rows that lack are added.
+
+    is_cut: the rows are not all there are: who is not among them gets none.
+    """
+    rows, totals = into
+    periods = by in PERIOD_NAMES
+    buckets = buckets_of(asked, by) if periods else [period_of(asked)]
+    place: dict[tuple[Any, str | None], dict[str, Any]] = {}
+    for row in rows:
+        key = row["period_us"] if periods else row.get("code")
+        place[key, row["unit"]] = row
+    sums: dict[str, int] = {}
+    for found, unit, name, net in _charged(session, asked, by, buckets):
+        sums[unit] = sums.get(unit, 0) + net
+        key = buckets[found][0] if periods else found
+        held = place.get((key, unit)) or place.get((key, None))
+        if held is None or held["unit"] not in (None, unit):
+            if is_cut:
+                continue
+            cells = period_cells(by, key, asked.zone) if periods else {"code": key, "name": name}
+            held = cells | {"unit": unit}
+            rows.append(held)
+        held["unit"] = unit
+        place.pop((key, None), None)
+        place[key, unit] = held
+        held["other"] = net
+    if periods:
+        rows.sort(key=lambda row: (row["period_us"], row["unit"] or ""))
+    _add_totals(totals, sums)
+    for row in (*rows, *totals):
+        if row["unit"] is not None:
+            row["income"] = row.get("net", 0) + row.get("other", 0)
+
+
+def _add_totals(totals: Rows, sums: dict[str, int]) -> None:
+    known = {total["unit"]: total for total in totals}
+    for unit, net in sums.items():
+        if unit not in known:
+            bare = known.pop(None, None)
+            if bare is not None:
+                bare["unit"] = unit
+            else:
+                totals.append({"unit": unit})
+            known[unit] = bare if bare is not None else totals[-1]
+        known[unit]["other"] = net
+
+
+def _charged(session: Session, asked: Asked, by: str, buckets: Sequence[tuple[int, int]]) -> Sequence[Any]:
+    seller = seller_of(session, asked)
+    spans = ", ".join(f"({number}, {from_us}, {to_us})" for number, (from_us, to_us) in enumerate(buckets))
+    values: dict[str, Any] = {"seller_id": seller.id}
+    chosen = "AND a.kind = 'reseller'" if by == "reseller" else ""
+    if asked.value("account"):
+        chosen += " AND a.code = :code"
+        values["code"] = asked.value("account")
+    group = "s.bucket" if by in PERIOD_NAMES else "a.code"
+    return session.execute(text(_OTHER.format(spans=spans, group=group, chosen=chosen)), values).all()

@@ -1,0 +1,247 @@
+"""Reports as people ask for them: what they say, to whom, what they refuse."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from pbxbill.access.actor import Scope
+from pbxbill.errors import InputRefused
+from pbxbill.money import format_amount
+from pbxbill.reports.catalogue import REPORTS, TooLarge, made, page_of, reports_of
+from pbxbill.reports.report import Asked, ParameterRefused, Table
+from pbxbill.reports.rollups import roll_up
+from pbxbill.store.billing_models import ChargeRow
+from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.models import AccountRow
+from tests.small_operator import EUR, eur
+from tests.store.billed_accounts import BilledAccounts
+from tests.store.reported_calls import DAY_US, Reported, open_reported
+
+TENTH_US = int(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp()) * 1_000_000
+NOW_US = TENTH_US + 5 * DAY_US
+DAYS = {"from": "2026-01-01", "to": "2026-01-31"}
+DOCS = Path(__file__).parents[2] / "docs" / "reports.md"
+
+
+@pytest.fixture
+def reported(accounts: BilledAccounts) -> Reported:
+    return open_reported(accounts)
+
+
+@pytest.fixture(params=["rolled up", "not yet"])
+def story(reported: Reported, request: pytest.FixtureRequest) -> Reported:
+    """The example of the docs; whether it is rolled up changes nothing."""
+    database = open_engine(reported.accounts.url)
+    with transaction(database) as session:
+        charged = [(eur("0.4284"), eur("0.0684")), (eur("0.18"), 0)]
+        reported.exact_call(session, "alice", "Germany", TENTH_US, 180, charged, eur("0.09"))
+        reported.exact_call(session, "bob", "France", TENTH_US + 1, 120, [(eur("0.65"), 0)])
+        reported.exact_call(session, "bob", "France", TENTH_US + 2, 0, [])
+    if request.param == "rolled up":
+        assert roll_up(database, NOW_US).days == 1
+    database.dispose()
+    return reported
+
+
+def scope(session: Session, code: str = "") -> Scope:
+    wanted = AccountRow.code == code if code else AccountRow.kind == "operator"
+    account = session.query(AccountRow).filter(wanted).one()
+    return Scope(account.id, account.path)
+
+
+def table(reported: Reported, name: str, code: str = "", **values: str) -> Table:
+    database = open_engine(reported.accounts.url)
+    try:
+        with transaction(database) as session:
+            asked = Asked(scope(session, code), values, "UTC", NOW_US)
+            return made(session, REPORTS[name], asked)
+    finally:
+        database.dispose()
+
+
+def documented(after: str) -> list[list[str]]:
+    """The rows of the first table behind a sentence of the docs."""
+    lines = DOCS.read_text().partition(after)[2].splitlines()
+    rows: list[list[str]] = []
+    for line in lines:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif rows:
+            break
+    return rows[2:]
+
+
+def said(row: dict[str, Any]) -> list[str]:
+    amounts = [format_amount(row[key], EUR) for key in ("net", "cost", "margin")]
+    return [row.get("code", "total"), str(row["answered"]), *amounts, str(row["unknown"])]
+
+
+@pytest.mark.parametrize("sentence, code", [("margin by customer:", ""), ("The reseller's:", "reseller")])
+def test_the_margin_is_as_the_docs_tell_it(story: Reported, sentence: str, code: str) -> None:
+    found = table(story, "margin", code, group="customer", **DAYS)
+    assert [said(row) for row in (*found.rows, *found.totals)] == documented(sentence)
+
+
+def test_the_quality_is_as_the_docs_tell_it(story: Reported) -> None:
+    (total,) = table(story, "quality", group="day", **DAYS).totals
+    assert "3 calls, 2 answered, ASR 66.6 %, ACD 0:02:30" in DOCS.read_text()
+    assert (total["calls"], total["answered"], total["asr_ppm"], total["acd_s"]) == (3, 2, 666_666, 150)
+    assert total["wait_s"] == 4
+
+
+@pytest.mark.parametrize(
+    "group", ["day", "week", "month", "customer", "destination", "carrier", "rate", "direction"]
+)
+def test_revenue_is_the_same_however_it_is_summed_up(story: Reported, group: str) -> None:
+    found = table(story, "revenue", group=group, **DAYS)
+    assert sum(row.get("net") or 0 for row in found.rows) == eur("0.83")
+    assert [x["net"] for x in found.totals] == [eur("0.83")]
+    assert sum(row.get("charges") or 0 for row in found.rows) == 2
+
+
+def test_days_are_the_readers(story: Reported) -> None:
+    database = open_engine(story.accounts.url)
+    with transaction(database) as session:
+        operator = scope(session)
+        for zone, day in (("UTC", 10), ("Pacific/Auckland", 11), ("Asia/Kolkata", 10)):
+            asked = Asked(operator, {"group": "day", **DAYS}, zone, NOW_US)
+            rows = [row for row in made(session, REPORTS["usage"], asked).rows if row["calls"]]
+            assert [row["calls"] for row in rows] == [3]
+            asked = Asked(operator, {"from": f"2026-01-{day}", "to": f"2026-01-{day}"}, zone, NOW_US)
+            assert made(session, REPORTS["usage"], asked).totals[0]["calls"] == 3
+        asked = Asked(operator, DAYS, "Asia/Kolkata", NOW_US)
+        asked = Asked(operator, {"from": "2026-01-05", "to": "2026-01-20"}, "Asia/Kolkata", NOW_US)
+        busy = [row["hour"] for row in made(session, REPORTS["hours"], asked).rows if row["calls"]]
+        assert busy == ["17:00"]
+    database.dispose()
+
+
+def test_filters_leave_what_they_name(story: Reported) -> None:
+    assert table(story, "usage", group="day", account="bob", **DAYS).totals[0]["calls"] == 2
+    assert table(story, "usage", group="day", account="alice", **DAYS).totals[0]["calls"] == 1
+    assert (
+        table(story, "usage", group="destination", account="bob", **DAYS).rows[0]["destination"] == "France"
+    )
+    assert table(story, "usage", group="day", destination="Germany", **DAYS).totals[0]["answered"] == 1
+    by_carrier = table(story, "margin", group="customer", carrier="carrier", **DAYS)
+    assert [(x["code"], x["cost"]) for x in by_carrier.rows] == [("reseller", eur("0.09"))]
+    as_reseller = table(story, "margin", group="customer", reseller="reseller", **DAYS)
+    assert [x["code"] for x in as_reseller.rows] == ["alice"]
+
+
+def test_a_reseller_sees_his_own_customers_only(story: Reported) -> None:
+    with pytest.raises(ParameterRefused, match="no account 'bob'"):
+        table(story, "revenue", "reseller", account="bob", **DAYS)
+    with pytest.raises(ParameterRefused, match="no such parameter"):
+        table(story, "revenue", "reseller", carrier="carrier", **DAYS)
+    with pytest.raises(ParameterRefused, match="carriers are the operator's"):
+        table(story, "revenue", "reseller", group="carrier", **DAYS)
+    for name in REPORTS:
+        rows = table(story, name, "reseller").rows
+        assert not {"bob", "carol", "hot", "reseller"} & {row.get("code") for row in rows}, name
+    assert reports_of(Scope(1, "/1/", own=True)) == []
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        ({"from": "yesterday"}, "is not a day"),
+        ({"from": "2026-02-01", "to": "2026-01-01"}, "before the first day"),
+        ({"from": "2000-01-01", "to": "2026-01-01"}, "ten years"),
+        ({"from": "2023-01-01", "to": "2026-01-01"}, "more than 800 periods"),
+        ({"group": "moon"}, "is none of"),
+        ({"account": "nobody"}, "there is no account"),
+        ({"reseller": "alice"}, "is no reseller"),
+        ({"colour": "red"}, "no such parameter"),
+        ({"destination": "x" * 300}, "up to 200"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(story: Reported, values: dict[str, str], told: str) -> None:
+    with pytest.raises(ParameterRefused, match=told) as refused:
+        table(story, "revenue", **({"to": "2026-01-31"} | values))
+    assert refused.value.field in values
+
+
+def test_other_charges_stand_beside_calls(story: Reported) -> None:
+    database = open_engine(story.accounts.url)
+    with transaction(database) as session:
+        for number, (code, unit, net) in enumerate((("bob", "EUR", "10"), ("carol", "EUR", "5"))):
+            session.add(
+                ChargeRow(
+                    key=str(number), account_id=story.accounts.ids[code], kind="recurring", description="x",
+                    product_class="", unit=unit, quantity=1, unit_price=1, net=eur(net), at_us=TENTH_US,
+                    collection="wallet", created_us=1,
+                )
+            )  # fmt: skip
+    database.dispose()
+    by_customer = table(story, "revenue", group="customer", **DAYS)
+    found = {row["code"]: (row.get("net"), row["income"], row["name"]) for row in by_customer.rows}
+    assert found["bob"] == (eur("0.65"), eur("10.65"), "Bob")
+    assert found["carol"] == (None, eur("5"), "Carol")
+    assert by_customer.totals[0]["income"] == eur("15.83")
+    by_day = table(story, "revenue", group="day", **DAYS)
+    assert [row["income"] for row in by_day.rows if row.get("income")] == [eur("15.83")]
+
+
+def test_a_page_has_the_first_rows_and_totals_of_all(story: Reported) -> None:
+    database = open_engine(story.accounts.url)
+    with transaction(database) as session:
+        asked = Asked(scope(session), DAYS, "UTC", NOW_US, limit=1)
+        found = made(session, REPORTS["top-accounts"], asked)
+        assert [row["code"] for row in found.rows] == ["bob"]
+        assert found.rows[0]["calls"] == 2
+        assert found.is_cut
+        assert found.totals[0]["total"] == eur("0.83")
+        assert page_of(session, "revenue", scope(session), {}, zone="UTC", now_us=NOW_US).rows
+        with pytest.raises(InputRefused, match="no report"):
+            page_of(session, "nonsense", scope(session), {}, zone="UTC", now_us=NOW_US)
+    database.dispose()
+
+
+def test_what_takes_too_long_is_for_the_background(reported: Reported) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n"
+    database = open_engine(reported.accounts.url)
+    with transaction(database) as session:
+        from sqlalchemy import text
+
+        from pbxbill.reports.report import Report
+
+        slow = Report("slow", "", "", (), lambda s, a: Table((), [s.execute(text(endless))]))
+        with pytest.raises(TooLarge, match="background"):
+            made(session, slow, Asked(scope(session)), timeout_ms=100)
+        session.rollback()
+    database.dispose()
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_report_with_every_grouping_can_be_made(story: Reported, name: str) -> None:
+    report = REPORTS[name]
+    groups = next((x.choices for x in report.parameters if x.key == "group"), (("", ""),))
+    for group, _ in groups:
+        found = table(story, name, **({"group": group} if group else {}))
+        keys = {column.key for column in found.columns}
+        assert all(row.keys() - {"unit"} for row in found.rows)
+        assert found.chart is None or {found.chart.x, *found.chart.series} <= keys, group
+
+
+def test_the_command_line_shows_and_writes(ok: Any, tmp_path: Path) -> None:
+    ok("init")
+    ok("accounts", "add", "alice", "--unit", "EUR")
+    listed = ok("reports", "list", "--json")
+    assert {x["report"] for x in json.loads(listed)} == set(REPORTS)
+    assert "alice" not in ok("reports", "show", "revenue")
+    shown = json.loads(ok("reports", "show", "prepaid", "--group", "customer", "--json"))
+    assert [row["code"] for row in shown["rows"]] == ["alice"]
+    for kind in ("csv", "xlsx", "docx", "pdf", "html"):
+        ok("reports", "show", "prepaid", "--format", kind, "--out", tmp_path / f"file.{kind}")
+        assert (tmp_path / f"file.{kind}").stat().st_size
+    ok("reports", "rebuild")
+    assert "0 hours lacked calls" in ok("reports", "check")
+    ok("reports", "schedule", "add", "revenue", "--every", "month", "--mail", "a@example.com")
+    assert json.loads(ok("reports", "schedule", "list", "--json"))[0]["mail"] == "a@example.com"
+    ok("reports", "schedule", "remove", 1)
+    assert json.loads(ok("reports", "runs", "--json")) == []
