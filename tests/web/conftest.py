@@ -1,8 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from pbxbill.store.engine import migrate
+from tests.web.browsers import Desk, chromium, opened_desk
 from tests.web.offices import Office, opened_office
 
 
@@ -26,4 +28,18 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     url = f"sqlite:///{tmp_path_factory.mktemp('office') / 'pbxbill.db'}"
     migrate(url)
     with opened_office(url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def chromium_browser() -> Iterator[Browser]:
+    """Debian's Chromium, one for the run."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def desk(office: Office, chromium_browser: Browser) -> Iterator[Desk]:
+    """The office, served, and a browser before it."""
+    with opened_desk(office, chromium_browser) as opened:
         yield opened

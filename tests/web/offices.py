@@ -18,7 +18,7 @@ from pbxbill.app import Application, open_application
 from pbxbill.clock import ManualClock
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import NewAccount, open_account, open_wallet
-from pbxbill.store.engine import open_engine, transaction
+from pbxbill.store.engine import open_engine, reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
@@ -73,12 +73,17 @@ class Office:
         with transaction(self.application.database) as session:
             yield session
 
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        with transaction(reading(self.application.database)) as session:
+            yield session
+
     def user(self, login: str) -> UserRow:
-        with self.writing() as session:
+        with self.reading() as session:
             return session.scalars(select(UserRow).where(UserRow.login == login)).one()
 
     def account_id(self, code: str) -> int:
-        with self.writing() as session:
+        with self.reading() as session:
             return session.scalars(select(AccountRow.id).where(AccountRow.code == code)).one()
 
 

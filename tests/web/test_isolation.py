@@ -1,0 +1,175 @@
+"""Nobody reaches what belongs to another subtree: every parameter of every route, with another's object."""
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import DeclarativeBase
+from werkzeug.test import TestResponse
+
+from pbxbill.access.actor import Actor, Scope
+from pbxbill.access.api_keys import NewKey, make_key
+from pbxbill.access.permissions import PERMISSIONS_OF, Permission, Role
+from pbxbill.ids import new_id, new_number
+from pbxbill.store.access_models import (
+    AccountNoteRow,
+    ApiKeyRow,
+    AuditRow,
+    LoginSessionRow,
+    PasskeyRow,
+    SavedViewRow,
+    UserRow,
+)
+from pbxbill.store.catalogue_models import LimitRow, RateImportRow
+from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.models import (
+    AccountRow,
+    CdrRow,
+    DeckVersionRow,
+    EndpointRow,
+    RateDeckRow,
+    ReservationRow,
+)
+from pbxbill.store.notice_models import WebhookEndpointRow
+from pbxbill.store.payment_models import GatewayPaymentRow
+from tests.web.made_rows import begin_making, made_row
+from tests.web.offices import URL, Browser, Office
+from tests.web.routes import Route, routes_of
+
+OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
+    "accounts": (AccountRow, "id"),
+    "of-account": (AccountRow, "id"),
+    "users": (UserRow, "id"),
+    "api-keys": (ApiKeyRow, "id"),
+    "audit-log": (AuditRow, "id"),
+    "views": (SavedViewRow, "id"),
+    "sessions": (LoginSessionRow, "token_hash"),
+    "passkeys": (PasskeyRow, "id"),
+    "endpoints": (EndpointRow, "id"),
+    "limits": (LimitRow, "id"),
+    "notes": (AccountNoteRow, "id"),
+    "live-calls": (ReservationRow, "session_id"),
+    "webhooks": (WebhookEndpointRow, "id"),
+    "gateway-payments": (GatewayPaymentRow, "id"),
+    "calls": (CdrRow, "session_id"),
+    "invoices": (InvoiceRow, "id"),
+    "decks": (RateDeckRow, "id"),
+    "imports": (RateImportRow, "id"),
+    "versions": (DeckVersionRow, "id"),
+}
+"""What a parameter names, by the part of the path before it, and by which column."""
+NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "ending": "csv", "which": "refused"}
+"""Parameters that name no object of anybody, with a value."""
+PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+SAYS_NOTHING = {"me.end_session"}
+"""Ends what is one's own and is silent about the rest."""
+
+
+@pytest.fixture(scope="module")
+def objects(walked: Office) -> dict[str, dict[str, Any]]:
+    """By part of the path: an own object of the reseller's (or his customer's), and another's."""
+    found: dict[str, dict[str, Any]] = {}
+    people = {"own": ("alice", "reseller", "reseller"), "foreign": ("olga", "other", "olga")}
+    with walked.writing() as session:
+        begin_making(session)
+        for whose, (customer, seller, user) in people.items():
+            owners = {
+                "customer": walked.account_id(customer),
+                "seller": walked.account_id(seller),
+                "user": walked.user(user).id,
+            }
+            for part, (model, column) in OBJECTS.items():
+                if model is AccountRow:
+                    value: Any = owners["customer"]
+                elif model is UserRow:
+                    value = owners["user"]
+                else:
+                    value = getattr(made_row(session, model, owners), column)
+                found.setdefault(part, {})[whose] = value
+    return found
+
+
+@pytest.fixture(scope="module")
+def keys(walked: Office) -> dict[bool, str]:
+    """API keys that may all: of a customer (True), of a reseller (False)."""
+    made = {}
+    with walked.writing() as session:
+        for is_own, login, role in ((True, "alice", Role.CUSTOMER), (False, "reseller", Role.RESELLER)):
+            account = session.get_one(AccountRow, walked.user(login).account_id)
+            actor = Actor(login, Scope(account.id, account.path), PERMISSIONS_OF[role])
+            _, made[is_own] = make_key(session, actor, NewKey("all", PERMISSIONS_OF[role]), 1)
+    return made
+
+
+def with_parameters(office: Office) -> list[Route]:
+    """Routes with an object in their path that a reseller or a customer may ask for."""
+    allowed = PERMISSIONS_OF[Role.RESELLER] | PERMISSIONS_OF[Role.CUSTOMER]
+    return [
+        x
+        for x in routes_of(office.app)
+        if (x.needed in allowed or x.needed == "logged in") and set(x.parameters) - set(NAMES_NOTHING)
+    ]
+
+
+def parts_of(route: Route) -> dict[str, str]:
+    """The part of the path before each parameter that names an object."""
+    found = {}
+    for before, word in pairwise(route.rule.split("/")):
+        for name in PARAMETER.findall(word):
+            if name not in NAMES_NOTHING:
+                found[name] = before
+    if route.endpoint.endswith("_keep"):
+        return {}  # what is kept is the address, and his own
+    if route.endpoint.endswith("_forget"):
+        return {"view_id": "views"}
+    return found
+
+
+def test_every_parameter_is_known_here(walked: Office) -> None:
+    """Whoever adds a route with an object adds a line to OBJECTS, so that the next test tries it."""
+    unknown = {
+        (route.rule, name)
+        for route in with_parameters(walked)
+        for name, part in parts_of(route).items()
+        if part not in OBJECTS
+    }
+    assert unknown == set()
+
+
+def test_another_ones_objects_are_not_there(
+    walked: Office, objects: dict[str, dict[str, Any]], keys: dict[bool, str]
+) -> None:
+    wrong = []
+    for route in with_parameters(walked):
+        parts = parts_of(route)
+        if not set(parts.values()) <= set(OBJECTS) or route.endpoint in SAYS_NOTHING:
+            continue
+        for tried in parts:
+            values = dict.fromkeys(route.parameters, 1) | NAMES_NOTHING
+            values |= {name: objects[part]["own"] for name, part in parts.items()}
+            foreign = ask(walked, keys, route, values | {tried: objects[parts[tried]]["foreign"]})
+            unknown = ask(walked, keys, route, values | {tried: not_there(objects[parts[tried]]["foreign"])})
+            # What a program sends is looked at before whose it is sent for.
+            expected = {404, 400, 415, 422} if route.is_api and route.method != "GET" else {404}
+            if foreign.status_code not in expected or foreign.status_code != unknown.status_code:
+                wrong.append((route.method, route.rule, tried, foreign.status_code, unknown.status_code))
+    assert wrong == []
+
+
+def not_there(value: Any) -> Any:
+    return new_number() >> 22 if isinstance(value, int) else new_id()
+
+
+def ask(office: Office, keys: dict[bool, str], route: Route, values: dict[str, Any]) -> TestResponse:
+    is_own = isinstance(route.needed, Permission) and route.needed.value.startswith("own:")
+    path = route.path(values)
+    if route.is_api:
+        headers = {"Authorization": f"Bearer {keys[is_own]}", "Idempotency-Key": new_id()}
+        body = None if route.method in ("GET", "DELETE") else {}
+        return office.app.test_client().open(
+            path, method=route.method, base_url=URL, headers=headers, json=body
+        )
+    browser: Browser = office.seat("alice" if is_own else "reseller")
+    headers = {} if route.method == "GET" else {"X-CSRFToken": browser.token("/me")}
+    return browser.client.open(path, method=route.method, base_url=URL, headers=headers)
