@@ -59,6 +59,7 @@ class Installation:
         *permissions: Permission,
         role: Role = Role.ADMIN,
         per_minute: int = 10_000,
+        name: str = "",
     ) -> Program:
         """With a key of an account; without permissions: all that the role has."""
         with transaction(self.invoicing.database) as session:
@@ -66,7 +67,7 @@ class Installation:
             scope = Scope(account.id, account.path)
             maker = Actor("test", scope, frozenset(Permission))
             scopes = frozenset(permissions) or PERMISSIONS_OF[role]
-            new = NewKey(f"key of {code}", scopes, per_minute=per_minute)
+            new = NewKey(name or f"key of {code}", scopes, per_minute=per_minute)
             _, text = make_key(session, maker, new, self.invoicing.clock.now_us())
         return Program(self.app, text)
 

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 
 from pbxbill.access.permissions import Permission, Role
+from pbxbill.billing.invoices.drafting import Drafted
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import FRANCE, GERMANY, talk_to_germany_and_france
 from tests.web.programs import BASE, Installation, installation

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from flask import Response, request
-from sqlalchemy import ColumnElement, Engine, delete, select, update
+from sqlalchemy import ColumnElement, Engine, delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,10 +21,8 @@ from pbxbill.web.api.problems import FieldError, Refused
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 MAX_LENGTH = 100
-KEPT_S = 48 * 3600
 ABANDONED_S = 120
 """So long after its claim a request that did not finish has died: no statement runs as long."""
-PURGED_AT_ONCE = 10_000
 _FORM = re.compile(r"[!-~]{1,100}")
 
 
@@ -110,22 +108,3 @@ def _is(held: Claim) -> tuple[ColumnElement[bool], ...]:
         row.status == 0,
         row.at_us == held.at_us,
     )
-
-
-def forget_requests(database: Engine, now_us: int) -> int:
-    """Forget what was answered more than two days ago; how many. Money has keys of its own, for ever."""
-    forgotten = 0
-    while True:
-        with transaction(database) as session:
-            old = session.execute(
-                select(IdempotentRequestRow.api_key_id, IdempotentRequestRow.key)
-                .where(IdempotentRequestRow.at_us < now_us - KEPT_S * SECOND_US)
-                .limit(PURGED_AT_ONCE)
-            ).all()
-            for api_key_id, key in old:
-                row = session.get(IdempotentRequestRow, (api_key_id, key))
-                if row is not None:
-                    session.delete(row)
-        forgotten += len(old)
-        if len(old) < PURGED_AT_ONCE:
-            return forgotten
