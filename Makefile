@@ -13,7 +13,7 @@ BIN := .venv/bin
 CODE := $(wildcard pbxbill tests lab demo bench)
 export DEMO_SECONDS SWITCH FREESWITCH_BIN
 
-.PHONY: help demo test check unit format dev servers clean
+.PHONY: help demo test check unit format dev servers messages clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -41,7 +41,10 @@ format: .venv/stamp ## put the code into its form
 
 dev: .venv/stamp servers ## the environment for tests and benches, and nothing else
 
-servers: .cache/asterisk.stamp .cache/sipp.stamp .cache/databases.stamp
+servers: .cache/asterisk.stamp .cache/sipp.stamp .cache/databases.stamp .cache/browser.stamp
+
+messages: .venv/stamp ## bring the panel's translations up to date with its texts
+	@$(BIN)/python -m lab.messages
 
 clean: ## remove .venv, .cache and what tools left behind
 	@rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
@@ -66,4 +69,9 @@ clean: ## remove .venv, .cache and what tools left behind
 
 .cache/databases.stamp: lab/install-packages.sh
 	@lab/install-packages.sh redis-server=redis-server initdb=postgresql
+	mkdir -p $(@D) && touch $@
+
+# What looks at the panel in tests.
+.cache/browser.stamp: lab/install-packages.sh
+	@lab/install-packages.sh chromium=chromium
 	mkdir -p $(@D) && touch $@
