@@ -10,6 +10,7 @@ form where no field is named; it says afterwards whether anything was refused:
         return redirect(...)
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from pbxbill.web.languages import LANGUAGES
 
 MAX_LINE_LENGTH = 200
 _MICROSECONDS = 1_000_000
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 
 
 class PanelForm(FlaskForm):  # type: ignore[misc]  # flask_wtf has no types
@@ -172,20 +174,24 @@ class AmountField(_ReadField):
         return amount
 
     def shown(self, value: int) -> str:
-        return format_amount(value, self.unit) if self.unit is not None else ""
+        if self.unit is None:
+            return ""
+        return format_amount(value, self.unit).replace(".", reader_locale().number_symbols["latn"]["decimal"])
 
 
 def plain_number(written: str) -> str:
     """A number as the reader's language writes it, with a point: 1 234,50 in French is 1234.50.
 
-    The decimal sign of the language and the point both count as one; with both, the last one does.
+    Where the decimal sign is a comma, a point counts as one too, unless it may be meant to group thousands.
     """
     symbols = reader_locale().number_symbols["latn"]
     text = written.replace("\u202f", "").replace("\xa0", "").replace(" ", "").replace("−", "-")
     if symbols["decimal"] == ",":
-        if "," in text:
-            text = text.replace(".", "").replace(",", ".")
-        return text
+        if "," not in text and _GROUPED.fullmatch(text):
+            raise InputRefused(
+                gettext("%(text)s can be read in two ways: write 1234 or 1,234", text=repr(written[:40]))
+            )
+        return text.replace(".", "").replace(",", ".") if "," in text else text
     whole, point, part = text.partition(".")
     groups = whole.lstrip("+-").split(",")
     # 12,50 in English is more likely twelve and a half than a mistyped 1250: it is refused, not guessed.
@@ -287,7 +293,7 @@ class ZoneField(LineField):
     """A zone of the tz database, chosen by typing."""
 
     def __init__(self, label: Any = None, validators: Any = None, **more: Any) -> None:
-        super().__init__(label, validators or [required()], **more)
+        super().__init__(label, [required()] if validators is None else validators, **more)
 
     @property
     def list_id(self) -> str:

@@ -1,8 +1,12 @@
 """The panel as people see it: with a keyboard, in the dark, on a phone, without scripts."""
 
+import re
+
 import pytest
 
 from tests.web.browsers import PHONE, Desk, assert_accessible
+
+OF_ACCOUNT = re.compile(r"/panel/accounts/[0-9]+$")
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -39,7 +43,7 @@ def test_an_account_is_opened_with_the_keyboard_alone(desk: Desk) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("New One")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/panel/accounts/[0-9]*")
+    page.wait_for_url(OF_ACCOUNT)
     assert "Account new-1 is open." in page.locator(".messages").inner_text()
     assert page.locator("h1").inner_text() == "New One new-1"
 
@@ -93,13 +97,13 @@ def test_the_second_of_two_editors_is_told(desk: Desk) -> None:
         page.goto(path)
     one.fill("#name", "Alice One")
     one.get_by_role("button", name="Save").click()
-    one.wait_for_url("**/accounts/[0-9]*")
+    one.wait_for_url(OF_ACCOUNT)
     other.fill("#name", "Alice Other")
     other.get_by_role("button", name="Save").click()
     assert "Alice One" in other.get_by_role("alert").inner_text()
     assert other.input_value("#name") == "Alice Other"
     other.get_by_role("button", name="Save").click()
-    other.wait_for_url("**/accounts/[0-9]*")
+    other.wait_for_url(OF_ACCOUNT)
     assert other.locator("h1").inner_text() == "Alice Other alice"
 
 
