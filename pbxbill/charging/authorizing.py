@@ -48,7 +48,7 @@ Decision = tuple[Outcome, list[Effect]]
 def authorize(command: Authorize, state: ChargingState) -> Decision:
     known = state.reservations.get(command.session_id)
     if known is not None and known.state in OPEN_STATES:
-        return _granted(known, state), []
+        return _granted_again(known, state), []
     record = state.cdrs.get(command.session_id)
     if record is not None:
         reason = record.denial or DenialReason.SERVICE_UNAVAILABLE
@@ -132,17 +132,16 @@ def _let_pass(command: Authorize, refusal: Refusal, state: ChargingState) -> Dec
 def _barred(chain: Chain, command: Authorize, state: ChargingState) -> Refusal | None:
     """Why none of these accounts may call at all, or not there."""
     account, called, levels, endpoint, _ = chain
-    denied = DenialReason.END_USER_SERVICE_DENIED
     if endpoint.status != "active":
-        return Refusal(denied, account, called, f"the endpoint is {endpoint.status}")
-    outbound = command.direction is Direction.OUTBOUND
+        why = f"the endpoint is {endpoint.status}"
+        return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, why)
     for account_id in account.chain:
         member = state.accounts[account_id]
-        if member.status != "active" and (why := _bars(member, chain, state, outbound=outbound)):
-            return Refusal(denied, account, called, why)
+        if member.status != "active" and (why := _bars(member, chain, command, state)):
+            return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, why)
     for level in levels:
         floor = level.account.minimum_balance
-        if floor is not None and outbound and level.worth() < floor:
+        if floor is not None and command.direction is Direction.OUTBOUND and level.worth() < floor:
             if is_support_number(chain, state):
                 break
             why = f"account {level.account.code} has less than its minimum balance"
@@ -151,9 +150,10 @@ def _barred(chain: Chain, command: Authorize, state: ChargingState) -> Refusal |
     return None if loss is None else Refusal(DenialReason.LOSS_MAKING, account, called, loss)
 
 
-def _bars(member: ChargedAccount, chain: Chain, state: ChargingState, *, outbound: bool) -> str:
+def _bars(member: ChargedAccount, chain: Chain, command: Authorize, state: ChargingState) -> str:
     """Why the status of an account of the chain bars the call; empty: it does not."""
     status = member.status
+    outbound = command.direction is Direction.OUTBOUND
     if status == AccountStatus.NO_OUTGOING and not outbound:
         return ""
     if status != AccountStatus.TERMINATED and outbound and is_support_number(chain, state):
@@ -221,6 +221,7 @@ def _reserve(
         # Nobody may cut a call for help: it needs no daemon to go on.
         slice_us = longest_us if emergency else FREE.slice_s * SECOND_US
     granted_us = min(longest_us, slice_us)
+    lines, counts = reserve_levels([(rated, ()) for rated in levels], granted_us, starts)
     # By position, in the order of the fields: by name it takes more than twice as long.
     reservation = Reservation(
         command.session_id,
@@ -245,16 +246,15 @@ def _reserve(
         endpoint.id,
         "",
         shadow,
-        *reserve_levels([(rated, ()) for rated in levels], granted_us, starts),
+        lines,
+        counts,
     )
     starved = True if reservation.final and longest_us < max_call_s * SECOND_US else None
-    effects: list[Effect] = [
-        ReservationOpened(reservation),
-        *[WalletMoved(line.wallet_id, 0, line.reserved, 0, starved) for line in reservation.levels],
-    ]
-    if reservation.counts:
-        effects += [CounterMoved(count.counter_id, 0, count.reserved) for count in reservation.counts]
-    return _granted(reservation, state, longest_us, funds), effects
+    effects: list[Effect] = [ReservationOpened(reservation)]
+    effects += [WalletMoved(line.wallet_id, 0, line.reserved, 0, starved) for line in lines]
+    if counts:
+        effects += [CounterMoved(count.counter_id, 0, count.reserved) for count in counts]
+    return _granted(reservation, account, terms, longest_us, funds), effects
 
 
 def _out_of_funds(chain: Chain, short: Rated) -> Refusal:
@@ -266,18 +266,22 @@ def _out_of_funds(chain: Chain, short: Rated) -> Refusal:
     return Refusal(reason, chain.account, chain.called, detail)
 
 
+def _granted_again(reservation: Reservation, state: ChargingState) -> Granted:
+    """What a request that was granted before is answered: how long it could last as things stand now."""
+    levels = rated_levels(reservation, state)
+    longest_us = longest(reservation, state, levels)
+    rated, held = levels[0] if levels else (None, ())
+    funds = 0 if rated is None else rated.funds(held)
+    tariff = FREE if rated is None else rated.tariff
+    return _granted(reservation, state.accounts[reservation.account_id], tariff, longest_us, funds)
+
+
 def _granted(
-    reservation: Reservation, state: ChargingState, longest_us: int | None = None, funds: int = 0
+    reservation: Reservation, account: ChargedAccount, tariff: Tariff, longest_us: int, funds: int
 ) -> Granted:
-    account = state.accounts[reservation.account_id]
     levels = reservation.levels
-    tariff = state.catalogue.tariff(levels[0].tariff_version_id) if levels else FREE
     # A call to a DID may be free for its owner and not for the reseller, whose funds are not his to know.
     own = bool(levels) and levels[0].account_id == account.id
-    if longest_us is None:  # asked again
-        priced = rated_levels(reservation, state)
-        longest_us = longest(reservation, state, priced)
-        funds = priced[0][0].funds(priced[0][1]) if priced else 0
     outbound = reservation.direction == Direction.OUTBOUND
     return Granted(
         reservation.session_id,

@@ -195,6 +195,7 @@ def load(
         catalogue.ensure(driver, _rate_ids(state))
     if catalogue.offers.counted:
         load_counted(driver, state, list(_counted(concerned.requests, state)), session_ids)
+    state.payers = None if memory is None else memory.payers_by(catalogue.offers)
     if concerned.keys:
         entries = _entries(driver.select(ENTRIES, concerned.keys))
         state.entries = {entry.idempotency_key: entry for entry in entries}
@@ -228,12 +229,9 @@ def _counted(requests: Iterable[Authorize], state: ChargingState) -> Iterable[Co
         yield Counted(account_id, reservation.requested_us)
 
 
-def _load_endpoints(driver: Driver, requests: Iterable[Authorize], known: Memory) -> set[int]:
-    values: set[str] = set()
-    for request in requests:
-        values.update((request.account_code, request.source_ip, request.caller_id))
-        if request.direction is Direction.INBOUND:
-            values.add(request.did)
+def _load_endpoints(driver: Driver, requests: Sequence[Authorize], known: Memory) -> set[int]:
+    values = {value for x in requests for value in (x.account_code, x.source_ip, x.caller_id)}
+    values.update([x.did for x in requests if x.did and x.direction is Direction.INBOUND])
     values.discard("")
     values -= known.looked_up
     account_ids: set[int] = set()

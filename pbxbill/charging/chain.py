@@ -12,7 +12,7 @@ from pbxbill.charging.levels import (
     paying_wallets,
 )
 from pbxbill.charging.pricing import LevelTerms, PayingWallet, Rated
-from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint
+from pbxbill.charging.state import ChargedAccount, ChargingState, KnownEndpoint, Payer
 from pbxbill.money import Unit, format_amount
 from pbxbill.rating.destination import is_emergency, to_e164
 from pbxbill.rating.mark_up import marked_up
@@ -118,20 +118,15 @@ def _levels(
     called: str,
     state: ChargingState,
 ) -> list[Rated] | Refusal:
+    payers = _payers(command, account, endpoint, state)
+    if isinstance(payers, str):
+        return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, payers)
     counted = state.catalogue.offers.counted
     call: CountedCall | None = None
     levels: list[Rated] = []
     above: Rated | None = None
-    inbound = command.direction is Direction.INBOUND
-    for account_id in reversed(account.chain):  # from above, since a price may be made from the one above
-        member = state.accounts.get(account_id)
-        if member is None:
-            return Refusal(DenialReason.END_USER_SERVICE_DENIED, account, called, "an account has no wallet")
-        own = endpoint if member is account else None
-        tariff_id = _tariff_id(command, member, own, state)
-        if tariff_id is None and (inbound or (command.service and member is not account)):
-            continue  # free at this level: calls to its DIDs, or a service of accounts below
-        rated = _rated(member, tariff_id, called, command.at_us, above, state)
+    for payer in payers:  # from above, since a price may be made from the one above
+        rated = _rated(payer, called, command.at_us, above, state)
         if isinstance(rated, str):
             reason = (
                 DenialReason.RATING_FAILED
@@ -148,6 +143,35 @@ def _levels(
     return levels
 
 
+def _payers(
+    command: Authorize, account: ChargedAccount, endpoint: KnownEndpoint, state: ChargingState
+) -> tuple[Payer, ...] | str:
+    """Who pays, the highest level first; or why nobody can."""
+    inbound = command.direction is Direction.INBOUND
+    # Of a call to the outside the account alone decides it: that is reckoned once.
+    remembered = None if inbound or command.service else state.payers
+    known = None if remembered is None else remembered.get(account.id)
+    if known is not None:
+        return known
+    found: list[Payer] = []
+    for account_id in reversed(account.chain):
+        member = state.accounts.get(account_id)
+        if member is None:
+            return "an account has no wallet"
+        tariff_id = _tariff_id(command, member, endpoint if member is account else None, state)
+        if tariff_id is None and (inbound or (command.service and member is not account)):
+            continue  # free at this level: calls to its DIDs, or a service of accounts below
+        tariff = None if tariff_id is None else state.catalogue.current_tariff(tariff_id)
+        if tariff is None:
+            return f"account {member.code} has no tariff"
+        wallet = None if member.wallet_order is not None else state.wallet(member.id, tariff.unit.code)
+        found.append(Payer(member, tariff, wallet))
+    payers = tuple(found)
+    if remembered is not None:
+        remembered[account.id] = payers
+    return payers
+
+
 def _tariff_id(
     command: Authorize, member: ChargedAccount, endpoint: KnownEndpoint | None, state: ChargingState
 ) -> int | None:
@@ -160,20 +184,10 @@ def _tariff_id(
     return member.inbound_tariff_id if of_did is None else of_did
 
 
-def _rated(
-    account: ChargedAccount,
-    tariff_id: int | None,
-    called: str,
-    at_us: int,
-    above: Rated | None,
-    state: ChargingState,
-) -> Rated | str:
-    tariff = None if tariff_id is None else state.catalogue.current_tariff(tariff_id)
-    if tariff is None:
-        return f"account {account.code} has no tariff"
+def _rated(payer: Payer, called: str, at_us: int, above: Rated | None, state: ChargingState) -> Rated | str:
+    account, tariff, wallet = payer
     terms = None
-    wallet = state.wallet(account.id, tariff.unit.code)
-    if wallet is None or account.wallet_order is not None:
+    if wallet is None:
         wallets = paying_wallets(account, tariff, at_us, state)
         if isinstance(wallets, str):
             return wallets

@@ -6,7 +6,8 @@ transaction that locks it: a suspended account is refused at once. PostgreSQL ca
 
 from dataclasses import dataclass, field
 
-from pbxbill.charging.state import ChargedAccount, KnownEndpoint, Wallet
+from pbxbill.charging.offers import Offers
+from pbxbill.charging.state import ChargedAccount, KnownEndpoint, Payer, Wallet
 from pbxbill.store.driver import Driver
 
 MOST_KEPT = 50_000
@@ -26,9 +27,18 @@ class Memory:
     accounts: dict[int, ChargedAccount] = field(default_factory=dict)
     wallets: dict[int, Wallet] = field(default_factory=dict)
     wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    payers: dict[int, tuple[Payer, ...]] = field(default_factory=dict)
+    """Who pays for an account's calls to the outside, by the tariffs of these offers."""
+    offers: Offers | None = None
 
     def as_of_now(self, driver: Driver) -> "Memory":
         """This memory, or an empty one if somebody else may have changed what it holds."""
         version = driver.foreign_version()
         small = len(self.looked_up) < MOST_KEPT and len(self.wallets) < MOST_KEPT
         return self if version is not None and version == self.version and small else Memory(version)
+
+    def payers_by(self, offers: Offers) -> dict[int, tuple[Payer, ...]]:
+        """Who pays; forgotten once the catalogue has been loaded again, which makes its offers new ones."""
+        if self.offers is not offers:
+            self.offers, self.payers = offers, {}
+        return self.payers

@@ -249,12 +249,12 @@ def _counted_once(counts: list[ReservedCount]) -> tuple[ReservedCount, ...]:
 
 def starts_us(levels: Sequence[Rated], at_us: int) -> tuple[int, ...]:
     """Moments at which a call that is asked for now may be answered, as far as they differ in price."""
-    found = {at_us}
+    edges: list[int] = []
     for rated in levels:
         calendar = None if rated.rate.terms is None else calendar_of(rated.rate, rated.tariff)
         if calendar is not None:
-            found.update(moment for moment, _ in calendar.edges(at_us, at_us + RINGING_US))
-    return (at_us,) if len(found) == 1 else tuple(sorted(found))
+            edges += [moment for moment, _ in calendar.edges(at_us, at_us + RINGING_US)]
+    return tuple(sorted({at_us, *edges})) if edges else (at_us,)
 
 
 def with_mark_ups(levels: Sequence[tuple[Tariff, Rate]]) -> list[tuple[Tariff, Rate]]:

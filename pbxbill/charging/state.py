@@ -88,6 +88,15 @@ class Wallet:
         return self.posted - self.reserved + self.credit_limit
 
 
+class Payer(NamedTuple):
+    """One level that pays for an account's calls, as far as no number decides it."""
+
+    account: ChargedAccount
+    tariff: Tariff
+    wallet: Wallet | None
+    """In the tariff's unit; None where others may pay as well, or instead."""
+
+
 class Catalogue(Protocol):
     """Tariffs and rates by the ids that reservations freeze."""
 
@@ -211,6 +220,8 @@ class ChargingState:
     """(kind, value) -> endpoints, the longest technical prefix first."""
     wallets: dict[int, Wallet] = field(default_factory=dict)
     wallet_ids: dict[tuple[int, str], int] = field(default_factory=dict)
+    payers: dict[int, tuple[Payer, ...]] | None = None
+    """By account, the highest level first: who pays for its calls to the outside; None: not remembered."""
     steered: set[str] = field(default_factory=set)
     """Switches whose daemon is alive, so that it can move their timers."""
     reservations: dict[str, Reservation] = field(default_factory=dict)
@@ -324,6 +335,7 @@ class ChargingState:
         wallet_id, posted, reserved, credit_limit, starved, tell, overdraw = effect
         wallet = self.wallets[wallet_id]
         before = wallet.available
+        after = before + posted - reserved + credit_limit
         wallet.posted += posted
         wallet.reserved += reserved
         wallet.credit_limit += credit_limit
@@ -334,8 +346,7 @@ class ChargingState:
             self.told.add(wallet_id)
             if posted > 0 or credit_limit > 0:
                 self.filled.add(wallet_id)
-        after = wallet.available
-        wallet.overdraft = max(0, -after)
+        wallet.overdraft = -after if after < 0 else 0
         check(after >= 0 or after >= before or overdraw, "wallet {} would be overspent", wallet_id)
         check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet_id)
         self.changed_wallets.add(wallet_id)

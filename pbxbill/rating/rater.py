@@ -107,7 +107,7 @@ def charge(
     """What a call of this duration costs that was answered at start_us, UTC microseconds."""
     if rate.terms is None and not allotments:
         seconds = billable_seconds(rate, duration_us) if duration_us > 0 else 0
-        total = _rounded(_exact(rate, tariff.per, seconds), tariff) if duration_us > 0 else 0
+        total = _plain_total(rate, tariff, seconds) if duration_us > 0 else 0
         return Charge(total, _tax_part(total, tariff), seconds)
     if duration_us <= 0:
         return Charge(0, 0, 0, (0,) * len(allotments))
@@ -127,7 +127,7 @@ def charge_total(
     if duration_us <= 0:
         return 0
     if rate.terms is None and not allotments:
-        return _rounded(_exact(rate, tariff.per, billable_seconds(rate, duration_us)), tariff)
+        return _plain_total(rate, tariff, billable_seconds(rate, duration_us))
     return _rounded(price_parts(rate, tariff, duration_us, start_us, allotments).exact, tariff)
 
 
@@ -149,7 +149,7 @@ def affordable(
         return 0
     factor, denominator = tariff.gross_ratio
     numerator = round_ratio_limit(funds, denominator, tariff.rounding, tariff.rounding_step)
-    budget = numerator // factor  # as _exact() counts
+    budget = numerator // factor  # as _plain_total() counts
     if rate.terms is not None or allotments:
         walk = Walk(rate, calendar_of(rate, tariff), start_us, allotments, limit_s)
         return min(limit_s, _Budget(rate, tariff.per, budget, walk, allotments).lasts_s()) * SECOND_US
@@ -193,9 +193,12 @@ def opening(rate: Rate, tariff: Tariff) -> Opening:
     known = tariff.openings.get(rate.id)
     if known is not None and known[0] is rate:  # comparing all of it would take as long as reckoning again
         return known[1]
-    slice_us = increment_end(rate, tariff.slice_s * SECOND_US)
-    longest_total = charge_total(rate, tariff, tariff.max_call_s * SECOND_US)
-    found = Opening(slice_us, charge_total(rate, tariff, slice_us), longest_total)
+    slice_us = tariff.slice_s * SECOND_US
+    slice_s = billable_seconds(rate, slice_us)
+    if slice_s:
+        slice_us = (rate.free_s + slice_s) * SECOND_US
+    longest_s = billable_seconds(rate, tariff.max_call_s * SECOND_US)
+    found = Opening(slice_us, _plain_total(rate, tariff, slice_s), _plain_total(rate, tariff, longest_s))
     if len(tariff.openings) >= MOST_OPENINGS:
         tariff.openings.clear()
     tariff.openings[rate.id] = (rate, found)
@@ -236,11 +239,13 @@ def stretches(
     return tuple(found)
 
 
-def _exact(rate: Rate, per: int, seconds: int) -> int:
+def _plain_total(rate: Rate, tariff: Tariff, seconds: int) -> int:
+    """What so many billable seconds cost by a rate without terms, 0: only the free seconds were used."""
     # The net price times `per`, so that a price of a minute stays whole.
-    if not seconds:
-        return rate.connection_fee * per
-    return max(rate.minimum_charge * per, rate.connection_fee * per + rate.price_per_min * seconds)
+    exact = rate.connection_fee * tariff.per
+    if seconds:
+        exact = max(rate.minimum_charge * tariff.per, exact + rate.price_per_min * seconds)
+    return _rounded(exact, tariff)
 
 
 def price_parts(
@@ -284,7 +289,7 @@ def _owes_fee(run: Run, allotments: Sequence[Allotment]) -> bool:
 
 
 class _Budget:
-    """How far a walk comes on a budget, which counts as _exact() does."""
+    """How far a walk comes on a budget, which counts as _plain_total() does."""
 
     def __init__(
         self, rate: Rate, per: int, budget: int, walk: Walk, allotments: Sequence[Allotment]

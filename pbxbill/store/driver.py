@@ -204,7 +204,7 @@ class SqliteDriver:
         self._connection.close()
 
     def foreign_version(self) -> int | None:
-        ((version,),) = self.select("PRAGMA data_version")
+        (version,) = self._guarded(self._connection.execute, "PRAGMA data_version").fetchone()
         return int(version)
 
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:

@@ -2,13 +2,14 @@
 
 from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.charging.engine import REFRESH_US
-from pbxbill.clock import ManualClock
+from pbxbill.clock import SECOND_US, ManualClock
 from pbxbill.rating.destination_sheet import DestinationLine
 from pbxbill.store.accounts import WHOLE_CATALOGUE, account_by_code, bump_catalogue
 from pbxbill.store.bundles import NewBundle, bundle_by_name, give_bundle, take_bundle
 from pbxbill.store.destinations import import_destinations
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine
+from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.store.billed_accounts import CLOCK, open_accounts
 from tests.store.offers_written import ended, engine_of, give, written
 
@@ -59,3 +60,18 @@ def test_the_first_bundle_of_all_is_noticed_by_engines_that_run(database_url: st
         clock.advance(REFRESH_US)
         call = accounts.call(engine, "hot")
         assert ended(engine, call, CLOCK.now_us(), 60).total == 0
+
+
+def test_a_tariff_changes_for_an_account_that_an_engine_remembers(database_url: str) -> None:
+    """The account's last call came when its new tariff was written already and not loaded yet."""
+    accounts = open_accounts(database_url)
+    accounts.top_up("bob", "100")
+    clock = ManualClock(CLOCK.now_us())
+    with engine_of(accounts, clock) as engine:
+        before = accounts.call(engine, "bob").max_call_us
+        with written(accounts) as session:
+            add_tariff_version(session, NewTariff("plain", "retail", max_call_s=600), 0)
+        assert accounts.call(engine, "bob").max_call_us == before
+        clock.advance(REFRESH_US)
+        assert accounts.call(engine, "bob").max_call_us == 600 * SECOND_US
+    assert accounts.problems() == []
