@@ -31,7 +31,7 @@ COMMANDS_OF = {
     "destinations": "destinations dialling",
     "limits": "limits endpoints",
     "alerts": "alerts",
-    "calls": "calls",
+    "calls": "calls hang-up",
     "cdrs": "cdrs",
     "proof": "verify explain reconcile",
     "shadow": "shadow",

@@ -119,6 +119,15 @@ class LiveBoard:
         at_us = found.rows[0]["at_us"] if found.rows else self._clock.now_us()
         return LivePage(rows, found.after, found.before, at_us)
 
+    def every(self, scope: Scope, filters: Mapping[str, str] | None = None) -> tuple[LiveCallNow, ...]:
+        """All that the filters leave, the oldest first."""
+        with self.reading() as session:
+            query = narrowed(session, self.listing, scope, Asked(filters or {}))
+            query = query.order_by(ReservationRow.requested_us, ReservationRow.session_id)
+            rows = [dict(x) for x in session.execute(query).mappings()]
+            self.finish(session, rows)
+        return tuple(within(scope, row["now"]) for row in rows)
+
     def call(self, scope: Scope, session_id: str) -> LiveCallNow | None:
         """One live call; None if it is not live or not the viewer's."""
         with self.reading() as session:
