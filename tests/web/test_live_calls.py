@@ -59,8 +59,8 @@ class Calling:
 
 
 @pytest.fixture
-def calling(office_on_each: Office) -> Iterator[Calling]:
-    made = Calling(office_on_each)
+def calling(office: Office) -> Iterator[Calling]:
+    made = Calling(office)
     yield made
     made.engine.stop()
 
@@ -196,3 +196,33 @@ def test_an_accounts_page_shows_its_balance_ticking(calling: Calling) -> None:
 def test_a_damaged_address_is_refused_and_never_a_fault(calling: Calling, query: str) -> None:
     calling.talking("alice")
     assert calling.office.seat("admin").get(f"/panel/live-calls?{query}").status_code in {200, 400}
+
+
+def test_a_customer_sees_his_own_balance_run_and_nothing_of_others(calling: Calling) -> None:
+    calling.talking("alice", seconds=60)
+    alice = calling.office.seat("alice")
+    page = alice.get("/my/balance").text
+    assert "9.28 " in page
+    assert "0.72 " in page
+    assert "0.30 " not in page  # what his reseller pays
+    assert "1:00" in page
+    calling.office.clock.advance(10 * SECOND_US)
+    assert "9.16 " in alice.get("/my/balance/now").text
+    olga = calling.office.seat("olga").get("/my/balance").text
+    assert "Nobody is calling now." in olga
+    # A reseller sees what the calls below him cost himself.
+    books = calling.office.seat("reseller-books").get("/my/balance").text
+    assert "0.35 " in books
+    assert "1 call of your accounts" in books
+    assert "0.84 " not in books
+
+
+def test_a_page_that_asks_by_itself_keeps_nobody_logged_in(calling: Calling) -> None:
+    support = calling.office.browser("support")
+    paths = ("/panel/live-calls/now", "/panel/live-calls")
+    for path, still in ((paths[0], False), (paths[1], True)):
+        support = calling.office.browser("support")
+        for _ in range(10):
+            calling.office.clock.advance(9 * 60 * SECOND_US)
+            support.get(path)
+        assert (support.get("/panel/live-calls").status_code == 200) is still

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from pbxbill.web.front import Front
+from pbxbill.web.portal.live_balance import live_balance
 from pbxbill.web.portal.users import my_users
 
-SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (my_users,)
+SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
+    live_balance,
+    my_users,
+)
 PREFIX = "/my"
