@@ -134,7 +134,7 @@ def test_bodies_that_are_none(installed: Installation) -> None:
 
 def test_methods(installed: Installation) -> None:
     program = installed.program()
-    refused = program.ask("DELETE", "/accounts")
+    refused = program.ask("DELETE", "/calls")
     problem(refused, 405)
     assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert program.ask("HEAD", "/accounts").status_code == 200

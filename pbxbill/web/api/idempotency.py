@@ -89,8 +89,12 @@ def _claimed_before(database: Engine, mine: IdempotentRequestRow) -> Claim | Res
 
 def keep(session: Session, held: Claim, status: int, body: str) -> None:
     """Write down what the request is answered, in the transaction of what it does."""
-    done = session.execute(update(IdempotentRequestRow).where(*_is(held)).values(status=status, body=body))
-    if done.rowcount != 1:  # type: ignore[attr-defined]
+    session.flush()
+    # Past the session: the audit log tells of what was changed, and not of what was answered.
+    done = session.connection().execute(
+        update(IdempotentRequestRow).where(*_is(held)).values(status=status, body=body)
+    )
+    if done.rowcount != 1:
         raise Refused(409, "Another request took this key over.")
 
 
