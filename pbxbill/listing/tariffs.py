@@ -36,6 +36,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
             RateDeckRow.name.label("deck"),
             (TariffRow.issuer_id == scope.account_id).label("own"),
         )
+        .select_from(TariffRow)
         .join(
             TariffVersionRow,
             (TariffVersionRow.tariff_id == TariffRow.id) & (TariffVersionRow.number == newest),

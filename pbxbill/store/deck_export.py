@@ -1,6 +1,7 @@
 """Writes a deck version as a rate sheet, CSV or XLSX, that `rates import` reads back to the same deck."""
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +27,9 @@ COLUMNS = (
 EXACT_DIGITS = 15
 """A spreadsheet keeps no more; prices with more digits are written as text."""
 ROWS_READ = 10_000
+CHUNK_LENGTH = 64 * 1024
+MAX_XLSX_ROWS = 100_000
+"""Rates that a workbook is made of while somebody waits."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,15 +50,38 @@ def write_sheet(database: Engine, version_id: int, file: Path) -> int:
     return count
 
 
+def write_sheet_as(database: Engine, version_id: int, path: str) -> int:
+    """Write every rate of a version as XLSX into a file that is there; returns how many rows that took."""
+    return _xlsx(Path(path), _rows(database, version_id))
+
+
+def csv_lines(database: Engine, version_id: int) -> Iterator[str]:
+    """Every rate of a version as CSV, some thousands of rows at a time."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in _rows(database, version_id):
+        writer.writerow(_csv_row(row))
+        if text.tell() > CHUNK_LENGTH:
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue()
+
+
 def _csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow([guarded(f"{x:f}" if isinstance(x, Decimal) else str(x)) for x in row])
+            writer.writerow(_csv_row(row))
             count += 1
     return count
+
+
+def _csv_row(row: tuple[Any, ...]) -> list[str]:
+    return [guarded(f"{x:f}" if isinstance(x, Decimal) else str(x)) for x in row]
 
 
 def _xlsx(path: Path, rows: Iterator[tuple[Any, ...]]) -> int:

@@ -11,12 +11,20 @@ from flask import Blueprint
 from pbxbill.web.front import Front
 from pbxbill.web.panel.accounts import accounts
 from pbxbill.web.panel.audit_log import audit
+from pbxbill.web.panel.dashboard import dashboard
+from pbxbill.web.panel.decks import decks
 from pbxbill.web.panel.live_calls import live_calls
+from pbxbill.web.panel.rate_imports import rate_imports
+from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.users import api_keys, users
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
+    dashboard,
     accounts,
     live_calls,
+    tariffs,
+    decks,
+    rate_imports,
     users,
     api_keys,
     audit,

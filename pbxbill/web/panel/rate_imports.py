@@ -1,0 +1,200 @@
+"""Rates come in: a sheet is uploaded, its changes are shown, and written once somebody agrees."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.access.permissions import Permission
+from pbxbill.errors import InputRefused
+from pbxbill.money import PRICE_SCALE
+from pbxbill.rating.sheet_profile import parse_increments
+from pbxbill.rating.tariff_text import percent_ppm, signed_price
+from pbxbill.store.catalogue_models import RateImportRow
+from pbxbill.store.models import DeckVersionRow, RateDeckRow, UnitRow
+from pbxbill.store.rate_uploads import (
+    Upload,
+    begin_writing,
+    drop_upload,
+    keep_upload,
+    read_upload,
+    state_of,
+    unpacked,
+    write_upload,
+)
+from pbxbill.web.fields import plain_number, refusals
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.background import Background
+from pbxbill.web.panel.rate_import_words import COUNTED, SAMPLES, ImportForm
+
+ENDINGS = (".csv", ".txt", ".tsv", ".xlsx", ".zip")
+_PLAIN = ("delimiter", "decimal", "encoding", "date_format", "price_per", "zone", "measure")
+
+
+def rate_imports(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("rate_imports", __name__)
+    background = Background()
+    _add_upload(section, front, background)
+    _add_decision(section, front, background)
+
+    @section.get("/decks/imports/<int:id>")
+    @needs(Permission.CATALOGUE_WRITE)
+    def show(id: int) -> str:
+        with front.reading() as session:
+            row = _seen(session, front, id)
+            version = None if row.version_id is None else session.get(DeckVersionRow, row.version_id)
+        return render_template(
+            "panel/rate_imports/show.html",
+            row=row,
+            state=state_of(row, front.clock.now_us()),
+            seen=json.loads(row.preview) if row.preview else {},
+            options=json.loads(row.options),
+            version=version,
+            counted=COUNTED,
+            samples=SAMPLES,
+        )
+
+    @section.get("/decks/imports/<int:id>/<any(refused, changes):which>.csv")
+    @needs(Permission.CATALOGUE_WRITE)
+    def file(id: int, which: str) -> Response:
+        with front.reading() as session:
+            row = _seen(session, front, id)
+            content = row.refused if which == "refused" else row.report
+        if content is None:
+            abort(404)
+        head = {"Content-Disposition": f'attachment; filename="{which}-{id}.csv"'}
+        return Response(unpacked(content), mimetype="text/csv", headers=head)
+
+    return section
+
+
+def _add_upload(section: Blueprint, front: Front, background: Background) -> None:
+    database = front.desks.application.database
+
+    @section.route("/decks/import", methods=["GET", "POST"])
+    @needs(Permission.CATALOGUE_WRITE)
+    def new() -> str | AnyResponse:
+        form = ImportForm()
+        with front.reading() as session:
+            names = _fill_choices(session, front, form)
+        if request.method == "GET" and request.args.get("deck") in names:
+            form.deck.data = request.args["deck"]
+        if form.validate_on_submit():
+            row_id = 0
+            with refusals(form):
+                upload = _upload(front, form)
+                with front.changing("rates.upload", upload.deck) as change:
+                    row_id = keep_upload(change.session, upload, change.now_us).id
+            if row_id:
+                background.start(f"rates-{row_id}", lambda: read_upload(database, row_id, front.clock))
+                return redirect(url_for(".show", id=row_id), 303)
+        return render_template("panel/rate_imports/new.html", form=form, largest=front.rules.upload_bytes)
+
+
+def _add_decision(section: Blueprint, front: Front, background: Background) -> None:
+    database = front.desks.application.database
+
+    @section.post("/decks/imports/<int:id>/agree")
+    @needs(Permission.CATALOGUE_WRITE)
+    def agree(id: int) -> AnyResponse:
+        try:
+            with front.reading() as session:
+                deck = _seen(session, front, id).deck
+            with front.changing("rates.import", deck) as change:
+                begin_writing(change.session, _seen(change.session, front, id).id, change.now_us)
+        except InputRefused as error:
+            flash(str(error), "bad")
+        else:
+            background.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
+        return redirect(url_for(".show", id=id), 303)
+
+    @section.post("/decks/imports/<int:id>/drop")
+    @needs(Permission.CATALOGUE_WRITE)
+    def drop(id: int) -> AnyResponse:
+        try:
+            with front.changing("rates.drop", str(id)) as change:
+                drop_upload(change.session, _seen(change.session, front, id))
+        except InputRefused as error:
+            flash(str(error), "bad")
+            return redirect(url_for(".show", id=id), 303)
+        flash(gettext("The sheet is dropped. No rate has changed."))
+        return redirect(url_for("decks.listed"), 303)
+
+
+def _seen(session: Session, front: Front, id: int) -> RateImportRow:
+    row = session.scalar(
+        select(RateImportRow).where(RateImportRow.id == id, front.scope.issued(RateImportRow.issuer_id))
+    )
+    if row is None:
+        abort(404)
+    return row
+
+
+def _fill_choices(session: Session, front: Front, form: ImportForm) -> list[str]:
+    """Returns the names of the decks that there are."""
+    names = list(
+        session.scalars(
+            select(RateDeckRow.name)
+            .where(front.scope.issued(RateDeckRow.issuer_id))
+            .order_by(RateDeckRow.name)
+        )
+    )
+    form.deck.choices = [("", gettext("a new deck")), *((x, x) for x in names)]
+    form.against.choices = [("", "–"), *((x, x) for x in names)]
+    form.unit.choices = [(x, x) for x in session.scalars(select(UnitRow.code).order_by(UnitRow.code))]
+    return names
+
+
+def _upload(front: Front, form: ImportForm) -> Upload:
+    """What the form says; InputRefused where it makes no sense."""
+    sent = form.file.data
+    name = (sent.filename or "").replace("\\", "/").rpartition("/")[2]
+    if not name.lower().endswith(ENDINGS):
+        raise InputRefused(gettext("a rate sheet is a CSV or XLSX file"))
+    deck = form.deck.data or form.new_deck.data
+    if not deck:
+        raise InputRefused(gettext("choose a deck, or name the new one"))
+    options: dict[str, Any] = {key: form[key].data for key in _PLAIN if form[key].data}
+    if options.get("delimiter") == "tab":
+        options["delimiter"] = "\t"
+    if form.deck.data:
+        options.pop("measure", None)
+    else:
+        options["unit_code"] = form.unit.data
+        options["per"] = form.per.data
+    options |= {
+        "amend": form.amend.data,
+        "against": form.against.data or None,
+        "notice_days": form.notice_days.data,
+        "delay_increases": form.delay_increases.data,
+        "effective_us": _effective_us(front, form),
+        "steep_ppm": percent_ppm(plain_number(form.steep.data or "20"), gettext("a rise")),
+        "max_price": signed_price(plain_number(form.max_price.data or "100")),
+    }
+    if options["max_price"] > 10**6 * 10**PRICE_SCALE:
+        raise InputRefused(gettext("the highest usual price is below a million"))
+    if options["delay_increases"] and not options["notice_days"]:
+        raise InputRefused(gettext("say how many days of notice increases have to wait for"))
+    if form.increments.data:
+        options["increments"] = parse_increments(form.increments.data)
+    content = sent.read(front.rules.upload_bytes + 1)
+    if len(content) > front.rules.upload_bytes:
+        raise InputRefused(gettext("the file is too large; import it by the command line"))
+    return Upload(front.scope.account_id, front.actor.name, deck, name, content, options)
+
+
+def _effective_us(front: Front, form: ImportForm) -> int | None:
+    at_us: int | None = form.effective.data
+    if at_us is not None and at_us < front.clock.now_us() and not form.backdate.data:
+        raise InputRefused(
+            gettext(
+                "that date is past; calls since then were charged by the version before. "
+                "Choose it again and say that it is meant"
+            )
+        )
+    return at_us
