@@ -15,6 +15,7 @@ from pbxbill.reports.call_facts import DIMENSIONS, EVERY, MEASURES, SUMS, Member
 from pbxbill.reports.cover import RECORDS, Part, cover
 from pbxbill.reports.rollups import standing_of
 from pbxbill.store.models import AccountRow
+from pbxbill.store.rollup_marks import HOUR_US
 
 
 class Sums(NamedTuple):
@@ -73,10 +74,15 @@ def add(one: Sums, other: Sums) -> Sums:
 
 
 _ROLLED = (
-    "SELECT s.bucket, r.member, r.unit, {measures} FROM spans_of_rollups s JOIN rollups r "
-    "ON r.seller_id = :seller_id AND r.dimension = :dimension AND r.grain = s.grain "
-    "AND r.start_us >= s.from_us AND r.start_us < s.to_us"
+    "SELECT s.bucket, r.member, r.unit, {measures} FROM {spans} s JOIN rollups r "
+    "ON r.seller_id = :seller_id AND r.dimension = :dimension AND r.grain = s.grain AND {place} "
+    "AND r.start_us >= :first_us AND r.start_us < :last_us"
 )
+# Hundreds of single hours are found by their beginnings: no database has a good way to join so many ranges.
+_PLACES = {
+    "single_spans": "r.start_us = s.from_us",
+    "long_spans": "r.start_us >= s.from_us AND r.start_us < s.to_us",
+}
 
 
 def read(session: Session, wanted: Wanted) -> list[Summed]:
@@ -122,10 +128,17 @@ def _statement(
             f"SELECT bucket, {DIMENSIONS[wanted.dimension]} AS member, unit, {', '.join(MEASURES)} "  # noqa: S608
             f"FROM facts WHERE seller_id = :seller_id{rate}"
         )
+    single = [x for x in rolled if x[1].grain == "hour" and x[1].to_us - x[1].from_us == HOUR_US]
+    long = [x for x in rolled if x not in set(single)]
+    for name, of_kind in (("single_spans", single), ("long_spans", long)):
+        if of_kind:
+            listed = ", ".join(f"({b}, '{p.grain}', {p.from_us}, {p.to_us})" for b, p in of_kind)
+            begin += f"{name}(bucket, grain, from_us, to_us) AS (VALUES {listed}), "
+            measures = ", ".join(f"r.{x}" for x in MEASURES)
+            sources.append(_ROLLED.format(measures=measures, spans=name, place=_PLACES[name]))
     if rolled:
-        listed = ", ".join(f"({b}, '{p.grain}', {p.from_us}, {p.to_us})" for b, p in rolled)
-        begin += f"spans_of_rollups(bucket, grain, from_us, to_us) AS (VALUES {listed}), "
-        sources.append(_ROLLED.format(measures=", ".join(f"r.{x}" for x in MEASURES)))
+        values["first_us"] = min(part.from_us for _, part in rolled)
+        values["last_us"] = max(part.to_us for _, part in rolled)
     narrowed = ["1 = 1"]
     if wanted.members is not None:
         names = [f"m{number}" for number in range(len(wanted.members))]

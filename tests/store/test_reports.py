@@ -210,7 +210,7 @@ def test_what_takes_too_long_is_for_the_background(reported: Reported) -> None:
 
         from pbxbill.reports.report import Report
 
-        slow = Report("slow", "", "", (), lambda s, a: Table((), [s.execute(text(endless))]))
+        slow = Report("slow", "", "", (), lambda s, a: Table((), [dict(s.execute(text(endless)).one()._mapping)]))
         with pytest.raises(TooLarge, match="background"):
             made(session, slow, Asked(scope(session)), timeout_ms=100)
         session.rollback()

@@ -1,0 +1,182 @@
+"""How fast reports are on PostgreSQL with many calls: python -m bench.reports [--calls N] [--accounts N].
+
+A month of calls, written by the database itself: customers below resellers and below the operator, three
+hundred destinations, ten carriers. Then roll-ups are made,
+and each report is asked for as a page asks for it.
+"""
+
+import argparse
+import time
+
+from sqlalchemy import Engine, text
+
+from lab.postgres import PrivatePostgres
+from pbxbill.access.actor import Scope
+from pbxbill.reports.catalogue import PAGE_ROWS, REPORTS, made, operator_scope
+from pbxbill.reports.report import Asked
+from pbxbill.reports.rollups import roll_up
+from pbxbill.store.accounts import ensure_unit, open_operator
+from pbxbill.store.engine import migrate, open_engine, transaction
+from pbxbill.store.models import AccountRow
+from tests.small_operator import EUR
+
+FROM_US, DAY_US, DAYS = 1_767_225_600_000_000, 86_400_000_000, 31
+RESELLERS, PLACES, CARRIERS, RATES = 200, 300, 10, 20_000
+TRIES = 5
+MONTH = {"from": "2026-01-01", "to": "2026-01-31"}
+
+_SITE = (
+    """
+    INSERT INTO accounts (id, parent_id, path, kind, code, name, status, mode, language, failure_policy,
+    offline_allowance, created_us) SELECT 10 + n, CASE WHEN n <= {resellers} OR n % 2 = 0 THEN
+    :operator_id ELSE 10 + 1 + n % {resellers} END, CASE WHEN n <= {resellers} OR n % 2 = 0 THEN '/' ||
+    (10 + n) || '/' ELSE '/' || (10 + 1 + n % {resellers}) || '/' || (10 + n) || '/' END, CASE WHEN n <=
+    {resellers} THEN 'reseller' ELSE 'customer' END, 'a' || n, 'Account ' || n, 'active', 'prepaid',
+    'en', 'closed', 0, 1 FROM generate_series(1, {accounts}) n
+    """,
+    """
+    INSERT INTO ledger_accounts (id, issuer_id, code, unit, holder_id) SELECT id + 1000000, parent_id,
+    'wallet', 'EUR', id FROM accounts WHERE parent_id IS NOT NULL
+    """,
+    """
+    INSERT INTO wallets (id, account_id, unit, ledger_account_id, posted, reserved, credit_limit,
+    overdraft, starved, news, told_us) SELECT id, id, 'EUR', id + 1000000, 5000000, 0, 0, 0, false, 0, 0
+    FROM accounts WHERE parent_id IS NOT NULL
+    """,
+    """
+    INSERT INTO charges (key, account_id, kind, description, product_class, unit, quantity, unit_price,
+    net, at_us, collection, created_us) SELECT 'c' || id, id, 'recurring', '', '', 'EUR', 1000000,
+    9000000, 9000000, {from_us}, 'wallet', 1 FROM accounts WHERE kind = 'customer'
+    """,
+)
+# A few customers call much, many little.
+_CALLS = (
+    """
+    INSERT INTO cdrs (session_id, switch, call_id, direction, account_id, caller, dialled, called,
+    destination, started_us, answered_us, ended_us, billed_us, granted_us, hangup_cause, denial, detail,
+    evidence, created_us) SELECT lpad(n::text, 32, '0'), 's', n::text, CASE WHEN n % 5 = 0 THEN
+    'inbound' ELSE 'outbound' END, 10 + {resellers} + 1 + floor(power(random(), 2) * ({accounts} -
+    {resellers}))::int % ({accounts} - {resellers}), '', '', '', 'Destination ' || floor(power(random(),
+    3) * {places})::int, at, CASE WHEN n % 3 > 0 THEN at + 5000000 END, at + 60000000, CASE WHEN n % 3 >
+    0 THEN 60000000 ELSE 0 END, 0, 16, NULL, '', 'event', at FROM (SELECT n, {from_us} + n * ({days} *
+    {day_us} / {calls}) AS at FROM generate_series({first}, {last}) n) x
+    """,
+    """
+    INSERT INTO call_charges (session_id, level, line, account_id, wallet_id, tariff_version_id,
+    rate_id, billable_s, total, tax, uncollected) SELECT c.session_id, 0, 0, c.account_id, c.account_id,
+    1, 1 + abs(hashtext(c.destination || c.session_id)) % {rates}, 60, 119000, 19000, 0 FROM cdrs c
+    WHERE c.answered_us IS NOT NULL AND c.started_us >= :from_us AND c.started_us <= :to_us
+    """,
+    """
+    INSERT INTO call_charges (session_id, level, line, account_id, wallet_id, tariff_version_id,
+    rate_id, billable_s, total, tax, uncollected) SELECT c.session_id, 1, 0, a.parent_id, a.parent_id,
+    1, 1, 60, 60000, 0, 0 FROM cdrs c JOIN accounts a ON a.id = c.account_id JOIN accounts p ON p.id =
+    a.parent_id AND p.kind = 'reseller' WHERE c.answered_us IS NOT NULL AND c.started_us >= :from_us AND
+    c.started_us <= :to_us
+    """,
+    """
+    INSERT INTO call_costs (session_id, gateway, carrier_id, tariff_version_id, rate_id, unit,
+    billable_s, cost) SELECT session_id, 'g', 1 + abs(hashtext(session_id)) % {carriers}, 1, 1, 'EUR',
+    60, 30000 FROM cdrs WHERE answered_us IS NOT NULL AND direction = 'outbound' AND started_us >=
+    :from_us AND started_us <= :to_us
+    """,
+)
+AT_ONCE = 250_000
+
+
+def make_site(database: Engine, accounts: int, calls: int) -> None:
+    """A month of calls."""
+    named = {
+        "resellers": RESELLERS, "accounts": accounts, "places": PLACES, "carriers": CARRIERS, "rates": RATES,
+        "calls": calls, "from_us": FROM_US, "day_us": DAY_US, "days": DAYS,
+    }  # fmt: skip
+    with transaction(database) as session:
+        ensure_unit(session, EUR)
+        operator_id = open_operator(session, "Operator", 1).id
+        session.execute(text("SET LOCAL statement_timeout = 0"))
+        for statement in _SITE:
+            values = {"operator_id": operator_id} if ":operator_id" in statement else {}
+            session.execute(text(statement.format(**named)), values)
+    each_us = DAYS * DAY_US // calls
+    for first in range(0, calls, AT_ONCE):
+        last = min(first + AT_ONCE, calls) - 1
+        period = {"from_us": FROM_US + first * each_us, "to_us": FROM_US + last * each_us}
+        with transaction(database) as session:
+            session.execute(text("SET LOCAL statement_timeout = 0"))
+            for statement in _CALLS:
+                values = period if ":from_us" in statement else {}
+                session.execute(text(statement.format(**named, first=first, last=last)), values)
+    with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def measure(
+    database: Engine, name: str, scope: Scope, zone: str, values: dict[str, str]
+) -> tuple[float, int]:
+    """Milliseconds of the median try, and how many rows there were."""
+    taken: list[float] = []
+    rows = 0
+    for _ in range(TRIES):
+        with transaction(database) as session:
+            asked = Asked(scope, values, zone, FROM_US + DAYS * DAY_US + 3_600_000_000, PAGE_ROWS)
+            begun = time.perf_counter()
+            rows = len(made(session, REPORTS[name], asked).rows)
+            taken.append(time.perf_counter() - begun)
+    return sorted(taken)[TRIES // 2] * 1000, rows
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=1_000_000)
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--zones", default="UTC,Europe/Paris,Asia/Kolkata")
+    wanted = parser.parse_args()
+    with PrivatePostgres() as server:
+        server.start()
+        url = server.url(server.create_database())
+        migrate(url)
+        database = open_engine(url)
+        begun = time.perf_counter()
+        make_site(database, wanted.accounts, wanted.calls)
+        print(
+            f"{wanted.calls} calls of {wanted.accounts} accounts: made in {time.perf_counter() - begun:.0f} s"
+        )
+        begun = time.perf_counter()
+        done = roll_up(database, FROM_US + DAYS * DAY_US + 7_200_000_000)
+        seconds = time.perf_counter() - begun
+        print(f"rolled up in {seconds:.0f} s: {done}; {wanted.calls / seconds:,.0f} calls/s")
+        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text("VACUUM ANALYZE rollups"))
+            for size in connection.execute(text("SELECT grain, COUNT(*) FROM rollups GROUP BY 1")):
+                print("rows", *size)
+            query = "SELECT pg_size_pretty(pg_total_relation_size('rollups'))"
+            print("size", connection.execute(text(query)).scalar())
+        with transaction(database) as session:
+            operator = operator_scope(session)
+            seller = session.query(AccountRow).filter_by(kind="reseller").first()
+            assert seller is not None
+            scopes = {"operator": operator, "reseller": Scope(seller.id, seller.path)}
+        for name, report in REPORTS.items():
+            groups = next((x.choices for x in report.parameters if x.key == "group"), (("", ""),))
+            days = {x.key for x in report.parameters} & MONTH.keys()
+            for group, _ in groups:
+                values = {key: MONTH[key] for key in days} | ({"group": group} if group else {})
+                told: list[str] = []
+                rows = 0
+                for zone in wanted.zones.split(","):
+                    ms, rows = measure(database, name, scopes["operator"], zone, values)
+                    told.append(f"{ms:7.0f}")
+                ms = 0.0
+                if group != "carrier":
+                    ms, _ = measure(database, name, scopes["reseller"], "UTC", values)
+                print(
+                    f"{name:18} {group:12} {' '.join(told)}   reseller {ms:5.0f} ms, {rows} rows", flush=True
+                )
+        database.dispose()
+
+
+if __name__ == "__main__":
+    main()
