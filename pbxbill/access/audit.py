@@ -1,16 +1,17 @@
 """The audit log: who changed what, and how it was before.
 
-What changes in rows is seen as the session writes it; no use case has to tell. Money that moves is in the
-journal, which is never changed: here stands who moved it.
+What changes in rows is seen as the session writes it, one by one or by statements for many; no use case has
+to tell. Money that moves is in the journal, which is never changed: here stands who moved it.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import event, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from pbxbill.access.actor import Actor
 from pbxbill.store.access_models import AuditRow
@@ -18,8 +19,37 @@ from pbxbill.store.access_models import AuditRow
 MAX_VALUE_LENGTH = 500
 MAX_ROWS = 100
 """Of one change; how many more there were is noted."""
-SECRET = ("password", "secret", "hash", "totp", "token", "pin", "credential", "public_key")
-"""Columns with one of these in their names are noted as changed, without their values."""
+SECRET = frozenset(("password", "secret", "hash", "totp", "token", "pin", "credential", "sealed"))
+"""Columns with one of these words in their names are noted as changed, without their values."""
+SECRET_COLUMNS = frozenset(("public_key", "settings", "form"))
+"""So are these, in which secrets stand among the rest."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was changed, as far as there is room."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    fresh: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
+    """Changes of rows that get their keys as they are written."""
+    more: int = 0
+
+    def add(self, change: dict[str, Any], row: Any = None) -> None:
+        if len(self.changes) >= MAX_ROWS:
+            self.more += 1
+            return
+        self.changes.append(change)
+        if row is not None:
+            self.fresh.append((change, row))
+
+    def take_keys(self) -> None:
+        for change, row in self.fresh:
+            change["key"] = _key(inspect(row))
+        self.fresh.clear()
+
+    def text(self) -> str:
+        shown = [*self.changes, {"more": self.more}] if self.more else self.changes
+        return json.dumps(shown, ensure_ascii=False)
 
 
 @contextmanager
@@ -33,21 +63,37 @@ def audited(
     account_id: int | None = None,
 ) -> Iterator[None]:
     """Note all that rows of the session change until the end, in the same transaction."""
-    changes: list[dict[str, Any]] = []
+    seen = _Seen()
 
     def collect(_session: Session, _context: Any, _instances: Any) -> None:
-        changes.extend(_change(row, "new") for row in session.new)
-        changes.extend(_change(row, "deleted") for row in session.deleted)
-        changes.extend(_change(row, "changed") for row in session.dirty if session.is_modified(row))
+        for row in session.new:
+            seen.add(_change(row, "new"), row)
+        for row in session.deleted:
+            seen.add(_change(row, "deleted"))
+        for row in session.dirty:
+            if session.is_modified(row) and row not in session.deleted:
+                seen.add(_change(row, "changed"))
 
-    event.listen(session, "before_flush", collect)
+    def take_keys(_session: Session, _context: Any) -> None:
+        seen.take_keys()
+
+    def collect_statement(state: ORMExecuteState) -> None:
+        if state.is_insert or state.is_update or state.is_delete:
+            seen.add(_statement(state))
+
+    listeners = (
+        ("before_flush", collect),
+        ("after_flush_postexec", take_keys),
+        ("do_orm_execute", collect_statement),
+    )
+    for name, listener in listeners:
+        event.listen(session, name, listener)
     try:
         yield
         session.flush()
     finally:
-        event.remove(session, "before_flush", collect)
-    more = len(changes) - MAX_ROWS
-    shown: list[dict[str, Any]] = changes[:MAX_ROWS] + ([{"more": more}] if more > 0 else [])
+        for name, listener in listeners:
+            event.remove(session, name, listener)
     session.add(
         AuditRow(
             at_us=now_us,
@@ -58,7 +104,7 @@ def audited(
             account_id=account_id,
             action=action,
             subject=subject[:200],
-            changes=json.dumps(shown, ensure_ascii=False),
+            changes=seen.text(),
             address=actor.address[:64],
         )
     )
@@ -77,16 +123,53 @@ def _change(row: Any, how: str) -> dict[str, Any]:
             if how == "changed":
                 before[attribute.key] = _shown(attribute.key, history.deleted[0] if history.deleted else None)
             after[attribute.key] = _shown(attribute.key, history.added[0] if history.added else None)
-    key = list(state.identity) if state.identity else None
-    return {"table": state.mapper.local_table.name, "key": key, "before": before, "after": after}
+    table = state.mapper.local_table.name
+    return {"table": table, "how": how, "key": _key(state), "before": before, "after": after}
+
+
+def _key(state: Any) -> list[Any] | None:
+    if state.identity is None:
+        return None
+    columns = state.mapper.primary_key
+    return [_shown(column.name, value) for column, value in zip(columns, state.identity, strict=True)]
+
+
+def _statement(state: ORMExecuteState) -> dict[str, Any]:
+    """A statement that changes rows without reading them: what it sets, and in which."""
+    statement: Any = state.statement
+    compiled = statement.compile()
+    values = {
+        name: _shown(name, value)
+        for name, value in compiled.params.items()
+        if not isinstance(value, list | tuple | dict)
+    }
+    how = "new" if state.is_insert else "deleted" if state.is_delete else "changed"
+    named = {f"where {name}" if _is_condition(name) else name: value for name, value in values.items()}
+    many = f" ({len(state.parameters)} rows)" if isinstance(state.parameters, list) else ""
+    return {
+        "table": statement.table.name,
+        "how": f"{how} by a statement{many}",
+        "key": None,
+        "before": {},
+        "after": named,
+    }
+
+
+def _is_condition(name: str) -> bool:
+    # SQLAlchemy numbers the values of conditions: user_id_1.
+    return name.rpartition("_")[2].isdigit()
 
 
 def _shown(name: str, value: Any) -> Any:
     if value in (None, ""):
         return value
-    if any(x in name for x in SECRET):
+    if name in SECRET_COLUMNS or not SECRET.isdisjoint(name.split("_")):
         return "***"
-    if isinstance(value, bool | int):
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int) or value is None:
         return value
     text = "bytes" if isinstance(value, bytes) else str(value)
     return text if len(text) <= MAX_VALUE_LENGTH else text[:MAX_VALUE_LENGTH] + "…"

@@ -56,19 +56,26 @@ def offer_to_add(session: Session, site: Site, user: UserRow, name: str) -> tupl
     return webauthn.options_to_json(options), options.challenge
 
 
-def add(
-    session: Session, site: Site, user: UserRow, answer: str, challenge: bytes, *, name: str, now_us: int
-) -> PasskeyRow:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a browser answered to an offer, and how the user calls his device."""
+
+    answer: str
+    challenge: bytes
+    name: str
+
+
+def add(session: Session, site: Site, user: UserRow, made_there: Made, now_us: int) -> PasskeyRow:
     """Keep the key that a browser made; InputRefused if it is none."""
-    label = name.strip()
+    label = made_there.name.strip()
     if not (label and label.isprintable() and len(label) <= 64):
         raise InputRefused("a passkey's name has 1 to 64 printable characters")
     if len(passkeys_of(session, user.id)) >= MAX_PASSKEYS:
         raise InputRefused(f"a user has up to {MAX_PASSKEYS} passkeys")
     try:
         made = webauthn.verify_registration_response(
-            credential=_read(answer),
-            expected_challenge=challenge,
+            credential=_read(made_there.answer),
+            expected_challenge=made_there.challenge,
             expected_rp_id=site.id,
             expected_origin=site.origin,
             require_user_verification=True,

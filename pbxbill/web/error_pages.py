@@ -18,7 +18,10 @@ from pbxbill.web.appearance import Brand
 PLAIN = ("/webhooks/", "/pay/", "/healthz", "/.well-known/", "/static/")
 RETRY_S = 30
 _WORDS = {
-    400: (lazy_gettext("This cannot be understood"), lazy_gettext("Go back, load the page again, and try once more.")),
+    400: (
+        lazy_gettext("This cannot be understood"),
+        lazy_gettext("Go back, load the page again, and try once more."),
+    ),
     403: (
         lazy_gettext("You may not do this"),
         lazy_gettext("Your role does not allow it. Ask an administrator if you need it."),

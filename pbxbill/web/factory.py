@@ -97,6 +97,7 @@ def _configure(app: Flask, front: Front) -> None:
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         MAX_FORM_PARTS=2_000,
     )
+    app.extensions["pbxbill_rules"] = front.rules
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.before_request

@@ -110,6 +110,10 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
             pages=pages, user=user, account=account, form=form, managed=managed and not is_self,
         )  # fmt: skip
 
+    _add_deeds(made, front, pages)
+
+
+def _add_deeds(made: Blueprint, front: Front, pages: UserPages) -> None:
     @made.post("/users/<int:user_id>/link")
     @needs(pages.write)
     @grave

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from pbxbill.access.passwords import hashed
+from pbxbill.access import passwords
 from pbxbill.access.permissions import Role
 from pbxbill.access.users import NewUser, add_user
 from pbxbill.app import Application, open_application
@@ -27,7 +28,10 @@ from tests.database_operator import open_database_operator
 
 PASSWORD = "seven green bottles"
 URL = "https://bill.example"
-_HASH = hashed(PASSWORD)
+passwords._hasher = PasswordHasher(
+    time_cost=1, memory_cost=64, parallelism=1
+)  # how slow it is, is its matter
+_HASH = passwords.hashed(PASSWORD)
 
 USERS = {
     "admin": ("operator", Role.ADMIN),

@@ -98,6 +98,23 @@ def log_in(front: Front, identity: Identity) -> Blueprint:
             return redirect(url_for("log_in.second_factor"), 303)
         return let_in(identity, tried.id, after)
 
+    _add_second_factor(made, front, identity)
+
+    @made.post("/log-out")
+    @for_users
+    def log_out() -> Redirect:
+        answer = identity.let_out(redirect(url_for("log_in.show"), 303))
+        flash(_("You are logged out."))
+        return answer
+
+    @made.app_context_processor
+    def way_out() -> dict[str, Any]:
+        return {"log_out_url": url_for("log_in.log_out")}
+
+    return made
+
+
+def _add_second_factor(made: Blueprint, front: Front, identity: Identity) -> None:
     @made.route("/second-factor", methods=["GET", "POST"], endpoint="second_factor")
     @open_to_all
     def second_factor() -> Answer:
@@ -124,19 +141,6 @@ def log_in(front: Front, identity: Identity) -> Blueprint:
             form.code.errors = [_("This code is wrong, or was used before.")]
             return render_template("log_in/second_factor.html", form=form), 401
         return let_in(identity, half.user_id, half.next)
-
-    @made.post("/log-out")
-    @for_users
-    def log_out() -> Redirect:
-        answer = identity.let_out(redirect(url_for("log_in.show"), 303))
-        flash(_("You are logged out."))
-        return answer
-
-    @made.app_context_processor
-    def way_out() -> dict[str, Any]:
-        return {"log_out_url": url_for("log_in.log_out")}
-
-    return made
 
 
 def let_in(identity: Identity, user_id: int, after: str = "") -> Redirect:

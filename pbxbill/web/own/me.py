@@ -108,6 +108,12 @@ def me(front: Front, identity: Identity) -> Blueprint:
         flash(_("Your password is changed. Everywhere else you are logged out."))
         return identity.answer_with(redirect(url_for("me.show"), 303), identity.let_in(user.id))
 
+    _add_proof(made, front)
+    _add_sessions(made, front)
+    return made
+
+
+def _add_proof(made: Blueprint, front: Front) -> None:
     @made.route("/me/prove", methods=["GET", "POST"], endpoint="prove")
     @for_users
     def prove() -> Redirect | str | tuple[str, int]:
@@ -123,6 +129,8 @@ def me(front: Front, identity: Identity) -> Blueprint:
             login_sessions.prove(session, front.login.token_hash, front.clock.now_us())
         return redirect(own_path(request.args.get("next")) or url_for("me.show"), 303)
 
+
+def _add_sessions(made: Blueprint, front: Front) -> None:
     @made.post("/me/sessions/<token_hash>/end")
     @for_users
     def end_session(token_hash: str) -> Redirect:
@@ -140,8 +148,6 @@ def me(front: Front, identity: Identity) -> Blueprint:
             login_sessions.end_all(change.session, user.id, but=front.login.token_hash)
         flash(_("Everywhere else you are logged out."))
         return redirect(url_for("me.show"), 303)
-
-    return made
 
 
 def own_row(front: Front) -> UserRow:

@@ -114,14 +114,13 @@ def _add(front: Front, user: UserRow, form: PasskeyForm) -> None:
             str(_("your browser made no passkey; it needs JavaScript and a device with a lock"))
         )
     with front.changing("user.passkey-add", user.login) as change:
+        made = keys.Made(str(form.answer.data), challenge, str(form.name.data))
         keys.add(
             change.session,
             _site(front),
             change.session.get_one(UserRow, user.id),
-            str(form.answer.data),
-            challenge,
-            name=str(form.name.data),
-            now_us=change.now_us,
+            made,
+            change.now_us,
         )
 
 
