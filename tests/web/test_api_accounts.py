@@ -1,6 +1,9 @@
 """Accounts, wallets, balances and money by the API."""
 
+import http.client
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,8 +12,9 @@ from pbxbill.charging.events import Settle
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
 from tests.store.billed_accounts import CLOCK
-from tests.web.programs import Installation, installation
+from tests.web.programs import BASE, Installation, installation
 from tests.web.test_api import fields, problem
+from tests.web.test_schemathesis import served
 
 
 @pytest.fixture
@@ -147,6 +151,26 @@ def test_there_are_few_streams(installed: Installation) -> None:
     assert again.status_code == 200
     for answer in (*opened, again):
         answer.close()
+
+
+def test_a_stream_tells_what_changes_as_it_does(installed: Installation) -> None:
+    program = installed.program("bob", Permission.OWN_READ)
+    with served(installed.app) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request(
+            "GET", f"{BASE}/balance/stream", headers={"Authorization": f"Bearer {program.key}"}
+        )
+        stream = connection.getresponse()
+
+        def told() -> Any:
+            while not (line := stream.readline()).startswith(b"data: "):
+                assert line, "the stream ended"
+            return json.loads(line.removeprefix(b"data: "))["wallets"][0]["posted"]
+
+        assert told() == euro("0.00")
+        installed.accounts.top_up("bob", "7")
+        assert told() == euro("7.00")
+        connection.close()
 
 
 def test_money_that_came_in_is_entered(installed: Installation) -> None:
