@@ -12,6 +12,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 CODE := $(wildcard pbxbill tests lab demo bench)
 export DEMO_SECONDS SWITCH FREESWITCH_BIN
+# Containers often set it; every process of a test would then compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check unit format dev servers messages clean
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/ast
 	@$(BIN)/python -m demo
 
 test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part, '-n 0' in one process)
-	@$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)

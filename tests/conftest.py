@@ -26,9 +26,29 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
+# Files that take longest, half a minute and more: those that wait for real switches beside those that reckon.
+LONGEST = (
+    "test_real_cards.py",
+    "test_billing_year.py",
+    "test_real_engine.py",
+    "test_cli_run.py",
+    "test_real_shadow.py",
+    "test_billing_runs_at_once.py",
+    "test_real_calls.py",
+    "test_seeded.py",
+    "test_auto_top_ups.py",
+    "test_mediation.py",
+    "test_life_cycle.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits for real switches begins first: at the end no process is left alone with it."""
-    items.sort(key=lambda item: "switch" not in item.path.parts)
+    """Long files begin first, then what waits for real switches: so none is left for the end.
+
+    `make test` keeps this order; by itself pytest-xdist would begin with the files of most tests.
+    """
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank) + ("switch" not in item.path.parts)))
 
 
 @pytest.fixture(scope="session")
