@@ -93,8 +93,9 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
                 front.changing("wallet.limit", f"{account.code} {unit}", account_id=id) as change,
             ):
                 now = front.account(change.session, id)
-                held, _ = _wallet(change.session, id, unit)
-                check_edition(form, {"credit_limit": format_amount(held.credit_limit, known)})
+                # A row of a transaction that is undone can be shown no more: it has a name of its own.
+                locked, _ = _wallet(change.session, id, unit)
+                check_edition(form, {"credit_limit": format_amount(locked.credit_limit, known)})
                 set_credit_limit(
                     change.session,
                     change.books,

@@ -73,12 +73,16 @@ def xlsx_file(front: Front, listing: Listing, asked: Asked) -> Response:
                     413, gettext("More rows than a workbook holds well: narrow the list, or take it as CSV.")
                 )
             sheet.append([_xlsx_value(row, *x[1:]) for x in columns])
-    file = TemporaryFile()  # noqa: SIM115  # closed when the answer is sent
+    file = TemporaryFile()  # noqa: SIM115  # closed when it is sent, or when nobody waits for it any more
     book.save(file)
     file.seek(0)
-    response = Response(
-        iter(lambda: file.read(_CHUNK_BYTES), b""), mimetype=_XLSX, headers=_attachment(listing, "xlsx")
-    )
+
+    def chunks() -> Iterator[bytes]:
+        with file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+
+    response = Response(chunks(), mimetype=_XLSX, headers=_attachment(listing, "xlsx"))
     response.call_on_close(file.close)
     return response
 
