@@ -154,7 +154,5 @@ def _hang_up_page(front: Front, session_id: str) -> str | Response:
             asked = hang_up(change, front.scope, session_id, by=front.actor.name, note=form.note.data or "")
         if asked is None:
             flash(gettext("The call has ended already."))
-        else:
-            flash(gettext("The switch is being asked to end the call."))
         return redirect(here, 303)
     return render_template("panel/live_calls/hang_up.html", form=form, call=call, back=here)

@@ -23,8 +23,14 @@
   };
 
   const updateChildren = (old, fresh) => {
+    // What is gone goes first: what stays is then not moved, which would take its focus away.
+    const stays = new Set([...fresh.childNodes].map(keyOf));
     const known = new Map();
-    for (const child of old.childNodes) if (keyOf(child)) known.set(keyOf(child), child);
+    for (const child of [...old.childNodes]) {
+      const key = keyOf(child);
+      if (key && stays.has(key)) known.set(key, child);
+      else if (key) child.remove();
+    }
     let at = old.firstChild;
     for (const child of [...fresh.childNodes]) {
       const key = keyOf(child);
@@ -32,6 +38,11 @@
       if (!same) {
         old.insertBefore(child, at);
         continue;
+      }
+      while (key && at && at !== same && !keyOf(at)) {
+        const blank = at;
+        at = at.nextSibling;
+        blank.remove();
       }
       if (same === at) at = at.nextSibling;
       else old.insertBefore(same, at);
@@ -43,7 +54,6 @@
       at = at.nextSibling;
       gone.remove();
     }
-    for (const gone of known.values()) gone.remove();
   };
 
   const watch = (watched) => {
