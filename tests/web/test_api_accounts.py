@@ -173,6 +173,22 @@ def test_a_stream_tells_what_changes_as_it_does(installed: Installation) -> None
         connection.close()
 
 
+def test_a_live_call_is_asked_to_end(installed: Installation) -> None:
+    program, reseller = installed.program(), installed.program("reseller", role=Role.RESELLER)
+    installed.accounts.top_up("bob", "5")
+    with installed.accounts.engine() as engine:
+        session_id = installed.accounts.call(engine, "bob").session_id
+        address = f"/live-calls/{session_id}/hang-up"
+        assert [x["id"] for x in program.get("/live-calls").json["items"]] == [session_id]
+        problem(program.get(address), 404)
+        problem(reseller.post(address, {}), 404)
+        asked = program.post(address, {"note": "a fraud"})
+        assert (asked.status_code, asked.json["state"], asked.json["note"]) == (202, "asked", "a fraud")
+        assert program.get(address).json == asked.json
+        engine.execute(Settle(session_id, None, CLOCK.now_us(), 16))
+    problem(program.post(address, {}), 409)
+
+
 def test_money_that_came_in_is_entered(installed: Installation) -> None:
     program, bob = installed.program(), installed.id("bob")
     paid = program.post(

@@ -13,6 +13,7 @@ from pbxbill.web.api.api import Api
 from pbxbill.web.api.balance import balance
 from pbxbill.web.api.calls import calls
 from pbxbill.web.api.document import document_pages
+from pbxbill.web.api.hang_ups import hang_ups
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.payments import payments
 from pbxbill.web.api.standing import standing
@@ -25,6 +26,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     accounts,
     wallets,
     balance,
+    hang_ups,
     calls,
     invoices,
     payments,
