@@ -1,7 +1,7 @@
 """An installation with users of every kind, and browsers in their hands: what tests of the web begin with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -100,7 +100,7 @@ class Browser:
     def get(self, path: str, **options: object) -> TestResponse:
         return self.client.get(path, base_url=URL, **options)
 
-    def post(self, path: str, data: dict[str, object] | None = None, *, page: str = "") -> TestResponse:
+    def post(self, path: str, data: Mapping[str, object] | None = None, *, page: str = "") -> TestResponse:
         """Send a form as the page (path, unless another is named) shows it."""
         sent = {"csrf_token": self.token(page or path), **(data or {})}
         return self.client.post(path, data=sent, base_url=URL)

@@ -166,7 +166,7 @@ def ask(office: Office, keys: dict[bool, str], route: Route, values: dict[str, A
     path = route.path(values)
     if route.is_api:
         headers = {"Authorization": f"Bearer {keys[is_own]}", "Idempotency-Key": new_id()}
-        body = None if route.method in ("GET", "DELETE") else {}
+        body: dict[str, Any] | None = None if route.method in ("GET", "DELETE") else {}
         return office.app.test_client().open(
             path, method=route.method, base_url=URL, headers=headers, json=body
         )
