@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import font_source_sans_pro
+import font_source_sans_pro  # type: ignore[import-untyped]  # it says where its files are, no more
 import structlog
 from flask import Blueprint, Flask, Response, current_app, g, request, url_for
 from flask_babel import get_locale

@@ -47,4 +47,4 @@ def _taken(desk: Desk, login: str, paths: tuple[str, ...], folder: Path) -> None
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *(sys.argv[2:3]), *([tuple(sys.argv[3:])] if sys.argv[3:] else []))
+    main(Path(sys.argv[1]), "".join(sys.argv[2:3]), tuple(sys.argv[3:]))

@@ -75,6 +75,7 @@ def test_a_file_holds_every_row_and_exact_amounts(office_on_each: Office) -> Non
     assert rows[7]["Balance"] == "-123.456789"
     assert rows[7]["Unit"] == "EUR"
     book = load_workbook(io.BytesIO(browser.get(f"{LIST}.xlsx?q=many-").data), read_only=True)
+    assert book.active is not None
     sheet = list(book.active.iter_rows(values_only=True))
     assert len(sheet) == 301
 

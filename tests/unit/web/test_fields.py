@@ -127,10 +127,14 @@ def test_lines_lose_their_outer_spaces_and_refuse_what_cannot_be_printed(languag
     assert not filled(name="a\x00b").validate()
 
 
+def refuse(message: str) -> None:
+    raise InputRefused(message)
+
+
 def test_a_refusal_of_the_domain_becomes_the_forms(language: str) -> None:
     form = filled()
     with refusals(form, "amount") as refused:
-        raise InputRefused("the limit is in use; `pbxbill accounts limit` tells")
+        refuse("the limit is in use; `pbxbill accounts limit` tells")
     assert refused
     assert form.amount.errors == ["The limit is in use."]
 
