@@ -3,13 +3,13 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from time import monotonic
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.clock import SystemClock
 from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
 from pbxbill.reports.money_reports import MONEY_REPORTS
@@ -66,9 +66,10 @@ def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FI
 def _limited(session: Session, timeout_ms: int) -> Iterator[None]:
     """End what takes longer."""
     connection = session.connection().connection.driver_connection
-    ends_at = monotonic() + timeout_ms / 1000
+    clock = SystemClock()  # how long a statement runs has nothing to do with a moved clock
+    end_us = clock.monotonic_us() + timeout_ms * 1000
     if isinstance(connection, sqlite3.Connection):
-        connection.set_progress_handler(lambda: monotonic() > ends_at, _STEPS_BETWEEN_LOOKS)
+        connection.set_progress_handler(lambda: clock.monotonic_us() > end_us, _STEPS_BETWEEN_LOOKS)
     else:
         session.execute(text(f"SET LOCAL statement_timeout = {int(timeout_ms)}"))
     try:
