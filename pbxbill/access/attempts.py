@@ -9,7 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
@@ -59,8 +59,14 @@ def attempt_log_in(session: Session, login: str, address: str, now_us: int) -> L
 
 
 def forget_log_in(session: Session, login: str, address: str) -> None:
-    """It was the user: what was tried with his log-in is forgotten, what his address tried is not."""
-    session.execute(delete(LoginFailureRow).where(LoginFailureRow.subject.in_(_subjects(login, address)[:2])))
+    """It was the user: what was tried with his log-in is forgotten; of his address, this attempt alone."""
+    *own, where = _subjects(login, address)
+    session.execute(delete(LoginFailureRow).where(LoginFailureRow.subject.in_(own)))
+    session.execute(
+        update(LoginFailureRow)
+        .where(LoginFailureRow.subject == where, LoginFailureRow.failures > 0)
+        .values(failures=LoginFailureRow.failures - 1, locked_to_us=0)
+    )
 
 
 def attempt_code(session: Session, user_id: int, now_us: int) -> Locked | None:

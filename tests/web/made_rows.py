@@ -10,6 +10,8 @@ from pbxbill.ids import new_id, new_number
 
 SELLERS = ("issuer_id", "scope_id", "seller_id", "owner_id")
 """Columns that name who sells; every other column with an account names the customer."""
+WORDS = {"measure": "seconds"}
+"""Columns whose words every reader must know."""
 
 
 def begin_making(session: Session) -> None:
@@ -67,6 +69,8 @@ def _mappers(session: Session) -> Any:
 
 
 def _value(column: Column[Any]) -> Any:
+    if column.name in WORDS:
+        return WORDS[column.name]
     if isinstance(column.type, Boolean):
         return False
     if isinstance(column.type, LargeBinary):

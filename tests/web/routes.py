@@ -31,8 +31,11 @@ class Route:
         """The address with these values in the place of parameters."""
         made = self.rule
         for name, converter in zip(self.parameters, self.converters, strict=True):
+            value = values[name]
+            if converter.startswith("any("):  # one of a few words, and no object
+                value = converter[4:-1].split(",", maxsplit=1)[0].strip("'\" ")
             for written in (f"<{converter}:{name}>", f"<{name}>"):
-                made = made.replace(written, str(values[name]))
+                made = made.replace(written, str(value))
         return made
 
 

@@ -21,7 +21,8 @@ from pbxbill.store.access_models import (
     SavedViewRow,
     UserRow,
 )
-from pbxbill.store.catalogue_models import LimitRow, RateImportRow
+from pbxbill.store.billing_models import DidRow, PlanRow
+from pbxbill.store.catalogue_models import BundleRow, LimitRow, RateImportRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import (
     AccountRow,
@@ -30,6 +31,7 @@ from pbxbill.store.models import (
     EndpointRow,
     RateDeckRow,
     ReservationRow,
+    TariffRow,
 )
 from pbxbill.store.notice_models import WebhookEndpointRow
 from pbxbill.store.payment_models import GatewayPaymentRow
@@ -56,12 +58,19 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "invoices": (InvoiceRow, "id"),
     "decks": (RateDeckRow, "id"),
     "imports": (RateImportRow, "id"),
+    "tariffs": (TariffRow, "id"),
+    "bundles": (BundleRow, "id"),
+    "take": (AccountRow, "id"),
+    "plans": (PlanRow, "id"),
+    "numbers": (DidRow, "id"),
     "versions": (DeckVersionRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
-NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "ending": "csv", "which": "refused"}
+SHARED = {"destinations", "dialling-rules"}
+"""Parts whose objects are the operator's and seen by all who sell."""
+NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE"}
 """Parameters that name no object of anybody, with a value."""
-PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+PARAMETER = re.compile(r"<(?:(?!any\()[^<>]*:)?(\w+)>")
 SAYS_NOTHING = {"me.end_session"}
 """Ends what is one's own and is silent about the rest."""
 
@@ -117,7 +126,7 @@ def parts_of(route: Route) -> dict[str, str]:
     found = {}
     for before, word in pairwise(route.rule.split("/")):
         for name in PARAMETER.findall(word):
-            if name not in NAMES_NOTHING:
+            if name not in NAMES_NOTHING and before not in SHARED:
                 found[name] = before
     if route.endpoint.endswith("_keep"):
         return {}  # what is kept is the address, and his own
