@@ -212,6 +212,9 @@ class AlertRow(Base):
     subject: Mapped[str] = mapped_column(String(200))
     detail: Mapped[str] = mapped_column(String(500))
     notified_us: Mapped[int | None]
+    done_us: Mapped[int | None]
+    """When somebody said that it is dealt with."""
+    done_by: Mapped[str] = mapped_column(String(200), server_default="")
 
 
 # The tables below take rows per call and carry no foreign keys, as in store.models.

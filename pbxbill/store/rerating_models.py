@@ -26,6 +26,33 @@ class ReratingRunRow(Base):
     ended_us: Mapped[int | None]
 
 
+class ReratingPlanRow(Base):
+    """A re-rating that somebody asked for in the panel: reckoned first, carried out once he agrees."""
+
+    __tablename__ = "rerating_plans"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    by: Mapped[str] = mapped_column(String(200))
+    definition: Mapped[str] = mapped_column(Text)
+    """As in a run."""
+    state: Mapped[str] = mapped_column(String(10))
+    """reckoning, ready, running, stopped, done or failed."""
+    done: Mapped[int] = mapped_column(server_default="0")
+    """Calls that were looked at, of total."""
+    total: Mapped[int] = mapped_column(server_default="0")
+    stops: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Somebody asked it to stop."""
+    preview: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON: what would change, by account and unit."""
+    result: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON: what was corrected, and the notes of invoices."""
+    reason: Mapped[str] = mapped_column(String(500), server_default="")
+    """Why it failed."""
+    run_id: Mapped[int | None]
+    created_us: Mapped[int]
+    beaten_us: Mapped[int]
+    """When its worker last said a word."""
+
+
 class CallCorrectionRow(Base):
     """What a run changed of one line of a call's charge, in the wallet's unit."""
 
