@@ -224,11 +224,43 @@ class BillingRunRow(Base):
     definition: Mapped[str] = mapped_column(Text)
     """JSON: which accounts, up to when."""
     state: Mapped[str] = mapped_column(String(12))
-    """running, done or stopped; one that was killed still says running, and goes on when started again."""
+    """running, stopping (somebody asked for it), done or stopped; one that was killed still says running, and
+    goes on when started again."""
     accounts: Mapped[int]
     """That it is to bill."""
     started_us: Mapped[int]
     ended_us: Mapped[int | None]
+    scope_id: Mapped[int | None]
+    """Whose accounts it bills, and who sees it: a reseller; None: the operator."""
+    by: Mapped[str] = mapped_column(String(200), server_default="")
+    """Who started it; empty: the job, or the command line."""
+
+
+class InvoiceActionRow(Base):
+    """What somebody does with many invoices at once: first chosen and shown, then done one by one."""
+
+    __tablename__ = "invoice_actions"
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    """Whose: of the operator, or of a reseller."""
+    by: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(String(8))
+    """issue, discard, send or cancel."""
+    chosen: Mapped[str] = mapped_column(Text)
+    """JSON: ids of the invoices, in the order in which they are taken."""
+    reason: Mapped[str] = mapped_column(String(300), server_default="")
+    state: Mapped[str] = mapped_column(String(8))
+    """chosen, running, stopping, stopped or done."""
+    total: Mapped[int]
+    looked: Mapped[int] = mapped_column(server_default="0")
+    """So many of them were taken up, and what became of them is written."""
+    done: Mapped[int] = mapped_column(server_default="0")
+    """Of these it was done with so many."""
+    told: Mapped[str] = mapped_column(Text, server_default="")
+    """JSON: invoices and why it was not done, or what else is to be known; as many as are shown."""
+    created_us: Mapped[int]
+    beaten_us: Mapped[int]
+    """When whoever does it last said a word."""
 
 
 class BillingRunAccountRow(Base):
