@@ -70,6 +70,17 @@ def test_a_resellers_accounts_stand_below_him_and_nobody_else(office: Office) ->
     assert "There is no reseller other" in refused.text
 
 
+def test_only_the_operator_lets_calls_pass_that_nobody_authorizes_or_cuts(office: Office) -> None:
+    reseller = office.seat("reseller")
+    asked = {**NEW, "failure_policy": "open", "offline_allowance": "50", "shadow": "y"}
+    assert reseller.post("/panel/accounts/new", asked).status_code == 303
+    opened = account(office, "new-1")
+    assert (opened.failure_policy, opened.offline_allowance, opened.shadow) == ("closed", 0, False)
+    page = reseller.get(f"/panel/accounts/{opened.id}/edit").text
+    assert "Only watch" not in page
+    assert "Only watch" in office.seat("admin").get(f"/panel/accounts/{opened.id}/edit").text
+
+
 def test_a_reseller_gives_no_tariff_of_somebody_else(office: Office) -> None:
     with office.writing() as session:
         alien = account(office, "olga").tariff_id

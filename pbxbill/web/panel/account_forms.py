@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from wtforms import BooleanField, SelectField, TextAreaField
 from wtforms.validators import Length, Optional
 
+from pbxbill.access.actor import Scope
 from pbxbill.billing.account_terms import ANNOUNCEMENTS, money_units, unit_of_tariff, wallets_of
 from pbxbill.charging.status import AccountStatus
 from pbxbill.money import Unit
@@ -32,6 +33,7 @@ from pbxbill.web.fields import (
 from pbxbill.web.words import word_of
 
 SUSPENDING = (AccountStatus.NO_OUTGOING, AccountStatus.SUSPENDED, AccountStatus.INACTIVE)
+OPERATORS_TERMS = ("failure_policy", "offline_allowance", "shadow")
 _YES_NO_TARIFF = (
     ("", lazy_gettext("as the tariff says")),
     ("yes", lazy_gettext("yes")),
@@ -246,6 +248,13 @@ class NoteForm(PanelForm):
 
 def _window(value: str) -> str:
     return str({"hour": gettext("hour"), "day": gettext("day"), "month": gettext("month")}[value])
+
+
+def leave_to_operator(form: TermsForm, scope: Scope) -> None:
+    """Calls that nobody authorizes or cuts cost whoever owns the switch: only he lets them pass."""
+    if not scope.is_everything:
+        for name in OPERATORS_TERMS:
+            del form[name]
 
 
 def give_choices(session: Session, form: TermsForm, issuer_id: int, operator_id: int) -> None:

@@ -45,6 +45,7 @@ from pbxbill.web.panel.account_forms import (
     announcements,
     chosen,
     give_choices,
+    leave_to_operator,
     paying_unit,
     unit_choices,
 )
@@ -189,10 +190,12 @@ def _add_editing(section: Blueprint, front: Front) -> None:
     @needs(Permission.ACCOUNTS_WRITE)
     def create() -> str | AnyResponse:
         form = OpenForm()
+        leave_to_operator(form, front.scope)
         with front.reading() as session:
             give_choices(session, form, front.scope.account_id, front.scope.account_id)
             units = unit_choices(session, form)
-        form.offline_allowance.unit = units.get(form.unit.data)
+        if "offline_allowance" in form:
+            form.offline_allowance.unit = units.get(form.unit.data)
         if request.method == "GET":
             form.parent.data = request.args.get("parent", "")[:64]
             form.language.data = front.actor.language
@@ -215,8 +218,11 @@ def _add_editing(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             account = front.account(session, id)
             form = ChangeForm(data=_shown(account))
+            leave_to_operator(form, front.scope)
             give_choices(session, form, account.parent_id or 0, front.scope.account_id)
-            form.offline_allowance.unit = form.minimum_balance.unit = paying_unit(session, account)
+            form.minimum_balance.unit = unit = paying_unit(session, account)
+            if "offline_allowance" in form:
+                form.offline_allowance.unit = unit
             if request.method == "GET":
                 form.edition.data = edition_of(_facts(session, account))
         if form.validate_on_submit():
@@ -239,11 +245,14 @@ def _add_editing(section: Blueprint, front: Front) -> None:
 
 def _open(session: Session, front: Front, form: OpenForm, now_us: int) -> AccountRow:
     parent = _parent(session, front, form.parent.data or "")
-    allowed = form.offline_allowance.data
-    if allowed is None:
-        allowed = offline_allowance(
-            form.failure_policy.data, form.mode.data, unit_of(session, form.unit.data)
-        )
+    terms: dict[str, Any] = {}
+    if "shadow" in form:
+        allowed = form.offline_allowance.data
+        if allowed is None:
+            unit = unit_of(session, form.unit.data)
+            allowed = offline_allowance(form.failure_policy.data, form.mode.data, unit)
+        terms = {"failure_policy": form.failure_policy.data, "offline_allowance": allowed}
+        terms["shadow"] = form.shadow.data
     new = NewAccount(
         form.code.data or "",
         form.name.data or "",
@@ -251,9 +260,7 @@ def _open(session: Session, front: Front, form: OpenForm, now_us: int) -> Accoun
         mode=form.mode.data,
         parent=parent,
         language=form.language.data,
-        failure_policy=form.failure_policy.data,
-        offline_allowance=allowed,
-        shadow=form.shadow.data,
+        **terms,
     )
     endpoints = (("sip", form.sip.data),) if form.sip.data else ()
     opening = Opening(new, form.unit.data, form.credit_limit.data or 0, endpoints)
@@ -316,15 +323,15 @@ def _changes(session: Session, form: ChangeForm) -> dict[str, Any]:
         "name": form.name.data,
         "mode": form.mode.data,
         "language": form.language.data,
-        "failure_policy": form.failure_policy.data,
         "minimum_balance": form.minimum_balance.data,
         "wallet_order": parse_wallet_order(session, order) if order else (),
-        "shadow": form.shadow.data,
         **_tariffs(form),
         **announcements(form),
     }
-    if form.offline_allowance.unit is not None:
-        changes["offline_allowance"] = form.offline_allowance.data or 0
+    if "shadow" in form:
+        changes |= {"failure_policy": form.failure_policy.data, "shadow": form.shadow.data}
+        if form.offline_allowance.unit is not None:
+            changes["offline_allowance"] = form.offline_allowance.data or 0
     return changes
 
 
