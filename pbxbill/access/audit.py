@@ -137,10 +137,11 @@ def _key(state: Any) -> list[Any] | None:
 def _statement(state: ORMExecuteState) -> dict[str, Any]:
     """A statement that changes rows without reading them: what it sets, and in which."""
     statement: Any = state.statement
-    compiled = statement.compile()
+    # One for many rows gets its values beside it, and cannot be compiled alone.
+    params: dict[str, Any] = {} if state.parameters else statement.compile().params
     values = {
         name: _shown(name, value)
-        for name, value in compiled.params.items()
+        for name, value in params.items()
         if not isinstance(value, list | tuple | dict)
     }
     how = "new" if state.is_insert else "deleted" if state.is_delete else "changed"

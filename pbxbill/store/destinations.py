@@ -59,13 +59,7 @@ def import_destinations(
     calls are charged meanwhile: SQLite has one write lock. Each of these leaves a map that works; engines
     that are running go on with theirs until the last.
     """
-    kinds: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for line in lines:
-        kinds[line.name] = line.kind
-        owners.update(dict.fromkeys(line.prefixes, line.name))
-    if not owners:
-        raise InputRefused("the file holds no usable row; nothing was changed")
+    kinds, owners = _named(lines)
     try:
         with transaction(database) as session:
             ids = _written_names(session, kinds)
@@ -83,6 +77,55 @@ def import_destinations(
                 _finish(session)
     except IntegrityError as error:
         raise InputRefused("destinations were imported by somebody else meanwhile; import again") from error
+    return _counted(kinds, owners, changes)
+
+
+def put_destinations(
+    session: Session, lines: Sequence[DestinationLine], *, keep_others: bool
+) -> DestinationsChanged:
+    """The same in the caller's transaction, of up to MOST_TOGETHER prefixes."""
+    kinds, owners = _named(lines)
+    ids = _written_names(session, kinds)
+    changes = _differences(session, kinds, owners, ids, keep_others=keep_others)
+    if len(changes.gone) + len(changes.moved) + len(changes.added) > MOST_TOGETHER:
+        raise InputRefused("so many prefixes change that the command line has to import them")
+    _write(session, changes, owners, ids)
+    _finish(session)
+    return _counted(kinds, owners, changes)
+
+
+def destination_differences(
+    session: Session, lines: Sequence[DestinationLine], *, keep_others: bool
+) -> DestinationsChanged:
+    """What an import of these lines would do; nothing is written."""
+    kinds, owners = _named(lines)
+    ids = {row.name: row.id for row in session.scalars(select(DestinationRow))}
+    return _counted(kinds, owners, _differences(session, kinds, owners, ids, keep_others=keep_others))
+
+
+def remove_destination(session: Session, name: str) -> None:
+    """Take a destination away with its prefixes; InputRefused if a bundle or limit names it."""
+    row = session.scalars(select(DestinationRow).where(DestinationRow.name == name)).one()
+    session.execute(delete(DestinationPrefixRow).where(DestinationPrefixRow.destination_id == row.id))
+    session.delete(row)
+    session.flush()
+    bump_catalogue(session, destinations=True)
+    if any(x.casefold() == name.casefold() for x in dangling_destinations(session)):
+        raise InputRefused(f"a bundle or limit names {name!r}; change that first")
+
+
+def _named(lines: Iterable[DestinationLine]) -> tuple[dict[str, str], dict[str, str]]:
+    kinds: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for line in lines:
+        kinds[line.name] = line.kind
+        owners.update(dict.fromkeys(line.prefixes, line.name))
+    if not owners:
+        raise InputRefused("the file holds no usable row; nothing was changed")
+    return kinds, owners
+
+
+def _counted(kinds: Mapping[str, str], owners: Mapping[str, str], changes: "_Changes") -> DestinationsChanged:
     counts = (len(changes.added), len(changes.moved), len(changes.gone))
     return DestinationsChanged(len(kinds), len(owners), *counts)
 

@@ -11,9 +11,15 @@ from flask import Blueprint
 from pbxbill.web.front import Front
 from pbxbill.web.panel.accounts import accounts
 from pbxbill.web.panel.audit_log import audit
+from pbxbill.web.panel.bundles import bundles
+from pbxbill.web.panel.carriers import carriers
 from pbxbill.web.panel.dashboard import dashboard
 from pbxbill.web.panel.decks import decks
+from pbxbill.web.panel.destinations import destinations
+from pbxbill.web.panel.dialling_rules import dialling_rules
+from pbxbill.web.panel.dids import dids
 from pbxbill.web.panel.live_calls import live_calls
+from pbxbill.web.panel.plans import plans
 from pbxbill.web.panel.rate_imports import rate_imports
 from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.users import api_keys, users
@@ -22,7 +28,13 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     dashboard,
     accounts,
     live_calls,
+    plans,
     tariffs,
+    dids,
+    dialling_rules,
+    destinations,
+    carriers,
+    bundles,
     decks,
     rate_imports,
     users,

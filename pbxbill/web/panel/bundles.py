@@ -1,0 +1,216 @@
+"""Bundles: what is included per cycle; given to accounts by hand, or by plans."""
+
+from dataclasses import fields
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+from wtforms import BooleanField, SelectField
+
+from pbxbill.access.permissions import Permission
+from pbxbill.errors import InputRefused
+from pbxbill.listing.bundles import BUNDLES
+from pbxbill.listing.listing import N_
+from pbxbill.rating.cycles import CYCLES
+from pbxbill.rating.sheet_profile import parse_increments
+from pbxbill.store.bundles import MEASURES, NewBundle, add_bundle, bundle_of, give_bundle, take_bundle
+from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.fields import (
+    AccountField,
+    CountField,
+    LineField,
+    MomentField,
+    PanelForm,
+    ZoneField,
+    at_most,
+    refusals,
+    required,
+)
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.lists import ListPage, add_list
+
+HOLDERS_SHOWN = 50
+
+
+class BundleForm(PanelForm):
+    """A bundle's terms."""
+
+    name = LineField(lazy_gettext("Name"), [required(), at_most(64)])
+    pieces = CountField(
+        lazy_gettext("Included per cycle"),
+        [required()],
+        least=1,
+        most=10**15,
+        description=lazy_gettext("Seconds of calls: 600 minutes are 36000."),
+    )
+    measure = SelectField(lazy_gettext("Of"), choices=[(x, lazy_gettext(x)) for x in MEASURES])
+    cycle = SelectField(
+        lazy_gettext("Cycle"), choices=[(x, lazy_gettext(x)) for x in CYCLES], default="month"
+    )
+    zone = ZoneField(lazy_gettext("Zone in which cycles begin"), default="UTC")
+    destinations = LineField(
+        lazy_gettext("For the destinations"),
+        [at_most(2_000)],
+        description=lazy_gettext("Names, classes or prefixes with commas between them; empty: all."),
+    )
+    shared = BooleanField(lazy_gettext("Whoever is below the account uses it too"))
+    rollover_cycles = CountField(
+        lazy_gettext("Unused pieces stay for so many cycles more"), most=120, default=0
+    )
+    priority = CountField(
+        lazy_gettext("Priority"),
+        least=-(10**6),
+        most=10**6,
+        default=0,
+        description=lazy_gettext("Of several bundles the highest is used first."),
+    )
+    increments = LineField(
+        lazy_gettext("Increments"),
+        [at_most(20)],
+        default="1/1",
+        description=lazy_gettext("For example 60/60."),
+    )
+    fee_owed = BooleanField(lazy_gettext("The connection fee is owed even if the bundle pays the call"))
+
+
+class GiveForm(PanelForm):
+    """Who gets it, from when to when."""
+
+    account = AccountField(lazy_gettext("Account"), [required()])
+    begins = MomentField(
+        lazy_gettext("From"), description=lazy_gettext("Empty: now. Month cycles begin on its day.")
+    )
+    ends = MomentField(lazy_gettext("Until"), description=lazy_gettext("Empty: until it is taken."))
+
+
+def bundles(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("bundles", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            BUNDLES,
+            "/bundles",
+            link="bundles.show",
+            empty=(
+                N_("There is no bundle yet"),
+                N_("A bundle includes minutes, messages or megabytes per cycle. Plans bring bundles."),
+            ),
+            actions=(("New bundle", "bundles.new", Permission.CATALOGUE_WRITE),),
+        ),
+    )
+    _add_new(section, front)
+    _add_holders(section, front)
+    return section
+
+
+def _add_new(section: Blueprint, front: Front) -> None:
+    @section.route("/bundles/new", methods=["GET", "POST"])
+    @needs(Permission.CATALOGUE_WRITE)
+    def new() -> str | Response:
+        form = BundleForm()
+        if form.validate_on_submit():
+            name, id = form.name.data or "", 0
+            with refusals(form) as refused, front.changing("bundle.make", name) as change:
+                id = add_bundle(change.session, _new(form, front.scope.account_id)).id
+            if not refused:
+                flash(gettext("The bundle is made. Give it to accounts, or name it in a plan."))
+                return redirect(url_for(".show", id=id), 303)
+        return render_template("panel/bundles/form.html", form=form)
+
+    @section.get("/bundles/<int:id>")
+    @needs(Permission.CATALOGUE_READ)
+    def show(id: int) -> str:
+        return _page(front, id, GiveForm(formdata=None))
+
+
+def _add_holders(section: Blueprint, front: Front) -> None:
+    @section.post("/bundles/<int:id>/give")
+    @needs(Permission.ACCOUNTS_WRITE)
+    def give(id: int) -> str | Response:
+        form = GiveForm()
+        with front.reading() as session:
+            name = _row(session, front, id).name
+        if form.validate_on_submit():
+            with refusals(form, "account") as refused, front.changing("bundle.give", name) as change:
+                account = _holder(change.session, front, form.account.data or "")
+                begins_us = change.now_us if form.begins.data is None else form.begins.data
+                give_bundle(
+                    change.session, account, _row(change.session, front, id), begins_us, form.ends.data
+                )
+            if not refused:
+                flash(gettext("The account has the bundle."))
+                return redirect(url_for(".show", id=id), 303)
+        return _page(front, id, form)
+
+    @section.post("/bundles/<int:id>/take/<int:account_id>")
+    @needs(Permission.ACCOUNTS_WRITE)
+    def take(id: int, account_id: int) -> Response:
+        try:
+            with front.changing("bundle.take", str(id), account_id=account_id) as change:
+                account = front.account(change.session, account_id)
+                take_bundle(change.session, account, _row(change.session, front, id), change.now_us)
+        except InputRefused as error:
+            flash(str(error), "bad")
+        else:
+            flash(gettext("The bundle is taken. Calls that are up keep what they hold of it."))
+        return redirect(url_for(".show", id=id), 303)
+
+
+def _page(front: Front, id: int, form: GiveForm) -> str:
+    now_us = front.clock.now_us()
+    with front.reading() as session:
+        row = _row(session, front, id)
+        held = (
+            front.scope.among(AccountBundleRow.account_id),
+            AccountBundleRow.bundle_id == id,
+            (AccountBundleRow.to_us.is_(None)) | (AccountBundleRow.to_us > now_us),
+        )
+        holders = session.execute(
+            select(AccountRow, AccountBundleRow)
+            .join(AccountBundleRow, AccountBundleRow.account_id == AccountRow.id)
+            .where(*held)
+            .order_by(AccountRow.code, AccountBundleRow.id)
+            .limit(HOLDERS_SHOWN)
+        ).all()
+        total = session.scalar(select(func.count()).select_from(AccountBundleRow).where(*held)) or 0
+    return render_template(
+        "panel/bundles/show.html", row=row, bundle=bundle_of(row), holders=holders, total=total, form=form
+    )
+
+
+def _row(session: Session, front: Front, id: int) -> BundleRow:
+    row = session.scalar(select(BundleRow).where(BundleRow.id == id, front.scope.issued(BundleRow.issuer_id)))
+    if row is None:
+        abort(404)
+    return row
+
+
+def _holder(session: Session, front: Front, code: str) -> AccountRow:
+    account = session.scalar(
+        select(AccountRow).where(AccountRow.code == code, front.scope.among(AccountRow.id))
+    )
+    if account is None:
+        raise InputRefused(gettext("there is no account of this code"))
+    return account
+
+
+def _new(form: BundleForm, issuer_id: int) -> NewBundle:
+    initial_s, following_s = parse_increments(form.increments.data or "1/1")
+    known = {f.name for f in fields(NewBundle)}
+    facts: dict[str, Any] = {key: value for key, value in form.data_entered.items() if key in known}
+    written = form.destinations.data or ""
+    facts |= {
+        "destinations": tuple(x.strip() for x in written.split(",") if x.strip()),
+        "rollover_cycles": form.rollover_cycles.data or 0,
+        "priority": form.priority.data or 0,
+        "initial_increment_s": initial_s,
+        "following_increment_s": following_s,
+        "issuer_id": issuer_id,
+    }
+    return NewBundle(**facts)

@@ -1,0 +1,95 @@
+"""Telephone numbers in the panel: added, given, taken back, rested; and whose they are."""
+
+from io import BytesIO
+
+from sqlalchemy import select
+
+from pbxbill.store.billing_models import DidRow
+from tests.web.offices import Browser, Office
+
+
+def add(browser: Browser, number: str = "4930555001") -> str:
+    answer = browser.post("/panel/numbers/new", {"number": number, "country": "DE"})
+    assert answer.status_code == 303, answer.text
+    return str(answer.location)
+
+
+def test_a_number_is_given_and_taken_back(office_on_each: Office) -> None:
+    reseller = office_on_each.seat("reseller")
+    path = add(reseller)
+    assert "4930555001" in reseller.get("/panel/numbers").text
+    assert "Give to an account" in reseller.get(path).text
+    given = reseller.post(f"{path}/assign", {"account": "alice", "plan": ""})
+    assert given.status_code == 303, given.text
+    page = reseller.get(path).text
+    assert "alice" in page
+    assert "Take back" in page
+    assert "Alice is not called there any more" in reseller.get(f"{path}/release").text
+    reseller.post(f"{path}/release", {"when": "now"})
+    page = reseller.get(path).text
+    assert "in quarantine" in page
+    assert "Who had it" in page
+    refused = reseller.post(f"{path}/withdraw")
+    assert refused.status_code == 303
+    assert "withdrawn" in reseller.get(path).text
+
+
+def test_what_cannot_be_done_is_said_beside_the_field(office: Office) -> None:
+    admin, reseller = office.seat("admin"), office.seat("reseller")
+    path = add(reseller)
+    again = admin.post("/panel/numbers/new", {"number": "+4930555001", "country": ""})
+    assert "is in the inventory already" in again.text
+    assert 'value="+4930555001"' in again.text
+    assert "There is no account of this code" in reseller.post(f"{path}/assign", {"account": "olga"}).text
+    assert "There is no account of this code" in reseller.post(f"{path}/assign", {"account": "nobody"}).text
+    text = admin.post(f"{path}/assign", {"account": "olga"}).text
+    assert "who does not bill account olga" in text
+
+
+def test_a_list_is_imported_and_its_bad_rows_are_shown(office: Office) -> None:
+    admin = office.seat("admin")
+    sheet = b"number;country\n4930555001;DE\nx;DE\n4930555002;DE\n"
+    answer = admin.post("/panel/numbers/import", {"file": (BytesIO(sheet), "numbers.csv")})
+    assert "Rows that cannot be used" in answer.text
+    assert '<th scope="row" class="right">3</th>' in answer.text
+    with office.writing() as session:
+        assert len(session.scalars(select(DidRow)).all()) == 2
+
+
+def test_numbers_rest_as_long_as_their_seller_says(office: Office) -> None:
+    reseller = office.seat("reseller")
+    assert 'value="60"' in reseller.get("/panel/numbers/quarantine").text
+    assert reseller.post("/panel/numbers/quarantine", {"days": "0"}).status_code == 303
+    path = add(reseller)
+    reseller.post(f"{path}/assign", {"account": "alice", "plan": ""})
+    reseller.post(f"{path}/release", {"when": "now"})
+    assert "in quarantine" not in reseller.get(path).text
+    assert 'value="60"' in office.seat("admin").get("/panel/numbers/quarantine").text
+
+
+def test_other_peoples_numbers_do_not_exist(office_on_each: Office) -> None:
+    office = office_on_each
+    admin, reseller, other = office.seat("admin"), office.seat("reseller"), office.seat("other")
+    theirs, operators = add(reseller), add(admin, "4930555009")
+    for do in ("", "/assign", "/release", "/withdraw", "/hand-over"):
+        assert other.get(theirs + do).status_code == 404, do
+        assert reseller.get(operators + do).status_code == 404, do
+    assert admin.get(theirs).status_code == 200
+    assert "4930555001" not in other.get("/panel/numbers").text
+    assert "4930555009" not in reseller.get("/panel/numbers").text
+    assert "4930555001" not in other.get("/panel/numbers.csv").text
+    moved = admin.post(f"{operators}/hand-over", {"to": str(office.account_id("reseller"))})
+    assert moved.status_code == 303, moved.text
+    assert "4930555009" in reseller.get("/panel/numbers").text
+    # A reseller moves nothing to whom he does not sell.
+    text = reseller.post(f"{operators}/hand-over", {"to": str(office.account_id("other"))}).text
+    assert "Not a valid choice" in text
+
+
+def test_who_may_only_look_does_not_change_numbers(office: Office) -> None:
+    path = add(office.seat("admin"))
+    finance = office.seat("finance")
+    assert finance.get(path).status_code == 200
+    assert "Give to an account" not in finance.get(path).text
+    assert finance.get(f"{path}/assign").status_code == 403
+    assert office.seat("shop").get("/panel/numbers").status_code == 403
