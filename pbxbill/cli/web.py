@@ -46,6 +46,7 @@ def web(context: Context, supervised: bool) -> None:
         sealer=read_key_file(section.key_file),
         limits=SessionLimits(section.idle_min * 60 * SECOND_US, section.longest_h * 3600 * SECOND_US),
         requests_per_min=section.requests_per_min,
+        most_streams=max(1, section.threads // 2),
         upload_bytes=section.upload_mb * 1_000_000,
         mail=mail_settings(settings.mail),
     )

@@ -65,7 +65,7 @@ def create_app(desks: Desks, rules: WebRules | None = None) -> Flask:
     csrf = CSRFProtect(app)
     install_limits(app, front)
     # These are not asked by browsers that take a cookie along.
-    for blueprint in (webhooks(desks), pay_pages(desks), *api(front)):
+    for blueprint in (webhooks(desks), pay_pages(desks), *api(front, front.rules.most_streams)):
         csrf.exempt(blueprint)
         app.register_blueprint(blueprint)
     for blueprint in own_pages(front, identity):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, abort, current_app, g, redirect, request, session, url_for
+from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as Redirect
 
 from pbxbill.access import login_sessions
@@ -21,11 +22,14 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import StoreUnavailable
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.models import AccountRow
+from pbxbill.web.allowance import Allowance
 from pbxbill.web.front import EVERYBODY, LOGGED_IN, Front, is_background, is_grave, needed_by
 
 API = "/api/"
 MAX_NEXT_LENGTH = 2_000
 MAX_REMEMBERED = 10_000
+SHOWN = 16
+"""So many characters of a key are no secret: pbx_ and its prefix."""
 Answer = TypeVar("Answer", bound=Redirect)
 _log = structlog.get_logger()
 
@@ -36,6 +40,9 @@ class Identity:
     def __init__(self, front: Front) -> None:
         self._front = front
         self._used: OrderedDict[int, int] = OrderedDict()
+        self._wrong = Allowance()
+        self._right: OrderedDict[str, None] = OrderedDict()
+        """What keys that were right begin with."""
         self._lock = threading.Lock()
 
     @property
@@ -55,12 +62,29 @@ class Identity:
         kind, _, presented = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer":
             return None
+        presented = presented.strip()
+        self._refuse_guessing(presented)
         now_us = self._front.clock.now_us()
         with self._front.reading() as session:
-            actor = actor_of_key(session, presented.strip(), now_us, address())
-        if actor is not None and actor.api_key_id is not None:
-            self._note_use(actor.api_key_id, now_us)
+            actor = actor_of_key(session, presented, now_us, address())
+        if actor is None or actor.api_key_id is None:
+            most = self._front.rules.wrong_keys_per_min
+            self._wrong.count(address(), most, self._front.clock.monotonic_us())
+            return None
+        self._note_use(actor.api_key_id, now_us)
+        with self._lock:
+            self._right[presented[:SHOWN]] = None
+            if len(self._right) > MAX_REMEMBERED:
+                self._right.popitem(last=False)
         return actor
+
+    def _refuse_guessing(self, presented: str) -> None:
+        """429 from where keys were often wrong: the database need not be asked. One behind the same address
+        whose key was right goes on."""
+        most = self._front.rules.wrong_keys_per_min
+        counted = self._wrong.look(address(), most, self._front.clock.monotonic_us())
+        if counted.left < 0 and presented[:SHOWN] not in self._right:
+            raise TooManyRequests(retry_after=counted.reset_s)
 
     def let_in(self, user_id: int) -> str:
         """A fresh session for a user who has proven himself: its token, for answer_with(). What the browser

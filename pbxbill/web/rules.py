@@ -15,6 +15,10 @@ class WebRules:
     """Unless it is given, nobody stays logged in when the process ends."""
     limits: SessionLimits = field(default_factory=SessionLimits)
     requests_per_min: int = 600
+    wrong_keys_per_min: int = 60
+    """From one address, to the API; programs whose keys are right go on."""
+    most_streams: int = 4
+    """Each holds a thread while somebody watches: half of the threads that serve."""
     upload_bytes: int = 64_000_000
     mail: MailSettings = field(default_factory=MailSettings)
     """The operator's, where his issuer has none."""

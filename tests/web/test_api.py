@@ -13,11 +13,13 @@ from pbxbill.access.permissions import Permission, Role
 from pbxbill.clock import SECOND_US
 from pbxbill.store.access_models import IdempotentRequestRow
 from pbxbill.store.engine import transaction
+from pbxbill.web.allowance import WINDOW_S
 from pbxbill.web.api.api import MAX_BODY_BYTES
 from pbxbill.web.api.idempotency import ABANDONED_S
+from pbxbill.web.rules import WebRules
 from tests.books_in_order import assert_books_in_order
 from tests.small_operator import eur
-from tests.web.programs import BASE, Installation, installation
+from tests.web.programs import BASE, Installation, Program, installation
 
 CASH = {"money": {"amount": "5.00", "currency": "EUR"}, "method": "cash", "receipt": False}
 
@@ -65,6 +67,23 @@ def test_without_a_key_that_is_in_force_there_is_nothing(installed: Installation
         problem(refused, 401)
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")
     assert client.get(f"{BASE}/health").json == {"status": "ok"}
+
+
+def test_an_address_is_wrong_for_so_many_times_a_minute(sqlite_url: str) -> None:
+    with installation(sqlite_url, WebRules(wrong_keys_per_min=3)) as installed:
+        used, late = installed.program(), installed.program()
+        assert used.get("/me").status_code == 200
+        wrong = Program(installed.app, "pbx_nobody")
+        assert [wrong.get("/me").status_code for _ in range(4)] == [401, 401, 401, 429]
+        refused = wrong.get("/accounts")
+        problem(refused, 429)
+        assert 0 < int(refused.headers["Retry-After"]) <= WINDOW_S
+        # Another program behind the same address goes on; one that nobody saw yet waits for the minute.
+        assert used.get("/me").status_code == 200
+        problem(late.get("/me"), 429)
+        installed.invoicing.clock.advance(WINDOW_S * SECOND_US)
+        assert late.get("/me").status_code == 200
+        problem(wrong.get("/me"), 401)
 
 
 def test_a_key_may_what_its_scopes_say(installed: Installation) -> None:

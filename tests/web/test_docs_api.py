@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from pbxbill.access.permissions import Permission, Role
-from pbxbill.web.api.allowance import WINDOW_S
+from pbxbill.web.allowance import WINDOW_S
 from pbxbill.web.api.api import MAX_BODY_BYTES
 from pbxbill.web.api.idempotency import MAX_LENGTH
 from pbxbill.web.api.streams import LASTS_S

@@ -34,10 +34,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
 )
 
 
-MOST_STREAMS = 4
-
-
-def api(front: Front, most_streams: int = MOST_STREAMS) -> tuple[Blueprint, ...]:
+def api(front: Front, most_streams: int) -> tuple[Blueprint, ...]:
     """The API's operations, and its document. most_streams: at most half of the threads that serve."""
     made = Api(front, most_streams)
     for resource in RESOURCES:

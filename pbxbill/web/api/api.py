@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.permissions import Permission
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import check
-from pbxbill.web.api.allowance import Allowance
+from pbxbill.web.allowance import Allowance
 from pbxbill.web.api.idempotency import HEADER, MAX_LENGTH, REPLAYED, Claim, claim, keep, let_go, sent_key
 from pbxbill.web.api.problems import CONTENT_TYPE, FieldError, Problem, Refused, field_errors, handle_all
 from pbxbill.web.front import EVERYBODY, Change, Front, needed_by

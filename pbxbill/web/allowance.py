@@ -1,6 +1,9 @@
-"""How many requests a key may make a minute. Each process counts for itself, and forgets with the minute."""
+"""How often a key may ask in a minute, or an address be wrong. Each process counts for itself, and forgets
+with the minute.
+"""
 
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from pbxbill.clock import SECOND_US
@@ -29,21 +32,30 @@ class Counted:
 
 
 class Allowance:
-    """Counts requests by key, in windows of a minute."""
+    """Counts by key or address, in windows of a minute."""
 
     def __init__(self) -> None:
-        self._windows: dict[int, tuple[int, int]] = {}
+        self._windows: dict[Hashable, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
-    def count(self, key_id: int, most: int, now_us: int) -> Counted:
-        """One request more."""
+    def count(self, who: Hashable, most: int, now_us: int) -> Counted:
+        """One more."""
+        return self._counted(who, most, now_us, 1)
+
+    def look(self, who: Hashable, most: int, now_us: int) -> Counted:
+        """How it stands, if one more were counted now."""
+        counted = self._counted(who, most, now_us, 0)
+        return Counted(most, counted.left - 1, counted.reset_s)
+
+    def _counted(self, who: Hashable, most: int, now_us: int, more: int) -> Counted:
         with self._lock:
             if len(self._windows) > MAX_KEYS:
                 self._windows.clear()
-            began_us, made = self._windows.get(key_id, (now_us, 0))
+            began_us, made = self._windows.get(who, (now_us, 0))
             if now_us - began_us >= WINDOW_S * SECOND_US:
                 began_us, made = now_us, 0
-            made += 1
-            self._windows[key_id] = began_us, made
+            made += more
+            if made:
+                self._windows[who] = began_us, made
         left_us = began_us + WINDOW_S * SECOND_US - now_us
         return Counted(most, most - made, max(1, -(-left_us // SECOND_US)))
