@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 from pbxbill.app import Application, open_books
 from pbxbill.billing.invoices.billing_account import AccountBilled
 from pbxbill.billing.invoices.runs import Counts, Definition, Failure, counts, failures, invoices_of, money_of
+from pbxbill.billing.invoices.sending import SENT_OF_A_RUN
+from pbxbill.billing.invoices.together import Act, Doer, NotDone
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.cli.bill_look_back import look_back_command
-from pbxbill.cli.bill_now import charges_wait, now
+from pbxbill.cli.bill_now import now
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, progress
 from pbxbill.errors import InputRefused, PbxbillError
@@ -22,8 +24,7 @@ from pbxbill.money import Unit, format_amount
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.invoice_models import BillingRunRow, InvoiceRow
-from pbxbill.store.models import AccountRow
+from pbxbill.store.invoice_models import BillingRunRow
 
 MAX_PROCESSES = 32
 
@@ -107,33 +108,10 @@ def show(context: Context, /, run_id: int, *, as_json: bool) -> None:
 @pass_context
 def accept(context: Context, /, run_id: int) -> None:
     """Issue all drafts of a run, but for those on which a tariff took another tax than the buyer owes."""
-    from pbxbill.billing.invoices.issuing import Issued, NotIssued, issue
-    from pbxbill.billing.payments.payments import spare_told
-    from pbxbill.billing.taxes.tax_conflicts import conflict_of, review_of
-
-    spare: list[str] = []
     with context.application() as application, open_books(application) as books, stopping() as stop:
-
-        def issue_one(invoice_id: int) -> str | None:
-            with transaction(application.database) as session:
-                conflict = conflict_of(session, invoice_id)
-                if conflict:
-                    return review_of(invoice_id, conflict)
-                outcome = issue(session, books, invoice_id, context.clock.now_us(), by="billing run")
-            books.announce()
-            if isinstance(outcome, Issued):
-                with transaction(reading(application.database)) as session:
-                    told = spare_told(session, invoice_id)
-                spare.extend([f"{outcome.number}: {told}"] if told else [])
-            return outcome.reason if isinstance(outcome, NotIssued) else None
-
+        doer = Doer(application.database, books, application.clock, "billing run")
         drafts = _invoices(application, run_id, ("draft",))
-        _each(drafts, issue_one, stop, "issued", lambda: _echo(spare))
-
-
-def _echo(lines: Sequence[str]) -> None:
-    for line in lines:
-        click.echo(line)
+        _each(drafts, doer.act("issue"), stop, "issued", lambda _id, note: click.echo(note))
 
 
 @bill.command("cancel")
@@ -145,26 +123,15 @@ def cancel(context: Context, /, run_id: int, *, reason: str) -> None:
 
     Where an account has later invoices, what was on its draft is on its next invoice.
     """
-    from pbxbill.billing.invoices.drafting import discard
-
-    later: list[tuple[int, str]] = []
-    with context.application() as application, stopping() as stop:
-
-        def discard_one(invoice_id: int) -> None:
-            with transaction(application.database) as session:
-                if discard(session, invoice_id, reason, context.clock.now_us(), by="billing run"):
-                    return
-                account_id = session.get_one(InvoiceRow, invoice_id).account_id
-                later.append((invoice_id, session.get_one(AccountRow, account_id).code))
-
+    with context.application() as application, open_books(application) as books, stopping() as stop:
+        doer = Doer(application.database, books, application.clock, "billing run", reason)
         # The newest first: a period can be billed again if no later one is billed.
         drafts = _invoices(application, run_id, ("draft",))[::-1]
-        _each(drafts, discard_one, stop, "discarded", lambda: _tell_later(later))
+        _each(drafts, doer.act("discard"), stop, "discarded", _tell_invoice)
 
 
-def _tell_later(later: Sequence[tuple[int, str]]) -> None:
-    for invoice_id, code in later:
-        click.echo(f"invoice {invoice_id}: {charges_wait(code)}", err=True)
+def _tell_invoice(invoice_id: int, told: str) -> None:
+    click.echo(f"invoice {invoice_id}: {told}", err=True)
 
 
 @bill.command("send")
@@ -172,27 +139,23 @@ def _tell_later(later: Sequence[tuple[int, str]]) -> None:
 @pass_context
 def send(context: Context, /, run_id: int) -> None:
     """Put all issued invoices of a run, with their files, into the outbox; `pbxbill mail send` sends it."""
-    from pbxbill.billing.invoices.sending import SENT_OF_A_RUN, NotQueued, send_invoice
-
-    with context.application() as application, stopping() as stop:
-
-        def send_one(invoice_id: int) -> str | None:
-            outcome = send_invoice(application.database, invoice_id, context.clock.now_us())
-            return outcome.reason if isinstance(outcome, NotQueued) else None
-
+    with context.application() as application, open_books(application) as books, stopping() as stop:
+        doer = Doer(application.database, books, application.clock, "")
         issued = _invoices(application, run_id, SENT_OF_A_RUN)
-        _each(issued, send_one, stop, "put into the outbox")
+        _each(issued, doer.act("send"), stop, "put into the outbox", _tell_invoice)
 
 
 # --- how it is done ---------------------------------------------------------------------------
 
 
 def _work(application: Application, definition: Definition, processes: int, stop: Callable[[], bool]) -> int:
+    from pbxbill.billing.invoices.run_control import until_asked
     from pbxbill.billing.invoices.runs import Worker, end_run, start_run
 
     with transaction(application.database) as session:
         run_id = start_run(session, definition, application.clock.now_us())
         begun = counts(session, run_id)
+    stop = until_asked(application.database, application.clock, run_id, stop)
     try:
         with progress("billing", "accounts", sum(begun)) as tell:
             if processes > 1 and application.database.dialect.name != "sqlite":
@@ -287,30 +250,34 @@ def _invoices(application: Application, run_id: int, states: tuple[str, ...]) ->
 
 def _each(
     ids: Sequence[int],
-    act: Callable[[int], str | None],
+    act: Act,
     stop: Callable[[], bool],
     done: str,
-    tell_more: Callable[[], None] = lambda: None,
+    tell_note: Callable[[int, str], None],
 ) -> None:
-    """Do something to each of these invoices in its own transaction; act says why it could not."""
-    count, failed = 0, []
+    """Do something to each of these invoices, and tell what is to be known of it, or why it could not be."""
+    notes: list[tuple[int, str]] = []
+    failed: list[tuple[int, str]] = []
+    count = 0
     with progress(done, "invoices", len(ids)) as tell:
         for number, invoice_id in enumerate(ids, 1):
             if stop():
                 break
             try:
-                why = act(invoice_id)
+                outcome = act(invoice_id)
             except PbxbillError as error:
-                why = str(error)
-            if why is None:
-                count += 1
+                outcome = NotDone(str(error))
+            if isinstance(outcome, NotDone):
+                failed.append((invoice_id, outcome.reason))
             else:
-                failed.append((invoice_id, why))
+                count += 1
+                notes += [(invoice_id, outcome.note)] if outcome.note else []
             tell(number)
     click.echo(f"{count} of {len(ids)} invoices {done}")
-    tell_more()
+    for invoice_id, note in notes:
+        tell_note(invoice_id, note)
     for invoice_id, why in failed:
-        click.echo(f"invoice {invoice_id}: {why}", err=True)
+        _tell_invoice(invoice_id, why)
     if failed:
         raise SystemExit(1)
 

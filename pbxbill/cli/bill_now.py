@@ -38,8 +38,3 @@ def now(context: Context, account: str, *, as_json: bool) -> None:
         click.echo(f"{row['state']} {row['invoice']}: {row['total']} {row['unit']}")
     for reason in billed.nothing:
         click.echo(reason)
-
-
-def charges_wait(code: str) -> str:
-    """Where the charges of a discarded draft are billed, if its period is not."""
-    return f"its charges are on the next invoice of {code}; `pbxbill bill now {code}` makes one at once"

@@ -15,8 +15,8 @@ from pbxbill.billing.invoices.draft_editing import (
 from pbxbill.billing.invoices.drafting import discard, new_draft, recalculate
 from pbxbill.billing.invoices.issuing import AlreadyIssued, Issued, NotIssued, issue
 from pbxbill.billing.invoices.search import find
+from pbxbill.billing.invoices.together import charges_wait
 from pbxbill.billing.payments.payments import spare_told
-from pbxbill.cli.bill_now import charges_wait
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.errors import InputRefused, check

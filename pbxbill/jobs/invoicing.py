@@ -5,6 +5,7 @@ from sqlalchemy import delete
 
 from pbxbill.billing.books.recognition import recognise_all
 from pbxbill.billing.invoices.quotes import expire
+from pbxbill.billing.invoices.run_control import until_asked
 from pbxbill.billing.invoices.runs import Definition, Worker, counts, end_run, start_run
 from pbxbill.billing.invoices.sending import send_run
 from pbxbill.billing.period import day_start_us, local_date
@@ -47,8 +48,9 @@ def invoices(work: JobWork) -> str:
         done += 1
         work.tell(done, sum(begun))
 
+    stop = until_asked(database, work.application.clock, run_id, work.stop)
     try:
-        Worker(database, work.books, work.application.clock, run_id).work(work.stop, count)
+        Worker(database, work.books, work.application.clock, run_id).work(stop, count)
     finally:
         with transaction(database) as session:
             end_run(session, run_id, work.now_us)

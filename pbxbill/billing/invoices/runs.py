@@ -96,11 +96,20 @@ class Failure(NamedTuple):
     why: str
 
 
-def start_run(session: Session, definition: Definition, now_us: int) -> int:
-    """Make a run, or find the unfinished one of the same definition, which goes on."""
+def start_run(
+    session: Session, definition: Definition, now_us: int, *, scope_id: int | None = None, by: str = ""
+) -> int:
+    """Make a run, or find the unfinished one of the same definition, which goes on.
+
+    scope_id: the reseller whose run it is; None: the operator's.
+    """
     _refuse_bad(session, definition, now_us)
     kept = json.dumps(asdict(definition), sort_keys=True)
-    query = select(BillingRunRow).where(BillingRunRow.definition == kept, BillingRunRow.state != "done")
+    query = select(BillingRunRow).where(
+        BillingRunRow.definition == kept,
+        BillingRunRow.state != "done",
+        BillingRunRow.scope_id.is_(None) if scope_id is None else BillingRunRow.scope_id == scope_id,
+    )
     row = session.scalar(query.order_by(BillingRunRow.id.desc()).limit(1).with_for_update())
     if row is not None:
         row.state, row.ended_us = "running", None
@@ -113,7 +122,9 @@ def start_run(session: Session, definition: Definition, now_us: int) -> int:
         )
         session.execute(update(BillingRunAccountRow).where(again).values(state="waiting", detail=""))
         return row.id
-    row = BillingRunRow(definition=kept, state="running", accounts=0, started_us=now_us)
+    row = BillingRunRow(
+        definition=kept, state="running", accounts=0, started_us=now_us, scope_id=scope_id, by=by
+    )
     session.add(row)
     session.flush()
     chosen = select(literal(row.id), AccountRow.id, literal("waiting"), literal(0), literal(""))
