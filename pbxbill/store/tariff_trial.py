@@ -23,6 +23,9 @@ from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.deck_lookup import version_in_force
 from pbxbill.store.models import AccountRow, DeckVersionRow, RateDeckRow, RateRow, TariffRow, TariffVersionRow
 
+_SEPARATORS = str.maketrans("", "", " -./()")
+"""What people write between digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -49,7 +52,7 @@ def newest_version_of(session: Session, tariff_id: int) -> TariffVersionRow:
 
 def try_tariff(session: Session, tariff: TariffRow, dialled: str, duration_s: int, at_us: int) -> Trial:
     """A call to a number by a tariff; InputRefused says why there is no price."""
-    called = to_e164(dialled, None)
+    called = to_e164(dialled.translate(_SEPARATORS), None)
     if called is None:
         raise InputRefused(f"{dialled[:40]!r} is no number that can be called")
     rate, terms, version, deck = _rate(session, tariff, called, at_us)

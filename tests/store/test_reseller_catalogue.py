@@ -1,4 +1,4 @@
-"""Decks, tariffs and bundles belong to an issuer: names are his own, and what is charged follows from them."""
+"""Decks, tariffs and bundles belong to an issuer: names are his own, and so are they."""
 
 from collections.abc import Iterator
 

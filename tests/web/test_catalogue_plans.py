@@ -107,7 +107,7 @@ def test_what_makes_no_sense_is_refused_and_kept(office: Office) -> None:
         ({"charges-1-price": "5:4"}, "the first from = 1"),
         ({"charges-0-name": ""}, "needs a name"),
         ({"renewal": "term", "term_length": ""}, "term"),
-        ({"every": "0"}, "from 1 to 366"),
+        ({"every": "0"}, "From 1 to 366"),
     ):
         answer = make(admin, **wrong)
         assert answer.status_code == 200, wrong

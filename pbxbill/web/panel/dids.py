@@ -145,12 +145,12 @@ def _add_assigning(section: Blueprint, front: Front) -> None:
             form.plan.choices = [("", gettext("none")), *_plans(session, row)]
         if form.validate_on_submit():
             with refusals(form, "account") as refused, front.changing("number.assign", row.number) as change:
-                row = _row(change.session, front, id)
+                did = _row(change.session, front, id)
                 account = _account(change.session, front, form.account.data or "")
-                issuer = change.session.get_one(AccountRow, row.issuer_id)
+                issuer = change.session.get_one(AccountRow, did.issuer_id)
                 version = offered_version(change.session, issuer, form.plan.data) if form.plan.data else None
                 wanted = Assignment(version, reason=form.reason.data or "", by=front.actor.name)
-                assign_did(change.session, change.books, row.number, account, wanted, change.now_us)
+                assign_did(change.session, change.books, did.number, account, wanted, change.now_us)
             if not refused:
                 flash(gettext("The number is the account's."))
                 return redirect(url_for(".show", id=id), 303)
