@@ -7,7 +7,6 @@ import click
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.invoices.call_list import calls_of
-from pbxbill.billing.invoices.documents import document_of
 from pbxbill.billing.invoices.history import afterwards, behind_lines, entries_of_call, invoices_of
 from pbxbill.billing.invoices.search import find
 from pbxbill.cli.context import Context, pass_context
@@ -173,36 +172,13 @@ def export_calls(context: Context, invoice: str) -> None:
 @pass_context
 def render(context: Context, invoice: str, file: Path | None, form: str) -> None:
     """Write a document as PDF (with the structured invoice inside), HTML, or the structured invoice alone."""
-    from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
-    from pbxbill.billing.invoices.templates import template_in_use
-    from pbxbill.billing.profiles import profile_of
-    from pbxbill.billing.render.html import render_html
-    from pbxbill.billing.render.pdf import render_pdf, xml_of
+    from pbxbill.billing.invoices.invoice_files import file_shown
 
     with context.application() as application:
         with transaction(reading(application.database)) as session:
             row = find(session, invoice)
-            document = document_of(session, row.id)
-            profile = profile_of(session, row.account_id)
-            stored = template_in_use(session, row.issuer_id, profile.template_id)
             name = row.number or f"draft-{row.id}"
-        # What the account got is what is shown, even if the template is another one today.
-        kept = (
-            ()
-            if row.state in UNISSUED
-            else invoice_files(application.database, row.id, context.clock.now_us())
-        )
-    content = next((file.content for file in kept if file.kind == form), b"")
-    if not content:
-        match form:
-            case "pdf":
-                content = render_pdf(document, stored.template, stored.logo, xml=xml_of(document))
-            case "html":
-                content = render_html(document, stored.template, stored.logo).encode()
-            case _:
-                content = xml_of(document) or b""
-    if not content:
-        raise InputRefused(f"{name} has no structured form")
+        content = file_shown(application.database, row.id, form, context.clock.now_us()).content
     where = file or Path(f"{name.replace('/', '-')}.{form}")
     try:
         where.write_bytes(content)

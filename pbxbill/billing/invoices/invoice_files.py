@@ -19,6 +19,7 @@ from pbxbill.billing.invoices.document import Document, DocumentCall
 from pbxbill.billing.invoices.documents import document_of
 from pbxbill.billing.invoices.templates import StoredTemplate, template_in_use, without_own_markup
 from pbxbill.billing.profiles import profile_of
+from pbxbill.billing.render.html import render_html
 from pbxbill.billing.render.pdf import render_pdf, xml_of
 from pbxbill.billing.render.sandbox import TemplateFault
 from pbxbill.errors import InputRefused
@@ -71,6 +72,39 @@ def invoice_files(engine: Engine, invoice_id: int, now_us: int) -> tuple[Invoice
     made = make_files(material)
     with transaction(engine) as session:
         return keep_files(session, material, made, now_us)
+
+
+def file_shown(engine: Engine, invoice_id: int, kind: str, now_us: int) -> InvoiceFile:
+    """A document as a file to look at: as the account got it, else as it would look now.
+
+    kind: pdf, html, xml or csv (its calls); InputRefused where there is no such form of it.
+    """
+    with transaction(reading(engine)) as session:
+        row = session.get(InvoiceRow, invoice_id)
+        if row is None:
+            raise InputRefused(f"there is no invoice {invoice_id}")
+        document = document_of(session, row.id)
+        stored = template_in_use(session, row.issuer_id, profile_of(session, row.account_id).template_id)
+        name = row.number or f"draft-{row.id}"
+        calls = b""
+        if kind == "csv" and row.kind in CALL_LIST_KINDS:
+            calls = call_list_csv(calls_of(session, row), document.unit)
+    # What the account got is what is shown, even if the template is another one today.
+    kept = () if row.state in UNISSUED else invoice_files(engine, row.id, now_us)
+    content = next((file.content for file in kept if file.kind == kind), b"")
+    if not content:
+        match kind:
+            case "pdf":
+                content = render_pdf(document, stored.template, stored.logo, xml=xml_of(document))
+            case "html":
+                content = render_html(document, stored.template, stored.logo).encode()
+            case "csv":
+                content = calls
+            case _:
+                content = xml_of(document) or b""
+    if not content:
+        raise InputRefused(f"{name} has no structured form")
+    return InvoiceFile(kind, f"{_safe(name)}.{kind}", hashlib.sha256(content).hexdigest(), content)
 
 
 def material_of(session: Session, invoice_id: int) -> Material:
