@@ -153,8 +153,8 @@ def _work(
 def _read(database: Engine, row: RateImportRow, clock: Clock) -> dict[str, Any]:
     steep_ppm = json.loads(row.options).get("steep_ppm")
     with RateStage() as stage:
-        report = io.StringIO(newline="")
-        changes = DeckChanges(FIRST_SHOWN, report, steep_ppm=steep_ppm, whole=False)
+        report = _Packed()
+        changes = DeckChanges(FIRST_SHOWN, report.text, steep_ppm=steep_ppm, whole=False)
         try:
             wanted, setting, sheet = _compared(database, row, clock, stage, changes)
         except InputRefused as refused:
@@ -176,7 +176,7 @@ def _read(database: Engine, row: RateImportRow, clock: Clock) -> dict[str, Any]:
             "state": READY,
             "preview": json.dumps(facts),
             "total": stage.rate_count,
-            "report": zlib.compress(report.getvalue().encode("utf-8-sig")),
+            "report": report.content(),
         }
         try:
             check_allowed(database, wanted, changes)
@@ -196,9 +196,9 @@ def _aside(stage: RateStage, sheet: RateSheet | None) -> dict[str, Any]:
         return {
             "preview": json.dumps({"refused": stage.refused_count, "refused_first": _refused_first(stage)})
         }
-    text = io.StringIO(newline="")
-    write_refused(text, sheet, stage.refused())
-    return {"refused": zlib.compress(text.getvalue().encode("utf-8-sig"))}
+    packed = _Packed()
+    write_refused(packed.text, sheet, stage.refused())
+    return {"refused": packed.content()}
 
 
 def _write(database: Engine, row: RateImportRow, clock: Clock) -> dict[str, Any]:
@@ -239,6 +239,30 @@ def _wanted(deck: str, file_name: str, issuer_id: int, options: dict[str, Any]) 
         if key not in (*_PROFILE, "increments", "steep_ppm") and value is not None
     }
     return ImportWanted(deck=deck, source=file_name, issuer_id=issuer_id, profile=Profile(**said), **rest)
+
+
+class _Packed(io.RawIOBase):
+    """What is compressed as it is written: a million rows are not held as they are."""
+
+    def __init__(self) -> None:
+        self._packer = zlib.compressobj()
+        self._pieces: list[bytes] = []
+        # With a mark, so that spreadsheets know UTF-8.
+        self.text = io.TextIOWrapper(io.BufferedWriter(self), "utf-8-sig", newline="")
+
+    def writable(self) -> bool:
+        """As any file that is written."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """The same."""
+        self._pieces.append(self._packer.compress(data))
+        return len(data)
+
+    def content(self) -> bytes:
+        """All of it, as unpacked() reads it."""
+        self.text.flush()
+        return b"".join((*self._pieces, self._packer.flush()))
 
 
 class _Beat:
