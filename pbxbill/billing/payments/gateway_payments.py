@@ -202,7 +202,7 @@ class GatewayDesk:
         with transaction(reading(self.database)) as session:
             account = session.get_one(AccountRow, account_id)
             gateway = chosen_gateway(session, account, new.unit, new.gateway)
-        self._openable(gateway, new)
+        self.check_openable(gateway, new)
         with self.writing() as (session, _):
             account = session.get_one(AccountRow, account_id)
             payment_id = ask_payment(session, account, new, self.clock.now_us()).id
@@ -227,7 +227,7 @@ class GatewayDesk:
                 else active_method(session, method_id)
             )
             gateway = session.get_one(PaymentGatewayRow, method.gateway_id)
-        self._openable(gateway, new)
+        self.check_openable(gateway, new)
         with self.writing() as (session, _):
             account = session.get_one(AccountRow, account_id)
             method = active_method(session, method.id)
@@ -235,7 +235,7 @@ class GatewayDesk:
             payment_id = ask_charge(session, account, method, new, now_us, automatic=automatic).id
         return self.go_on(payment_id)
 
-    def _openable(self, gateway: PaymentGatewayRow, new: NewGatewayPayment) -> None:
+    def check_openable(self, gateway: PaymentGatewayRow, new: NewGatewayPayment) -> None:
         """What the gateway cannot take is said before anything is written."""
         step = self.open(gateway).step(new.unit)
         with transaction(reading(self.database)) as session:
@@ -393,9 +393,14 @@ class GatewayDesk:
     def remove_method(self, method_id: int) -> bool:
         """Charge a method no more; whether its gateway has forgotten it too."""
         with self.writing() as (session, _):
-            method = active_method(session, method_id)
+            forget_method(session, active_method(session, method_id))
+        return self.tell_removed(method_id)
+
+    def tell_removed(self, method_id: int) -> bool:
+        """Tell a gateway that a method was removed here; whether it has forgotten it too."""
+        with transaction(reading(self.database)) as session:
+            method = session.get_one(SavedMethodRow, method_id)
             gateway_row = session.get_one(PaymentGatewayRow, method.gateway_id)
-            forget_method(session, method)
         try:
             self.open(gateway_row).remove_method(method.method_ref)
         except GatewayUnreachable as error:
