@@ -25,6 +25,7 @@ from pbxbill.store.engine import open_engine, pending_revision, reading, transac
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
+from pbxbill.store.sealed import SecretKeeper, seal_with
 
 if TYPE_CHECKING:
     from pbxbill.billing.payments.gateway_payments import GatewayDesk
@@ -57,11 +58,18 @@ class Charging:
 
 @contextmanager
 def open_application(
-    database_url: str, redis_url: str | None = None, clock: Clock | None = None
+    database_url: str,
+    redis_url: str | None = None,
+    clock: Clock | None = None,
+    *,
+    keeper: SecretKeeper | None = None,
 ) -> Iterator[Application]:
-    """Open the database; ConfigurationError if it has not been set up by `pbxbill init`."""
+    """Open the database; ConfigurationError if it has not been set up by `pbxbill init`. keeper: what seals
+    the secrets in it."""
     _refuse_missing_file(database_url)
     database = open_engine(database_url)
+    if keeper is not None:
+        seal_with(database, keeper)
     try:
         _refuse_old_schema(database)
         yield Application(database_url, redis_url, clock or SystemClock(), database)

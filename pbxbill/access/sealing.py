@@ -10,11 +10,16 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy.exc import DontWrapMixin
 
 from pbxbill.errors import ConfigurationError
+from pbxbill.store.sealed import MARK
 
 MAX_KEYS = 16
-_MARK = "sealed:"
+
+
+class KeyFault(ConfigurationError, DontWrapMixin):
+    """The key file is missing or wrong; found while a row is written, it is no fault of the statement."""
 
 
 class Sealer:
@@ -26,14 +31,14 @@ class Sealer:
 
     def seal(self, text: str) -> str:
         """The text as it may be kept."""
-        return _MARK + self._fernet.encrypt(text.encode()).decode()
+        return MARK + self._fernet.encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str:
         """The text; ConfigurationError if none of the keys sealed it."""
         try:
-            return self._fernet.decrypt(sealed.removeprefix(_MARK).encode()).decode()
+            return self._fernet.decrypt(sealed.removeprefix(MARK).encode()).decode()
         except InvalidToken:
-            raise ConfigurationError(
+            raise KeyFault(
                 "a secret in the database was sealed with another key than those of web.key_file"
             ) from None
 
@@ -52,18 +57,18 @@ def read_key_file(path: Path) -> Sealer:
     try:
         keys = path.read_text("ascii").split()
     except FileNotFoundError:
-        raise ConfigurationError(
+        raise KeyFault(
             f"there is no key file {path} (web.key_file); `pbxbill init` makes one, unless secrets were "
             "sealed before: then bring back your copy"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the key file {path} cannot be read: {error}") from None
+        raise KeyFault(f"the key file {path} cannot be read: {error}") from None
     try:
         if not 1 <= len(keys) <= MAX_KEYS:
             raise ValueError
         return Sealer([key.encode() for key in keys])
     except ValueError:
-        raise ConfigurationError(f"the key file {path} holds no key, or something else than keys") from None
+        raise KeyFault(f"the key file {path} holds no key, or something else than keys") from None
 
 
 def make_key_file(path: Path) -> bool:
@@ -74,7 +79,7 @@ def make_key_file(path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise ConfigurationError(f"the key file {path} cannot be made: {error.strerror}") from None
+        raise KeyFault(f"the key file {path} cannot be made: {error.strerror}") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(Fernet.generate_key() + b"\n")
         file.flush()

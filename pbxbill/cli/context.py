@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from pbxbill.access.key_file import KeyFile
 from pbxbill.app import Application, open_application
 from pbxbill.clock import SystemClock
 from pbxbill.errors import ConfigurationError, DuplicateKey, InputRefused, PbxbillError
@@ -74,7 +75,10 @@ class Context:
     def application(self) -> Iterator[Application]:
         """The database, opened."""
         settings = self.settings
-        with open_application(settings.database_url, settings.redis_url, self.clock) as application:
+        keeper = KeyFile(settings.web.key_file)
+        with open_application(
+            settings.database_url, settings.redis_url, self.clock, keeper=keeper
+        ) as application:
             yield application
 
 

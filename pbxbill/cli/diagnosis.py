@@ -2,21 +2,25 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
+from pbxbill.access.key_file import KeyFile
 from pbxbill.app import Application, open_application
 from pbxbill.cli.billing_checks import check_billing
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.finding import Finding, Verdict
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.cli.switch_checks import check_asterisk, check_freeswitch
-from pbxbill.errors import PbxbillError
+from pbxbill.errors import ConfigurationError, PbxbillError
 from pbxbill.sections import AsteriskSection
 from pbxbill.settings import Settings
 from pbxbill.store.engine import reading, transaction
+from pbxbill.store.sealed import count_sealed
 
 
 @click.command()
@@ -24,24 +28,22 @@ from pbxbill.store.engine import reading, transaction
 @pass_context
 def doctor(context: Context, as_json: bool) -> None:
     """Check configuration, database, mail, gateways, jobs, Redis, switches; exit 1 if one must be mended."""
-    findings = list(_findings(context))
+    found = list(findings(context))
     if as_json:
         print_json(
-            [
-                {"check": x.check, "verdict": x.verdict, "detail": x.detail, "remedy": x.remedy}
-                for x in findings
-            ]
+            [{"check": x.check, "verdict": x.verdict, "detail": x.detail, "remedy": x.remedy} for x in found]
         )
     else:
-        for finding in findings:
+        for finding in found:
             click.echo(f"{finding.verdict.upper():<5} {finding.check}: {finding.detail}")
             if finding.remedy:
                 click.echo(f"      -> {finding.remedy}")
-    if any(finding.verdict is Verdict.FAIL for finding in findings):
+    if any(finding.verdict is Verdict.FAIL for finding in found):
         sys.exit(1)
 
 
-def _findings(context: Context) -> Iterator[Finding]:
+def findings(context: Context) -> Iterator[Finding]:
+    """All that is checked, one after the other."""
     path = context.config_path
     settings = context.settings  # a configuration that cannot be read ends here, with its own message
     yield Finding("configuration", Verdict.OK, f"{path or 'the environment alone'} is sound")
@@ -50,6 +52,7 @@ def _findings(context: Context) -> Iterator[Finding]:
             "configuration", Verdict.WARN, f"{path} holds secrets and others may read it", f"chmod 600 {path}"
         )
     yield from _database(context, settings)
+    yield _key_file(settings.web.key_file)
     if settings.redis_url is not None:
         yield _redis(settings.redis_url)
     if not settings.switch:
@@ -72,11 +75,15 @@ def _holds_secrets(settings: Settings) -> bool:
 def _database(context: Context, settings: Settings) -> Iterator[Finding]:
     shown = make_url(settings.database_url).render_as_string(hide_password=True)
     try:
-        with open_application(settings.database_url, settings.redis_url, context.clock) as application:
+        keeper = KeyFile(settings.web.key_file)
+        with open_application(
+            settings.database_url, settings.redis_url, context.clock, keeper=keeper
+        ) as application:
             yield Finding("database", Verdict.OK, f"{shown} is reachable and its schema is up to date")
             yield from _durability(application)
             with transaction(reading(application.database)) as session:
                 yield from list(check_billing(session, settings, context.clock.now_us()))
+                yield from list(_secrets(session))
     except PbxbillError as error:
         yield Finding(
             "database", Verdict.FAIL, str(error), "see the message; `pbxbill init` sets the database up"
@@ -101,6 +108,25 @@ def _durability(application: Application) -> Iterator[Finding]:
             )
     verdict = Verdict.OK if durable else Verdict.FAIL
     yield Finding("durability", verdict, detail, "" if durable else remedy)
+
+
+def _key_file(path: Path) -> Finding:
+    from pbxbill.access.sealing import read_key_file
+
+    try:
+        read_key_file(path)
+    except ConfigurationError as error:
+        return Finding("key file", Verdict.FAIL, str(error), "see the message; `pbxbill init` makes one")
+    if path.stat().st_mode & 0o077:
+        return Finding("key file", Verdict.WARN, f"others may read {path}", f"chmod 600 {path}")
+    return Finding("key file", Verdict.OK, f"{path} can be read; is there a copy elsewhere?")
+
+
+def _secrets(session: Session) -> Iterator[Finding]:
+    plain = count_sealed(session, plain=True)
+    if plain:
+        told = f"{plain} secrets in the database are not sealed"
+        yield Finding("secrets", Verdict.WARN, told, "`pbxbill init` seals them, and changes nothing else")
 
 
 def _redis(url: str) -> Finding:

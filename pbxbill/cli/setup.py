@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import click
+from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from pbxbill import __version__
+from pbxbill.access.key_file import KeyFile
 from pbxbill.access.one_time_links import Purpose, make_link
 from pbxbill.access.permissions import Role
 from pbxbill.access.sealing import make_key_file
@@ -17,9 +19,12 @@ from pbxbill.cli.output import print_json
 from pbxbill.cli.users import link_of
 from pbxbill.errors import ConfigurationError
 from pbxbill.settings import CONFIG_VARIABLE, LOCAL_CONFIG, SYSTEM_CONFIG, load_settings
+from pbxbill.store import notice_models  # noqa: F401  its columns are among those that are sealed
+from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.models import AccountRow, UnitRow
+from pbxbill.store.sealed import count_sealed, seal_plain, seal_with
 from pbxbill.store.units import checked_unit
 
 FIRST_LOGIN = "admin"
@@ -64,26 +69,42 @@ def init(context: Context, unit_code: str, scale: int, digits: int, operator: st
     settings = load_settings(path)
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite":
-        _make_folder(Path(str(url.database)).parent)
+        _make_database_file(Path(str(url.database)))
     migrate(settings.database_url)
     database = open_engine(settings.database_url)
+    seal_with(database, KeyFile(settings.web.key_file))
     try:
         with transaction(database) as session:
+            has_key = _make_key(session, settings.web.key_file)
             known = session.get(UnitRow, unit_code)
             if known is None:
                 ensure_unit(session, checked_unit(unit_code, scale, digits))
             root = open_operator(session, operator, context.clock.now_us())
             token = _first_link(session, root, context.clock.now_us())
+            sealed = seal_plain(session)
     finally:
         database.dispose()
     click.echo(f"database {url.render_as_string(hide_password=True)} is ready")
-    if make_key_file(settings.web.key_file):
+    if has_key:
         click.echo(f"wrote {settings.web.key_file}: keep a copy, not beside the database's")
+    if sealed:
+        click.echo(f"sealed {sealed} secrets that stood in the database as they are")
     if token:
         click.echo(f"the first administrator, {FIRST_LOGIN}, chooses a password here, once, within 24 h:")
         click.echo(link_of(settings, token))
     if not settings.switch:
         click.echo(f"next: put your switch into {path}, then `pbxbill doctor`")
+
+
+def _make_key(session: Session, path: Path) -> bool:
+    """Make the key file, unless there is one, or was: another key would open nothing of what it sealed."""
+    of_users = select(func.count()).select_from(UserRow).where(UserRow.totp != "")
+    if not path.exists() and (session.scalar(of_users) or count_sealed(session, plain=False)):
+        raise ConfigurationError(
+            f"the key file {path} (web.key_file) is missing, and secrets in the database are sealed "
+            "with it: bring back your copy"
+        )
+    return make_key_file(path)
 
 
 def _first_link(session: Session, operator: AccountRow, now_us: int) -> str:
@@ -109,6 +130,16 @@ def _write_sample(path: Path) -> None:
         path.write_text(content)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _make_database_file(path: Path) -> None:
+    """Make an empty file that its owner alone can read, before SQLite makes one that others can."""
+    _make_folder(path.parent)
+    try:
+        # SQLite gives the same mode to the files that it puts beside it.
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"database {path} cannot be made: {error.strerror}") from None
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store.models import Base, RowId
+from pbxbill.store.sealed import Sealed
 
 
 class UserRow(Base):
@@ -132,7 +133,8 @@ class IdempotentRequestRow(Base):
     """Of method, path and body: the same key with another request is a mistake."""
     status: Mapped[int]
     """0: it is being worked on."""
-    body: Mapped[str] = mapped_column(Text, server_default="")
+    body: Mapped[str] = mapped_column(Sealed, server_default="")
+    """Some answers tell a secret that is shown but once."""
     at_us: Mapped[int] = mapped_column(index=True)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store import billing_models, invoice_models  # noqa: F401 what is referred to is registered with it
 from pbxbill.store.models import Base, RowId
+from pbxbill.store.sealed import Sealed
 
 
 class NoticeTemplateRow(Base):
@@ -62,9 +63,9 @@ class WebhookEndpointRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
     url: Mapped[str] = mapped_column(String(500))
-    secret: Mapped[str] = mapped_column(String(120))
+    secret: Mapped[str] = mapped_column(Sealed)
     """whsec_...: what deliveries are signed with."""
-    old_secret: Mapped[str] = mapped_column(String(120), server_default="")
+    old_secret: Mapped[str] = mapped_column(Sealed, server_default="")
     """Signed with as well, until the receiver knows the new one."""
     kinds: Mapped[str] = mapped_column(Text, server_default="")
     """Kinds of notices, one per line; empty: all."""
