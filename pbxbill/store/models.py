@@ -29,8 +29,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
-RowId = BigInteger().with_variant(Integer, "sqlite")
+RowId = BigInteger().with_variant(Integer, "sqlite")  # which numbers rows itself where a key is INTEGER
 
 
 class Base(DeclarativeBase):
@@ -134,12 +133,11 @@ class EndpointRow(Base):
 
 
 class RateDeckRow(Base):
-    """A named price list."""
+    """A named price list of an issuer: the operator, or a reseller."""
 
     __tablename__ = "rate_decks"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     issuer_id: Mapped[int]
-    """Whose it is: the operator's, or a reseller's."""
     name: Mapped[str] = mapped_column(String(64))
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
     measure: Mapped[str] = mapped_column(String(12), server_default="seconds")
@@ -185,17 +183,15 @@ class RateRow(Base):
     effective_to_us: Mapped[int | None]
     terms: Mapped[str | None] = mapped_column(Text)
     """JSON of rating.tariff.RateTerms; None for a rate without bands, steps or a maximum."""
-    # A page of a million rates begins anywhere.
     __table_args__ = (Index("ix_rates_deck_version_id_prefix", "deck_version_id", "prefix"),)
 
 
 class TariffRow(Base):
-    """A named tariff; its terms are in its versions."""
+    """A named tariff of an issuer, by which he charges; its terms are in its versions."""
 
     __tablename__ = "tariffs"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     issuer_id: Mapped[int]
-    """Whose it is: the operator's, or a reseller's, who charges the accounts directly below him by it."""
     name: Mapped[str] = mapped_column(String(64))
     __table_args__ = (UniqueConstraint("issuer_id", "name"),)
 

@@ -6,7 +6,6 @@ days are over. A worker that was killed leaves a row that nobody beats any more:
 
 import io
 import json
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ READING, READY, WRITING, DONE, REFUSED = "reading", "ready", "writing", "done", 
 KEPT_US = 2 * 86_400 * SECOND_US
 SILENT_US = 300 * SECOND_US
 """A worker that has not said a word for so long was killed."""
-BEAT_S = 1.0
+BEAT_US = SECOND_US
 FIRST_SHOWN = 20
 REFUSED_SHOWN = 20
 MAX_REASON_LENGTH = 500
@@ -270,14 +269,14 @@ class _Beat:
 
     def __init__(self, database: Engine, row_id: int, clock: Clock) -> None:
         self._database, self._row_id, self._clock = database, row_id, clock
-        self._done, self._next_s = 0, time.monotonic() + BEAT_S
+        self._done, self._next_us = 0, clock.monotonic_us() + BEAT_US
 
     def add(self, count: int) -> None:
         """So many more rows or rates are done."""
         self._done += count
-        if time.monotonic() >= self._next_s:
+        if self._clock.monotonic_us() >= self._next_us:
             _set(self._database, self._row_id, {"done": self._done}, self._clock)
-            self._next_s = time.monotonic() + BEAT_S
+            self._next_us = self._clock.monotonic_us() + BEAT_US
 
 
 def _set(database: Engine, row_id: int, values: dict[str, Any], clock: Clock) -> None:
