@@ -3,7 +3,7 @@
 from typing import Any
 
 import click
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
@@ -23,6 +23,7 @@ from pbxbill.billing.payments.payments import (
     write_off,
 )
 from pbxbill.billing.payments.received_payments import ReceivedPayment, receive_payment
+from pbxbill.billing.payments.taking_back import refuse_of_gateway
 from pbxbill.cli import gateway_payments, receipts
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option
@@ -35,7 +36,6 @@ from pbxbill.store.accounts import account_by_code, unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import GatewayPaymentRow, RefundRow
 
 key_option = click.option(
     "--key", help="Its number at the bank, say: a payment that is recorded twice with it counts once."
@@ -209,22 +209,11 @@ def list_payments(context: Context, /, account: str, *, as_json: bool, **named: 
 def take_back(context: Context, entry: str, reason: str, by: str, as_json: bool) -> None:
     """Take back a payment that bounced or was put to the wrong invoice, or a write-off."""
     with context.application() as application, billing(application) as (session, books):
-        _not_of_a_gateway(session, entry)
+        refuse_of_gateway(session, entry)
         done = reverse(session, books, entry, reason=reason, now_us=context.clock.now_us(), by=by)
         unit = _unit_of_entry(session, done.entry_id)
         shown = _shown(session, done, unit)
     _tell(shown, as_json=as_json)
-
-
-def _not_of_a_gateway(session: Session, entry_id: str) -> None:
-    paid = session.scalar(select(GatewayPaymentRow.id).where(GatewayPaymentRow.entry_id == entry_id))
-    if paid is None:  # or it came back from a refund that failed, or a charge-back that was won
-        paid = session.scalar(select(RefundRow.payment_id).where(RefundRow.back_entry_id == entry_id))
-    if paid is not None:
-        raise InputRefused(
-            f"entry {entry_id} came through a gateway, which has the money: `pbxbill payments refund {paid} "
-            "--reopen` gives it back"
-        )
 
 
 @click.command("write-off")

@@ -10,17 +10,27 @@ from flask import Blueprint
 
 from pbxbill.web.front import Front
 from pbxbill.web.panel.accounts import accounts
+from pbxbill.web.panel.alerts import alerts
 from pbxbill.web.panel.audit_log import audit
 from pbxbill.web.panel.bundles import bundles
+from pbxbill.web.panel.calls import calls
 from pbxbill.web.panel.carriers import carriers
 from pbxbill.web.panel.dashboard import dashboard
 from pbxbill.web.panel.decks import decks
 from pbxbill.web.panel.destinations import destinations
 from pbxbill.web.panel.dialling_rules import dialling_rules
 from pbxbill.web.panel.dids import dids
+from pbxbill.web.panel.gateway_payments import gateway_payments
+from pbxbill.web.panel.gateways import gateways
+from pbxbill.web.panel.jobs import jobs
 from pbxbill.web.panel.live_calls import live_calls
+from pbxbill.web.panel.mediation import mediation
+from pbxbill.web.panel.payments import payments
 from pbxbill.web.panel.plans import plans
+from pbxbill.web.panel.quarantine import quarantine
 from pbxbill.web.panel.rate_imports import rate_imports
+from pbxbill.web.panel.reconciliation import reconciliation
+from pbxbill.web.panel.switches import switches
 from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.users import api_keys, users
 
@@ -37,8 +47,18 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     bundles,
     decks,
     rate_imports,
+    payments,
+    gateway_payments,
+    gateways,
     users,
     api_keys,
     audit,
+    alerts,
+    calls,
+    jobs,
+    mediation,
+    quarantine,
+    reconciliation,
+    switches,
 )
 PREFIX = "/panel"

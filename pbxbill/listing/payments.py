@@ -1,0 +1,129 @@
+"""The list of money that came in and went back: every entry at the cash accounts of those who sell."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, aliased
+
+from pbxbill.access.actor import Scope
+from pbxbill.access.permissions import Permission
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.listing.listing import (
+    N_,
+    Column,
+    ColumnKind,
+    Filter,
+    FilterKind,
+    Listing,
+    Order,
+    Rows,
+    at_least,
+    below,
+    contains,
+    equals,
+)
+from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
+from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
+
+KINDS = (
+    ("top-up", N_("Top-up")),
+    ("payment", N_("Payment")),
+    ("refund", N_("Refund")),
+    ("charge-back", N_("Charge-back")),
+    ("reversal", N_("Reversal")),
+)
+"""Kinds of entries that move cash."""
+_REVERSING = aliased(JournalEntryRow)
+
+
+def _rows(_session: Session, scope: Scope) -> Rows:
+    return (
+        select(
+            PostingRow.entry_id.label("id"),
+            JournalEntryRow.at_us.label("at_us"),
+            JournalEntryRow.kind.label("kind"),
+            JournalEntryRow.memo.label("memo"),
+            PostingRow.amount.label("amount"),
+            JournalEntryRow.unit.label("unit"),
+            _REVERSING.at_us.label("reversed_us"),
+        )
+        .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
+        .join(JournalEntryRow, JournalEntryRow.id == PostingRow.entry_id)
+        .outerjoin(_REVERSING, _REVERSING.reverses_id == JournalEntryRow.id)
+        .where(LedgerAccountRow.code == LedgerCode.CASH, kept_by_sellers(scope, LedgerAccountRow.issuer_id))
+    )
+
+
+def _of_account(query: Rows, code: str) -> Rows:
+    """An account's entries, found from its wallets and its invoices."""
+    account_id = select(AccountRow.id).where(AccountRow.code == code).scalar_subquery()
+    posting = aliased(PostingRow)
+    in_wallets = (
+        select(posting.entry_id)
+        .join(WalletRow, WalletRow.ledger_account_id == posting.ledger_account_id)
+        .where(WalletRow.account_id == account_id)
+    )
+    at_invoices = (
+        select(AllocationRow.entry_id)
+        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
+        .where(InvoiceRow.account_id == account_id)
+    )
+    return query.where(or_(PostingRow.entry_id.in_(in_wallets), PostingRow.entry_id.in_(at_invoices)))
+
+
+def accounts_of_entries(session: Session, entry_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Whose wallet an entry moved, or whose invoice it paid: id and code."""
+    found: dict[str, tuple[int, str]] = {}
+    in_wallets = (
+        select(PostingRow.entry_id, AccountRow.id, AccountRow.code)
+        .join(WalletRow, WalletRow.ledger_account_id == PostingRow.ledger_account_id)
+        .join(AccountRow, AccountRow.id == WalletRow.account_id)
+        .where(PostingRow.entry_id.in_(entry_ids))
+    )
+    at_invoices = (
+        select(AllocationRow.entry_id, AccountRow.id, AccountRow.code)
+        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
+        .join(AccountRow, AccountRow.id == InvoiceRow.account_id)
+        .where(AllocationRow.entry_id.in_(entry_ids))
+    )
+    for query in (at_invoices, in_wallets):
+        found.update({entry: (id, code) for entry, id, code in session.execute(query)})
+    return found
+
+
+def _accounts(session: Session, rows: list[dict[str, Any]]) -> None:
+    found = accounts_of_entries(session, [x["id"] for x in rows])
+    for row in rows:
+        row["account"] = found[row["id"]][1] if row["id"] in found else None
+
+
+PAYMENTS = Listing(
+    name="payments",
+    title=N_("Payments"),
+    permission=Permission.PAYMENTS_READ,
+    columns=(
+        Column("at_us", N_("When"), ColumnKind.MOMENT),
+        Column("account", N_("Account"), ColumnKind.CODE),
+        Column("kind", N_("What"), ColumnKind.STATE),
+        Column("memo", N_("How, and its reference"), wide=True),
+        Column("amount", N_("Amount"), ColumnKind.MONEY),
+        Column("reversed_us", N_("Taken back"), ColumnKind.DAY, wide=True),
+    ),
+    rows=_rows,
+    orders=(
+        # Ids of entries grow with time.
+        Order("newest", N_("Newest first"), PostingRow.entry_id, PostingRow.line, descending=True),
+        Order("oldest", N_("Oldest first"), PostingRow.entry_id, PostingRow.line),
+    ),
+    filters=(
+        Filter("q", N_("Reference"), contains(JournalEntryRow.memo)),
+        Filter("account", N_("Account's code"), _of_account),
+        Filter("kind", N_("What"), equals(JournalEntryRow.kind), FilterKind.CHOICE, KINDS),
+        Filter("unit", N_("Unit"), equals(JournalEntryRow.unit)),
+        Filter("from", N_("From"), at_least(JournalEntryRow.at_us), FilterKind.DAY),
+        Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),
+    ),
+    finish=_accounts,
+)

@@ -1,0 +1,187 @@
+"""Money that is here already: put to invoices, moved to another wallet, given up."""
+
+from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask_babel import gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.billing.payments.payments import pay_from_wallet, write_off
+from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
+from pbxbill.errors import DuplicateKey, InputRefused
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.web.fields import refusals
+from pbxbill.web.front import Change, Front, needs
+from pbxbill.web.panel.asking import (
+    account_asked,
+    account_of_code,
+    find_page,
+    form_page,
+    give_units,
+    wallet_units,
+)
+from pbxbill.web.panel.payment_forms import FromWalletForm, TransferForm, WriteOffForm
+
+
+def crumbs() -> list[tuple[str, str]]:
+    """What stands above pages of payments."""
+    return [(gettext("Payments"), url_for("payments.listed"))]
+
+
+def add_moving(section: Blueprint, front: Front) -> None:
+    """Add the routes."""
+    _add_from_wallet(section, front)
+    _add_transfer(section, front)
+    _add_write_off(section, front)
+
+
+def _add_from_wallet(section: Blueprint, front: Front) -> None:
+    @section.route("/payments/from-wallet", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def from_wallet() -> str | AnyResponse:
+        title = gettext("Pay invoices from the wallet")
+        form = FromWalletForm()
+        with front.reading() as session:
+            account = account_asked(session, front)
+            if account is None:
+                return find_page(title, url_for("payments.listed"), crumbs())
+            give_units(form, wallet_units(session, account))
+        if form.validate_on_submit():
+            entry = ""
+            with (
+                refusals(form) as refused,
+                front.changing("payment.allocate", account.code, account_id=account.id) as change,
+            ):
+                entry = pay_from_wallet(
+                    change.session,
+                    change.books,
+                    front.account(change.session, account.id),
+                    unit=form.unit.data,
+                    now_us=change.now_us,
+                    amount=form.amount.data,
+                    by=front.actor.name,
+                ).entry_id
+            if not refused:
+                flash(gettext("The funds are put to invoices."))
+                return redirect(url_for("payments.show", entry=entry), 303)
+        return form_page(
+            form,
+            title,
+            gettext("Pay from the wallet"),
+            url_for("payments.listed"),
+            crumbs(),
+            lead=gettext("Funds of %(code)s go to what was due first.", code=account.code),
+        )
+
+
+def _add_transfer(section: Blueprint, front: Front) -> None:
+    @section.route("/payments/transfer", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def transfer() -> str | AnyResponse:
+        title = gettext("Move funds to another account")
+        form = TransferForm()
+        with front.reading() as session:
+            account = account_asked(session, front)
+            if account is None:
+                return find_page(title, url_for("payments.listed"), crumbs())
+            give_units(form, wallet_units(session, account))
+        if form.validate_on_submit():
+            entry = ""
+            with (
+                refusals(form) as refused,
+                front.changing("payment.transfer", account.code, account_id=account.id) as change,
+            ):
+                entry = _moved(change, front, account.id, form)
+            if not refused:
+                flash(gettext("The funds are moved."))
+                return redirect(url_for("payments.show", entry=entry), 303)
+        return form_page(
+            form,
+            title,
+            gettext("Move the funds"),
+            url_for("payments.listed"),
+            crumbs(),
+            lead=gettext(
+                "Funds leave the wallet of %(code)s. Credit and what its live calls hold cannot be moved.",
+                code=account.code,
+            ),
+        )
+
+
+def _add_write_off(section: Blueprint, front: Front) -> None:
+    @section.route("/payments/write-off", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def give_up() -> str | AnyResponse:
+        form = WriteOffForm()
+        with front.reading() as session:
+            invoice = _invoice_asked(session, front)
+            form.amount.unit = unit_of(session, invoice.unit)
+        if form.validate_on_submit():
+            entry = ""
+            with (
+                refusals(form) as refused,
+                front.changing(
+                    "payment.write-off", invoice.number or "", account_id=invoice.account_id
+                ) as change,
+            ):
+                entry = write_off(
+                    change.session,
+                    change.books,
+                    invoice.id,
+                    reason=form.reason.data or "",
+                    now_us=change.now_us,
+                    amount=form.amount.data,
+                    by=front.actor.name,
+                ).entry_id
+            if not refused:
+                flash(gettext("It is written off."))
+                return redirect(url_for("payments.show", entry=entry), 303)
+        return form_page(
+            form,
+            gettext("Write off %(number)s", number=invoice.number),
+            gettext("Write it off"),
+            url_for("payments.listed"),
+            crumbs(),
+            warning=gettext(
+                "What is open of it is given up and booked as a loss. Taking it back asks for it again."
+            ),
+        )
+
+
+def _moved(change: Change, front: Front, account_id: int, form: TransferForm) -> str:
+    session = change.session
+    giver = front.account(session, account_id)
+    taker = account_of_code(session, front, form.taker.data or "")
+    new = NewTransfer(
+        form.amount.data or 0,
+        form.unit.data,
+        f"panel:{form.key.data}",
+        form.reason.data or "",
+        front.actor.name,
+    )
+    try:
+        return transfer_funds(session, change.books, giver, taker, new, change.now_us).entry_ids[0]
+    except DuplicateKey:
+        raise InputRefused(
+            gettext("this page was sent before with other values; open it anew to move more")
+        ) from None
+
+
+def _invoice_asked(session: Session, front: Front) -> InvoiceRow:
+    """The invoice that the address names by ?invoice=ID; 404 for none, and for another's."""
+    written = request.args.get("invoice", "")
+    id = int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else 0
+    row = session.scalar(
+        select(InvoiceRow).where(
+            InvoiceRow.id == id,
+            InvoiceRow.kind.in_(ASKING),
+            InvoiceRow.number.is_not(None),
+            front.scope.among(InvoiceRow.account_id),
+        )
+    )
+    if row is None:
+        abort(404)
+    return row

@@ -1,0 +1,297 @@
+"""Payments: taken at the counter or from the bank, put to invoices, moved between wallets, taken back.
+
+What goes through gateways stands in gateway_payments.py.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.invoice_files import invoice_files
+from pbxbill.billing.invoices.receipts import issue_receipt
+from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.billing.payments.payments import NewPayment
+from pbxbill.billing.payments.received_payments import receive_payment
+from pbxbill.billing.payments.taking_back import Reversal, gateway_payment_of, take_back_entry
+from pbxbill.billing.payments.top_ups import NewTopUp, top_up
+from pbxbill.errors import DuplicateKey, InputRefused
+from pbxbill.ledger.accounts import LedgerCode
+from pbxbill.listing.listing import N_
+from pbxbill.listing.payments import PAYMENTS, accounts_of_entries
+from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
+from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
+from pbxbill.web.fields import refusals
+from pbxbill.web.front import Change, Front, needs
+from pbxbill.web.panel.asking import (
+    account_asked,
+    done_at_once,
+    find_page,
+    form_page,
+    give_units,
+    tabs_of,
+    wallet_units,
+)
+from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.payment_forms import ReverseForm, TakeForm
+from pbxbill.web.panel.payment_moves import add_moving, crumbs
+from pbxbill.web.words import word_of
+
+SHOWN = (
+    "top-up",
+    "payment",
+    "allocation",
+    "write-off",
+    "reversal",
+    "refund",
+    "charge-back",
+    "transfer",
+    "voucher",
+)
+"""Kinds of entries that have a page here."""
+CAN_BE_REVERSED = ("top-up", "payment", "allocation", "write-off")
+HAVE_RECEIPTS = ("top-up", "payment")
+
+
+def payments(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("payments", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            PAYMENTS,
+            "/payments",
+            link=lambda row: url_for("payments.show", entry=row["id"]),
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("No money has come in yet"),
+                N_("Enter what came in cash or at the bank; what comes through gateways appears by itself."),
+            ),
+            actions=((N_("Take a payment"), "payments.top_up", Permission.PAYMENTS_TAKE),),
+            more=lambda: {"tabs": payment_tabs(front), "tab": "payments"},
+        ),
+    )
+    _add_taking(section, front)
+    _add_page(section, front)
+    add_moving(section, front)
+    return section
+
+
+def payment_tabs(front: Front) -> list[tuple[str, str, str]]:
+    """The lists of this section."""
+    return tabs_of(
+        front,
+        ("payments", gettext("Received and given back"), "payments.listed", "payments:read"),
+        ("gateway", gettext("Through gateways"), "gateway_payments.listed", "payments:read"),
+        ("refunds", gettext("Refunds and charge-backs"), "gateway_payments.refunds", "payments:read"),
+        ("gateways", gettext("Gateways"), "gateways.listed", "settings:read"),
+        ("received", gettext("What gateways sent"), "gateways.received", "payments:correct"),
+    )
+
+
+def _add_taking(section: Blueprint, front: Front) -> None:
+    @section.route("/payments/top-up", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_TAKE)
+    def top_up() -> str | AnyResponse:
+        form = TakeForm()
+        with front.reading() as session:
+            account = account_asked(session, front)
+            if account is None:
+                return find_page(gettext("Take a payment"), url_for("payments.listed"), crumbs())
+            give_units(form, wallet_units(session, account))
+            owed = _owed(session, account)
+        if request.method == "GET":
+            form.purpose.data = "invoices" if owed else "wallet"
+        if form.validate_on_submit():
+            entry = ""
+            with (
+                refusals(form) as refused,
+                front.changing("payment.take", account.code, account_id=account.id) as change,
+            ):
+                entry, repeated = _taken(change, front, front.account(change.session, account.id), form)
+            if not refused:
+                flash(
+                    gettext("It had been entered before: nothing has moved.")
+                    if repeated
+                    else gettext("The payment is entered.")
+                )
+                return redirect(url_for("payments.show", entry=entry), 303)
+        return render_template(
+            "panel/payments/take.html", form=form, account=account, owed=owed, crumbs=crumbs()
+        )
+
+
+def _owed(session: Session, account: AccountRow) -> list[tuple[str, int, int]]:
+    """What is open of an account's invoices: unit, number of invoices, amount."""
+    query = (
+        select(InvoiceRow.unit, func.count(), func.sum(InvoiceRow.open))
+        .where(InvoiceRow.account_id == account.id, InvoiceRow.kind.in_(ASKING), InvoiceRow.open > 0)
+        .where(InvoiceRow.state.in_(("issued", "partly_paid")))
+        .group_by(InvoiceRow.unit)
+    )
+    return [(unit, count, int(amount)) for unit, count, amount in session.execute(query)]
+
+
+def _taken(change: Change, front: Front, account: AccountRow, form: TakeForm) -> tuple[str, bool]:
+    common: dict[str, Any] = {"reference": form.reference.data or "", "by": front.actor.name}
+    amount, unit, method = form.amount.data or 0, form.unit.data, form.method.data
+    key = f"panel:{form.key.data}"
+    try:
+        if form.purpose.data == "wallet":
+            new = NewTopUp(amount, unit, method, key, receipt=form.receipt.data, **common)
+            topped = top_up(change.session, change.books, account, new, change.now_us)
+            return topped.entry_id, topped.repeated
+        paid = receive_payment(
+            change.session,
+            change.books,
+            account,
+            NewPayment(amount, unit, method, key, None, **common),
+            change.now_us,
+            with_receipt=form.receipt.data,
+        )
+        return paid.allocated.entry_id, paid.allocated.repeated
+    except DuplicateKey:
+        raise InputRefused(
+            gettext("this page was sent before with another amount; open it anew to enter one more payment")
+        ) from None
+
+
+def _add_page(section: Blueprint, front: Front) -> None:
+    @section.get("/payments/<entry>")
+    @needs(Permission.PAYMENTS_READ)
+    def show(entry: str) -> str:
+        with front.reading() as session:
+            row = _entry(session, front, entry)
+            facts = _facts(session, row)
+        return render_template(
+            "panel/payments/show.html",
+            entry=row,
+            may_reverse=row.kind in CAN_BE_REVERSED and not facts["reversed_by"],
+            may_have_receipt=row.kind in HAVE_RECEIPTS and facts["cash"] > 0,
+            title=word_of(row.kind)[:1].upper() + word_of(row.kind)[1:],
+            crumbs=crumbs(),
+            **facts,
+        )
+
+    @section.post("/payments/<entry>/receipt")
+    @needs(Permission.PAYMENTS_TAKE)
+    def receipt(entry: str) -> AnyResponse:
+        with front.reading() as session:
+            _entry(session, front, entry)
+        return done_at_once(
+            front,
+            "payment.receipt",
+            entry,
+            lambda change: issue_receipt(change.session, entry, change.now_us, front.actor.name),
+            gettext("The receipt is made."),
+            url_for(".show", entry=entry),
+        )
+
+    @section.get("/payments/<entry>/receipt.pdf")
+    @needs(Permission.PAYMENTS_READ)
+    def receipt_file(entry: str) -> Response:
+        with front.reading() as session:
+            _entry(session, front, entry)
+            made = _receipt(session, entry)
+            if made is None:
+                abort(404)
+        files = invoice_files(front.desks.application.database, made.id, front.clock.now_us())
+        found = next((x for x in files if x.kind == "pdf"), None)
+        if found is None:
+            abort(404)
+        head = {"Content-Disposition": f'inline; filename="{found.name}"'}
+        return Response(found.content, mimetype="application/pdf", headers=head)
+
+    @section.route("/payments/<entry>/reverse", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def reverse(entry: str) -> str | AnyResponse:
+        form = ReverseForm()
+        with front.reading() as session:
+            row = _entry(session, front, entry)
+            if row.kind not in CAN_BE_REVERSED:
+                abort(404)
+            whose = accounts_of_entries(session, [entry]).get(entry)
+        if row.kind != "top-up":
+            del form.owed
+        back = url_for(".show", entry=entry)
+        if form.validate_on_submit():
+            made = ""
+            account_id = whose[0] if whose else None
+            with (
+                refusals(form) as refused,
+                front.changing("payment.reverse", entry, account_id=account_id) as change,
+            ):
+                owed = bool("owed" in form and form.owed.data)
+                wanted = Reversal(entry, form.reason.data or "", owed, front.actor.name)
+                made = take_back_entry(change.session, change.books, wanted, change.now_us)
+            if not refused:
+                flash(gettext("It is taken back."))
+                return redirect(url_for(".show", entry=made), 303)
+        return form_page(
+            form,
+            gettext("Take back a %(what)s", what=word_of(row.kind)),
+            gettext("Take it back"),
+            back,
+            [*crumbs(), (word_of(row.kind), back)],
+            warning=gettext(
+                "The equal and opposite entry is posted: invoices that it paid are open again, and what it "
+                "put into the wallet leaves it. Live calls are shortened for it."
+            ),
+        )
+
+
+def _entry(session: Session, front: Front, entry: str) -> JournalEntryRow:
+    """An entry in the books of whoever acts, or of a reseller of his; 404 for any other."""
+    in_books = (
+        select(PostingRow.entry_id)
+        .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
+        .where(PostingRow.entry_id == entry[:32], kept_by_sellers(front.scope, LedgerAccountRow.issuer_id))
+    )
+    row = session.scalar(
+        select(JournalEntryRow).where(
+            JournalEntryRow.id == entry[:32], JournalEntryRow.kind.in_(SHOWN), in_books.exists()
+        )
+    )
+    if row is None or row.id != entry:
+        abort(404)
+    return row
+
+
+def _receipt(session: Session, entry: str) -> InvoiceRow | None:
+    return session.scalar(select(InvoiceRow).where(InvoiceRow.period_key == f"receipt:{entry}"))
+
+
+def _facts(session: Session, row: JournalEntryRow) -> dict[str, Any]:
+    """What stands behind an entry."""
+    moved = session.execute(
+        select(LedgerAccountRow.code, func.sum(PostingRow.amount))
+        .join(PostingRow, PostingRow.ledger_account_id == LedgerAccountRow.id)
+        .where(PostingRow.entry_id == row.id, LedgerAccountRow.code.in_((LedgerCode.CASH, LedgerCode.WALLET)))
+        .group_by(LedgerAccountRow.code)
+    )
+    amounts = {code: int(amount) for code, amount in moved}
+    allocations = session.execute(
+        select(AllocationRow.amount, InvoiceRow.id, InvoiceRow.number, InvoiceRow.open, InvoiceRow.state)
+        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
+        .where(AllocationRow.entry_id == row.id)
+        .order_by(AllocationRow.id)
+    )
+    whose = accounts_of_entries(session, [row.id]).get(row.id)
+    return {
+        "account": session.get(AccountRow, whose[0]) if whose else None,
+        "cash": amounts.get(LedgerCode.CASH, 0),
+        # A wallet is what we owe its holder: what is put in stands at the left of the journal.
+        "in_wallet": -amounts.get(LedgerCode.WALLET, 0),
+        "invoices": [x._asdict() for x in allocations],
+        "receipt": _receipt(session, row.id),
+        "reversed_by": session.scalar(
+            select(JournalEntryRow.id).where(JournalEntryRow.reverses_id == row.id)
+        ),
+        "gateway_payment": gateway_payment_of(session, row.id),
+    }
