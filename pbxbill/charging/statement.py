@@ -257,14 +257,21 @@ def _correction(correction: Correction, tariff_unit: Unit, audience: Audience) -
 
 
 def _kept(below: LevelExplanation, above: LevelExplanation) -> Iterator[str]:
-    """What is left to the account of a level between what it charges and what it is charged."""
+    left = left_to(below, above)
+    if left is not None:
+        unit = below.shares[0].unit
+        yield f"  margin       {_amount(left, unit)} without tax is left to {above.account}"
+
+
+def left_to(below: LevelExplanation, above: LevelExplanation) -> int | None:
+    """What is left to the account of a level, without tax, between what it charges and what it is charged;
+    None where that is not one amount."""
     if len(below.shares) > 1 or len(above.shares) > 1:
-        return
+        return None
     (ours,), (theirs,) = below.shares, above.shares
     if ours.unit != theirs.unit or ours.total is None or theirs.total is None:
-        return
-    left = _net(below) - _net(above)
-    yield f"  margin       {_amount(left, ours.unit)} without tax is left to {above.account}"
+        return None
+    return _net(below) - _net(above)
 
 
 def _net(level: LevelExplanation) -> int:

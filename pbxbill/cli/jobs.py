@@ -6,7 +6,7 @@ import threading
 
 import click
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.daemons import metrics_of, stop_with_input, stopped_by_signals, supervised_option
@@ -18,6 +18,7 @@ from pbxbill.jobs.schedule import JOBS
 from pbxbill.logs import configure_logs
 from pbxbill.notice import ALIVE, READY, STOPPING, Notifier
 from pbxbill.store.engine import transaction
+from pbxbill.store.jobs import let_job_run
 from pbxbill.store.notice_models import JobRow, JobRunRow
 
 _log = structlog.get_logger()
@@ -179,7 +180,7 @@ def _switch(context: Context, name: str, *, enabled: bool) -> None:
     with context.application() as application:
         register(application.database, JOBS, application.clock.now_us())
         with transaction(application.database) as session:
-            session.execute(update(JobRow).where(JobRow.name == job.name).values(enabled=enabled))
+            let_job_run(session, job.name, enabled=enabled)
     click.echo(f"{name} {'runs by itself' if enabled else 'no longer runs by itself'}")
 
 

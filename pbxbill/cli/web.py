@@ -25,6 +25,7 @@ def web(context: Context, supervised: bool) -> None:
     """Serve the panel, the portals, the API and webhooks of payment gateways, until stopped."""
     from pbxbill.access.login_sessions import SessionLimits
     from pbxbill.access.sealing import read_key_file
+    from pbxbill.cli.web_installation import installation_of
     from pbxbill.web.desks import Desks
     from pbxbill.web.factory import create_app
     from pbxbill.web.rules import WebRules
@@ -49,6 +50,7 @@ def web(context: Context, supervised: bool) -> None:
         most_streams=max(1, section.threads // 2),
         upload_bytes=section.upload_mb * 1_000_000,
         mail=mail_settings(settings.mail),
+        installation=installation_of(context),
     )
     notifier = Notifier()
     with context.application() as application:

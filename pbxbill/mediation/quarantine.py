@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from sqlalchemy import Engine, Select, select, update
+from sqlalchemy import Engine, Select, func, select, update
+from sqlalchemy.orm import Session
 
 from pbxbill.clock import Clock
 from pbxbill.errors import InputRefused
@@ -19,6 +21,7 @@ from pbxbill.store.engine import reading, transaction
 from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 
 BATCH = 500
+MAX_DETAIL_LENGTH = 300
 UNREADABLE = frozenset({Reason.COLUMNS, Reason.NOT_JSON, Reason.CUT})
 """Their line is cut anew when they are tried again: nothing was read from it the first time."""
 KEYED_ANEW = UNREADABLE | {Reason.FINGERPRINT_MISSING, Reason.CONTRADICTORY}
@@ -42,33 +45,50 @@ def quarantined(
 
 
 def edit(database: Engine, id: int, columns: Columns, now_us: int) -> Columns:
-    """Correct columns of an open record; what it holds now."""
+    """Correct columns of an open record, in a transaction of its own; what it holds now."""
     with transaction(database) as session:
-        row = session.get(QuarantinedRow, id)
-        if row is None:
-            raise InputRefused(f"no record {id} in quarantine; `pbxbill quarantine list` shows them")
-        if row.state != "open":
-            raise InputRefused(f"record {id} is {row.state} already")
-        known = mapping_of(session.get_one(MediationRunRow, row.run_id).mapping).columns()
-        unknown = sorted(columns.keys() - known.keys())
-        if unknown:
-            raise InputRefused(f"record {id} has no column {unknown[0]!r}; it has {', '.join(known)}")
-        found: Columns = json.loads(row.fields) | columns
-        row.fields = storable(json.dumps(found, ensure_ascii=False))
-        row.changed_us = now_us
-        return found
+        return correct(session, id, columns, now_us)
+
+
+def correct(session: Session, id: int, columns: Columns, now_us: int) -> Columns:
+    """Correct columns of an open record; what it holds now."""
+    row = session.get(QuarantinedRow, id)
+    if row is None:
+        raise InputRefused(f"no record {id} in quarantine; `pbxbill quarantine list` shows them")
+    if row.state != "open":
+        raise InputRefused(f"record {id} is {row.state} already")
+    known = columns_of(session, row)
+    unknown = sorted(columns.keys() - set(known))
+    if unknown:
+        raise InputRefused(f"record {id} has no column {unknown[0]!r}; it has {', '.join(known)}")
+    found: Columns = json.loads(row.fields) | columns
+    row.fields = storable(json.dumps(found, ensure_ascii=False))
+    row.changed_us = now_us
+    return found
+
+
+def columns_of(session: Session, row: QuarantinedRow) -> tuple[str, ...]:
+    """The names of the columns that its run reads."""
+    return tuple(mapping_of(session.get_one(MediationRunRow, row.run_id).mapping).columns())
 
 
 def drop(database: Engine, query: Select[QuarantinedRow], now_us: int) -> int:
-    """Give records up for good: the same ones from another file are not taken either."""
+    """Give records up for good, in a transaction of its own; how many."""
     with transaction(database) as session:
-        ids = list(session.scalars(query.with_only_columns(QuarantinedRow.id)))
-        for start in range(0, len(ids), BATCH):
-            chosen = QuarantinedRow.id.in_(ids[start : start + BATCH])
-            values = {"state": "dropped", "changed_us": now_us}
-            session.execute(
-                update(QuarantinedRow).where(chosen, QuarantinedRow.state == "open").values(values)
-            )
+        return give_up(session, query, now_us)
+
+
+def give_up(session: Session, query: Select[QuarantinedRow], now_us: int, why: str = "") -> int:
+    """Give records up for good: the same ones from another file are not taken either. How many; why: is
+    kept with what was wrong with them."""
+    ids = list(session.scalars(query.with_only_columns(QuarantinedRow.id)))
+    values: dict[str, Any] = {"state": "dropped", "changed_us": now_us}
+    if why:
+        told = QuarantinedRow.detail + f" \u2013 {why}"
+        values["detail"] = func.substr(told, 1, MAX_DETAIL_LENGTH)
+    for start in range(0, len(ids), BATCH):
+        chosen = QuarantinedRow.id.in_(ids[start : start + BATCH])
+        session.execute(update(QuarantinedRow).where(chosen, QuarantinedRow.state == "open").values(values))
     return len(ids)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pbxbill.access.login_sessions import SessionLimits
 from pbxbill.access.sealing import Sealer, fresh_sealer
 from pbxbill.notify.smtp import MailSettings
+from pbxbill.web.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,5 @@ class WebRules:
     upload_bytes: int = 64_000_000
     mail: MailSettings = field(default_factory=MailSettings)
     """The operator's, where his issuer has none."""
+    installation: Installation = field(default_factory=Installation)
+    """What the panel shows of how it is set up, and what it can try out."""

@@ -45,6 +45,7 @@ PANEL = (
         (
             Item("live.listed", N_("Live calls"), _P.CALLS_READ, "broadcast"),
             Item("calls.listed", N_("Call records"), _P.CALLS_READ, "telephone-outbound"),
+            Item("limits.listed", N_("Limits"), _P.ACCOUNTS_READ, "speedometer"),
             Item("carriers.listed", N_("Carriers"), _P.CARRIERS_READ, "diagram-3"),
         ),
     ),
@@ -77,6 +78,7 @@ PANEL = (
             Item("switches.listed", N_("Switches"), _P.OPERATIONS_READ, "hdd-network"),
             Item("quarantine.listed", N_("Quarantine"), _P.OPERATIONS_READ, "shield-exclamation"),
             Item("reconciliation.listed", N_("Reconciliation"), _P.OPERATIONS_READ, "arrow-left-right"),
+            Item("rerating.listed", N_("Re-rating"), _P.OPERATIONS_READ, "arrow-repeat"),
             Item("alerts.listed", N_("Alerts"), _P.OPERATIONS_READ, "bell"),
             Item("jobs.listed", N_("Jobs"), _P.OPERATIONS_READ, "clock-history"),
             Item("notices.listed", N_("Notices"), _P.NOTICES_READ, "envelope"),

@@ -1,0 +1,101 @@
+"""Alerts: what somebody should know of, until somebody says that it is dealt with."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask_babel import gettext, ngettext
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from pbxbill.access.permissions import Permission
+from pbxbill.listing.alerts import ALERTS
+from pbxbill.listing.listing import N_, FilterRefused, narrowed
+from pbxbill.store.catalogue_models import AlertRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.fields import PanelForm
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.lists import ListPage, add_list, asked_of
+
+
+def alerts(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("alerts", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            ALERTS,
+            "/alerts",
+            link="alerts.show",
+            template="panel/alerts/list.html",
+            empty=(
+                N_("Nothing to tell"),
+                N_(
+                    "Limits that were hit, lost switches, records in quarantine and failing jobs appear here."
+                ),
+            ),
+        ),
+    )
+    _add_page(section, front)
+    _add_many(section, front)
+    return section
+
+
+def _add_page(section: Blueprint, front: Front) -> None:
+    @section.get("/alerts/<int:id>")
+    @needs(Permission.OPERATIONS_READ)
+    def show(id: int) -> str:
+        with front.reading() as session:
+            row = _row(session, front, id)
+            account = None if row.account_id is None else session.get(AccountRow, row.account_id)
+            same = session.scalars(
+                select(AlertRow)
+                .where(AlertRow.kind == row.kind, AlertRow.subject == row.subject, AlertRow.id != id)
+                .order_by(AlertRow.at_us.desc())
+                .limit(10)
+            ).all()
+        return render_template("panel/alerts/show.html", row=row, account=account, same=same)
+
+    @section.post("/alerts/<int:id>/<any(done, open):do>")
+    @needs(Permission.OPERATIONS_WRITE)
+    def mark(id: int, do: str) -> Response:
+        with front.changing(f"alert.{do}", str(id)) as change:
+            row = _row(change.session, front, id)
+            row.done_us = change.now_us if do == "done" else None
+            row.done_by = front.actor.name if do == "done" else ""
+        flash(gettext("The alert is done.") if do == "done" else gettext("The alert is open again."))
+        return redirect(
+            url_for(".show" if do == "open" else ".listed", **({"id": id} if do == "open" else {})), 303
+        )
+
+
+def _add_many(section: Blueprint, front: Front) -> None:
+    @section.route("/alerts/done", methods=["GET", "POST"])
+    @needs(Permission.OPERATIONS_WRITE)
+    def mark_all() -> str | Response:
+        form = PanelForm()
+        asked = asked_of(ALERTS, {})
+        back = url_for(".listed", **{key: value for key, value in asked.filters.items() if value})  # type: ignore[arg-type]  # names of filters
+        try:
+            with front.reading() as session:
+                chosen = narrowed(session, ALERTS, front.scope, asked).subquery()
+                ids = list(session.scalars(select(chosen.c.id).where(chosen.c.done_us.is_(None))))
+        except FilterRefused:
+            abort(404)
+        if form.validate_on_submit():
+            with front.changing("alert.done", f"{len(ids)} alerts") as change:
+                for start in range(0, len(ids), 500):
+                    change.session.execute(
+                        update(AlertRow)
+                        .where(AlertRow.id.in_(ids[start : start + 500]), AlertRow.done_us.is_(None))
+                        .values(done_us=change.now_us, done_by=front.actor.name)
+                    )
+            flash(ngettext("%(num)d alert is done.", "%(num)d alerts are done.", len(ids)))
+            return redirect(back, 303)
+        return render_template("panel/alerts/mark_all.html", form=form, count=len(ids), back=back)
+
+
+def _row(session: Session, front: Front, id: int) -> AlertRow:
+    row = session.get(AlertRow, id)
+    if row is None or not front.scope.is_everything:
+        abort(404)
+    return row

@@ -1,0 +1,49 @@
+"""Imports of call records: what each run read, charged, left out and could not charge."""
+
+from flask import Blueprint, abort, render_template
+
+from pbxbill.access.permissions import Permission
+from pbxbill.errors import InputRefused
+from pbxbill.listing.listing import N_
+from pbxbill.listing.mediation import MEDIATION_RUNS
+from pbxbill.mediation.report import report_of_row
+from pbxbill.money import parse_amount
+from pbxbill.web.formatting import unit_known
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.lists import ListPage, add_list
+
+
+def mediation(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("mediation", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            MEDIATION_RUNS,
+            "/imports",
+            link="mediation.show",
+            template="panel/mediation/list.html",
+            empty=(
+                N_("No file was imported yet"),
+                N_("`pbxbill mediate FILE --format FORMAT` reads call records of a switch, once each."),
+            ),
+        ),
+    )
+
+    @section.get("/imports/<int:id>")
+    @needs(Permission.OPERATIONS_READ)
+    def show(id: int) -> str:
+        if not front.scope.is_everything:
+            abort(404)
+        with front.reading() as session:
+            try:
+                report = report_of_row(session, id)
+            except InputRefused:
+                abort(404)
+        for row in report["money"]:
+            unit = unit_known(row["unit"])
+            row |= {key: parse_amount(row[key], unit) for key in ("total", "uncollected")}
+        return render_template("panel/mediation/show.html", report=report)
+
+    return section
