@@ -13,10 +13,13 @@ from pbxbill.clock import SystemClock
 from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
 from pbxbill.reports.money_reports import MONEY_REPORTS
-from pbxbill.reports.report import Asked, ParameterRefused, Report, Table
+from pbxbill.reports.own_usage import OWN_USAGE
+from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table
 from pbxbill.store.models import AccountRow
 
 REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS)}
+OWN_REPORTS: dict[str, Report] = {OWN_USAGE.name: OWN_USAGE}
+"""What an account is told of itself."""
 PAGE_ROWS = 200
 """On a page; files have all of them."""
 PAGE_TIMEOUT_MS = 3_000
@@ -32,7 +35,9 @@ class TooLarge(InputRefused):
 
 def reports_of(scope: Scope) -> list[Report]:
     """The reports that somebody may have, in the order in which they are shown."""
-    return [] if scope.own else [x for x in REPORTS.values() if scope.path == "/" or not x.operators]
+    if scope.own:
+        return list(OWN_REPORTS.values())
+    return [x for x in REPORTS.values() if scope.path == "/" or not x.operators]
 
 
 def report_named(name: str, scope: Scope) -> Report:
@@ -48,9 +53,16 @@ def parameters_of(report: Report, scope: Scope) -> list[str]:
     return [x.key for x in report.parameters if scope.path == "/" or not x.operators]
 
 
+def choices_of(parameter: Parameter, scope: Scope) -> tuple[tuple[str, str], ...]:
+    """Choices of a parameter that somebody has: carriers are the operator's."""
+    if scope.path == "/":
+        return parameter.choices
+    return tuple(x for x in parameter.choices if parameter.key != "group" or x[0] != "carrier")
+
+
 def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FILE_TIMEOUT_MS) -> Table:
     """Make a report; ParameterRefused names a parameter that cannot be, TooLarge asks for the background."""
-    if asked.scope.own:
+    if asked.scope.own and report not in OWN_REPORTS.values():
         raise InputRefused("reports are for those who sell")
     known = parameters_of(report, asked.scope)
     for key, value in asked.values.items():

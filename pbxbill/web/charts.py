@@ -1,5 +1,5 @@
-"""Charts, drawn by the server as SVG: bars, stacked bars and lines. No script, no library, and a table of the
-same figures below each, for whoever reads rather than looks.
+"""Charts, drawn by the server as SVG: bars, stacked bars, lines, and bars that lie where names are long. No
+script, no library, and a table of the same figures below each, for whoever reads rather than looks.
 
     bar_chart(_("Revenue per day"), labels, [Series(_("Revenue"), values)], shown=euros)
 
@@ -67,7 +67,7 @@ def bar_chart(
                     "<title>{}</title></rect>"
                 ).format(number + 1, x, top, max(1, width - 1), max(0, bottom - top), what)
             )
-    return _figure(title, labels, series, scale, shown, Markup("").join(drawn))
+    return _figure(title, labels, series, shown, _grid(labels, scale, shown) + Markup("").join(drawn))
 
 
 def line_chart(
@@ -91,7 +91,46 @@ def line_chart(
                 ).format(number + 1, x, y, f"{label}, {one.name}: {shown(value)}")
                 for (x, y), label, value in zip(points, labels, one.values, strict=True)
             ]
-    return _figure(title, labels, series, scale, shown, Markup("").join(drawn))
+    return _figure(title, labels, series, shown, _grid(labels, scale, shown) + Markup("").join(drawn))
+
+
+RANK_PITCH, RANK_BAR = 34, 9
+"""Of bars that lie: from one to the next, and how thick."""
+MAX_NAME_LENGTH = 38
+
+
+def rank_chart(
+    title: str, labels: Sequence[str], series: Sequence[Series], *, shown: Shown = count
+) -> Markup:
+    """Bars that lie, each below its name, its figure at the right; several series follow each other."""
+    check(all(len(x.values) == len(labels) for x in series), "a chart has one figure per label")
+    check(len(labels) <= MAX_POINTS and len(series) <= MAX_SERIES, "a chart has too many figures")
+    columns = list(zip(*(x.values for x in series), strict=True))
+    low = min([0, *(sum(x for x in column if x < 0) for column in columns)])
+    span = max(1, max([0, *(sum(x for x in column if x > 0) for column in columns)]) - low)
+    drawn = []
+    for at, (label, column) in enumerate(zip(labels, columns, strict=True)):
+        top = at * RANK_PITCH + 14
+        name = label if len(label) <= MAX_NAME_LENGTH else f"{label[: MAX_NAME_LENGTH - 1]}…"
+        drawn.append(
+            Markup('<text x="0" y="{}">{}<title>{}</title></text>').format(top, name, label)
+            + Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH, top, shown(sum(column)))
+        )
+        ends = {False: 0, True: 0}
+        for number, (one, value) in enumerate(zip(series, column, strict=True)):
+            begin = ends[value < 0]
+            ends[value < 0] += value
+            left, right = sorted((x - low) * WIDTH // span for x in (begin, begin + value))
+            drawn.append(
+                Markup(
+                    '<rect class="bar series-{}" x="{}" y="{}" width="{}" height="{}">'
+                    "<title>{}</title></rect>"
+                ).format(
+                    number + 1, left, top + 5, max(1 if value else 0, right - left), RANK_BAR,
+                    f"{label}, {one.name}: {shown(value)}",
+                )
+            )  # fmt: skip
+    return _figure(title, labels, series, shown, Markup("").join(drawn), len(labels) * RANK_PITCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +178,9 @@ def _figure(
     title: str,
     labels: Sequence[str],
     series: Sequence[Series],
-    scale: _Scale,
     shown: Shown,
     drawn: Markup,
+    height: int = HEIGHT,
 ) -> Markup:
     legend = Markup("").join(
         Markup('<li class="series-{}">{}</li>').format(number + 1, one.name)
@@ -149,13 +188,12 @@ def _figure(
     )
     return Markup(
         '<figure class="chart"><figcaption>{}</figcaption>'
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>{}{}</figure>'
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}{}</figure>'
     ).format(
         title,
         WIDTH,
-        HEIGHT,
+        height,
         gettext("Chart: %(title)s. The figures are in the table below it.", title=title),
-        _grid(labels, scale, shown),
         drawn,
         Markup('<ul class="legend">{}</ul>').format(legend) if len(series) > 1 else "",
         _table(title, labels, series, shown),

@@ -143,7 +143,29 @@ def test_a_reseller_sees_his_own_customers_only(story: Reported) -> None:
     for name in REPORTS:
         rows = table(story, name, "reseller").rows
         assert not {"bob", "carol", "hot", "reseller"} & {row.get("code") for row in rows}, name
-    assert reports_of(Scope(1, "/1/", own=True)) == []
+    assert [x.name for x in reports_of(Scope(1, "/1/", own=True))] == ["usage"]
+
+
+def own(story: Reported, code: str, group: str) -> Table:
+    database = open_engine(story.accounts.url)
+    try:
+        with transaction(database) as session:
+            account = session.query(AccountRow).filter_by(code=code).one()
+            scope = Scope(account.id, account.path, own=True)
+            return page_of(session, "usage", scope, {**DAYS, "group": group}, now_us=NOW_US)
+    finally:
+        database.dispose()
+
+
+@pytest.mark.parametrize("group", ["month", "destination", "day"])
+def test_an_account_sees_its_own_calls_and_nothing_of_what_they_cost_its_seller(
+    story: Reported, group: str
+) -> None:
+    for code, total in (("alice", "0.4284"), ("reseller", "0.18"), ("bob", "0.65")):
+        found = own(story, code, group)
+        assert [(x["unit"], x["total"]) for x in found.totals] == [("EUR", eur(total))], code
+        for row in (*found.rows, *found.totals):
+            assert not {"cost", "margin", "margin_ppm", "unknown", "account_id"} & set(row), code
 
 
 @pytest.mark.parametrize(

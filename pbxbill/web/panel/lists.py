@@ -12,21 +12,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import delete, select
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Asked, Filter, FilterKind, FilterRefused, Listing, Page, page_of
-from pbxbill.store.access_models import SavedViewRow
 from pbxbill.web.formatting import reader_zone
 from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.kept_views import forget_view, keep_view, views_of
 from pbxbill.web.panel.list_files import csv_file, xlsx_file
 from pbxbill.web.words import KINDS, STATES, word_of
 
 SIZES = (25, 50, 100, 200)
-MAX_VIEWS, MAX_VIEW_NAME_LENGTH, MAX_QUERY_LENGTH = 50, 64, 4_000
 Link = str | Callable[[Mapping[str, Any]], str | None]
 
 
@@ -65,7 +63,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
                 found = page_of(session, listing, front.scope, asked)
             except FilterRefused as error:
                 refused = error
-            views = _views(session, front, listing)
+            views = views_of(session, front, f"list:{listing.name}")
         body = render_template(
             shown.template,
             shown=shown,
@@ -96,7 +94,8 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
         query = _query_of(listing, request.form)
         try:
             with front.changing("view.keep", listing.name) as change:
-                _keep(change.session, front, listing, query)
+                page_name = f"list:{listing.name}"
+                keep_view(change.session, front, page_name, request.form.get("name", ""), query)
             flash(gettext("The view is kept."))
         except InputRefused as error:
             flash(str(error), "bad")
@@ -105,13 +104,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
     @needs(listing.permission)
     def forget(view_id: int, **path: Any) -> AnyResponse:
         with front.changing("view.forget", listing.name) as change:
-            gone = change.session.execute(
-                delete(SavedViewRow).where(
-                    SavedViewRow.id == view_id, SavedViewRow.user_id == front.actor.user_id
-                )
-            )
-            if gone.rowcount == 0:  # type: ignore[attr-defined]
-                abort(404)
+            forget_view(change.session, front, view_id)
         flash(gettext("The view is forgotten."))
         return redirect(url_for(f".{name}", **path))
 
@@ -142,37 +135,6 @@ def _query_of(listing: Listing, values: Mapping[str, str]) -> str:
     """The filters and the order of a form or an address, as in an address."""
     keys = [*(x.key for x in listing.filters), "order", "size"]
     return urlencode([(key, values[key]) for key in keys if values.get(key)])
-
-
-def _keep(session: Any, front: Front, listing: Listing, query: str) -> None:
-    name = " ".join(request.form.get("name", "").split())
-    if not (0 < len(name) <= MAX_VIEW_NAME_LENGTH and name.isprintable()):
-        raise InputRefused(gettext("A view's name has 1 to %(most)d characters.", most=MAX_VIEW_NAME_LENGTH))
-    if len(query) > MAX_QUERY_LENGTH:
-        raise InputRefused(gettext("These filters are too long to be kept."))
-    page, user_id = f"list:{listing.name}", front.actor.user_id
-    if user_id is None:
-        abort(403)
-    own = select(SavedViewRow).where(SavedViewRow.user_id == user_id, SavedViewRow.page == page)
-    known = list(session.scalars(own))
-    same = next((x for x in known if x.name == name), None)
-    if same is not None:
-        same.query = query
-    elif len(known) >= MAX_VIEWS:
-        raise InputRefused(gettext("You keep %(most)d views of this list already.", most=MAX_VIEWS))
-    else:
-        session.add(SavedViewRow(user_id=user_id, page=page, name=name, query=query))
-
-
-def _views(session: Any, front: Front, listing: Listing) -> list[SavedViewRow]:
-    if front.actor.user_id is None:
-        return []
-    query = (
-        select(SavedViewRow)
-        .where(SavedViewRow.user_id == front.actor.user_id, SavedViewRow.page == f"list:{listing.name}")
-        .order_by(SavedViewRow.name)
-    )
-    return list(session.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)
