@@ -1,0 +1,180 @@
+"""/my/plans: what the account subscribes to and what is left of it; another plan is asked for here."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+from wtforms import RadioField, SelectField
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.subscriptions.plan_catalogue import (
+    PlanVersion,
+    list_plans,
+    offered_version,
+    version_by_id,
+)
+from pbxbill.billing.subscriptions.plan_terms import PlanTerms, period_price
+from pbxbill.billing.subscriptions.requests import Request, request_change, withdraw_request
+from pbxbill.errors import InputRefused
+from pbxbill.listing.listing import N_
+from pbxbill.listing.own import OWN_SUBSCRIPTIONS
+from pbxbill.store.billing_models import SubscriptionChangeRow, SubscriptionRow
+from pbxbill.store.bundles import bundles_serving
+from pbxbill.store.models import AccountRow
+from pbxbill.web.fields import CountField, LineField, PanelForm, at_most, refusals
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.portal.own import own_account, own_row
+
+MAX_HISTORY = 50
+
+
+class RequestForm(PanelForm):
+    """What somebody wants instead."""
+
+    what = RadioField(
+        lazy_gettext("What you want"),
+        choices=[
+            ("change", lazy_gettext("another plan")),
+            ("quantity", lazy_gettext("another quantity")),
+            ("cancel", lazy_gettext("to end it")),
+        ],
+        default="change",
+    )
+    plan = SelectField(lazy_gettext("Plan"))
+    quantity = CountField(lazy_gettext("Quantity"), least=1, most=1_000_000)
+    reason = LineField(lazy_gettext("What you want to say about it"), [at_most(200)])
+
+
+def plans(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("my_plans", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            OWN_SUBSCRIPTIONS,
+            "/plans",
+            link="my_plans.show",
+            template="portal/plans/list.html",
+            empty=(N_("You have no plan yet"), N_("Ask your provider for one.")),
+            more=lambda: _left(front),
+        ),
+    )
+    _add_pages(section, front)
+    return section
+
+
+def _left(front: Front) -> dict[str, Any]:
+    """What is left of what plans include."""
+    with front.reading() as session:
+        account = own_account(front, session)
+        return {"bundles": bundles_serving(session, account, front.clock.now_us()), "own_code": account.code}
+
+
+def _add_pages(section: Blueprint, front: Front) -> None:
+    @section.get("/subscriptions/<int:id>")
+    @needs(Permission.OWN_READ)
+    def show(id: int) -> str:
+        with front.reading() as session:
+            row = own_row(front, session, SubscriptionRow, id)
+            version = version_by_id(session, row.plan_version_id)
+            changes = session.scalars(
+                select(SubscriptionChangeRow)
+                .where(SubscriptionChangeRow.subscription_id == id)
+                .order_by(SubscriptionChangeRow.id.desc())
+                .limit(MAX_HISTORY)
+            ).all()
+            names = {x: version_by_id(session, x).name for x in {y.plan_version_id for y in changes} if x}
+        return render_template(
+            "portal/plans/show.html",
+            row=row,
+            version=version,
+            price=_price(version, row),
+            unit=version.terms.unit,
+            waiting=[x for x in changes if x.state == "requested"],
+            changes=[x for x in changes if x.state != "requested"],
+            names=names,
+        )
+
+    @section.route("/subscriptions/<int:id>/ask", methods=["GET", "POST"])
+    @needs(Permission.OWN_WRITE)
+    def ask(id: int) -> str | Response:
+        form = RequestForm()
+        with front.reading() as session:
+            row = own_row(front, session, SubscriptionRow, id)
+            version = version_by_id(session, row.plan_version_id)
+            account = own_account(front, session)
+            offers = _offers(session, account, version)
+            issuer = session.get_one(AccountRow, account.parent_id)
+        form.plan.choices = [("", "–"), *((x.name, x.name) for x in offers)]
+        if form.validate_on_submit():
+            with (
+                refusals(form, {"change": "plan", "quantity": "quantity"}.get(form.what.data, "")) as refused,
+                front.changing("subscription.ask", account.code, account_id=account.id) as change,
+            ):
+                request = _request(change.session, issuer, form, front.actor.name)
+                request_change(change.session, id, request, change.now_us)
+            if not refused:
+                flash(gettext("Your wish is written down. You are told as soon as it is decided."))
+                return redirect(url_for("my_plans.show", id=id), 303)
+        return render_template(
+            "portal/plans/ask.html", form=form, row=row, version=version, offers=offers, price=_offer_price
+        )
+
+    @section.post("/subscriptions/<int:id>/requests/<int:request_id>/withdraw")
+    @needs(Permission.OWN_WRITE)
+    def withdraw(id: int, request_id: int) -> Response:
+        with front.reading() as session:
+            own_row(front, session, SubscriptionRow, id)
+            asked = session.get(SubscriptionChangeRow, request_id)
+            if asked is None or asked.subscription_id != id:
+                abort(404)
+        with (
+            refusals(PanelForm()) as refused,
+            front.changing(
+                "subscription.withdraw", str(request_id), account_id=front.scope.account_id
+            ) as change,
+        ):
+            withdraw_request(change.session, request_id, change.now_us, front.actor.name)
+        if refused:
+            flash(refused.messages[0], "bad")
+        else:
+            flash(gettext("You do not ask for that any more."))
+        return redirect(url_for("my_plans.show", id=id), 303)
+
+
+def _offers(session: Session, account: AccountRow, now: PlanVersion) -> list[PlanVersion]:
+    """Plans that the account could have instead: of its issuer, of the same kind and currency."""
+    issuer = session.get_one(AccountRow, account.parent_id)
+    found = (x for x in list_plans(session, issuer) if x.plan.retired_us is None)
+    same = (x.newest for x in found if x.newest.terms.kind is now.terms.kind)
+    return [x for x in same if x.terms.unit == now.terms.unit and x.plan_id != now.plan_id]
+
+
+def _request(session: Session, issuer: AccountRow, form: RequestForm, by: str) -> Request:
+    reason = form.reason.data or ""
+    match form.what.data:
+        case "cancel":
+            return Request(cancel=True, reason=reason, by=by)
+        case "quantity":
+            if form.quantity.data is None:
+                raise InputRefused(gettext("Say which quantity you want"))
+            return Request(quantity=form.quantity.data, reason=reason, by=by)
+        case _:
+            if not form.plan.data:
+                raise InputRefused(gettext("Choose the plan that you want"))
+            version = offered_version(session, issuer, form.plan.data)
+            return Request(version, form.quantity.data, reason=reason, by=by)
+
+
+def _price(version: PlanVersion, row: SubscriptionRow) -> int:
+    return period_price(version.terms, row.quantity, json.loads(row.overrides))
+
+
+def _offer_price(terms: PlanTerms, quantity: int) -> int:
+    return period_price(terms, quantity, {})
