@@ -64,11 +64,14 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "plans": (PlanRow, "id"),
     "numbers": (DidRow, "id"),
     "versions": (DeckVersionRow, "id"),
+    "deck-versions": (DeckVersionRow, "id"),
+    "rate-imports": (RateImportRow, "id"),
+    "dids": (DidRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
 SHARED = {"destinations", "dialling-rules"}
 """Parts whose objects are the operator's and seen by all who sell."""
-NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE"}
+NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "number": "493012345"}
 """Parameters that name no object of anybody, with a value."""
 PARAMETER = re.compile(r"<(?:(?!any\()[^<>]*:)?(\w+)>")
 SAYS_NOTHING = {"me.end_session"}

@@ -11,12 +11,22 @@ from flask import Blueprint
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.balance import balance
+from pbxbill.web.api.bundles import bundles
 from pbxbill.web.api.calls import calls
+from pbxbill.web.api.carriers import carriers
+from pbxbill.web.api.decks import decks
+from pbxbill.web.api.destinations import destinations
+from pbxbill.web.api.dids import dids
 from pbxbill.web.api.document import document_pages
+from pbxbill.web.api.endpoints import endpoints
 from pbxbill.web.api.hang_ups import hang_ups
 from pbxbill.web.api.invoices import invoices
+from pbxbill.web.api.limits import limits
 from pbxbill.web.api.payments import payments
+from pbxbill.web.api.plans import plans
+from pbxbill.web.api.rate_imports import rate_imports
 from pbxbill.web.api.standing import standing
+from pbxbill.web.api.tariffs import tariffs
 from pbxbill.web.api.wallets import wallets
 from pbxbill.web.api.webhooks import webhooks
 from pbxbill.web.front import Front
@@ -31,6 +41,16 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     invoices,
     payments,
     webhooks,
+    plans,
+    decks,
+    rate_imports,
+    tariffs,
+    destinations,
+    bundles,
+    dids,
+    carriers,
+    endpoints,
+    limits,
 )
 
 

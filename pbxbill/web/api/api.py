@@ -114,6 +114,7 @@ class Api:
         self.front = front
         self.most_streams = most_streams
         self.allowance = Allowance()
+        self._most_bytes: dict[str, int] = {}
         self.blueprint = APIBlueprint(
             "api", "pbxbill.web.api", url_prefix=URL, operation_id_callback=lambda **named: named["name"]
         )
@@ -144,6 +145,10 @@ class Api:
     def delete(self, rule: str, tag: str) -> Callable[[View], View]:
         """An operation that takes away."""
         return self._operation("delete", rule, None, tag, 204)
+
+    def take_larger(self, rule: str, most_bytes: int) -> None:
+        """Let bodies for a rule be larger than others."""
+        self._most_bytes[URL + rule] = most_bytes
 
     @contextmanager
     def writing(self, action: str, subject: str, *, account_id: int | None = None) -> Iterator[Writing]:
@@ -258,9 +263,10 @@ class Api:
         return id
 
     def _begin(self) -> None:
-        request.max_content_length = MAX_BODY_BYTES
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise Refused(413, f"A request has up to {MAX_BODY_BYTES:,} bytes.")
+        most_bytes = self._most_bytes.get(str(request.url_rule), MAX_BODY_BYTES)
+        request.max_content_length = most_bytes
+        if (request.content_length or 0) > most_bytes:
+            raise Refused(413, f"A request has up to {most_bytes:,} bytes.")
         if "actor" not in g:
             return
         now_us = self.front.clock.monotonic_us()

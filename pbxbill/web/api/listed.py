@@ -37,7 +37,8 @@ from pbxbill.listing.listing import (
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Api, File
-from pbxbill.web.api.fields import Moment, Money, Sent, moment_or_none, optional, shown_money
+from pbxbill.web.api.fields import Id, Moment, Money, Sent, moment_or_none, optional, shown_money
+from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import needs
 
 ZONE = "UTC"
@@ -67,6 +68,26 @@ class ListedAs:
     query: type[BaseModel]
     item: type[BaseModel]
     page: type[BaseModel]
+
+    def one(self, session: Session, scope: Scope, id: Any) -> BaseModel | None:
+        """The item of an id, if the scope has it."""
+        listing = self.listing
+        found = session.execute(listing.rows(session, scope).where(listing.orders[0].id == id))
+        row = found.mappings().first()
+        if row is None:
+            return None
+        rows = [dict(row)]
+        listing.finish(session, rows)
+        return self.item.model_validate(self.items(rows, units_by_code(session))[0])
+
+    def shown(self, session: Session, scope: Scope, id: Any) -> BaseModel:
+        """The same; 404 where there is none."""
+        session.flush()
+        session.expire_all()
+        item = self.one(session, scope, id)
+        if item is None:
+            raise Refused(404)
+        return item
 
     def items(self, rows: list[dict[str, Any]], units: Mapping[str, Unit]) -> list[dict[str, Any]]:
         """Rows as they are answered."""
@@ -137,6 +158,22 @@ def declare_list(  # noqa: PLR0913 # what a list is declared by
     page.__annotations__["query"] = types.query
     api.get(rule, types.page, tag)(needs(permission or listing.permission)(page))
     return types
+
+
+def declare_item(api: Api, rule: str, types: ListedAs, tag: str, name: str, about: str) -> None:
+    """GET of one item of a list, by its id: the rule's last part."""
+    parameter = rule.rpartition(":")[2].rstrip(">")
+    named: dict[str, Any] = {parameter: (Id, ...)}
+    path_model = create_model(f"{types.item.__name__}Path", __base__=Sent, **named)
+
+    def get(path: BaseModel) -> BaseModel:
+        with api.front.reading() as session:
+            return types.shown(session, api.front.scope, getattr(path, parameter))
+
+    get.__name__ = name
+    get.__doc__ = about
+    get.__annotations__["path"] = path_model
+    api.get(rule, types.item, tag)(needs(types.listing.permission)(get))
 
 
 def declare_file(

@@ -1,0 +1,127 @@
+"""Telephone numbers: the inventory, who has which, and access numbers of calling cards."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.subscriptions.did_inventory import add_did, withdraw
+from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
+from pbxbill.billing.subscriptions.plan_catalogue import offered_version
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.subscribing import When
+from pbxbill.listing.dids import ACCESS_NUMBERS, DIDS, visible_dids
+from pbxbill.store.billing_models import DidRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.fields import Code, Id, Line, Sent, left_out
+from pbxbill.web.api.listed import declare_file, declare_item, declare_list
+from pbxbill.web.api.objects import account_named, conflicts, field, found, issuer
+from pbxbill.web.api.problems import Refused
+from pbxbill.web.front import needs
+
+TAG = "Numbers"
+Why = Annotated[Line, StringConstraints(max_length=200)]
+
+
+class DidPath(Sent):
+    """A number, by its id."""
+
+    did_id: Id
+
+
+class NewDid(Sent):
+    """A number for the inventory."""
+
+    number: Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")] = Field(examples=["493012345"])
+    country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] = left_out("Default: as its digits say.")
+
+
+class SentAssignment(Sent):
+    """Who gets a number."""
+
+    account: Code
+    plan: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = left_out(
+        "A plan of the kind did, which says what it costs. Default: nothing."
+    )
+    reason: Why = ""
+
+
+class SentRelease(Sent):
+    """When a number is taken back."""
+
+    when: Literal["now", "cycle_end"] = "now"
+    reason: Why = ""
+
+
+def dids(api: Api) -> None:
+    """Numbers of the key's account, and of resellers below it."""
+    front = api.front
+    types = declare_list(api, "/dids", DIDS, TAG)
+    declare_file(api, "/dids.csv", DIDS, TAG)
+    declare_item(api, "/dids/<int:did_id>", types, TAG, "get_did", "One number.")
+    declare_list(api, "/access-numbers", ACCESS_NUMBERS, TAG)
+
+    def seen(session: Session, id: int) -> DidRow:
+        return found(session, DidRow, id, visible_dids(front.scope))
+
+    @api.post("/dids", types.item, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def add_number(body: NewDid) -> Answer:
+        """Take a number into the inventory. 409: it is known."""
+        with api.writing("number.add", body.number) as change:
+            digits = body.number.lstrip("+")
+            if change.session.scalar(select(DidRow.id).where(DidRow.number == digits)) is not None:
+                raise Refused(409, "This number is in an inventory.")
+            with field("number"):
+                seller = issuer(change.session, front.scope)
+                row = add_did(change.session, seller, digits, change.now_us, country=body.country or "")
+            return change.done(types.shown(change.session, front.scope, row.id), 201)
+
+    @api.post("/dids/<int:did_id>/assignment", types.item, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def assign_number(path: DidPath, body: SentAssignment) -> Answer:
+        """Give a number to an account; calls to it come in from now on."""
+        with front.reading() as session:
+            number = seen(session, path.did_id).number
+            account_id = account_named(session, front.scope, body.account).id
+        with api.writing("number.assign", number, account_id=account_id) as change:
+            session = change.session
+            row = seen(session, path.did_id)
+            version = None
+            if body.plan is not None:
+                with field("plan"):
+                    seller = session.get_one(AccountRow, row.issuer_id)
+                    version = offered_version(session, seller, body.plan)
+            wanted = Assignment(version, reason=body.reason, by=front.actor.name)
+            account = front.account(session, account_id)
+            with conflicts():
+                assign_did(session, change.books, number, account, wanted, change.now_us)
+            return change.done(types.shown(session, front.scope, path.did_id), 201)
+
+    @api.post("/dids/<int:did_id>/release", types.item, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def release_number(path: DidPath, body: SentRelease) -> Answer:
+        """Take a number back. It rests in quarantine before another can have it."""
+        with front.reading() as session:
+            row = seen(session, path.did_id)
+        with api.writing("number.release", row.number, account_id=row.account_id) as change:
+            seen(change.session, path.did_id)
+            when = When(ChangeAt(body.when), None, body.reason, front.actor.name)
+            with conflicts():
+                release_did(change.session, change.books, row.number, when, change.now_us)
+            return change.done(types.shown(change.session, front.scope, path.did_id), 201)
+
+    @api.delete("/dids/<int:did_id>", TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def withdraw_number(path: DidPath) -> Answer:
+        """Take a free number out of the key's own inventory. 409: it is not free."""
+        own = front.scope.issued(DidRow.issuer_id)
+        with front.reading() as session:
+            number = found(session, DidRow, path.did_id, own).number
+        with api.writing("number.withdraw", number) as change:
+            with conflicts():
+                withdraw(change.session, found(change.session, DidRow, path.did_id, own))
+            return change.done(None)
