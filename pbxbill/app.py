@@ -21,7 +21,7 @@ from pbxbill.charging.reconcile import Reconciler
 from pbxbill.clock import Clock, SystemClock
 from pbxbill.errors import ConfigurationError, StoreUnavailable
 from pbxbill.store.driver import Driver, connect
-from pbxbill.store.engine import open_engine, pending_revision, reading, transaction
+from pbxbill.store.engine import moving_money, open_engine, pending_revision, reading, transaction
 from pbxbill.store.lease import SwitchLease
 from pbxbill.store.live import WalletNews, open_news
 from pbxbill.store.models import CatalogueRow
@@ -106,7 +106,7 @@ def open_books(application: Application) -> Iterator[Bookkeeper]:
 def billing(application: Application) -> Iterator[tuple[Session, Bookkeeper]]:
     """One transaction in which rows change and money moves; live calls hear of it after the commit."""
     with open_books(application) as books:
-        with transaction(application.database) as session:
+        with transaction(moving_money(application.database)) as session:
             yield session, books
         books.announce()
 

@@ -5,9 +5,10 @@ to tell. Money that moves is in the journal, which is never changed: here stands
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event, inspect
@@ -26,28 +27,37 @@ SECRET_COLUMNS = frozenset(("public_key", "settings", "form"))
 
 
 @dataclass(slots=True)
-class _Seen:
+class Seen:
     """What was changed, as far as there is room."""
 
+    room: int = MAX_ROWS
     changes: list[dict[str, Any]] = field(default_factory=list)
     fresh: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     """Changes of rows that get their keys as they are written."""
     more: int = 0
 
-    def add(self, change: dict[str, Any], row: Any = None) -> None:
-        if len(self.changes) >= MAX_ROWS:
+    def __bool__(self) -> bool:
+        """Whether anything was."""
+        return bool(self.changes or self.more)
+
+    def add(self, of: Callable[[], dict[str, Any]], row: Any = None) -> None:
+        """One more change; one for which there is no room is not even looked at."""
+        if len(self.changes) >= self.room:
             self.more += 1
             return
+        change = of()
         self.changes.append(change)
         if row is not None:
             self.fresh.append((change, row))
 
     def take_keys(self) -> None:
+        """Rows have their keys now."""
         for change, row in self.fresh:
             change["key"] = _key(inspect(row))
         self.fresh.clear()
 
     def text(self) -> str:
+        """As it is kept."""
         shown = [*self.changes, {"more": self.more}] if self.more else self.changes
         return json.dumps(shown, ensure_ascii=False)
 
@@ -63,23 +73,31 @@ def audited(
     account_id: int | None = None,
 ) -> Iterator[None]:
     """Note all that rows of the session change until the end, in the same transaction."""
-    seen = _Seen()
+    with watched(session) as seen:
+        yield
+    write_audit(session, actor, action, subject, seen, now_us=now_us, account_id=account_id)
+
+
+@contextmanager
+def watched(session: Session, room: int = MAX_ROWS) -> Iterator[Seen]:
+    """What rows of the session change until the end."""
+    seen = Seen(room)
 
     def collect(_session: Session, _context: Any, _instances: Any) -> None:
         for row in session.new:
-            seen.add(_change(row, "new"), row)
+            seen.add(partial(_change, row, "new"), row)
         for row in session.deleted:
-            seen.add(_change(row, "deleted"))
+            seen.add(partial(_change, row, "deleted"))
         for row in session.dirty:
             if session.is_modified(row) and row not in session.deleted:
-                seen.add(_change(row, "changed"))
+                seen.add(partial(_change, row, "changed"))
 
     def take_keys(_session: Session, _context: Any) -> None:
         seen.take_keys()
 
     def collect_statement(state: ORMExecuteState) -> None:
         if state.is_insert or state.is_update or state.is_delete:
-            seen.add(_statement(state))
+            seen.add(partial(_statement, state))
 
     listeners = (
         ("before_flush", collect),
@@ -89,15 +107,28 @@ def audited(
     for name, listener in listeners:
         event.listen(session, name, listener)
     try:
-        yield
+        yield seen
         session.flush()
     finally:
         for name, listener in listeners:
             event.remove(session, name, listener)
+
+
+def write_audit(  # noqa: PLR0913  # one parameter per column
+    session: Session,
+    actor: Actor,
+    action: str,
+    subject: str,
+    seen: Seen,
+    *,
+    now_us: int,
+    account_id: int | None = None,
+) -> None:
+    """Keep what was seen."""
     session.add(
         AuditRow(
             at_us=now_us,
-            actor=actor.name,
+            actor=actor.name[:200],
             user_id=actor.user_id,
             api_key_id=actor.api_key_id,
             scope_id=actor.scope.account_id,

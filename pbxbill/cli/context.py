@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ from pbxbill.app import Application, open_application
 from pbxbill.clock import SystemClock
 from pbxbill.errors import ConfigurationError, DuplicateKey, InputRefused, PbxbillError
 from pbxbill.settings import Settings, find_config, load_settings
+from pbxbill.store.engine import told_by
 
 INPUT_FAULTS = (ConfigurationError, InputRefused, DuplicateKey)
 
@@ -73,13 +75,20 @@ class Context:
 
     @contextmanager
     def application(self) -> Iterator[Application]:
-        """The database, opened."""
+        """The database, opened. The audit log tells what a command that people call changes in it."""
         settings = self.settings
         keeper = KeyFile(settings.web.key_file)
         with open_application(
             settings.database_url, settings.redis_url, self.clock, keeper=keeper
         ) as application:
-            yield application
+            from pbxbill.cli.teller import teller_of
+
+            teller = teller_of(self.clock)
+            if teller is None:
+                yield application
+                return
+            yield replace(application, database=told_by(application.database, teller))
+            teller.finish(application.database)
 
 
 pass_context = click.make_pass_decorator(Context)

@@ -1,14 +1,9 @@
 """users: who may log in to panel and portal. A one-time link lets each choose his password; none is given."""
 
-import getpass
-from contextlib import AbstractContextManager
-
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.access.actor import Actor, Scope
-from pbxbill.access.audit import audited
 from pbxbill.access.one_time_links import VALID_US, Purpose, make_link
 from pbxbill.access.permissions import Role
 from pbxbill.access.users import NewUser, add_user, disable, enable, find_user, reset_factors, set_role
@@ -83,9 +78,8 @@ def add(context: Context, /, login: str, code: str, **told: str) -> None:
             told["language"],
             told["zone"],
         )
-        with audited(session, command_line(session), "user.add", login, now_us=now_us, account_id=account.id):
-            user = add_user(session, account, new, now_us)
-            token = make_link(session, user, Purpose.INVITATION, now_us)
+        user = add_user(session, account, new, now_us)
+        token = make_link(session, user, Purpose.INVITATION, now_us)
     _print_link(context.settings, user.login, token, Purpose.INVITATION)
 
 
@@ -98,10 +92,9 @@ def link(context: Context, /, login: str, *, lost: bool) -> None:
     now_us = context.clock.now_us()
     with context.application() as application, transaction(application.database) as session:
         user = _known(session, login)
-        with _noted(session, "user.link", user, now_us):
-            if lost:
-                reset_factors(session, user)
-            token = make_link(session, user, Purpose.RESET, now_us)
+        if lost:
+            reset_factors(session, user)
+        token = make_link(session, user, Purpose.RESET, now_us)
     _print_link(context.settings, user.login, token, Purpose.RESET)
 
 
@@ -112,8 +105,7 @@ def disable_user(context: Context, /, login: str) -> None:
     """Let a user in no more; he is logged out everywhere."""
     with context.application() as application, transaction(application.database) as session:
         user = _known(session, login)
-        with _noted(session, "user.disable", user, context.clock.now_us()):
-            disable(session, user)
+        disable(session, user)
     click.echo(f"{user.login} is disabled")
 
 
@@ -124,8 +116,7 @@ def enable_user(context: Context, /, login: str) -> None:
     """Let a user in again, with the password that he had."""
     with context.application() as application, transaction(application.database) as session:
         user = _known(session, login)
-        with _noted(session, "user.enable", user, context.clock.now_us()):
-            enable(user)
+        enable(user)
     click.echo(f"{user.login} is enabled")
 
 
@@ -137,19 +128,8 @@ def set_user_role(context: Context, /, login: str, role: str) -> None:
     """Give a user another role of his account; he logs in again."""
     with context.application() as application, transaction(application.database) as session:
         user = _known(session, login)
-        with _noted(session, "user.role", user, context.clock.now_us()):
-            set_role(session, user, Role(role))
+        set_role(session, user, Role(role))
     click.echo(f"{user.login} is {role}")
-
-
-def command_line(session: Session) -> Actor:
-    """As whom a command acts: whoever is logged in at the terminal, for the operator."""
-    operator_id = session.scalars(select(AccountRow.id).where(AccountRow.kind == "operator")).one()
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):  # no such user: a container
-        name = "?"
-    return Actor(f"cli:{name}", Scope(operator_id, "/"), frozenset())
 
 
 def link_of(settings: Settings, token: str) -> str:
@@ -163,12 +143,6 @@ def _known(session: Session, login: str) -> UserRow:
     if user is None:
         raise InputRefused(f"no user {login!r}; `pbxbill users list` shows them")
     return user
-
-
-def _noted(session: Session, action: str, user: UserRow, now_us: int) -> AbstractContextManager[None]:
-    return audited(
-        session, command_line(session), action, user.login, now_us=now_us, account_id=user.account_id
-    )
 
 
 def _print_link(settings: Settings, login: str, token: str, purpose: Purpose) -> None:

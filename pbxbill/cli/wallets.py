@@ -18,7 +18,7 @@ from pbxbill.errors import InputRefused, check
 from pbxbill.ids import new_id
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
-from pbxbill.store.engine import reading, transaction
+from pbxbill.store.engine import moving_money, reading, transaction
 from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.points_units import is_points_unit, refuse_points
 
@@ -160,6 +160,9 @@ def change_wallet(application: Application, command: Adjust | SetCreditLimit) ->
         outcome = charging.engine.execute(command)
     check(isinstance(outcome, Moved | Refused), f"{type(command).__name__} was answered by {outcome}")
     assert isinstance(outcome, Moved | Refused)
+    if isinstance(outcome, Moved):
+        with transaction(moving_money(application.database)):
+            pass  # the charging engine wrote it; who had it do so is told here
     return outcome
 
 

@@ -1,9 +1,9 @@
 """SQLAlchemy engines for everything but the charging path, and the schema's migrations."""
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -52,14 +52,39 @@ def one_moment(engine: Engine) -> Engine:
     """The engine for transactions that only read, and whose statements all see the same moment."""
     if engine.dialect.name == "sqlite":
         return reading(engine)
-    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return reading(engine).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+class Teller(Protocol):
+    """Tells of a transaction what it changed, in the same transaction."""
+
+    def __call__(self, session: Session, *, money: bool) -> AbstractContextManager[None]:
+        """From its beginning to its end. money: it is one in which money moves, which no row here shows."""
+
+
+def told_by(engine: Engine, teller: Teller) -> Engine:
+    """The engine, all of whose transactions that write are told of."""
+    return engine.execution_options(pbxbill_teller=teller)
+
+
+def moving_money(engine: Engine) -> Engine:
+    """The engine for transactions in which money moves."""
+    return engine.execution_options(pbxbill_money=True)
+
+
+def _told(engine: Engine, session: Session) -> AbstractContextManager[None]:
+    options = engine.get_execution_options()
+    teller: Teller | None = options.get("pbxbill_teller")
+    if teller is None or options.get("reading"):
+        return nullcontext()
+    return teller(session, money=bool(options.get("pbxbill_money")))
 
 
 @contextmanager
 def transaction(engine: Engine) -> "Iterator[Session]":
     """One transaction: committed at the end, undone on a fault; StoreUnavailable if the database is away."""
     try:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with Session(engine, expire_on_commit=False) as session, session.begin(), _told(engine, session):
             yield session
     except OperationalError as error:
         raise StoreUnavailable(str(error.orig)) from error
