@@ -115,14 +115,14 @@ class Desk:
 
 
 @contextmanager
-def opened_desk(office: Office, browser: Browser) -> Iterator[Desk]:
-    """Serve an office's database at a port of its own, without TLS, to a browser."""
+def opened_desk(office: Office, browser: Browser, host: str = "127.0.0.1") -> Iterator[Desk]:
+    """Serve an office's database at a port of its own, without TLS, to a browser; host: as it names us."""
     settings = ServingSettings("127.0.0.1", 0, threads=4, connections=50, timeout_s=30)
     desks = Desks(office.application)
     app = create_app(desks, replace(WebRules(), requests_per_min=1_000_000))
     app.extensions["pbxbill_limiter"].enabled = False
     server = WebServer(app, settings)
-    desks.public_url = f"http://127.0.0.1:{server.port}"
+    desks.public_url = f"http://{host}:{server.port}"
     thread = threading.Thread(target=server.run, name="served", daemon=True)
     thread.start()
     desk = Desk(office, browser, desks.public_url)
