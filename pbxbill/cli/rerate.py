@@ -7,8 +7,8 @@ import click
 from pbxbill.app import Application, billing
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, progress
-from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
+from pbxbill.store.engine import reading, transaction
 from pbxbill.store.units import units_by_code
 
 
@@ -30,6 +30,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
     time of the call: import a corrected version with the date from which it should have counted.
     """
     from pbxbill.billing.invoices.correction_notes import invoiced
+    from pbxbill.listing.rerating import check_over
     from pbxbill.mediation.rerate import Definition, Rerating
 
     definition = Definition(
@@ -40,8 +41,7 @@ def rerate(context: Context, /, *, applied: bool, as_json: bool, **named: Any) -
         named["deck"],
     )
     with context.application() as application:
-        if definition.to_us > application.clock.now_us():
-            raise InputRefused("the period is not over: --to lies in the future")
+        check_over(definition, application.clock.now_us())
         rerating = Rerating(application.connect, application.clock, definition, invoiced)
         with progress("re-rating", "calls") as tell:
             preview = rerating.preview(tell)
@@ -124,26 +124,21 @@ def _tax_alone(application: Application, run_id: int) -> int:
 
 
 def _notes(application: Application, names: dict[int, str]) -> list[dict[str, Any]]:
-    """Issue the notes of calls that were on invoices, also those that a run before this was stopped at."""
-    from pbxbill.billing.invoices.correction_notes import issue_correction_notes
+    from pbxbill.listing.rerating import issue_notes
 
-    issued: list[dict[str, Any]] = []
-    while True:
-        with billing(application) as (session, books):
-            made = issue_correction_notes(session, books, application.clock.now_us())
-            if made is None:
-                return issued
-            units = units_by_code(session)
-            issued += [
-                {
-                    "account": names[x.account_id],
-                    "number": x.number,
-                    "kind": x.kind.replace("_", " "),
-                    "total": format_amount(x.total, units[x.unit]),
-                    "unit": x.unit,
-                }
-                for x in made
-            ]
+    made = issue_notes(lambda: billing(application), application.clock)
+    with transaction(reading(application.database)) as session:
+        units = units_by_code(session)
+    return [
+        {
+            "account": names[x.account_id],
+            "number": x.number,
+            "kind": x.kind.replace("_", " "),
+            "total": format_amount(x.total, units[x.unit]),
+            "unit": x.unit,
+        }
+        for x in made
+    ]
 
 
 def names_and_units(application: Application) -> tuple[dict[int, str], dict[str, Unit]]:
