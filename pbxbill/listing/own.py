@@ -1,4 +1,4 @@
-"""Lists of what an account sees of itself: those of the panel without what is everybody else's, and its own."""
+"""Lists of what an account sees of itself: those of the panel without what is others', and its own."""
 
 from dataclasses import replace
 from typing import Any

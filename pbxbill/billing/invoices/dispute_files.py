@@ -44,8 +44,7 @@ def attach(
     row = locked_standing(session, invoice_id)
     if row.disputed_us is None:
         raise InputRefused(f"{named(row)} is not disputed; begin with `pbxbill invoices dispute`")
-    name = _name(name)
-    media_type = _media_type(name, content)
+    name, media_type = checked_file(name, content)
     digest = sha256(content).hexdigest()
     known = session.scalar(
         select(DisputeFileRow).where(DisputeFileRow.invoice_id == invoice_id, DisputeFileRow.sha256 == digest)
@@ -70,6 +69,12 @@ def attach(
     happened(session, invoice_id, "dispute_file", f"{name}, {len(content)} bytes", at_us=now_us, by=by)
     session.flush()
     return _shown(file, len(content))
+
+
+def checked_file(name: str, content: bytes) -> tuple[str, str]:
+    """Its name without folders, and its type; InputRefused where it is none that is kept."""
+    name = _name(name)
+    return name, _media_type(name, content)
 
 
 def files_of(session: Session, invoice_id: int) -> list[DisputeFile]:

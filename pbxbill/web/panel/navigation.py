@@ -107,7 +107,8 @@ PORTAL = (
             Item("my_numbers.listed", N_("Numbers"), _P.OWN_READ, "telephone"),
             Item("my_disputes.listed", N_("Disputes"), _P.OWN_READ, "chat-left-dots"),
             Item("my_notices.show", N_("Notices"), _P.OWN_READ, "envelope"),
-            Item("my_users.listed", N_("Users"), _P.OWN_READ, "people"),
+            Item("my_details.show", N_("Your details"), _P.OWN_READ, "card-text"),
+            Item("my_users.listed", N_("Users"), _P.OWN_WRITE, "people"),
         ),
     ),
 )

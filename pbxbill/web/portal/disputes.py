@@ -1,5 +1,7 @@
 """/my/disputes: what the account contests of an invoice, what was said about it, and files with it."""
 
+from typing import Any
+
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from flask_wtf.file import FileField
@@ -7,10 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import TextAreaField
-from wtforms.validators import Length
+from wtforms.validators import Length, ValidationError
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.invoices.dispute_files import KINDS, MAX_BYTES, attach, content_of, files_of
+from pbxbill.billing.invoices.dispute_files import (
+    KINDS,
+    MAX_BYTES,
+    attach,
+    checked_file,
+    content_of,
+    files_of,
+)
 from pbxbill.billing.invoices.disputes import dispute, remark
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
@@ -18,7 +27,7 @@ from pbxbill.listing.own import OWN_DISPUTES
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceEventRow
-from pbxbill.web.fields import AmountField, PanelForm, refusals, required
+from pbxbill.web.fields import AmountField, PanelForm, refusals, required, sentence
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.portal.invoices import is_payable
@@ -41,6 +50,14 @@ class _Texted(PanelForm):
         description=lazy_gettext("PDF, picture, text, CSV or mail, up to 5 MB."),
         render_kw={"accept": ",".join(KINDS)},
     )
+
+    def validate_file(self, field: Any) -> None:
+        """Of a kind that is kept, and not too large."""
+        if is_sent(field):
+            try:
+                checked_file(field.data.filename, _content(field))
+            except InputRefused as error:
+                raise ValidationError(sentence(str(error))) from None
 
 
 class DisputeForm(_Texted):
@@ -88,7 +105,9 @@ def disputes(front: Front) -> Blueprint:
             row = own_invoice(front, session, id)
             form.amount.unit = unit_of(session, row.unit)
         if row.disputed_us is not None or not is_payable(row):
-            return redirect(url_for("my_disputes.show" if row.disputed_us else "my_invoices.show", id=id), 303)
+            return redirect(
+                url_for("my_disputes.show" if row.disputed_us else "my_invoices.show", id=id), 303
+            )
         if form.validate_on_submit():
             with (
                 refusals(form, "amount") as refused,
@@ -155,9 +174,7 @@ def _add_thread(section: Blueprint, front: Front) -> None:
 
 
 def _thread(session: Session, id: int) -> list[InvoiceEventRow]:
-    query = select(InvoiceEventRow).where(
-        InvoiceEventRow.invoice_id == id, InvoiceEventRow.kind.in_(EVENTS)
-    )
+    query = select(InvoiceEventRow).where(InvoiceEventRow.invoice_id == id, InvoiceEventRow.kind.in_(EVENTS))
     found = list(session.scalars(query.order_by(InvoiceEventRow.id)))
     return found if any(x.kind == "disputed" for x in found) else []
 
@@ -167,10 +184,18 @@ def _line(form: _Texted) -> str:
     return " ".join((form.reason.data or "").split())
 
 
-def _keep_file(change: Change, form: _Texted, id: int, front: Front) -> None:
-    sent = form.file.data
-    if not sent or not getattr(sent, "filename", ""):
-        return
-    content = sent.stream.read(MAX_BYTES + 1)
-    attach(change.session, id, sent.filename, content, now_us=change.now_us, by=front.actor.name[:64])
+def is_sent(field: Any) -> bool:
+    """Whether a file came with the form."""
+    return bool(field.data and getattr(field.data, "filename", ""))
 
+
+def _content(field: Any) -> bytes:
+    field.data.stream.seek(0)
+    content: bytes = field.data.stream.read(MAX_BYTES + 1)
+    return content
+
+
+def _keep_file(change: Change, form: _Texted, id: int, front: Front) -> None:
+    if is_sent(form.file):
+        name, by = form.file.data.filename, front.actor.name[:64]
+        attach(change.session, id, name, _content(form.file), now_us=change.now_us, by=by)

@@ -48,5 +48,3 @@ def own_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
     if row.state in UNSEEN:
         abort(404)
     return row
-
-

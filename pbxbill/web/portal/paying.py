@@ -126,7 +126,9 @@ def gone_on(standing: PaymentStanding) -> Response:
             flash(gettext("%(amount)s is paid. Thank you.", amount=amount))
         case "asking" | "open":
             flash(
-                gettext("%(amount)s is being paid. It appears below once the service confirms it.", amount=amount),
+                gettext(
+                    "%(amount)s is being paid. It appears below once the service confirms it.", amount=amount
+                ),
                 "warn",
             )
         case _:
@@ -141,4 +143,3 @@ def _newest(session: Session, account_id: int) -> int:
         GatewayPaymentRow.account_id == account_id, ~GatewayPaymentRow.automatic
     )
     return session.scalar(query) or 0
-
