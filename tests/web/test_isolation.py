@@ -29,12 +29,20 @@ from pbxbill.store.models import (
     CdrRow,
     DeckVersionRow,
     EndpointRow,
+    PostingRow,
     RateDeckRow,
     ReservationRow,
     TariffRow,
 )
 from pbxbill.store.notice_models import WebhookEndpointRow
-from pbxbill.store.payment_models import GatewayPaymentRow
+from pbxbill.store.payment_models import (
+    CallingCardRow,
+    GatewayPaymentRow,
+    PaymentGatewayRow,
+    PointsRuleRow,
+    ReceivedWebhookRow,
+    VoucherBatchRow,
+)
 from tests.web.made_rows import begin_making, made_row
 from tests.web.offices import URL, Browser, Office
 from tests.web.routes import Route, routes_of
@@ -64,6 +72,12 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "plans": (PlanRow, "id"),
     "numbers": (DidRow, "id"),
     "versions": (DeckVersionRow, "id"),
+    "payments": (PostingRow, "entry_id"),
+    "payment-gateways": (PaymentGatewayRow, "id"),
+    "received-webhooks": (ReceivedWebhookRow, "id"),
+    "vouchers": (VoucherBatchRow, "id"),
+    "cards": (CallingCardRow, "id"),
+    "rules": (PointsRuleRow, "id"),
     "deck-versions": (DeckVersionRow, "id"),
     "rate-imports": (RateImportRow, "id"),
     "dids": (DidRow, "id"),

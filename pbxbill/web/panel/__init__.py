@@ -14,6 +14,7 @@ from pbxbill.web.panel.alerts import alerts
 from pbxbill.web.panel.audit_log import audit
 from pbxbill.web.panel.bundles import bundles
 from pbxbill.web.panel.calls import calls
+from pbxbill.web.panel.cards import cards
 from pbxbill.web.panel.carriers import carriers
 from pbxbill.web.panel.dashboard import dashboard
 from pbxbill.web.panel.decks import decks
@@ -23,16 +24,22 @@ from pbxbill.web.panel.dids import dids
 from pbxbill.web.panel.gateway_payments import gateway_payments
 from pbxbill.web.panel.gateways import gateways
 from pbxbill.web.panel.jobs import jobs
+from pbxbill.web.panel.limits import limits
 from pbxbill.web.panel.live_calls import live_calls
 from pbxbill.web.panel.mediation import mediation
+from pbxbill.web.panel.meters import meters
 from pbxbill.web.panel.payments import payments
 from pbxbill.web.panel.plans import plans
+from pbxbill.web.panel.points import points
 from pbxbill.web.panel.quarantine import quarantine
 from pbxbill.web.panel.rate_imports import rate_imports
 from pbxbill.web.panel.reconciliation import reconciliation
+from pbxbill.web.panel.rerating import rerating
+from pbxbill.web.panel.settings import settings
 from pbxbill.web.panel.switches import switches
 from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.users import api_keys, users
+from pbxbill.web.panel.vouchers import vouchers
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     dashboard,
@@ -50,6 +57,9 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     payments,
     gateway_payments,
     gateways,
+    vouchers,
+    cards,
+    points,
     users,
     api_keys,
     audit,
@@ -60,5 +70,9 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     quarantine,
     reconciliation,
     switches,
+    rerating,
+    limits,
+    settings,
+    meters,
 )
 PREFIX = "/panel"
