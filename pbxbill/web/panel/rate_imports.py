@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
@@ -31,7 +31,7 @@ from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.rate_import_words import COUNTED, SAMPLES, ImportForm
 
-ENDINGS = (".csv", ".txt", ".tsv", ".xlsx", ".zip")
+ENDINGS = (".csv", ".txt", ".tsv", ".xlsx")
 _PLAIN = ("delimiter", "decimal", "encoding", "date_format", "price_per", "zone", "measure")
 
 
@@ -48,6 +48,8 @@ def rate_imports(front: Front) -> Blueprint:
         with front.reading() as session:
             row = _seen(session, front, id)
             version = None if row.version_id is None else session.get(DeckVersionRow, row.version_id)
+            aside = select(RateImportRow.refused.is_not(None)).where(RateImportRow.id == id)
+            has_refused = session.scalar(aside)
         return render_template(
             "panel/rate_imports/show.html",
             row=row,
@@ -55,6 +57,7 @@ def rate_imports(front: Front) -> Blueprint:
             seen=json.loads(row.preview) if row.preview else {},
             options=json.loads(row.options),
             version=version,
+            has_refused=has_refused,
             counted=COUNTED,
             samples=SAMPLES,
         )
@@ -64,6 +67,7 @@ def rate_imports(front: Front) -> Blueprint:
     def file(id: int, which: str) -> Response:
         with front.reading() as session:
             row = _seen(session, front, id)
+            # The session is open still: what was left out is read now.
             content = row.refused if which == "refused" else row.report
         if content is None:
             abort(404)
@@ -127,8 +131,12 @@ def _add_decision(section: Blueprint, front: Front, background: Background) -> N
 
 
 def _seen(session: Session, front: Front, id: int) -> RateImportRow:
+    # A page that looks again every two seconds needs none of the files.
+    files = (RateImportRow.content, RateImportRow.refused, RateImportRow.report)
     row = session.scalar(
-        select(RateImportRow).where(RateImportRow.id == id, front.scope.issued(RateImportRow.issuer_id))
+        select(RateImportRow)
+        .where(RateImportRow.id == id, front.scope.issued(RateImportRow.issuer_id))
+        .options(*(defer(x) for x in files))
     )
     if row is None:
         abort(404)
