@@ -11,11 +11,12 @@ from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table
 from pbxbill.errors import InputRefused
-from pbxbill.mediation.meter_tariffs import add_meter_tariff, parse_quantity
+from pbxbill.mediation.meter_tariffs import NewMeter, add_meter_tariff, parse_quantity
+from pbxbill.mediation.meter_tariffs import add_meter as add_meter_to
 from pbxbill.mediation.meters import PeriodPosted, Reading, quantity_text, take_reading
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.mediation_models import MeterReadingRow, MeterRow, MeterTariffRow
+from pbxbill.store.mediation_models import MeterReadingRow, MeterRow
 from pbxbill.store.models import AccountRow
 
 
@@ -35,26 +36,10 @@ def add_meter(
     context: Context, code: str, account_code: str, tariff: str, measure: str, rolls_over_at: str | None
 ) -> None:
     """Give an account a meter."""
-    if not code or len(code) > 64 or not code.isprintable():
-        raise InputRefused(f"meter {code[:40]!r}: use 1 to 64 printable characters")
-    if not measure or len(measure) > 20 or not measure.isprintable():
-        raise InputRefused(f"measure {measure[:40]!r}: use 1 to 20 printable characters")
     with context.application() as application, transaction(application.database) as session:
         account = account_by_code(session, account_code)
-        if session.scalar(select(MeterRow.id).where(MeterRow.code == code)) is not None:
-            raise InputRefused(f"there is a meter {code!r} already")
-        if session.scalar(select(MeterTariffRow.id).where(MeterTariffRow.name == tariff).limit(1)) is None:
-            raise InputRefused(f"no meter tariff {tariff!r}; `pbxbill meters tariff set` makes one")
-        session.add(
-            MeterRow(
-                code=code,
-                account_id=account.id,
-                measure=measure,
-                tariff=tariff,
-                rolls_over_at=None if rolls_over_at is None else parse_quantity(rolls_over_at),
-                created_us=context.clock.now_us(),
-            )
-        )
+        new = NewMeter(code, tariff, measure, rolls_over_at)
+        add_meter_to(session, account.id, new, context.clock.now_us())
     click.echo(f"meter {code} counts {measure} for account {account_code}; its first reading starts it")
 
 

@@ -1,7 +1,7 @@
 """Meter tariffs as people write them, in TOML, and as they are kept."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationError
 from sqlalchemy import func, select
@@ -13,7 +13,7 @@ from pbxbill.money import Rounding, Unit, compile_price, parse_decimal
 from pbxbill.rating.consumption import READING_SCALE, Component, ComponentKind, MeterTariff, Range
 from pbxbill.rating.tariff import PPM, TaxMode
 from pbxbill.store.accounts import unit_of
-from pbxbill.store.mediation_models import MeterTariffRow
+from pbxbill.store.mediation_models import MeterRow, MeterTariffRow
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
 
@@ -51,6 +51,41 @@ class _TariffForm(Written):
     tax: Number = Decimal(0)
     rounding: Rounding = Rounding.HALF_UP
     rounding_step: int = Field(1, ge=1, le=10**9)
+
+
+class NewMeter(NamedTuple):
+    """A meter to be made."""
+
+    code: str
+    tariff: str
+    measure: str
+    rolls_over_at: str | None = None
+    """As a person writes it."""
+
+
+def add_meter(session: Session, account_id: int, new: NewMeter, now_us: int) -> MeterRow:
+    """Give an account a meter; its first reading starts it."""
+    code, measure = new.code, new.measure
+    if not code or len(code) > 64 or not code.isprintable():
+        raise InputRefused(f"meter {code[:40]!r}: use 1 to 64 printable characters")
+    if not measure or len(measure) > 20 or not measure.isprintable():
+        raise InputRefused(f"measure {measure[:40]!r}: use 1 to 20 printable characters")
+    if session.scalar(select(MeterRow.id).where(MeterRow.code == code)) is not None:
+        raise InputRefused(f"there is a meter {code!r} already")
+    known = select(MeterTariffRow.id).where(MeterTariffRow.name == new.tariff)
+    if session.scalar(known.limit(1)) is None:
+        raise InputRefused(f"no meter tariff {new.tariff!r}; `pbxbill meters tariff set` makes one")
+    row = MeterRow(
+        code=code,
+        account_id=account_id,
+        measure=measure,
+        tariff=new.tariff,
+        rolls_over_at=None if new.rolls_over_at is None else parse_quantity(new.rolls_over_at),
+        created_us=now_us,
+    )
+    session.add(row)
+    session.flush()
+    return row
 
 
 def parse_quantity(text: str) -> int:

@@ -72,6 +72,38 @@ def calendar_from_toml(text: str, id: int = 0, name: str | None = None) -> BandC
     return checked(calendar)
 
 
+def calendar_to_toml(calendar: BandCalendar) -> str:
+    """A calendar as a person may go on writing it; public holidays are listed as the days that they are."""
+    parts = [f"zone = {_quoted(calendar.zone)}"]
+    if calendar.holidays:
+        days = ", ".join(_quoted(day) for day in sorted(calendar.holidays))
+        parts.append(f"extra_holidays = [{days}]")
+    for rule in calendar.rules:
+        parts += ["", "[[band]]", f"name = {_quoted(rule.band)}"]
+        if rule.weekdays:
+            named = ", ".join(WEEKDAYS[day].capitalize() for day in sorted(rule.weekdays))
+            parts.append(f"weekdays = {_quoted(named)}")
+        if (rule.from_s, rule.to_s) != (0, DAY_S):
+            parts.append(f"hours = {_quoted(f'{_clock(rule.from_s)}-{_clock(rule.to_s)}')}")
+        if rule.dates:
+            parts.append(f"dates = [{', '.join(_quoted(day) for day in rule.dates)}]")
+        if rule.holidays:
+            parts.append("holidays = true")
+        if rule.priority:
+            parts.append(f"priority = {rule.priority}")
+    return "\n".join(parts) + "\n"
+
+
+def _quoted(text: str) -> str:
+    # A text of JSON is one of TOML.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _clock(second: int) -> str:
+    text = f"{second // 3600:02d}:{second // 60 % 60:02d}"
+    return f"{text}:{second % 60:02d}" if second % 60 else text
+
+
 def calendar_to_json(calendar: BandCalendar) -> str:
     """The text that a calendar is kept as, without its id."""
     rules = []
