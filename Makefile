@@ -15,7 +15,7 @@ export DEMO_SECONDS SWITCH FREESWITCH_BIN
 # Containers often set it; every process of a test would then compile what it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check unit format dev servers messages clean
+.PHONY: help demo test check audit unit format dev servers messages clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -27,12 +27,17 @@ demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/ast
 test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part, '-n 0' in one process)
 	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-check: .venv/stamp ## lint, types, import rules and unit tests, in under 30 seconds
+check: .venv/stamp ## lint, types, import rules, unit tests and known weaknesses of dependencies, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/unit -m "not long"
+	$(BIN)/python -m lab.audit
+
+audit: .venv/stamp ## ask PyPI for known weaknesses of dependencies now, whatever was known before
+	@rm -f .cache/audit.json
+	$(BIN)/python -m lab.audit
 
 unit: .venv/stamp ## the unit tests alone
 	@$(BIN)/pytest -q tests/unit $(PYTEST)
