@@ -83,5 +83,5 @@ def _state(lease: DaemonLeaseRow | None, now_us: int) -> str:
     return "ok" if now_us - lease.renewed_us < STALE_US else "lost"
 
 
-def _counts(session: Session, query: Select[tuple[str, int]]) -> dict[str, int]:
+def _counts(session: Session, query: Select[str, int]) -> dict[str, int]:
     return {name: number for name, number in session.execute(query)}  # noqa: C416  # rows are no pairs to dict()

@@ -5,18 +5,21 @@ Everything is what the one who looks has issued or may see. Sums of calls come f
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.clock import SECOND_US
 from pbxbill.reports.sums import Summed, Wanted, read
-from pbxbill.store.catalogue_models import AlertRow
+from pbxbill.store.catalogue_models import AlertRow, HeldCountryRow
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.store.models import AccountRow, WalletRow
+from pbxbill.store.lease import STALE_US
+from pbxbill.store.mediation_models import QuarantinedRow
+from pbxbill.store.models import AccountRow, DaemonLeaseRow, WalletRow
+from pbxbill.store.notice_models import JobRow
 
 DAYS = 14
 """How far back the chart of days goes, today included."""
@@ -93,6 +96,87 @@ def _earned(starts: Sequence[int], summed: Sequence[Summed]) -> Earned:
 
 
 @dataclass(frozen=True, slots=True)
+class HourSums:
+    """Today hour by hour, beside the same day a week ago. Hours that are to come have nothing yet."""
+
+    starts_us: tuple[int, ...]
+    calls: tuple[int, ...]
+    calls_then: tuple[int, ...]
+    net: dict[str, tuple[int, ...]]
+    """By unit, without tax."""
+    net_then: dict[str, tuple[int, ...]]
+
+
+def by_hour(session: Session, seller: AccountRow, now_us: int, zone: str) -> HourSums:
+    """The hours of today, and those of the day a week ago."""
+    today = local_date(now_us, zone)
+    starts = _hours(today, zone)
+    # Where clocks are changed a day has an hour more or less: what has no counterpart is left out.
+    then = _hours(today - timedelta(days=WEEK), zone)[: len(starts)]
+    begun = [x for x in starts if x < now_us]
+    buckets = [(x, min(x + HOUR_US, now_us)) for x in begun] + [(x, x + HOUR_US) for x in then]
+    calls = [0] * len(buckets)
+    net: dict[str, list[int]] = {}
+    for one in read(session, Wanted(seller, "direction", buckets, by_member=False)):
+        if one.unit:
+            net.setdefault(one.unit, [0] * len(buckets))[one.bucket] += one.sums.net
+        else:
+            calls[one.bucket] += one.sums.calls
+    many, until = len(starts), len(begun)
+    return HourSums(
+        tuple(starts),
+        _filled(calls[:until], many),
+        _filled(calls[until:], many),
+        {unit: _filled(values[:until], many) for unit, values in sorted(net.items())},
+        {unit: _filled(values[until:], many) for unit, values in sorted(net.items())},
+    )
+
+
+def _hours(day: date, zone: str) -> list[int]:
+    return list(range(day_start_us(day, zone), day_start_us(day + timedelta(days=1), zone), HOUR_US))
+
+
+def _filled(values: Sequence[int], length: int) -> tuple[int, ...]:
+    return (*values, *[0] * (length - len(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for somebody: how much of each."""
+
+    alerts: int
+    held_countries: int
+    quarantined: int = 0
+    failing_jobs: int = 0
+    lost_switches: int = 0
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is any of it."""
+        return any(
+            (self.alerts, self.held_countries, self.quarantined, self.failing_jobs, self.lost_switches)
+        )
+
+
+def waiting(session: Session, scope: Scope, now_us: int) -> Waiting:
+    """What waits for the one who looks: of the installation for the operator alone."""
+    alerts = select(func.count()).select_from(AlertRow).where(AlertRow.done_us.is_(None), _seen(scope))
+    held = select(func.count()).select_from(HeldCountryRow)
+    held = held.where(~HeldCountryRow.released, scope.among(HeldCountryRow.account_id))
+    if not scope.is_everything:
+        return Waiting(session.scalar(alerts) or 0, session.scalar(held) or 0)
+    records = select(func.count()).select_from(QuarantinedRow).where(QuarantinedRow.state == "open")
+    jobs = select(func.count()).select_from(JobRow).where(JobRow.enabled, JobRow.failures > 0)
+    leases = select(func.count()).select_from(DaemonLeaseRow)
+    leases = leases.where(DaemonLeaseRow.renewed_us < now_us - STALE_US)
+    return Waiting(*(session.scalar(x) or 0 for x in (alerts, held, records, jobs, leases)))
+
+
+def _seen(scope: Scope) -> ColumnElement[bool]:
+    return true() if scope.is_everything else scope.among(AlertRow.account_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Owed:
     """Invoices in one unit that should have been paid."""
 
@@ -162,8 +246,8 @@ def at_risk(session: Session, scope: Scope) -> tuple[int, list[AtRisk]]:
 
 
 def fresh_alerts(session: Session, scope: Scope, now_us: int) -> list[AlertRow]:
-    """The newest alerts of the last days: a reseller sees those of his accounts."""
-    query = select(AlertRow).where(AlertRow.at_us > now_us - FRESH_US)
-    if not scope.is_everything:
-        query = query.where(scope.among(AlertRow.account_id))
+    """The newest open alerts of the last days: a reseller sees those of his accounts."""
+    query = select(AlertRow).where(
+        AlertRow.at_us > now_us - FRESH_US, AlertRow.done_us.is_(None), _seen(scope)
+    )
     return list(session.scalars(query.order_by(AlertRow.at_us.desc(), AlertRow.id.desc()).limit(SHOWN)))

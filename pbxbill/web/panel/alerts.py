@@ -63,9 +63,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
             row.done_us = change.now_us if do == "done" else None
             row.done_by = front.actor.name if do == "done" else ""
         flash(gettext("The alert is done.") if do == "done" else gettext("The alert is open again."))
-        return redirect(
-            url_for(".show" if do == "open" else ".listed", **({"id": id} if do == "open" else {})), 303
-        )
+        return redirect(url_for(".show", id=id) if do == "open" else url_for(".listed"), 303)
 
 
 def _add_many(section: Blueprint, front: Front) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from babel.dates import format_date
+from babel.dates import format_date, format_time
 from flask import Blueprint, render_template
 from flask_babel import gettext
 from markupsafe import Markup
@@ -10,7 +10,16 @@ from markupsafe import Markup
 from pbxbill.access.permissions import Permission
 from pbxbill.clock import SECOND_US
 from pbxbill.money import Unit
-from pbxbill.reports.dashboard import Earned, at_risk, earned, fresh_alerts, overdue
+from pbxbill.reports.dashboard import (
+    Earned,
+    HourSums,
+    at_risk,
+    by_hour,
+    earned,
+    fresh_alerts,
+    overdue,
+    waiting,
+)
 from pbxbill.store.models import AccountRow
 from pbxbill.web.charts import Series, bar_chart, line_chart
 from pbxbill.web.formatting import count, reader_locale, reader_zone, short_amount_text, unit_known
@@ -32,9 +41,11 @@ def dashboard(front: Front) -> Blueprint:
         with front.reading() as session:
             seller = session.get_one(AccountRow, scope.account_id)
             sums = earned(session, seller, now_us, str(reader_zone()))
+            hours = by_hour(session, seller, now_us, str(reader_zone()))
             owed = overdue(session, scope, now_us) if actor.may(Permission.INVOICES_READ) else []
             risks, riskiest = at_risk(session, scope)
             alerts = fresh_alerts(session, scope, now_us) if sees_alerts else []
+            waits = waiting(session, scope, now_us) if sees_alerts else None
         live = front.desks.live.totals(scope) if actor.may(Permission.CALLS_READ) else None
         units = [unit_known(code) for code in list(sums.by_unit)[:MAX_UNITS]]
         return render_template(
@@ -45,11 +56,14 @@ def dashboard(front: Front) -> Blueprint:
             changes={unit.code: _change(sums, unit.code) for unit in units},
             units=units,
             calls_chart=_calls_chart(sums),
+            hour_charts=[x for unit in units if (x := _hour_chart(hours, unit)) is not None],
+            calls_by_hour=_calls_by_hour(hours),
             revenue_charts=[_revenue_chart(sums, unit) for unit in units],
             owed=owed,
             risks=risks,
             riskiest=riskiest,
             alerts=alerts,
+            waits=waits,
         )
 
     return section
@@ -84,6 +98,34 @@ def _calls_chart(sums: Earned) -> Markup | None:
         _labels(sums),
         [Series(gettext("answered"), sums.answered), Series(gettext("not answered"), unanswered)],
         stacked=True,
+    )
+
+
+def _hour_labels(hours: HourSums) -> list[str]:
+    zone, locale = reader_zone(), reader_locale()
+    moments = [datetime.fromtimestamp(x // SECOND_US, UTC).astimezone(zone) for x in hours.starts_us]
+    return [format_time(x, "HH:mm", locale=locale) for x in moments]
+
+
+def _hour_chart(hours: HourSums, unit: Unit) -> Markup | None:
+    net, then = hours.net.get(unit.code, ()), hours.net_then.get(unit.code, ())
+    if not any(net) and not any(then):
+        return None
+    return bar_chart(
+        gettext("Revenue of calls today by hour, %(unit)s without tax", unit=unit.code),
+        _hour_labels(hours),
+        [Series(gettext("today"), net), Series(gettext("a week ago"), then)],
+        shown=lambda amount: short_amount_text(amount, unit),
+    )
+
+
+def _calls_by_hour(hours: HourSums) -> Markup | None:
+    if not any(hours.calls) and not any(hours.calls_then):
+        return None
+    return bar_chart(
+        gettext("Calls today by hour"),
+        _hour_labels(hours),
+        [Series(gettext("today"), hours.calls), Series(gettext("a week ago"), hours.calls_then)],
     )
 
 

@@ -84,7 +84,7 @@ def _set(front: Front, account_id: int, region: str, *, released: bool) -> Respo
         )
         flash(told)
     state = request.form.get("state", "")
-    return redirect(url_for(".held", **({"state": state} if state in ("held", "released") else {})), 303)
+    return redirect(url_for(".held", state=state if state in ("held", "released") else None), 303)
 
 
 def _held(front: Front) -> int:
