@@ -26,7 +26,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]
 
     monkeypatch.setattr(audit, "KEPT", tmp_path / "audit.json")
     monkeypatch.setattr(audit, "_answers", lambda: True)
-    monkeypatch.setattr(audit.subprocess, "run", run)
+    monkeypatch.setattr("lab.audit.subprocess.run", run)
     return told
 
 
