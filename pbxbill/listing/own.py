@@ -104,7 +104,7 @@ def _receipts(session: Session, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         row |= {"receipt": None, "receipt_id": None, "amount": int(row["amount"])}
     for key, id, number in found:
-        keys[key] |= {"receipt": number, "receipt_id": id}
+        keys[str(key)] |= {"receipt": number, "receipt_id": id}
 
 
 OWN_PAYMENTS = Listing(

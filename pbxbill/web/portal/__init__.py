@@ -20,12 +20,14 @@ from pbxbill.web.portal.notices import notices
 from pbxbill.web.portal.numbers import numbers
 from pbxbill.web.portal.payments import payments
 from pbxbill.web.portal.plans import plans
+from pbxbill.web.portal.usage import usage
 from pbxbill.web.portal.users import my_users
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     home,
     live_balance,
     calls,
+    usage,
     invoices,
     payments,
     plans,

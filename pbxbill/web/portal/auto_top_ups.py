@@ -121,6 +121,6 @@ def _row_now(session: Session, wallet: WalletRow) -> AutoTopUpRow | None:
 def _facts(row: AutoTopUpRow | None) -> dict[str, str | None]:
     if row is None:
         return dict.fromkeys((*AMOUNTS, "card"), "")
-    return {"card": str(row.method_id)} | {
-        name: "" if getattr(row, name) is None else str(getattr(row, name)) for name in AMOUNTS
-    }
+    amounts = {name: getattr(row, name) for name in AMOUNTS}
+    facts: dict[str, str | None] = {name: None if x is None else str(x) for name, x in amounts.items()}
+    return facts | {"card": str(row.method_id)}

@@ -16,14 +16,14 @@ from pbxbill.web.portal.paying import card_text
 def add_cards(section: Blueprint, front: Front) -> None:
     """The pages."""
 
-    @section.get("/cards")
+    @section.get("/saved-cards")
     @needs(Permission.OWN_PAY)
     def cards() -> str:
         with front.reading() as session:
             found = methods_of(session, front.scope.account_id)
         return render_template("portal/payments/cards.html", cards=found, card_text=card_text)
 
-    @section.post("/cards/<int:method_id>/prefer")
+    @section.post("/saved-cards/<int:method_id>/prefer")
     @needs(Permission.OWN_PAY)
     def prefer(method_id: int) -> Response:
         with front.reading() as session:
@@ -41,7 +41,7 @@ def add_cards(section: Blueprint, front: Front) -> None:
             flash(gettext("%(card)s is charged first from now on.", card=card_text(card)))
         return redirect(url_for("my_payments.cards"), 303)
 
-    @section.route("/cards/<int:method_id>/remove", methods=["GET", "POST"])
+    @section.route("/saved-cards/<int:method_id>/remove", methods=["GET", "POST"])
     @needs(Permission.OWN_PAY)
     def remove(method_id: int) -> str | Response:
         form = PanelForm()

@@ -10,6 +10,7 @@ from pbxbill.billing.parties import Party, party_of, set_party
 from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, at_most, refusals
 from pbxbill.web.front import Front, needs
+from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.portal.own import own_account
 
 CHANGED = ("contact", "street", "extra", "postal_code", "city", "region", "email", "phone", "website")
@@ -53,9 +54,8 @@ def details(front: Front) -> Blueprint:
         with front.reading() as session:
             account = own_account(front, session)
             party = party_of(session, account.id)
-        known = {value for value, _label in form.language.choices}
-        if account.language not in known:
-            form.language.choices = [*form.language.choices, (account.language, account.language)]
+        if account.language not in LANGUAGES:
+            form.language.choices = [*LANGUAGES.items(), (account.language, account.language)]
         if request.method == "GET":
             for name in CHANGED:
                 form[name].data = getattr(party, name)

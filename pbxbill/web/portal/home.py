@@ -25,7 +25,7 @@ class Due(NamedTuple):
 
     unit: str
     open: int
-    count: int
+    invoices: int
     first_us: int | None
     """When the first is, or was, due."""
     only_id: int
@@ -64,11 +64,11 @@ def home(front: Front) -> Blueprint:
 
 def due_of(session: Session, account_id: int) -> list[Due]:
     """What an account is to pay, by currency; what it contests is left out."""
-    left = InvoiceRow.open - InvoiceRow.disputed
+    asked = InvoiceRow.open - InvoiceRow.disputed
     query = (
         select(
             InvoiceRow.unit,
-            func.sum(left),
+            func.sum(asked),
             func.count(),
             func.min(InvoiceRow.due_us),
             func.min(InvoiceRow.id),
@@ -77,9 +77,9 @@ def due_of(session: Session, account_id: int) -> list[Due]:
             InvoiceRow.account_id == account_id,
             InvoiceRow.kind.in_(ASKING),
             InvoiceRow.state.in_(UNSETTLED),
-            left > 0,
+            asked > 0,
         )
         .group_by(InvoiceRow.unit)
         .order_by(InvoiceRow.unit)
     )
-    return [Due(unit, int(open), count, first, id) for unit, open, count, first, id in session.execute(query)]
+    return [Due(unit, int(left), *more) for unit, left, *more in session.execute(query)]

@@ -28,10 +28,10 @@ def own_wallets(front: Front, session: Session) -> list[WalletRow]:
 
 def own_wallet(front: Front, session: Session, unit: str) -> WalletRow:
     """Its wallet in a unit; 404 without one."""
-    for wallet in own_wallets(front, session):
-        if wallet.unit == unit:
-            return wallet
-    abort(404)
+    found = next((x for x in own_wallets(front, session) if x.unit == unit), None)
+    if found is None:
+        abort(404)
+    return found
 
 
 def own_row(front: Front, session: Session, model: type[Row], id: int) -> Row:

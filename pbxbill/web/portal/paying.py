@@ -126,9 +126,7 @@ def gone_on(standing: PaymentStanding) -> Response:
             flash(gettext("%(amount)s is paid. Thank you.", amount=amount))
         case "asking" | "open":
             flash(
-                gettext(
-                    "%(amount)s is being paid. It appears below once the service confirms it.", amount=amount
-                ),
+                gettext("%(amount)s is being paid. It appears below once that is certain.", amount=amount),
                 "warn",
             )
         case _:

@@ -95,7 +95,7 @@ def _add_top_up(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             account = own_account(front, session)
             units = [x.unit for x in own_wallets(front, session)]
-            form.unit.choices = units
+            form.unit.choices = [(x, x) for x in units]
             asked = form.unit.data or request.args.get("unit", "")
             code = asked if asked in units else (units[0] if units else "")
             form.amount.unit = unit_of(session, code) if code else None
@@ -118,7 +118,7 @@ def _add_top_up(section: Blueprint, front: Front) -> None:
     @section.get("/payments/through/<int:payment_id>")
     @needs(Permission.OWN_PAY)
     def through(payment_id: int) -> str:
-        """Sends the payer on. A form may not lead to another site (its Content-Security-Policy), a page may."""
+        """Sends the payer on: the policy of our pages lets no form lead elsewhere, but a page may."""
         with front.reading() as session:
             row = own_row(front, session, GatewayPaymentRow, payment_id)
             if row.method_id is not None:
