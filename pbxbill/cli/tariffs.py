@@ -171,7 +171,7 @@ def _cycle_steps(before: CycleSteps | None, said: dict[str, Any]) -> CycleSteps 
         return None
     steps = before.steps if before else ()
     if "cycle_steps" in said:
-        steps = steps_from_text(said["cycle_steps"])
+        steps = steps_from_text(said["cycle_steps"], "--cycle-steps")
     if not steps:
         raise InputRefused("--cycle-kind, --cycle, --cycle-zone and --cycle-destination need --cycle-steps")
     return CycleSteps(

@@ -22,9 +22,9 @@ def signed_price(text: str) -> int:
     return compile_price(abs(value)) * (-1 if value < 0 else 1)
 
 
-def steps_from_text(text: str) -> tuple[Step, ...]:
-    """Prices by what was used: 0:0.05 6000:0.04."""
-    return tuple(_step(piece) for piece in text.split())
+def steps_from_text(text: str, where: str = "steps") -> tuple[Step, ...]:
+    """Prices by what was used: 0:0.05 6000:0.04; where: as a refusal names it."""
+    return tuple(_step(piece, where) for piece in text.split())
 
 
 def steps_text(steps: Sequence[Step]) -> str:
@@ -32,11 +32,11 @@ def steps_text(steps: Sequence[Step]) -> str:
     return " ".join(f"{step.from_s}:{plain_price(step.price_per_min)}" for step in steps)
 
 
-def _step(piece: str) -> Step:
+def _step(piece: str, where: str) -> Step:
     used, colon, price = piece.partition(":")
     if not colon or not used.isascii() or not used.isdigit() or len(used) > 15:
         raise InputRefused(f"{piece[:40]!r} is no step; write steps like 0:0.05 6000:0.04")
     try:
         return Step(int(used), compile_price(parse_decimal(price)))
     except InputRefused as refused:
-        raise InputRefused(f"step {piece[:40]!r}: {refused}") from None
+        raise InputRefused(f"{where}: {refused}") from None
