@@ -1,6 +1,6 @@
 """taxes: an issuer's tax rates, his accounts' exemptions, and what a line would be taxed."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import click
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.billing.invoices.totals import TotalLine, total
 from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.period import day_start_us, local_date
+from pbxbill.billing.period import local_date
 from pbxbill.billing.profiles import tax_buyer_of
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.billing.taxes.tax import PPM, percent, taxed
@@ -22,7 +22,9 @@ from pbxbill.billing.taxes.tax_rates import (
     end_exemption,
     end_tax_rate,
     exemptions,
+    last_moment_us,
     tax_rates,
+    validity_us,
 )
 from pbxbill.billing.taxes.tax_rules import TaxTable
 from pbxbill.cli.context import Context, pass_context
@@ -93,13 +95,13 @@ def _day(text: str) -> date:
 def _time(
     context: Context, session: Session, issuer_id: int, first_day: str | None, last_day: str | None
 ) -> tuple[int, int | None]:
-    zone = issuer_of(session, issuer_id).zone
-    first = _day(first_day) if first_day else local_date(context.clock.now_us(), zone)
-    return day_start_us(first, zone), None if last_day is None else _end_us(last_day, zone)
+    first = _day(first_day) if first_day else None
+    last = None if last_day is None else _day(last_day)
+    return validity_us(first, last, issuer_of(session, issuer_id).zone, context.clock.now_us())
 
 
 def _end_us(last_day: str, zone: str) -> int:
-    return day_start_us(_day(last_day) + timedelta(days=1), zone)
+    return last_moment_us(_day(last_day), zone)
 
 
 @taxes.command("list")

@@ -21,18 +21,11 @@ from pbxbill.web.own import own_pages
 from pbxbill.web.panel.navigation import menu
 from pbxbill.web.pay_pages import pay_pages
 from pbxbill.web.request_limits import install_limits, limit_tries
+from pbxbill.web.policies import CONTENT_POLICY, PAGE_POLICY
 from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import LARGER
 from pbxbill.web.webhooks import webhooks
 
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-CONTENT_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

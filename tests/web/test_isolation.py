@@ -21,9 +21,24 @@ from pbxbill.store.access_models import (
     SavedViewRow,
     UserRow,
 )
-from pbxbill.store.billing_models import DidRow, PlanRow
+from pbxbill.store.billing_models import (
+    ChargeRow,
+    DidRow,
+    PlanRow,
+    SubscriptionChangeRow,
+    SubscriptionRow,
+    TaxExemptionRow,
+    TaxRateRow,
+)
 from pbxbill.store.catalogue_models import BundleRow, LimitRow, RateImportRow
-from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.dunning_models import DisputeFileRow
+from pbxbill.store.invoice_models import (
+    BillingRunRow,
+    InvoiceActionRow,
+    InvoiceLineRow,
+    InvoiceRow,
+    TemplateRow,
+)
 from pbxbill.store.models import (
     AccountRow,
     CdrRow,
@@ -41,6 +56,7 @@ from pbxbill.store.payment_models import (
     PaymentGatewayRow,
     PointsRuleRow,
     ReceivedWebhookRow,
+    SavedMethodRow,
     VoucherBatchRow,
 )
 from tests.web.made_rows import begin_making, made_row
@@ -48,6 +64,12 @@ from tests.web.offices import URL, Browser, Office
 from tests.web.routes import Route, routes_of
 
 OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
+    "subscriptions": (SubscriptionRow, "id"),
+    "requests": (SubscriptionChangeRow, "id"),
+    "disputes": (InvoiceRow, "id"),
+    "files": (DisputeFileRow, "id"),
+    "saved-cards": (SavedMethodRow, "id"),
+    "through": (GatewayPaymentRow, "id"),
     "accounts": (AccountRow, "id"),
     "of-account": (AccountRow, "id"),
     "users": (UserRow, "id"),
@@ -58,12 +80,21 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "passkeys": (PasskeyRow, "id"),
     "endpoints": (EndpointRow, "id"),
     "limits": (LimitRow, "id"),
+    "held": (AccountRow, "id"),
     "notes": (AccountNoteRow, "id"),
     "live-calls": (ReservationRow, "session_id"),
     "webhooks": (WebhookEndpointRow, "id"),
     "gateway-payments": (GatewayPaymentRow, "id"),
     "calls": (CdrRow, "session_id"),
     "invoices": (InvoiceRow, "id"),
+    "lines": (InvoiceLineRow, "id"),
+    "together": (InvoiceActionRow, "id"),
+    "quotes": (InvoiceRow, "id"),
+    "charges": (ChargeRow, "id"),
+    "runs": (BillingRunRow, "id"),
+    "templates": (TemplateRow, "id"),
+    "taxes": (TaxRateRow, "id"),
+    "exemptions": (TaxExemptionRow, "id"),
     "decks": (RateDeckRow, "id"),
     "imports": (RateImportRow, "id"),
     "tariffs": (TariffRow, "id"),
@@ -83,7 +114,7 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "dids": (DidRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
-SHARED = {"destinations", "dialling-rules"}
+SHARED = {"destinations", "dialling-rules", "calendars"}
 """Parts whose objects are the operator's and seen by all who sell."""
 NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "number": "493012345"}
 """Parameters that name no object of anybody, with a value."""

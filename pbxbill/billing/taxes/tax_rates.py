@@ -5,11 +5,13 @@ Rates end and are followed by others; none is changed, since what was issued wen
 
 import re
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.identifiers import checked_country
+from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.billing.taxes.tax import PPM, percent
 from pbxbill.billing.taxes.tax_rules import EXPORT_REASON, REVERSE_CHARGE_REASON
 from pbxbill.errors import InputRefused
@@ -65,6 +67,19 @@ class NewExemption:
     to_us: int | None = None
     tax_name: str = ""
     certificate: str = ""
+
+
+def validity_us(
+    first_day: date | None, last_day: date | None, zone: str, now_us: int
+) -> tuple[int, int | None]:
+    """From when until when something holds, by days where the issuer is; None: from today on, for ever."""
+    first = local_date(now_us, zone) if first_day is None else first_day
+    return day_start_us(first, zone), None if last_day is None else last_moment_us(last_day, zone)
+
+
+def last_moment_us(last_day: date, zone: str) -> int:
+    """Just before which something ends whose last day is whole."""
+    return day_start_us(last_day + timedelta(days=1), zone)
 
 
 def add_tax_rate(session: Session, issuer_id: int, new: NewTaxRate) -> TaxRateRow:

@@ -16,13 +16,17 @@ from pbxbill.web.panel.bundles import bundles
 from pbxbill.web.panel.calls import calls
 from pbxbill.web.panel.cards import cards
 from pbxbill.web.panel.carriers import carriers
+from pbxbill.web.panel.charges import charges
 from pbxbill.web.panel.dashboard import dashboard
 from pbxbill.web.panel.decks import decks
 from pbxbill.web.panel.destinations import destinations
 from pbxbill.web.panel.dialling_rules import dialling_rules
 from pbxbill.web.panel.dids import dids
+from pbxbill.web.panel.drafts import drafts
 from pbxbill.web.panel.gateway_payments import gateway_payments
 from pbxbill.web.panel.gateways import gateways
+from pbxbill.web.panel.invoices import invoices
+from pbxbill.web.panel.issuer import issuer
 from pbxbill.web.panel.jobs import jobs
 from pbxbill.web.panel.limits import limits
 from pbxbill.web.panel.live_calls import live_calls
@@ -32,12 +36,18 @@ from pbxbill.web.panel.payments import payments
 from pbxbill.web.panel.plans import plans
 from pbxbill.web.panel.points import points
 from pbxbill.web.panel.quarantine import quarantine
+from pbxbill.web.panel.quotes import quotes
 from pbxbill.web.panel.rate_imports import rate_imports
 from pbxbill.web.panel.reconciliation import reconciliation
+from pbxbill.web.panel.reports import reports
 from pbxbill.web.panel.rerating import rerating
+from pbxbill.web.panel.runs import runs
 from pbxbill.web.panel.settings import settings
 from pbxbill.web.panel.switches import switches
 from pbxbill.web.panel.tariffs import tariffs
+from pbxbill.web.panel.taxes import taxes
+from pbxbill.web.panel.templates import invoice_templates
+from pbxbill.web.panel.together import together
 from pbxbill.web.panel.users import api_keys, users
 from pbxbill.web.panel.vouchers import vouchers
 
@@ -60,6 +70,15 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     vouchers,
     cards,
     points,
+    invoices,
+    drafts,
+    together,
+    quotes,
+    charges,
+    runs,
+    invoice_templates,
+    taxes,
+    issuer,
     users,
     api_keys,
     audit,
@@ -69,6 +88,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     mediation,
     quarantine,
     reconciliation,
+    reports,
     switches,
     rerating,
     limits,

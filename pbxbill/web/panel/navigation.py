@@ -64,6 +64,8 @@ PANEL = (
         (
             Item("invoices.listed", N_("Invoices"), _P.INVOICES_READ, "receipt"),
             Item("runs.listed", N_("Invoice runs"), _P.INVOICES_READ, "collection-play"),
+            Item("charges.listed", N_("Charges"), _P.INVOICES_READ, "cart"),
+            Item("quotes.listed", N_("Quotes"), _P.INVOICES_READ, "file-earmark-text"),
             Item("invoice_templates.listed", N_("Templates"), _P.INVOICES_READ, "layout-text-sidebar"),
             Item("payments.listed", N_("Payments"), _P.PAYMENTS_READ, "cash-stack"),
             Item("vouchers.listed", N_("Vouchers"), _P.VOUCHERS_READ, "ticket-perforated"),
@@ -90,6 +92,8 @@ PANEL = (
             Item("users.listed", N_("Users"), _P.USERS_READ, "person-badge"),
             Item("api_keys.listed", N_("API keys"), _P.USERS_READ, "key"),
             Item("audit.listed", N_("Audit log"), _P.AUDIT_READ, "journal-check"),
+            Item("taxes.listed", N_("Taxes"), _P.INVOICES_READ, "percent"),
+            Item("issuer.show", N_("Company and numbers"), _P.INVOICES_READ, "building"),
             Item("settings.show", N_("Settings"), _P.SETTINGS_READ, "gear"),
         ),
     ),
@@ -101,6 +105,7 @@ PORTAL = (
         (
             Item("my_home.show", N_("Overview"), _P.OWN_READ, "house"),
             Item("my_calls.listed", N_("Calls"), _P.OWN_READ, "telephone-outbound"),
+            Item("my_reports.show", N_("Usage"), _P.OWN_READ, "bar-chart-line"),
             Item("my_invoices.listed", N_("Invoices"), _P.OWN_READ, "receipt"),
             Item("my_payments.listed", N_("Payments"), _P.OWN_READ, "cash-stack"),
             Item("my_plans.listed", N_("Plans"), _P.OWN_READ, "box-seam"),

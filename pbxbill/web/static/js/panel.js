@@ -58,7 +58,7 @@
   // A form is sent once, however often its button is clicked.
   addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.method !== "post") return;
+    if (form.method !== "post" || event.submitter?.formTarget) return; // what opens elsewhere leaves the form
     if (form.dataset.sent) {
       event.preventDefault();
       return;

@@ -1,0 +1,275 @@
+"""Invoices, notes, receipts and quotes: the list, one document, its files, and what is done with it.
+
+Drafts and their lines are in drafts.py, what is done with many in together.py.
+"""
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.draft_editing import NewLine
+from pbxbill.billing.invoices.history import MAX_PAGE, behind_lines
+from pbxbill.billing.invoices.invoice_files import file_shown
+from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
+from pbxbill.billing.invoices.notes import credit, lines_of
+from pbxbill.billing.invoices.sending import NotQueued, send_invoice
+from pbxbill.billing.invoices.standing import ASKING, STANDING, UNSETTLED
+from pbxbill.billing.payments.payments import write_off
+from pbxbill.errors import InputRefused
+from pbxbill.listing.invoice_parts import parts_of
+from pbxbill.listing.invoices import invoices as invoices_listing
+from pbxbill.listing.listing import N_
+from pbxbill.money import Unit, format_amount, parse_amount
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.fields import plain_number, refusals, sentence
+from pbxbill.web.formatting import plain_amount
+from pbxbill.web.front import Change, Front, needs
+from pbxbill.web.panel.invoice_access import changed, is_own, own_invoice, seen_invoice, subject
+from pbxbill.web.panel.invoice_forms import (
+    QUANTITY,
+    CreditForm,
+    DebitForm,
+    SendForm,
+    WriteOffForm,
+)
+from pbxbill.web.panel.lists import ListPage, add_list
+
+MEDIA = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
+ENTRIES_SHOWN = 100
+
+
+def invoices(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("invoices", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            invoices_listing(front.clock),
+            "/invoices",
+            link="invoices.show",
+            template="panel/invoices/list.html",
+            empty=(
+                N_("There is no invoice yet"),
+                N_("A billing run makes them, of what accounts have used and subscribed to."),
+            ),
+            actions=(
+                (N_("New billing run"), "runs.new", Permission.INVOICES_WRITE),
+                (N_("New draft"), "drafts.new", Permission.INVOICES_WRITE),
+                (N_("Charges"), "charges.listed", Permission.INVOICES_READ),
+            ),
+        ),
+    )
+    _add_pages(section, front)
+    _add_sending(section, front)
+    _add_notes(section, front)
+    _add_debits(section, front)
+    return section
+
+
+def _add_pages(section: Blueprint, front: Front) -> None:
+    @section.get("/invoices/<int:id>")
+    @needs(Permission.INVOICES_READ)
+    def show(id: int) -> str:
+        with front.reading() as session:
+            row = seen_invoice(front, session, id)
+            may = front.actor.may(Permission.INVOICES_WRITE) and is_own(front.scope, row)
+            return render_template(
+                "panel/invoices/show.html",
+                row=row,
+                parts=parts_of(session, row),
+                account=session.get_one(AccountRow, row.account_id),
+                issuer=session.get_one(AccountRow, row.issuer_id),
+                asks=row.kind in ASKING and row.state in STANDING,
+                is_open=row.kind in ASKING and row.state in UNSETTLED,
+                overdue=_is_overdue(row, front.clock.now_us()),
+                expired=row.kind == "quote" and row.state == "open" and (row.due_us or 0) <= _now(front),
+                may=may,
+                may_correct=may and front.actor.may(Permission.PAYMENTS_CORRECT),
+                quantity=lambda value: format_amount(value, QUANTITY),
+            )
+
+    @section.get("/invoices/<int:id>/entries")
+    @needs(Permission.INVOICES_READ)
+    def entries(id: int) -> str:
+        after = request.args.get("after", "")[:32]
+        with front.reading() as session:
+            row = seen_invoice(front, session, id)
+            found = behind_lines(session, row.id, after=after, limit=min(ENTRIES_SHOWN + 1, MAX_PAGE))
+        shown = found[:ENTRIES_SHOWN]
+        return render_template(
+            "panel/invoices/entries.html",
+            row=row,
+            entries=shown,
+            next_after=shown[-1].entry_id if len(found) > ENTRIES_SHOWN else "",
+            after=after,
+        )
+
+    @section.get("/invoices/<int:id>/file.<any(pdf, xml, csv):kind>")
+    @needs(Permission.INVOICES_READ)
+    def file(id: int, kind: str) -> Response | AnyResponse:
+        with front.reading() as session:
+            seen_invoice(front, session, id)
+        try:
+            found = file_shown(front.desks.application.database, id, kind, front.clock.now_us())
+        except InputRefused as error:
+            flash(sentence(str(error)), "bad")
+            return redirect(url_for("invoices.show", id=id), 303)
+        answer = Response(found.content, mimetype=MEDIA[kind])
+        how = "attachment" if request.args.get("save") or kind != "pdf" else "inline"
+        name = found.name.encode("ascii", "replace").decode().replace('"', "").replace("?", "-")
+        answer.headers["Content-Disposition"] = f'{how}; filename="{name}"'
+        return answer
+
+
+def _add_sending(section: Blueprint, front: Front) -> None:
+    @section.route("/invoices/<int:id>/send", methods=["GET", "POST"])
+    @needs(Permission.INVOICES_WRITE)
+    def send(id: int) -> str | AnyResponse:
+        form = SendForm()
+        with front.reading() as session:
+            row = own_invoice(front, session, id)
+        if form.validate_on_submit():
+            told = ""
+            with refusals(form, "to") as refused:
+                to = tuple(x.strip() for x in (form.to.data or "").split(",") if x.strip())
+                # It makes files, which takes longer than a transaction may: what was done is noted after.
+                database = front.desks.application.database
+                outcome = send_invoice(database, id, front.clock.now_us(), to=to, by=front.actor.name)
+                if isinstance(outcome, NotQueued):
+                    raise InputRefused(outcome.reason)
+                told = ", ".join(outcome.recipients)
+                with front.changing("invoice.send", subject(row), account_id=row.account_id):
+                    pass
+            if not refused:
+                flash(gettext("It is on its way to %(addresses)s.", addresses=told))
+                return redirect(url_for("invoices.show", id=id), 303)
+        return render_template("panel/invoices/send.html", form=form, row=row)
+
+
+def _add_notes(section: Blueprint, front: Front) -> None:
+    @section.route("/invoices/<int:id>/credit", methods=["GET", "POST"])
+    @needs(Permission.INVOICES_WRITE)
+    def credit_note(id: int) -> str | AnyResponse:
+        form = CreditForm()
+        with front.reading() as session:
+            row = own_invoice(front, session, id)
+            form.amount.unit = unit = unit_of(session, row.unit)
+            lines = list(lines_of(session, row.id).values())
+        if request.method == "GET" and request.args.get("what") == "whole":
+            form.what.data = "whole"
+        if form.validate_on_submit():
+            made: list[tuple[str, int]] = []
+
+            def give_back(change: Change, now: InvoiceRow) -> None:
+                what = _what(form, unit, lines)
+                done = credit(
+                    change.session, change.books, now.id, what, form.reason.data or "", change.now_us,
+                    front.actor.name,
+                )  # fmt: skip
+                made.append((done.number, done.total))
+
+            if not changed(front, form, "invoice.credit", id, give_back):
+                number, total = made[0]
+                flash(
+                    gettext(
+                        "Credit note %(number)s gives back %(amount)s.",
+                        number=number,
+                        amount=plain_amount(total, unit),
+                    )
+                )
+                return redirect(url_for("invoices.show", id=id), 303)
+        return render_template(
+            "panel/invoices/credit.html", form=form, row=row, lines=lines, written=request.form
+        )
+
+
+def _add_debits(section: Blueprint, front: Front) -> None:
+    @section.route("/invoices/<int:id>/debit", methods=["GET", "POST"])
+    @needs(Permission.INVOICES_WRITE)
+    def debit_note(id: int) -> str | AnyResponse:
+        form = DebitForm()
+        with front.reading() as session:
+            row = own_invoice(front, session, id)
+            form.price.unit = unit = unit_of(session, row.unit)
+        if form.validate_on_submit():
+            made: list[tuple[int, str, int]] = []
+
+            def ask_more(change: Change, now: InvoiceRow) -> None:
+                line = NewLine(
+                    form.description.data or "",
+                    form.price.data,
+                    form.quantity.data,
+                    product_class=form.product_class.data or "",
+                )
+                done = debit(
+                    change.session, change.books, now.id, [line], form.reason.data or "", change.now_us,
+                    front.actor.name,
+                )  # fmt: skip
+                made.append((done.invoice_id, done.number, done.total))
+
+            if not changed(front, form, "invoice.debit", id, ask_more):
+                note_id, number, total = made[0]
+                flash(
+                    gettext(
+                        "Debit note %(number)s asks for %(amount)s.",
+                        number=number,
+                        amount=plain_amount(total, unit),
+                    )
+                )
+                return redirect(url_for("invoices.show", id=note_id), 303)
+        return render_template("panel/invoices/debit.html", form=form, row=row)
+
+    @section.route("/invoices/<int:id>/write-off", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def give_up(id: int) -> str | AnyResponse:
+        form = WriteOffForm()
+        with front.reading() as session:
+            row = own_invoice(front, session, id)
+            form.amount.unit = unit_of(session, row.unit)
+        if form.validate_on_submit():
+
+            def write(change: Change, now: InvoiceRow) -> None:
+                write_off(
+                    change.session, change.books, now.id, reason=form.reason.data or "",
+                    now_us=change.now_us, amount=form.amount.data, by=front.actor.name,
+                )  # fmt: skip
+
+            if not changed(front, form, "invoice.write-off", id, write, field="amount"):
+                flash(gettext("It is written off."))
+                return redirect(url_for("invoices.show", id=id), 303)
+        return render_template("panel/invoices/write_off.html", form=form, row=row)
+
+
+def _what(form: CreditForm, unit: Unit, lines: list[InvoiceLineRow]) -> What:
+    """What a form gives back; InputRefused where it cannot be known."""
+    match form.what.data:
+        case "whole":
+            return Whole()
+        case "amount":
+            if form.amount.data is None:
+                raise InputRefused(gettext("say the amount, or choose something else to give back"))
+            return Amount(form.amount.data)
+        case _:
+            chosen = {int(x) for x in request.form.getlist("line") if x.isascii() and x.isdigit()}
+            nets: list[tuple[int, int | None]] = []
+            for line in lines:
+                written = request.form.get(f"net-{line.id}", "").strip()[:40]
+                if line.id in chosen or written:
+                    nets.append((line.id, parse_amount(plain_number(written), unit) if written else None))
+            if not nets:
+                raise InputRefused(gettext("choose a line at least"))
+            return Lines(tuple(nets))
+
+
+def _is_overdue(row: InvoiceRow, now_us: int) -> bool:
+    asks = row.kind in ASKING and row.state in UNSETTLED and row.open > 0
+    return asks and row.due_us is not None and row.due_us < now_us
+
+
+def _now(front: Front) -> int:
+    return front.clock.now_us()
