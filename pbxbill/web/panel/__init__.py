@@ -48,11 +48,13 @@ from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.taxes import taxes
 from pbxbill.web.panel.templates import invoice_templates
 from pbxbill.web.panel.together import together
+from pbxbill.web.panel.till import till
 from pbxbill.web.panel.users import api_keys, users
 from pbxbill.web.panel.vouchers import vouchers
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     dashboard,
+    till,
     accounts,
     live_calls,
     plans,

@@ -31,7 +31,14 @@ class Group:
 
 
 PANEL = (
-    Group("", (Item("dashboard.show", N_("Dashboard"), _P.REPORTS_READ, "speedometer2"),)),
+    Group(
+        "",
+        (
+            Item("first_steps.show", N_("First steps"), _P.SETTINGS_WRITE, "signpost-split"),
+            Item("dashboard.show", N_("Dashboard"), _P.REPORTS_READ, "speedometer2"),
+            Item("till.show", N_("Till"), _P.PAYMENTS_TAKE, "cash-coin"),
+        ),
+    ),
     Group(
         N_("Customers"),
         (
@@ -94,6 +101,7 @@ PANEL = (
             Item("audit.listed", N_("Audit log"), _P.AUDIT_READ, "journal-check"),
             Item("taxes.listed", N_("Taxes"), _P.INVOICES_READ, "percent"),
             Item("issuer.show", N_("Company and numbers"), _P.INVOICES_READ, "building"),
+            Item("brand.show", N_("Brand"), _P.CATALOGUE_WRITE, "palette"),
             Item("settings.show", N_("Settings"), _P.SETTINGS_READ, "gear"),
         ),
     ),
