@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pbxbill.app import billing
-from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
+from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code, offered_to
 from pbxbill.billing.subscriptions.requests import (
     Decision,
     Request,
@@ -24,7 +24,6 @@ from pbxbill.cli.subscriptions import (
     cycle_end_option,
     facts_of,
     moment_of,
-    offered,
     subscriptions,
     tell,
     tell_or_json,
@@ -47,7 +46,7 @@ def request(context: Context, /, subscription: int, **asked: Any) -> None:
     """Write down what a customer asks for; `accept` or `refuse` decides it."""
     with context.application() as application, transaction(application.database) as session:
         plan = asked["plan"]
-        version = None if plan is None else offered(session, account_of(session, subscription), plan)
+        version = None if plan is None else offered_to(session, account_of(session, subscription), plan)
         wanted = Request(version, asked["quantity"], asked["end"], asked["reason"], asked["by"])
         made = request_change(session, subscription, wanted, context.clock.now_us()).id
     click.echo(f"request {made} waits to be decided")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.app import billing, open_books
 from pbxbill.billing.subscriptions.collecting import BroughtUp
-from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, offered_version, version_by_id
+from pbxbill.billing.subscriptions.plan_catalogue import offered_to, version_by_id
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt
 from pbxbill.billing.subscriptions.renewals import renew_due
 from pbxbill.billing.subscriptions.subscribed import billing_place
@@ -125,12 +125,6 @@ def facts_of(session: Session, done: BroughtUp) -> dict[str, Any]:
     }
 
 
-def offered(session: Session, account: AccountRow, plan: str) -> PlanVersion:
-    """The newest version of a plan of whoever bills the account."""
-    issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
-    return offered_version(session, issuer, plan)
-
-
 def account_of(session: Session, subscription_id: int) -> AccountRow:
     """Whose a subscription is."""
     row = session.get(SubscriptionRow, subscription_id)
@@ -166,7 +160,7 @@ def add(context: Context, /, account: str, plan: str, *, as_json: bool, **terms:
     with context.application() as application, billing(application) as (session, books):
         row = account_by_code(session, account)
         new = NewSubscription(
-            version=offered(session, row, plan),
+            version=offered_to(session, row, plan),
             quantity=terms["quantity"],
             prices=parse_prices(terms["prices"]),
             from_us=moment_of(session, row, terms["since"]),
@@ -199,7 +193,7 @@ def change_it(context: Context, /, subscription: int, *, as_json: bool, **terms:
     with context.application() as application, billing(application) as (session, books):
         plan = terms["plan"]
         account = account_of(session, subscription)
-        version = None if plan is None else offered(session, account, plan)
+        version = None if plan is None else offered_to(session, account, plan)
         at_us = moment_of(session, account, terms["at"])
         wanted = Wanted(version, terms["quantity"], when_of(terms), at_us, terms["reason"], terms["by"])
         done = change(session, books, subscription, wanted, context.clock.now_us())

@@ -170,6 +170,12 @@ def offered_version(session: Session, issuer: AccountRow, name: str) -> PlanVers
     return newest_version(session, plan)
 
 
+def offered_to(session: Session, account: AccountRow, name: str) -> PlanVersion:
+    """The newest version of a plan of whoever bills the account."""
+    issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
+    return offered_version(session, issuer, name)
+
+
 def versions_of(session: Session, plan: PlanRow) -> list[tuple[PlanVersion, int, int]]:
     """Every version with when it was written and how many live subscriptions have it, oldest first."""
     counted = session.execute(

@@ -10,23 +10,31 @@ from flask import Blueprint
 
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
+from pbxbill.web.api.api_keys import api_keys
 from pbxbill.web.api.balance import balance
+from pbxbill.web.api.billing_runs import billing_runs
 from pbxbill.web.api.bundles import bundles
 from pbxbill.web.api.calls import calls
 from pbxbill.web.api.carriers import carriers
+from pbxbill.web.api.charges import charges
 from pbxbill.web.api.decks import decks
 from pbxbill.web.api.destinations import destinations
 from pbxbill.web.api.dids import dids
 from pbxbill.web.api.document import document_pages
+from pbxbill.web.api.drafts import drafts
 from pbxbill.web.api.endpoints import endpoints
 from pbxbill.web.api.hang_ups import hang_ups
+from pbxbill.web.api.invoice_changes import invoice_changes
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.limits import limits
 from pbxbill.web.api.payments import payments
 from pbxbill.web.api.plans import plans
 from pbxbill.web.api.rate_imports import rate_imports
 from pbxbill.web.api.standing import standing
+from pbxbill.web.api.subscription_requests import subscription_requests
+from pbxbill.web.api.subscriptions import subscriptions
 from pbxbill.web.api.tariffs import tariffs
+from pbxbill.web.api.users import audit_log, users
 from pbxbill.web.api.wallets import wallets
 from pbxbill.web.api.webhooks import webhooks
 from pbxbill.web.front import Front
@@ -51,6 +59,15 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     carriers,
     endpoints,
     limits,
+    subscriptions,
+    subscription_requests,
+    charges,
+    users,
+    audit_log,
+    drafts,
+    invoice_changes,
+    billing_runs,
+    api_keys,
 )
 
 

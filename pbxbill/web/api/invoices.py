@@ -35,6 +35,7 @@ class InvoicePath(Sent):
 class InvoiceLine(BaseModel):
     """One line."""
 
+    id: int
     position: int
     kind: str
     description: str
@@ -77,11 +78,11 @@ def invoices(api: Api) -> None:
 
     def shown(path: InvoicePath) -> Invoice:
         with front.reading() as session:
-            return _shown(session, _invoice(session, front.scope, path.invoice_id))
+            return shown_invoice(session, seen_invoice(session, front.scope, path.invoice_id))
 
     def as_file(path: InvoicePath, kind: str, mimetype: str) -> Response:
         with front.reading() as session:
-            row = _invoice(session, front.scope, path.invoice_id)
+            row = seen_invoice(session, front.scope, path.invoice_id)
             if row.state in UNISSUED:
                 raise Refused(409, f"It is {row.state}: only what is issued has files.")
         database = front.desks.application.database
@@ -124,7 +125,8 @@ def invoices(api: Api) -> None:
         return as_file(path, "xml", XML.mimetype)
 
 
-def _invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:
+def seen_invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:
+    """A document of the scope; 404 for any other."""
     row = session.get(InvoiceRow, invoice_id)
     if row is None or not scope.covers(session.get_one(AccountRow, row.account_id)):
         raise Refused(404)
@@ -133,7 +135,8 @@ def _invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:
     return row
 
 
-def _shown(session: Session, row: InvoiceRow) -> Invoice:
+def shown_invoice(session: Session, row: InvoiceRow) -> Invoice:
+    """As it stands, with its lines."""
     unit = unit_of(session, row.unit)
     lines = session.scalars(
         select(InvoiceLineRow)
@@ -164,6 +167,7 @@ def _shown(session: Session, row: InvoiceRow) -> Invoice:
 
 def _line(row: InvoiceLineRow, unit: Unit) -> InvoiceLine:
     return InvoiceLine(
+        id=row.id,
         position=row.position,
         kind=row.kind,
         description=row.description,

@@ -92,13 +92,13 @@ class ListedAs:
     def items(self, rows: list[dict[str, Any]], units: Mapping[str, Unit]) -> list[dict[str, Any]]:
         """Rows as they are answered."""
         return [
-            {"id": row["id"]} | {_name(x): _value(x, row, units) for x in self.listing.columns}
+            {_name(x): _value(x, row, units) for x in self.listing.columns} | {"id": row["id"]}
             for row in rows
         ]
 
 
-def listed_as(listing: Listing) -> ListedAs:
-    """The types of a list, from its columns and filters."""
+def listed_as(listing: Listing, id_type: type | None = None) -> ListedAs:
+    """The types of a list, from its columns and filters. id_type: where no order has the rows' ids."""
     title = listing.name.title().replace("-", "").replace("_", "")
     filters: dict[str, Any] = {x.key: optional(_filter_type(x), x.label) for x in listing.filters}
     paging: dict[str, Any] = {
@@ -115,8 +115,8 @@ def listed_as(listing: Listing) -> ListedAs:
         "after": optional(_cursor(), "The page after: follow `next` instead."),
         "before": optional(_cursor(), "The page before: follow `previous` instead."),
     }
-    columns: dict[str, Any] = {_name(x): (_type(x) | None, ...) for x in listing.columns}
-    id = listing.orders[0].id.type.python_type
+    columns: dict[str, Any] = {_name(x): (_type(x) | None, ...) for x in listing.columns if x.key != "id"}
+    id = id_type or listing.orders[0].id.type.python_type
     item = create_model(f"{title}Item", __config__=ConfigDict(), id=(id, ...), **columns)
     page: type[BaseModel] = create_model(
         f"{title}Page",
@@ -137,9 +137,10 @@ def declare_list(  # noqa: PLR0913 # what a list is declared by
     permission: Permission | None = None,
     scope: Callable[[], Scope] | None = None,
     name: str = "",
+    id_type: type | None = None,
 ) -> ListedAs:
     """GET of a list. permission, scope: other than the list's own, and that of who asks."""
-    types = listed_as(listing)
+    types = listed_as(listing, id_type)
 
     def page(query: BaseModel) -> dict[str, Any]:
         asked = _asked(query)
@@ -216,12 +217,13 @@ def csv_lines(session: Session, listing: Listing, scope: Scope, asked: Asked) ->
     """A list's lines; the last says that it is whole."""
     units = units_by_code(session)
     heading = ["id"]
-    for column in listing.columns:
+    columns = [x for x in listing.columns if x.key != "id"]
+    for column in columns:
         heading += [_name(column), f"{_name(column)}_currency"][: 1 + (column.kind is ColumnKind.MONEY)]
     yield _line(heading)
     for row in every(session, listing, scope, asked):
         cells: list[Any] = [row["id"]]
-        for column in listing.columns:
+        for column in columns:
             value = row.get(column.key)
             if column.kind is ColumnKind.MONEY:
                 code = row.get(column.unit)

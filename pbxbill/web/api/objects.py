@@ -14,6 +14,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.problems import FieldError, Refused, said
+from pbxbill.web.front import Front
 
 Row = TypeVar("Row")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,6 +49,14 @@ def account_named(session: Session, scope: Scope, code: str, field: str = "accou
     account = session.scalar(select(AccountRow).where(AccountRow.code == code))
     if account is None or not scope.covers(account):
         raise wrong(field, "there is no such account")
+    return account
+
+
+def billed_account(front: Front, session: Session, id: int) -> AccountRow:
+    """An account that who asks bills himself; 404 where it is not seen."""
+    account = front.account(session, id)
+    if not front.scope.is_everything and account.parent_id != front.scope.account_id:
+        raise Refused(403, "The account is billed by the reseller above it.")
     return account
 
 

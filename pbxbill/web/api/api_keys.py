@@ -1,0 +1,117 @@
+"""Keys of the API: made by a key that may, never with more than it may itself; revoked."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pbxbill.access.api_keys import DEFAULT_PER_MINUTE, MAX_PER_MINUTE, NewKey, make_key, revoke, scopes_of
+from pbxbill.access.permissions import Permission
+from pbxbill.listing.users import API_KEYS
+from pbxbill.store.access_models import ApiKeyRow
+from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.fields import Id, Line, Moment, Sent, left_out, moment, moment_or_none
+from pbxbill.web.api.listed import declare_list
+from pbxbill.web.api.objects import SentMoment, at_us, field, found, wrong
+from pbxbill.web.front import needs
+
+TAG = "API keys"
+
+
+class KeyPath(Sent):
+    """A key, by its id."""
+
+    key_id: Id
+
+
+class NewKeyBody(Sent):
+    """A key to be made."""
+
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(
+        description="What uses it.", examples=["web shop"]
+    )
+    scopes: Annotated[
+        list[Literal[tuple(Permission)]],  # type: ignore[valid-type]  # made of what there is
+        Field(min_length=1, max_length=100),
+    ] = Field(description="What it may; no more than the key that makes it.")
+    ends: SentMoment = left_out("Default: when the key ends that makes it.")
+    per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE)] = DEFAULT_PER_MINUTE
+
+
+class Key(BaseModel):
+    """A key; its text is shown when it is made."""
+
+    id: int
+    name: str
+    prefix: str = Field(description="What it begins with, after pbx_.")
+    scopes: list[str]
+    per_minute: int
+    by: str
+    created: Moment
+    used: Moment | None = Field(description="Lately, to a minute.")
+    ends: Moment | None
+    revoked: Moment | None
+
+
+class MadeKey(Key):
+    """A key with its text."""
+
+    key: str = Field(description="Shown this once.")
+
+
+def api_keys(api: Api) -> None:
+    """Keys of the key's own account."""
+    front = api.front
+    declare_list(api, "/api-keys", API_KEYS, TAG)
+
+    def seen(session: Session, id: int) -> ApiKeyRow:
+        return found(session, ApiKeyRow, id, front.scope.issued(ApiKeyRow.account_id))
+
+    @api.get("/api-keys/<int:key_id>", Key, TAG)
+    @needs(Permission.USERS_READ)
+    def get_api_key(path: KeyPath) -> Key:
+        """One key, without its text."""
+        with front.reading() as session:
+            return Key(**_facts(seen(session, path.key_id)))
+
+    @api.post("/api-keys", MadeKey, TAG)
+    @needs(Permission.USERS_WRITE)
+    def make_api_key(body: NewKeyBody) -> Answer:
+        """Make a key. It may no more than the key that makes it, and ends with it at the latest."""
+        with api.writing("key.make", body.name, account_id=front.scope.account_id) as change:
+            mine = select(ApiKeyRow.ends_us).where(ApiKeyRow.id == front.actor.api_key_id)
+            latest_us = change.session.scalar(mine)
+            ends_us = at_us(body.ends, latest_us)
+            if latest_us is not None and (ends_us or 0) > latest_us:
+                raise wrong("ends", "is after the end of the key that makes it")
+            scopes = frozenset(Permission(x) for x in body.scopes)
+            with field("scopes"):
+                new = NewKey(body.name, scopes, ends_us, body.per_minute)
+                row, text = make_key(change.session, front.actor, new, change.now_us)
+            return change.done(MadeKey(**_facts(row), key=text), 201)
+
+    @api.delete("/api-keys/<int:key_id>", TAG)
+    @needs(Permission.USERS_WRITE)
+    def revoke_api_key(path: KeyPath) -> Answer:
+        """End a key now; also that which asks."""
+        with front.reading() as session:
+            name = seen(session, path.key_id).name
+        with api.writing("key.revoke", name, account_id=front.scope.account_id) as change:
+            revoke(seen(change.session, path.key_id), change.now_us)
+            return change.done(None)
+
+
+def _facts(row: ApiKeyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "prefix": row.prefix,
+        "scopes": sorted(scopes_of(row)),
+        "per_minute": row.per_minute,
+        "by": row.by,
+        "created": moment(row.created_us),
+        "used": moment_or_none(row.used_us),
+        "ends": moment_or_none(row.ends_us),
+        "revoked": moment_or_none(row.revoked_us),
+    }

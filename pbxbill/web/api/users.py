@@ -1,0 +1,176 @@
+"""Users of the key's account and of those below it: let in, given another role, let in no more."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy.orm import Session
+
+from pbxbill.access.one_time_links import Purpose, make_link
+from pbxbill.access.permissions import Permission, Role
+from pbxbill.access.users import (
+    LANGUAGES,
+    NewUser,
+    add_user,
+    disable,
+    enable,
+    find_user,
+    may_manage,
+    reset_factors,
+    set_role,
+)
+from pbxbill.listing.users import AUDIT_LOG, USERS
+from pbxbill.store.access_models import UserRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.fields import Code, Id, Line, Sent, left_out
+from pbxbill.web.api.listed import ListedAs, declare_file, declare_item, declare_list
+from pbxbill.web.api.objects import account_named, conflicts
+from pbxbill.web.api.problems import Refused
+from pbxbill.web.front import Front, needs
+from pbxbill.web.own.links import link_url, mail_link
+
+TAG, AUDIT = "Users", "Audit log"
+
+
+class UserPath(Sent):
+    """A user, by his id."""
+
+    user_id: Id
+
+
+class NewUserBody(Sent):
+    """Somebody to be let in."""
+
+    login: Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9._@+-]{1,199}$")] = Field(
+        examples=["dora@example.com"]
+    )
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+    role: Literal[tuple(Role)]  # type: ignore[valid-type]  # made of what there is
+    account: Code = left_out("Its code. Default: the key's own account.")
+    email: Annotated[str, StringConstraints(min_length=3, max_length=200)] = left_out(
+        "Default: the log-in, where it is an address."
+    )
+    language: Literal[LANGUAGES] = "en"  # type: ignore[valid-type]  # the same
+    zone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
+
+
+class UserChange(Sent):
+    """What to change of a user; what is left out stays."""
+
+    role: Literal[tuple(Role)] = left_out()  # type: ignore[valid-type]  # the same
+    active: bool = left_out("Whether he is let in.")
+
+
+class Link(BaseModel):
+    """A link by which a user chooses a password, once."""
+
+    user_id: int
+    url: str = Field(description="Shown this once.")
+    mailed: bool = Field(description="It went to his address as well.")
+
+
+def users(api: Api) -> None:
+    """Users."""
+    front = api.front
+    types = declare_list(api, "/users", USERS, TAG)
+    declare_item(api, "/users/<int:user_id>", types, TAG, "get_user", "One user.")
+
+    @api.post("/users", Link, TAG)
+    @needs(Permission.USERS_WRITE)
+    def let_in(body: NewUserBody) -> Answer:
+        """Let somebody in. He chooses a password by the link. 409: the log-in is taken."""
+        with front.reading() as session:
+            code: str | None = body.account
+            if code is None:
+                account = session.get_one(AccountRow, front.scope.account_id)
+            else:
+                account = account_named(session, front.scope, code)
+            if find_user(session, body.login) is not None:
+                raise Refused(409, "There is a user of this log-in.")
+        role = Role(body.role)
+        if not may_manage(front.actor, account, role):
+            raise Refused(403, "The role may more than the key.")
+        email: Any = body.email
+        new = NewUser(
+            body.login,
+            body.name,
+            role,
+            email or (body.login if "@" in body.login else ""),
+            body.language,
+            body.zone,
+        )
+        with api.writing("user.add", body.login, account_id=account.id) as change:
+            now = change.session.get_one(AccountRow, account.id)
+            user = add_user(change.session, now, new, change.now_us)
+            return change.done(_link(front, change.session, user, Purpose.INVITATION, change.now_us), 201)
+
+    _declare_changes(api, types)
+
+
+def audit_log(api: Api) -> None:
+    """What everybody did."""
+    entries = declare_list(api, "/audit-log", AUDIT_LOG, AUDIT)
+    declare_file(api, "/audit-log.csv", AUDIT_LOG, AUDIT)
+    declare_item(api, "/audit-log/<int:entry_id>", entries, AUDIT, "get_audit_entry", "One entry of it.")
+
+
+def _declare_changes(api: Api, types: ListedAs) -> None:
+    front = api.front
+
+    @api.post("/users/<int:user_id>/link", Link, TAG)
+    @needs(Permission.USERS_WRITE)
+    def make_user_link(path: UserPath) -> Answer:
+        """A link by which a user chooses another password."""
+        with front.reading() as session:
+            user = _managed(front, session, path.user_id)
+        with api.writing("user.link", user.login, account_id=user.account_id) as change:
+            row = _managed(front, change.session, path.user_id)
+            return change.done(_link(front, change.session, row, Purpose.RESET, change.now_us), 201)
+
+    @api.patch("/users/<int:user_id>", types.item, TAG)
+    @needs(Permission.USERS_WRITE)
+    def change_user(path: UserPath, body: UserChange) -> Answer:
+        """Give a user another role, let him in no more, or again. 409: he is the only administrator."""
+        sent: Any = body
+        with front.reading() as session:
+            user = _managed(front, session, path.user_id)
+            account = session.get_one(AccountRow, user.account_id)
+        if sent.role is not None and not may_manage(front.actor, account, Role(sent.role)):
+            raise Refused(403, "The role may more than the key.")
+        with api.writing("user.change", user.login, account_id=user.account_id) as change:
+            row = _managed(front, change.session, path.user_id)
+            with conflicts():
+                if sent.role is not None:
+                    set_role(change.session, row, Role(sent.role))
+                if sent.active is False:
+                    disable(change.session, row)
+                elif sent.active:
+                    enable(row)
+            return change.done(types.shown(change.session, front.scope, path.user_id))
+
+    @api.delete("/users/<int:user_id>/factors", TAG)
+    @needs(Permission.USERS_WRITE)
+    def reset_user_factors(path: UserPath) -> Answer:
+        """Forget a user's second factor and passkeys: he lost them. He logs in again."""
+        with front.reading() as session:
+            user = _managed(front, session, path.user_id)
+        with api.writing("user.reset-factors", user.login, account_id=user.account_id) as change:
+            reset_factors(change.session, _managed(front, change.session, path.user_id))
+            return change.done(None)
+
+
+def _managed(front: Front, session: Session, id: int) -> UserRow:
+    user = session.get(UserRow, id)
+    account = None if user is None else session.get_one(AccountRow, user.account_id)
+    if user is None or account is None:
+        raise Refused(404)
+    if account.id != front.scope.account_id and not front.scope.covers(account):
+        raise Refused(404)
+    if not may_manage(front.actor, account, Role(user.role)):
+        raise Refused(403, "The user may more than the key.")
+    return user
+
+
+def _link(front: Front, session: Session, user: UserRow, purpose: Purpose, now_us: int) -> Link:
+    url = link_url(front, make_link(session, user, purpose, now_us))
+    return Link(user_id=user.id, url=url, mailed=mail_link(session, front, user, url, purpose))
