@@ -31,7 +31,7 @@ from pbxbill.store.billing_models import (
     TaxRateRow,
 )
 from pbxbill.store.catalogue_models import BundleRow, LimitRow, RateImportRow
-from pbxbill.store.dunning_models import DisputeFileRow
+from pbxbill.store.dunning_models import DisputeFileRow, DunningPolicyRow, PenaltyClassRow, PromiseToPayRow
 from pbxbill.store.invoice_models import (
     BillingRunRow,
     InvoiceActionRow,
@@ -59,6 +59,7 @@ from pbxbill.store.payment_models import (
     SavedMethodRow,
     VoucherBatchRow,
 )
+from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
 from tests.web.made_rows import begin_making, made_row
 from tests.web.offices import URL, Browser, Office
 from tests.web.routes import Route, routes_of
@@ -109,14 +110,21 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "vouchers": (VoucherBatchRow, "id"),
     "cards": (CallingCardRow, "id"),
     "rules": (PointsRuleRow, "id"),
+    "policies": (DunningPolicyRow, "id"),
+    "penalties": (PenaltyClassRow, "id"),
+    "promises": (PromiseToPayRow, "id"),
+    "disputes": (InvoiceRow, "id"),
+    "files": (DisputeFileRow, "id"),
     "deck-versions": (DeckVersionRow, "id"),
+    "made": (ReportRunRow, "id"),
+    "schedules": (ReportScheduleRow, "id"),
     "rate-imports": (RateImportRow, "id"),
     "dids": (DidRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
 SHARED = {"destinations", "dialling-rules", "calendars"}
 """Parts whose objects are the operator's and seen by all who sell."""
-NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "number": "493012345"}
+NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "number": "493012345", "report": "revenue"}
 """Parameters that name no object of anybody, with a value."""
 PARAMETER = re.compile(r"<(?:(?!any\()[^<>]*:)?(\w+)>")
 SAYS_NOTHING = {"me.end_session"}
