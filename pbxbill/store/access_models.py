@@ -190,3 +190,24 @@ class SavedViewRow(Base):
     query: Mapped[str] = mapped_column(Text)
     """As in the address, without the question mark."""
     __table_args__ = (UniqueConstraint("user_id", "page", "name"),)
+
+
+class BrandRow(Base):
+    """How the panel and the portal of an operator or a reseller look to those whom he sells to."""
+
+    __tablename__ = "brands"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), server_default="")
+    """Empty: the account's."""
+    host: Mapped[str | None] = mapped_column(String(253), unique=True)
+    """By which browsers find it, in lower case, without a port; None: none of its own."""
+    colour: Mapped[str] = mapped_column(String(7), server_default="")
+    """#rrggbb, dark enough for white text; empty: the usual one."""
+    logo: Mapped[bytes | None] = mapped_column(LargeBinary)
+    logo_type: Mapped[str] = mapped_column(String(32), server_default="")
+    footer: Mapped[str] = mapped_column(String(300), server_default="")
+    support_email: Mapped[str] = mapped_column(String(200), server_default="")
+    support_phone: Mapped[str] = mapped_column(String(40), server_default="")
+    support_url: Mapped[str] = mapped_column(String(300), server_default="")
+    version: Mapped[int] = mapped_column(server_default="0")
+    """Grows with each change: the addresses of its style and logo change with it."""

@@ -16,8 +16,10 @@ from flask import Blueprint, Flask, Response, current_app, g, request, url_for
 from flask_babel import get_locale
 from flask_bootstrap import Bootstrap5
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor
+from pbxbill.billing.brands import brand_of, brand_of_host
 from pbxbill.errors import StoreUnavailable
 from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
@@ -39,6 +41,18 @@ class Brand:
 
     name: str
     account_id: int = 0
+    stylesheet: str = ""
+    """The address of its colours; empty: the usual ones."""
+    logo: str = ""
+    footer: str = ""
+    support_email: str = ""
+    support_phone: str = ""
+    support_url: str = ""
+
+    @property
+    def has_foot(self) -> bool:
+        """Whether it says anything at the foot of a page."""
+        return bool(self.footer or self.support_email or self.support_phone or self.support_url)
 
 
 class Reader:
@@ -86,16 +100,39 @@ class Reader:
             with self._front.reading() as session:
                 actor = self.actor
                 if actor is None:
-                    found = session.scalar(select(AccountRow).where(AccountRow.kind == "operator"))
+                    by_host = brand_of_host(session, request.host)
+                    is_it = (
+                        AccountRow.kind == "operator"
+                        if by_host is None
+                        else AccountRow.id == by_host.account_id
+                    )
+                    found = session.scalar(select(AccountRow).where(is_it))
                 else:
                     found = session.get(AccountRow, actor.scope.account_id)
                     if found is not None and actor.scope.own and found.parent_id is not None:
                         found = session.get(AccountRow, found.parent_id)
-                return Brand("pbxbill") if found is None else Brand(found.name, found.id)
+                return Brand("pbxbill") if found is None else _brand(session, found)
         except StoreUnavailable as error:
             # The page that says so must not need the database either.
             _log.warning("brand_unknown", error=str(error))
             return Brand("pbxbill")
+
+
+def _brand(session: Session, account: AccountRow) -> Brand:
+    row = brand_of(session, account.id)
+    if row is None:
+        return Brand(account.name, account.id)
+    named = {"account_id": account.id, "version": row.version}
+    return Brand(
+        row.name or account.name,
+        account.id,
+        url_for("brand_files.style", **named) if row.colour else "",
+        url_for("brand_files.logo", **named) if row.logo_type else "",
+        row.footer,
+        row.support_email,
+        row.support_phone,
+        row.support_url,
+    )
 
 
 class _Units:

@@ -10,6 +10,7 @@ from pbxbill.web.own.me import me
 from pbxbill.web.own.own_factors import own_factors
 from pbxbill.web.own.own_passkeys import passkeys
 from pbxbill.web.own.security_txt import security_txt
+from pbxbill.web.panel.brand import brand_files
 
 
 def own_pages(front: Front, identity: Identity) -> tuple[Blueprint, ...]:
@@ -21,4 +22,5 @@ def own_pages(front: Front, identity: Identity) -> tuple[Blueprint, ...]:
         own_factors(front),
         passkeys(front, identity),
         security_txt(front),
+        brand_files(front),
     )

@@ -12,6 +12,7 @@ from pbxbill.web.front import Front
 from pbxbill.web.panel.accounts import accounts
 from pbxbill.web.panel.alerts import alerts
 from pbxbill.web.panel.audit_log import audit
+from pbxbill.web.panel.brand import brand
 from pbxbill.web.panel.bundles import bundles
 from pbxbill.web.panel.calls import calls
 from pbxbill.web.panel.cards import cards
@@ -22,7 +23,9 @@ from pbxbill.web.panel.decks import decks
 from pbxbill.web.panel.destinations import destinations
 from pbxbill.web.panel.dialling_rules import dialling_rules
 from pbxbill.web.panel.dids import dids
+from pbxbill.web.panel.disputes import disputes
 from pbxbill.web.panel.drafts import drafts
+from pbxbill.web.panel.dunning import dunning
 from pbxbill.web.panel.gateway_payments import gateway_payments
 from pbxbill.web.panel.gateways import gateways
 from pbxbill.web.panel.invoices import invoices
@@ -47,8 +50,8 @@ from pbxbill.web.panel.switches import switches
 from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.taxes import taxes
 from pbxbill.web.panel.templates import invoice_templates
-from pbxbill.web.panel.together import together
 from pbxbill.web.panel.till import till
+from pbxbill.web.panel.together import together
 from pbxbill.web.panel.users import api_keys, users
 from pbxbill.web.panel.vouchers import vouchers
 
@@ -72,6 +75,8 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     vouchers,
     cards,
     points,
+    dunning,
+    disputes,
     invoices,
     drafts,
     together,
@@ -81,6 +86,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     invoice_templates,
     taxes,
     issuer,
+    brand,
     users,
     api_keys,
     audit,
