@@ -3,6 +3,7 @@
 import http.client
 import os
 import threading
+from urllib.parse import urlsplit
 
 import click
 import structlog
@@ -42,6 +43,7 @@ def web(context: Context, supervised: bool) -> None:
         section.timeout_s,
         upload_bytes=section.upload_mb * 1_000_000,
         trusted_proxy=section.trusted_proxy,
+        prefix=urlsplit(section.public_url).path.rstrip("/"),
     )
     rules = WebRules(
         sealer=read_key_file(section.key_file),

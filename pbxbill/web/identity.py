@@ -128,10 +128,9 @@ class Identity:
         patience = 1 if request.method in ("GET", "HEAD") else 2
         if login is None or login.is_proven(self._front.clock.now_us(), patience):
             return None
-        back = request.full_path if request.method == "GET" else _referring_path()
-        return redirect(
-            url_for("me.prove", next=own_path(request.script_root + back.rstrip("?")) or None), 303
-        )
+        asked = request.script_root + request.full_path.rstrip("?")
+        back = asked if request.method == "GET" else _referring_path()
+        return redirect(url_for("me.prove", next=own_path(back) or None), 303)
 
     def _of_page(self) -> LoggedIn | None:
         token = request.cookies.get(self.cookie, "")

@@ -16,12 +16,15 @@ TRIES = "20 per minute; 200 per hour"
 """From one address: log-ins, links, codes. attempts.py slows guessing; this keeps the hashing of passwords
 from being a load."""
 
+REDIS_S = 1
+
 
 def install_limits(app: Flask, front: Front) -> None:
     """Refuse by 429 what is too often."""
     limiter = Limiter(
         _who,
         storage_uri=_storage(front.desks.application.redis_url),
+        storage_options=_patience(front.desks.application.redis_url),
         application_limits=[f"{front.rules.requests_per_min} per minute"],
         in_memory_fallback_enabled=front.desks.application.redis_url is not None,
         key_prefix="pbxbill:limits",
@@ -42,6 +45,11 @@ def limit_tries(app: Flask, endpoint: str) -> None:
 def _who() -> str:
     actor = g.get("actor")
     return f"address:{address()}" if actor is None else f"user:{actor.user_id}"
+
+
+def _patience(redis_url: str | None) -> dict[str, Any]:
+    # One that does not answer must not hold up pages: each process counts for itself then.
+    return {} if redis_url is None else {"socket_connect_timeout": REDIS_S, "socket_timeout": REDIS_S}
 
 
 def _storage(redis_url: str | None) -> str:

@@ -41,6 +41,8 @@ class ServingSettings:
     """What pages take, of browsers that bring a cookie; everywhere else MAX_BODY_BYTES is the most."""
     trusted_proxy: str = ""
     """Whose X-Forwarded-For is believed."""
+    prefix: str = ""
+    """The path of the public address, where it has one: /billing. The proxy may take it off, or leave it."""
 
 
 class WebServer:
@@ -66,6 +68,7 @@ class WebServer:
                 max_request_header_size=MAX_HEADER_BYTES,
                 clear_untrusted_proxy_headers=True,
                 **_proxy(settings.trusted_proxy),
+                url_prefix=settings.prefix,
                 ident=None,
                 asyncore_use_poll=True,
             )
@@ -108,7 +111,8 @@ class _Parser(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        path: str = self.path  # type: ignore[attr-defined]  # set while it is parsed
+        sent: str = self.path  # type: ignore[attr-defined]  # set while it is parsed
+        path = sent.removeprefix(self.adj.url_prefix)
         is_page = path.startswith(LARGER) and "COOKIE" in self.headers
         is_sheet = path == LARGER_FOR_PROGRAMS and "AUTHORIZATION" in self.headers
         if not (is_page or is_sheet):

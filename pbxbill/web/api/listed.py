@@ -265,7 +265,7 @@ def _address(**cursor: str) -> str | None:
     if not any(cursor.values()):
         return None
     kept = {name: value for name, value in request.args.items() if name not in ("after", "before")}
-    return f"{request.path}?{urlencode(kept | cursor)}"
+    return f"{request.script_root}{request.path}?{urlencode(kept | cursor)}"
 
 
 def _filter_type(known: Filter) -> Any:
@@ -313,5 +313,7 @@ def _value(column: Column, row: Mapping[str, Any], units: Mapping[str, Unit]) ->
             return moment_or_none(value)
         case ColumnKind.YES_NO:
             return None if value is None else bool(value)
-        case _:
+        case ColumnKind.COUNT | ColumnKind.SECONDS | ColumnKind.PPM:
             return value
+        case _:
+            return None if value is None else str(value)

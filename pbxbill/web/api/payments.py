@@ -174,7 +174,9 @@ def payments(api: Api) -> None:
                 )
                 for x in found
             ],
-            next=f"{request.path}?size={query.size}&before={found[-1].id}" if is_more else None,
+            next=f"{request.script_root}{request.path}?size={query.size}&before={found[-1].id}"
+            if is_more
+            else None,
         )
 
     @api.post("/accounts/<int:account_id>/top-ups", ToppedUp, TAG)

@@ -171,7 +171,7 @@ def _address(changes: Mapping[str, str | None]) -> str:
         if not value:
             args.pop(key, None)
     query = urlencode(args)
-    return request.path + (f"?{query}" if query else "")
+    return request.script_root + request.path + (f"?{query}" if query else "")
 
 
 def _addresses(section: str, name: str, listing: Listing) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _addresses(section: str, name: str, listing: Listing) -> dict[str, Any]:
     query = f"?{kept}" if kept else ""
     return {
         "with_": _address,
-        "plain": request.path,
+        "plain": request.script_root + request.path,
         "query": kept,
         "csv": url_for(f"{section}.{name}_csv", **path) + query,
         "xlsx": url_for(f"{section}.{name}_xlsx", **path) + query,
