@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from pbxbill.app import open_books
 from pbxbill.billing.dunning.ageing import ForCollection, collection_list
 from pbxbill.billing.dunning.dunning_runs import Preview, preview, run
-from pbxbill.billing.dunning.dunning_steps import lift_effects
+from pbxbill.billing.dunning.lifting import lift_by_hand
 from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise, promises_of, withdraw
 from pbxbill.billing.invoices.search import find
-from pbxbill.billing.invoices.standing import ASKING, happened, locked_standing, reason_given
+from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli import dunning_policies
 from pbxbill.cli.bill import stopping
@@ -147,15 +147,11 @@ def steps(context: Context, subject: str, limit: int, as_json: bool) -> None:
 @reason_option
 @by_option
 @pass_context
-def lift_by_hand(context: Context, invoice: str, reason: str, by: str) -> None:
+def lift(context: Context, invoice: str, reason: str, by: str) -> None:
     """Lift what dunning did to the account for INVOICE, even that it was closed; later levels still come."""
-    now_us = context.clock.now_us()
     with context.application() as application, transaction(application.database) as session:
-        row = locked_standing(session, find(session, invoice, ASKING).id)
-        why = reason_given(reason)
-        if not lift_effects(session, row.account_id, row.id, now_us, by=by or "hand", terminated=True):
-            raise InputRefused(f"dunning has done nothing to the account for {invoice} that lasts")
-        happened(session, row.id, "dunning", f"lifted by hand: {why}", at_us=now_us, by=by)
+        row = find(session, invoice, ASKING)
+        lift_by_hand(session, row.id, reason=reason, now_us=context.clock.now_us(), by=by)
     click.echo("lifted")
 
 

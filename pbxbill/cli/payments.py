@@ -7,9 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.app import billing
-from pbxbill.billing.invoices.disputes import dispute, remark, settle_dispute
-from pbxbill.billing.invoices.note_amounts import Amount
-from pbxbill.billing.invoices.notes import credit
+from pbxbill.billing.invoices.dispute_decisions import decide_dispute
+from pbxbill.billing.invoices.disputes import dispute, remark
 from pbxbill.billing.invoices.receipts import Receipt
 from pbxbill.billing.invoices.search import find
 from pbxbill.billing.invoices.sending import Queued, send_invoice
@@ -256,11 +255,12 @@ def contest(context: Context, /, invoice: str, *, amount: str | None, **named: A
             remark(session, row.id, named["reason"], **why)
             told = "remark kept"
         elif named["settle"] or named["credited"]:
-            settled, disputed = settle_dispute(session, row.id, reason=named["reason"], **why)
-            told = f"dispute of {settled.number} is settled"
-            if named["credited"] and disputed:
-                note = credit(session, books, settled.id, Amount(disputed), named["reason"], **why)
-                told += f" by {note.number} over {format_amount(note.total, unit)} {unit.code}"
+            done = decide_dispute(
+                session, books, row.id, credited=named["credited"], reason=named["reason"], **why
+            )
+            told = f"dispute of {done.invoice.number} is settled"
+            if done.note is not None:
+                told += f" by {done.note.number} over {format_amount(done.note.total, unit)} {unit.code}"
         else:
             part = None if amount is None else parse_amount(amount, unit)
             contested = dispute(session, row.id, reason=named["reason"], amount=part, **why)

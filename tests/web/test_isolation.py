@@ -31,12 +31,19 @@ from pbxbill.store.billing_models import (
     TaxRateRow,
 )
 from pbxbill.store.catalogue_models import BundleRow, LimitRow, RateImportRow
-from pbxbill.store.dunning_models import DisputeFileRow, DunningPolicyRow, PenaltyClassRow, PromiseToPayRow
+from pbxbill.store.dunning_models import (
+    DisputeFileRow,
+    DunningPolicyRow,
+    LifeCyclePolicyRow,
+    PenaltyClassRow,
+    PromiseToPayRow,
+)
 from pbxbill.store.invoice_models import (
     BillingRunRow,
     InvoiceActionRow,
     InvoiceLineRow,
     InvoiceRow,
+    MessageRow,
     TemplateRow,
 )
 from pbxbill.store.models import (
@@ -113,8 +120,9 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "policies": (DunningPolicyRow, "id"),
     "penalties": (PenaltyClassRow, "id"),
     "promises": (PromiseToPayRow, "id"),
-    "disputes": (InvoiceRow, "id"),
-    "files": (DisputeFileRow, "id"),
+    "life-cycle": (LifeCyclePolicyRow, "id"),
+    "messages": (MessageRow, "id"),
+    "webhook-endpoints": (WebhookEndpointRow, "id"),
     "deck-versions": (DeckVersionRow, "id"),
     "made": (ReportRunRow, "id"),
     "schedules": (ReportScheduleRow, "id"),

@@ -31,6 +31,7 @@ from pbxbill.web.panel.gateways import gateways
 from pbxbill.web.panel.invoices import invoices
 from pbxbill.web.panel.issuer import issuer
 from pbxbill.web.panel.jobs import jobs
+from pbxbill.web.panel.life_cycle import life_cycle
 from pbxbill.web.panel.limits import limits
 from pbxbill.web.panel.live_calls import live_calls
 from pbxbill.web.panel.mediation import mediation
@@ -77,6 +78,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     points,
     dunning,
     disputes,
+    life_cycle,
     invoices,
     drafts,
     together,

@@ -15,6 +15,8 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("ledger", gettext("Ledger"), "accounts.ledger", Permission.PAYMENTS_READ),
         ("endpoints", gettext("Identification"), "accounts.endpoints", Permission.ACCOUNTS_READ),
         ("limits", gettext("Limits"), "accounts.limits", Permission.ACCOUNTS_READ),
+        ("dunning", gettext("How it pays"), "dunning.account", Permission.DUNNING_READ),
+        ("points", gettext("Points"), "points.account", Permission.ACCOUNTS_READ),
         ("notes", gettext("Notes"), "accounts.notes", Permission.ACCOUNTS_WRITE),
     ]
     if account.kind == "reseller":

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import abort, flash, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -156,4 +156,9 @@ def done_at_once(  # noqa: PLR0913, PLR0917  # what is done, and where it goes o
 def tabs_of(front: Front, *items: tuple[str, str, str, str]) -> list[tuple[str, str, str]]:
     """Tabs whose lists may be read: key, text, endpoint and the permission."""
     held = {x.value for x in front.actor.permissions}
-    return [(key, text, url_for(endpoint)) for key, text, endpoint, need in items if need in held]
+    known = current_app.view_functions
+    return [
+        (key, text, url_for(endpoint))
+        for key, text, endpoint, need in items
+        if need in held and endpoint in known
+    ]

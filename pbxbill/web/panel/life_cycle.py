@@ -1,0 +1,380 @@
+"""Life-cycle: what becomes of accounts that are not filled or not used; policies, stages, dry runs."""
+
+from datetime import date
+from itertools import islice
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+from wtforms import BooleanField, SelectField
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.life_cycle import life_cycle_text
+from pbxbill.billing.life_cycle.life_cycle import LifeOf, Wanted, life_of, revive, set_life_cycle, standing_of
+from pbxbill.billing.life_cycle.life_cycle_catalogue import (
+    ACTIVE,
+    MAX_NAME_LENGTH,
+    PAUSED,
+    RELEASED,
+    KnownPolicy,
+    import_policy,
+    make_standard,
+    policies_of,
+    set_state,
+)
+from pbxbill.billing.life_cycle.life_cycle_policy import over_us
+from pbxbill.billing.life_cycle.life_cycle_runs import over_brake, planned
+from pbxbill.billing.life_cycle.life_cycle_written import FIRST_POLICY, policy_to_toml
+from pbxbill.billing.life_cycle.suspending import all_in_force
+from pbxbill.billing.period import local_date
+from pbxbill.errors import InputRefused
+from pbxbill.listing.life_cycle import STAGES
+from pbxbill.listing.listing import N_
+from pbxbill.store.models import AccountRow
+from pbxbill.store.units import units_by_code
+from pbxbill.web.editions import EditionField, check_edition, edition_of
+from pbxbill.web.fields import CountField, DayField, LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.asking import TermsForm, done_at_once, form_page, issuer
+from pbxbill.web.panel.dunning_accounts import dunning_tabs
+from pbxbill.web.panel.lists import ListPage, add_list
+
+MOST_PREVIEWED = 500
+
+
+class PolicyForm(TermsForm):
+    """A policy as text."""
+
+    edition = EditionField()
+    standard = BooleanField(
+        lazy_gettext("The standard one"),
+        description=lazy_gettext("Of all customers of its modes for whom nothing else is said."),
+    )
+
+
+class NewPolicyForm(PolicyForm):
+    """A new one."""
+
+    name = LineField(lazy_gettext("Name"), [required(), at_most(MAX_NAME_LENGTH)])
+
+
+class LifeForm(PanelForm):
+    """What is different for one account."""
+
+    policy = SelectField(lazy_gettext("Policy"), coerce=int)
+    valid_to = DayField(
+        lazy_gettext("Valid to"), description=lazy_gettext("The last day. Empty: as it is, or for ever.")
+    )
+    for_ever = BooleanField(lazy_gettext("Valid for ever"))
+    stop_on = DayField(
+        lazy_gettext("Stops on"),
+        description=lazy_gettext("From this day it has no service. Empty: no such day."),
+    )
+
+
+class ReviveForm(PanelForm):
+    """Brought back."""
+
+    days = CountField(
+        lazy_gettext("Valid for days"),
+        least=1,
+        most=3_650,
+        description=lazy_gettext("Empty: as the policy says."),
+    )
+
+
+def life_cycle(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("life_cycle", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            STAGES,
+            "/life-cycle",
+            link="life_cycle.account",
+            template="panel/life_cycle/list.html",
+            empty=(
+                N_("No account has a life-cycle yet"),
+                N_("A standard policy gives one to all customers of its modes; write one first."),
+            ),
+            actions=((N_("New policy"), "life_cycle.new", Permission.DUNNING_WRITE),),
+            more=lambda: {"tabs": dunning_tabs(front), "tab": "life_cycle", "policies": _policies(front)},
+        ),
+    )
+    _add_policies(section, front)
+    _add_forms(section, front)
+    _add_accounts(section, front)
+    return section
+
+
+def _policies(front: Front) -> list[KnownPolicy]:
+    with front.reading() as session:
+        return policies_of(session, front.scope.account_id)
+
+
+def _crumbs() -> list[tuple[str, str]]:
+    return [(gettext("Life-cycle"), url_for("life_cycle.listed"))]
+
+
+def _policy(session: Session, front: Front, id: int) -> KnownPolicy:
+    found = next((x for x in policies_of(session, front.scope.account_id) if x.id == id), None)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _add_policies(section: Blueprint, front: Front) -> None:
+    @section.get("/life-cycle/preview")
+    @needs(Permission.DUNNING_READ)
+    def preview() -> str:
+        now_us = front.clock.now_us()
+        with front.reading() as session:
+            own = {
+                x.id: x.name
+                for x in policies_of(session, None if front.scope.is_everything else front.scope.account_id)
+            }
+            held = {id: x for id, x in over_brake(session, now_us).items() if id in own}
+            if front.scope.is_everything:
+                steps = list(islice(planned(session, now_us), MOST_PREVIEWED))
+            else:
+                seen = set(session.scalars(select(AccountRow.code).where(front.scope.among(AccountRow.id))))
+                steps = list(islice((x for x in planned(session, now_us) if x.code in seen), MOST_PREVIEWED))
+        return render_template(
+            "panel/life_cycle/preview.html",
+            steps=steps,
+            held=held,
+            names=own,
+            tabs=dunning_tabs(front),
+            is_all=len(steps) < MOST_PREVIEWED,
+        )
+
+    @section.get("/life-cycle/<int:id>")
+    @needs(Permission.DUNNING_READ)
+    def policy(id: int) -> str:
+        with front.reading() as session:
+            found = _policy(session, front, id)
+        return render_template(
+            "panel/life_cycle/policy.html", policy=found, terms=found.terms, crumbs=_crumbs()
+        )
+
+    @section.post("/life-cycle/<int:id>/<any(pause,resume):do>")
+    @needs(Permission.DUNNING_WRITE)
+    def change_state(id: int, do: str) -> Response:
+        state = PAUSED if do == "pause" else ACTIVE
+        with front.reading() as session:
+            name = _policy(session, front, id).name
+        return done_at_once(
+            front,
+            f"life-cycle.{do}",
+            name,
+            lambda change: set_state(
+                change.session, issuer(change.session, front), name, state, change.now_us
+            ),
+            gettext("The policy is paused.") if do == "pause" else gettext("The policy goes on."),
+            url_for(".policy", id=id),
+        )
+
+    @section.route("/life-cycle/<int:id>/release", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def release(id: int) -> str | Response:
+        form = PanelForm()
+        with front.reading() as session:
+            found = _policy(session, front, id)
+        back = url_for(".policy", id=id)
+        if form.validate_on_submit():
+            with refusals(form) as refused, front.changing("life-cycle.release", found.name) as change:
+                set_state(change.session, issuer(change.session, front), found.name, RELEASED, change.now_us)
+            if not refused:
+                flash(gettext("The next run goes without the brake of this policy."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Release %(name)s", name=found.name),
+            gettext("Release it"),
+            back,
+            [*_crumbs(), (found.name, back)],
+            warning=gettext(
+                "Its brake stopped it, since too many accounts would be barred at once. Look at what would "
+                "be done first: the next run does all of that."
+            ),
+        )
+
+
+def _facts(session: Session, found: KnownPolicy) -> dict[str, str | None]:
+    return {
+        "terms": policy_to_toml(found.terms, units_by_code(session)),
+        "standard": "yes" if found.standard else "",
+    }
+
+
+def _add_forms(section: Blueprint, front: Front) -> None:
+    example = (life_cycle_text.__doc__ or "").partition("\n\n")[2]
+
+    @section.route("/life-cycle/new", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def new() -> str | Response:
+        form = NewPolicyForm()
+        if request.method == "GET":
+            form.terms.data = FIRST_POLICY
+        if form.validate_on_submit():
+            made = 0
+            with (
+                refusals(form) as refused,
+                front.changing("life-cycle.policy", form.name.data or "") as change,
+            ):
+                name, seller = form.name.data or "", issuer(change.session, front)
+                if any(x.name == name for x in policies_of(change.session, seller.id)):
+                    raise InputRefused(gettext("There is a policy of this name already."))
+                kept = import_policy(
+                    change.session,
+                    seller,
+                    name,
+                    form.terms.data or "",
+                    change.now_us,
+                    standard=form.standard.data,
+                )
+                made = kept.id
+            if not refused:
+                return redirect(url_for(".policy", id=made), 303)
+        return form_page(
+            form,
+            gettext("New life-cycle policy"),
+            gettext("Save"),
+            url_for(".listed"),
+            _crumbs(),
+            example=example,
+            wide=True,
+        )
+
+    @section.route("/life-cycle/<int:id>/edit", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def edit(id: int) -> str | Response:
+        form = PolicyForm()
+        with front.reading() as session:
+            found = _policy(session, front, id)
+            facts = _facts(session, found)
+        if request.method == "GET":
+            form.terms.data, form.standard.data = facts["terms"], found.standard
+            form.edition.data = edition_of(facts)
+        back = url_for(".policy", id=id)
+        if form.validate_on_submit():
+            with refusals(form) as refused, front.changing("life-cycle.policy", found.name) as change:
+                now = _policy(change.session, front, id)
+                check_edition(form, _facts(change.session, now))
+                seller = issuer(change.session, front)
+                import_policy(change.session, seller, now.name, form.terms.data or "", change.now_us)
+                if form.standard.data != now.standard:
+                    make_standard(change.session, seller, id if form.standard.data else None)
+            if not refused:
+                flash(gettext("The policy is saved as its newest version. It counts at once."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Edit %(name)s", name=found.name),
+            gettext("Save"),
+            back,
+            [*_crumbs(), (found.name, back)],
+            example=example,
+            wide=True,
+        )
+
+
+def _standing(session: Session, life: LifeOf | None) -> dict[str, Any]:
+    """Where an account stands, and when its time is over."""
+    if life is None:
+        return {"life": None, "ends": None, "valid_to": None}
+    ends_us = over_us(life.terms, standing_of(session, life), life.zone)
+    valid_us = life.row.valid_to_us
+    return {
+        "life": life,
+        # The moment after a day's end is the beginning of the next one.
+        "ends": None if ends_us is None else local_date(ends_us - 1, life.zone),
+        "valid_to": None if valid_us is None else local_date(valid_us - 1, life.zone),
+    }
+
+
+def _add_accounts(section: Blueprint, front: Front) -> None:
+    @section.get("/life-cycle/of-account/<int:id>")
+    @needs(Permission.DUNNING_READ)
+    def account(id: int) -> str:
+        with front.reading() as session:
+            row = front.account(session, id)
+            return render_template(
+                "panel/life_cycle/account.html",
+                account=row,
+                barred=all_in_force(session, id),
+                crumbs=_crumbs(),
+                **_standing(session, life_of(session, row)),
+            )
+
+    @section.route("/life-cycle/of-account/<int:id>/edit", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def change(id: int) -> str | Response:
+        form = LifeForm()
+        with front.reading() as session:
+            row = front.account(session, id)
+            known = {x.id: x for x in policies_of(session, row.parent_id)}
+            standing = _standing(session, life_of(session, row))
+        form.policy.choices = [(0, gettext("the standard one")), *((x.id, x.name) for x in known.values())]
+        if request.method == "GET" and standing["life"] is not None:
+            held = standing["life"].row
+            form.policy.data = held.policy_id or 0
+            form.valid_to.data = standing["valid_to"]
+            form.stop_on.data = date.fromisoformat(held.stop_on) if held.stop_on else None
+        back = url_for(".account", id=id)
+        if form.validate_on_submit():
+            chosen = known.get(form.policy.data)
+            wanted = Wanted(
+                policy=chosen,
+                standard=chosen is None,
+                valid_to=None if form.for_ever.data else form.valid_to.data,
+                for_ever=form.for_ever.data,
+                stop_on=form.stop_on.data,
+                never=form.stop_on.data is None,
+            )
+            with (
+                refusals(form) as refused,
+                front.changing("life-cycle.set", row.code, account_id=id) as changing,
+            ):
+                now = front.account(changing.session, id)
+                set_life_cycle(changing.session, now, wanted, changing.now_us, by=front.actor.name)
+            if not refused:
+                flash(gettext("It is set. What that means is done with the next run."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Life-cycle of %(name)s", name=row.name),
+            gettext("Save"),
+            back,
+            [*_crumbs(), (row.code, back)],
+        )
+
+    @section.route("/life-cycle/of-account/<int:id>/revive", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def bring_back(id: int) -> str | Response:
+        form = ReviveForm()
+        with front.reading() as session:
+            row = front.account(session, id)
+        back = url_for(".account", id=id)
+        if form.validate_on_submit():
+            with (
+                refusals(form) as refused,
+                front.changing("life-cycle.revive", row.code, account_id=id) as changing,
+            ):
+                front.account(changing.session, id)
+                revive(changing.session, id, changing.now_us, days=form.days.data, by=front.actor.name)
+            if not refused:
+                flash(gettext("The account is back. What else bars it stays."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Bring %(name)s back", name=row.name),
+            gettext("Bring it back"),
+            back,
+            [*_crumbs(), (row.code, back)],
+            lead=gettext("From whatever stage of its life-cycle. What else bars it stays."),
+        )
