@@ -14,7 +14,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
 from pbxbill.reports.money_reports import MONEY_REPORTS
 from pbxbill.reports.own_usage import OWN_USAGE
-from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table
+from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table, choice_of
 from pbxbill.store.models import AccountRow
 
 REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS)}
@@ -64,14 +64,22 @@ def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FI
     """Make a report; ParameterRefused names a parameter that cannot be, TooLarge asks for the background."""
     if asked.scope.own and report not in OWN_REPORTS.values():
         raise InputRefused("reports are for those who sell")
+    check_values(report, asked)
+    with _limited(session, timeout_ms):
+        return report.make(session, asked)
+
+
+def check_values(report: Report, asked: Asked) -> None:
+    """What can be said of parameters without looking anything up; ParameterRefused names the wrong one."""
     known = parameters_of(report, asked.scope)
     for key, value in asked.values.items():
         if value.strip() and key not in known:
             raise ParameterRefused(key, f"{report.name} has no such parameter")
         if len(value) > MAX_VALUE_LENGTH or "\x00" in value:
             raise ParameterRefused(key, f"up to {MAX_VALUE_LENGTH} characters")
-    with _limited(session, timeout_ms):
-        return report.make(session, asked)
+    for parameter in report.parameters:
+        if parameter.choices:
+            choice_of(asked, parameter.key, parameter.choices)
 
 
 @contextmanager

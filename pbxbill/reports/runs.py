@@ -19,7 +19,7 @@ from pbxbill.errors import InputRefused, PbxbillError, StoreUnavailable
 from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.notify.smtp import check_address
 from pbxbill.rating.band_checks import zone_of
-from pbxbill.reports.catalogue import parameters_of, report_named
+from pbxbill.reports.catalogue import check_values, report_named
 from pbxbill.reports.files import file_name, scope_of, sheet_of
 from pbxbill.reports.rendering import FORMATS, Reader, render
 from pbxbill.reports.report import Asked, ParameterRefused, days_of
@@ -66,12 +66,10 @@ def check_run(session: Session, scope: Scope, new: NewRun, now_us: int) -> dict[
     if new.format not in FORMATS:
         raise ParameterRefused("format", f"{new.format[:20]!r} is none of: {', '.join(FORMATS)}")
     zone_of(new.zone)
-    known = parameters_of(report, scope)
     values = {key: value.strip() for key, value in new.values.items() if value.strip()}
-    for key in values:
-        if key not in known:
-            raise ParameterRefused(key, f"{report.name} has no such parameter")
-    days_of(Asked(scope, values, new.zone, now_us))
+    asked = Asked(scope, values, new.zone, now_us)
+    check_values(report, asked)
+    days_of(asked)
     if len(new.emails) > MOST_ADDRESSES:
         raise ParameterRefused("emails", f"up to {MOST_ADDRESSES} addresses")
     for address in new.emails:
