@@ -42,13 +42,19 @@ def _runs(_session: Session, scope: Scope) -> Rows:
     return select(*columns).where(operators(scope))
 
 
+def _file_names(_session: Session, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["file"] = row["source"].rstrip("/").rpartition("/")[2] or row["source"]
+
+
 MEDIATION_RUNS = Listing(
     name="mediation-runs",
     title=N_("Imports of call records"),
     permission=Permission.OPERATIONS_READ,
     columns=(
         Column("started_us", N_("Started"), ColumnKind.MOMENT),
-        Column("source", N_("File")),
+        Column("file", N_("File")),
+        Column("source", N_("Path"), wide=True),
         Column("switch", N_("Switch"), ColumnKind.CODE, wide=True),
         Column("state", N_("State"), ColumnKind.STATE),
         Column("read", N_("Read"), ColumnKind.COUNT),
@@ -70,6 +76,7 @@ MEDIATION_RUNS = Listing(
         Filter("from", N_("From"), at_least(MediationRunRow.started_us), FilterKind.DAY),
         Filter("to", N_("To"), below(MediationRunRow.started_us), FilterKind.DAY, next_day=True),
     ),
+    finish=_file_names,
 )
 
 
@@ -87,7 +94,7 @@ QUARANTINE = Listing(
         Column("created_us", N_("Since"), ColumnKind.MOMENT),
         Column("reason", N_("Why"), ColumnKind.STATE),
         Column("detail", N_("What to do")),
-        Column("source", N_("File"), wide=True),
+        Column("file", N_("File"), wide=True),
         Column("line", N_("Line"), ColumnKind.COUNT, wide=True),
         Column("attempts", N_("Tried again"), ColumnKind.COUNT, wide=True),
         Column("state", N_("State"), ColumnKind.STATE),
@@ -119,6 +126,7 @@ QUARANTINE = Listing(
         ),
         Filter("run", N_("Number of the import"), equals(QuarantinedRow.run_id), FilterKind.NUMBER),
     ),
+    finish=_file_names,
 )
 
 

@@ -24,6 +24,10 @@ from pbxbill.web.panel.lists import ListPage, add_list
 SESSION = "<string(maxlength=32):session_id>"
 SEARCHED_DAYS = 31
 """Numbers are searched so far back unless a day is named: no index knows all of them."""
+PAGE_COLUMNS = (
+    *("started_us", "account", "direction", "caller", "called", "destination"),
+    *("state", "denial", "duration_s", "total"),
+)
 SEARCHED = ("called", "caller", "destination")
 
 
@@ -38,6 +42,7 @@ def calls(front: Front) -> Blueprint:
             "/calls",
             link=lambda row: url_for("calls.show", session_id=row["id"]),
             template="panel/calls/list.html",
+            columns=PAGE_COLUMNS,
             empty=(
                 N_("No call has ended yet"),
                 N_("As soon as one does, its record appears here with what it cost and why."),

@@ -47,6 +47,8 @@ class ListPage:
     """Links beside the heading, the first one prominent: text, endpoint, permission."""
     given: Callable[[], Mapping[str, str]] = field(default=dict)
     """Filters that the address's path says, which nobody can change: {"account_id": "17"}."""
+    columns: tuple[str, ...] = ()
+    """Keys of the columns that the page has room for; empty: all. Files have all of them."""
 
 
 def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
@@ -67,7 +69,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
         body = render_template(
             shown.template,
             shown=shown,
-            listing=listing,
+            listing=_on_page(listing, shown.columns),
             asked=asked,
             page=found,
             refused=refused,
@@ -115,6 +117,10 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
     section.add_url_rule(
         f"{shown.path}/views/<int:view_id>/forget", f"{name}_forget", forget, methods=["POST"]
     )
+
+
+def _on_page(listing: Listing, keys: tuple[str, ...]) -> Listing:
+    return replace(listing, columns=tuple(x for x in listing.columns if x.key in keys)) if keys else listing
 
 
 def asked_of(listing: Listing, given: Mapping[str, str]) -> Asked:

@@ -12,6 +12,18 @@ from pbxbill.web.formatting import unit_known
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 
+PAGE_COLUMNS = (
+    "started_us",
+    "file",
+    "switch",
+    "state",
+    "read",
+    "rated",
+    "duplicates",
+    "quarantined",
+    "ended_us",
+)
+
 
 def mediation(front: Front) -> Blueprint:
     """The section."""
@@ -24,6 +36,7 @@ def mediation(front: Front) -> Blueprint:
             "/imports",
             link="mediation.show",
             template="panel/mediation/list.html",
+            columns=PAGE_COLUMNS,
             empty=(
                 N_("No file was imported yet"),
                 N_("`pbxbill mediate FILE --format FORMAT` reads call records of a switch, once each."),
