@@ -221,17 +221,10 @@ def send(context: Context, /) -> None:
 @pass_context
 def retry_deliveries(context: Context, /, id: int) -> None:
     """Send deliveries to an endpoint again that were given up."""
-    from pbxbill.billing.notices.webhook_endpoints import endpoint
-    from pbxbill.notify.outbox import retry
+    from pbxbill.billing.notices.webhook_endpoints import retry_given_up
 
     with context.application() as application, transaction(application.database) as session:
-        row = endpoint(session, id)
-        if row.state != "active":
-            raise InputRefused(f"endpoint {id} is {row.state}; `pbxbill webhooks on {id}` comes first")
-        given_up = (MessageRow.endpoint_id == id, MessageRow.state == "failed")
-        found = retry(
-            session, list(session.scalars(select(MessageRow.id).where(*given_up))), context.clock.now_us()
-        )
+        found = retry_given_up(session, id, context.clock.now_us())
     click.echo(f"{found} wait again")
 
 

@@ -123,6 +123,7 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "life-cycle": (LifeCyclePolicyRow, "id"),
     "messages": (MessageRow, "id"),
     "webhook-endpoints": (WebhookEndpointRow, "id"),
+    "webhook-deliveries": (MessageRow, "id"),
     "deck-versions": (DeckVersionRow, "id"),
     "made": (ReportRunRow, "id"),
     "schedules": (ReportScheduleRow, "id"),
@@ -132,7 +133,15 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
 """What a parameter names, by the part of the path before it, and by which column."""
 SHARED = {"destinations", "dialling-rules", "calendars"}
 """Parts whose objects are the operator's and seen by all who sell."""
-NAMES_NOTHING = {"unit": "EUR", "do": "disable", "region": "DE", "number": "493012345", "report": "revenue"}
+NAMES_NOTHING = {
+    "unit": "EUR",
+    "do": "disable",
+    "region": "DE",
+    "number": "493012345",
+    "report": "revenue",
+    "kind": "invoice",
+    "language": "en",
+}
 """Parameters that name no object of anybody, with a value."""
 PARAMETER = re.compile(r"<(?:(?!any\()[^<>]*:)?(\w+)>")
 SAYS_NOTHING = {"me.end_session"}

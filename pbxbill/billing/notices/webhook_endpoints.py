@@ -9,6 +9,7 @@ from pbxbill.billing.notices.notice_facts import timestamp
 from pbxbill.billing.notices.notice_kinds import NoticeKind
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
+from pbxbill.notify.outbox import retry
 from pbxbill.notify.webhook import Answer, Hook, checked_secret, checked_url, new_secret, post
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
@@ -97,6 +98,15 @@ def remove(session: Session, id: int) -> None:
         .values(state="failed", next_us=None, claimed_us=None, error="the endpoint was removed")
     )
     session.execute(delete(WebhookEndpointRow).where(WebhookEndpointRow.id == id))
+
+
+def retry_given_up(session: Session, id: int, now_us: int) -> int:
+    """Deliver again what was given up of an endpoint that is posted to; how many deliveries there were."""
+    row = endpoint(session, id)
+    if row.state != "active":
+        raise InputRefused(f"endpoint {id} is {row.state}; `pbxbill webhooks on {id}` comes first")
+    given_up = (MessageRow.endpoint_id == id, MessageRow.state == "failed")
+    return retry(session, list(session.scalars(select(MessageRow.id).where(*given_up))), now_us)
 
 
 def try_endpoint(row: WebhookEndpointRow, account: AccountRow, now_us: int, *, private: bool) -> Answer:

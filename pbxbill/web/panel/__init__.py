@@ -26,6 +26,7 @@ from pbxbill.web.panel.dids import dids
 from pbxbill.web.panel.disputes import disputes
 from pbxbill.web.panel.drafts import drafts
 from pbxbill.web.panel.dunning import dunning
+from pbxbill.web.panel.first_steps import first_steps
 from pbxbill.web.panel.gateway_payments import gateway_payments
 from pbxbill.web.panel.gateways import gateways
 from pbxbill.web.panel.invoices import invoices
@@ -36,6 +37,8 @@ from pbxbill.web.panel.limits import limits
 from pbxbill.web.panel.live_calls import live_calls
 from pbxbill.web.panel.mediation import mediation
 from pbxbill.web.panel.meters import meters
+from pbxbill.web.panel.notices import notices
+from pbxbill.web.panel.outgoing_webhooks import outgoing_webhooks
 from pbxbill.web.panel.payments import payments
 from pbxbill.web.panel.plans import plans
 from pbxbill.web.panel.points import points
@@ -58,6 +61,7 @@ from pbxbill.web.panel.vouchers import vouchers
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     dashboard,
+    first_steps,
     till,
     accounts,
     live_calls,
@@ -79,6 +83,8 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     dunning,
     disputes,
     life_cycle,
+    notices,
+    outgoing_webhooks,
     invoices,
     drafts,
     together,

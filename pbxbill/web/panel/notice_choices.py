@@ -1,0 +1,225 @@
+"""Who is told of what and when: thresholds of an issuer's customers, and what one account wants."""
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.account_terms import money_units, wallets_of
+from pbxbill.billing.invoices.standing import locked_wallet
+from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
+from pbxbill.billing.notices.notice_profiles import (
+    Delivery,
+    addressee_of,
+    choose,
+    delivery_of,
+    forget_choice,
+    set_delivery,
+)
+from pbxbill.billing.payments.balance_thresholds import set_defaults, set_thresholds, thresholds_of
+from pbxbill.errors import InputRefused
+from pbxbill.money import Unit, parse_amount
+from pbxbill.store.accounts import unit_of
+from pbxbill.store.notice_models import DefaultThresholdRow
+from pbxbill.web.fields import plain_number, refusals
+from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.asking import done_at_once, form_page, wallet_units
+from pbxbill.web.panel.background import Background
+from pbxbill.web.panel.notice_forms import ThresholdsForm, TimesForm
+from pbxbill.web.panel.outgoing_webhooks import notice_tabs
+
+NOTICE = "notice"
+"""The purpose of thresholds that an account is told of."""
+
+
+def add_choices(section: Blueprint, front: Front, background: Background) -> None:
+    """Add the routes."""
+    _add_defaults(section, front, background)
+    _add_account(section, front)
+    _add_account_forms(section, front)
+
+
+def _amounts(text: str | None, unit: Unit) -> list[int]:
+    return [parse_amount(plain_number(x.strip()), unit) for x in (text or "").split(";") if x.strip()]
+
+
+def _add_defaults(section: Blueprint, front: Front, background: Background) -> None:
+    @section.route("/notices/thresholds", methods=["GET"])
+    @needs(Permission.NOTICES_READ)
+    def thresholds() -> str:
+        with front.reading() as session:
+            rows = session.scalars(
+                select(DefaultThresholdRow)
+                .where(DefaultThresholdRow.issuer_id == front.scope.account_id)
+                .order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())
+            )
+            found: dict[str, list[int]] = {}
+            for row in rows:
+                found.setdefault(row.unit, []).append(row.below)
+        return render_template("panel/notices/thresholds.html", found=found, tabs=notice_tabs(front))
+
+    @section.route("/notices/thresholds/edit", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def edit_thresholds() -> str | Response:
+        form = ThresholdsForm()
+        with front.reading() as session:
+            units = {x.code: x for x in money_units(session)}
+        form.unit.choices = [(x, x) for x in units]
+        if request.method == "GET":
+            form.unit.data = request.args.get("unit", "")
+        if form.validate_on_submit():
+            with refusals(form, "amounts") as refused:
+                unit = units[form.unit.data]
+                amounts = _amounts(form.amounts.data, unit)
+                with front.changing("thresholds.set", unit.code):
+                    pass  # wallet by wallet, in transactions of their own
+                database, now_us = front.desks.application.database, front.clock.now_us()
+                issuer_id = front.scope.account_id
+                background.start(
+                    "thresholds", lambda: _set_defaults(database, issuer_id, unit.code, amounts, now_us)
+                )
+            if not refused:
+                flash(gettext("Your customers who have none of their own are told below these from now on."))
+                return redirect(url_for(".thresholds"), 303)
+        return form_page(
+            form,
+            gettext("Below which funds customers are told"),
+            gettext("Save"),
+            url_for(".thresholds"),
+            [(gettext("Thresholds"), url_for(".thresholds"))],
+        )
+
+
+def _set_defaults(database: object, issuer_id: int, unit: str, amounts: list[int], now_us: int) -> None:
+    set_defaults(database, issuer_id, unit, amounts, now_us)  # type: ignore[arg-type]
+
+
+def _add_account(section: Blueprint, front: Front) -> None:
+    @section.get("/notices/of-account/<int:id>")
+    @needs(Permission.NOTICES_READ)
+    def account(id: int) -> str:
+        with front.reading() as session:
+            row = front.account(session, id)
+            told = [(x, addressee_of(session, id, x)) for x, terms in KINDS.items() if not terms.internal]
+            wallets = [(x, thresholds_of(session, x.id)) for x in wallets_of(session, id)]
+        return render_template(
+            "panel/notices/account.html",
+            account=row,
+            told=told,
+            kinds=KINDS,
+            who=told[0][1],
+            wallets=wallets,
+            clock=_clock,
+        )
+
+    @section.post("/notices/of-account/<int:id>/<any(on,off,usual):do>/<kind>")
+    @needs(Permission.NOTICES_WRITE)
+    def choice(id: int, do: str, kind: str) -> Response:
+        try:
+            known = NoticeKind(kind)
+        except ValueError:
+            abort(404)
+        with front.reading() as session:
+            code = front.account(session, id).code
+
+        def chosen(session: Session) -> None:
+            row = front.account(session, id)
+            if do == "usual":
+                forget_choice(session, row.id, known)
+            else:
+                choose(session, row.id, known, enabled=do == "on")
+
+        return done_at_once(
+            front,
+            "notice.choose",
+            f"{code} {kind}",
+            lambda change: chosen(change.session),
+            gettext("It is told so from now on."),
+            url_for(".account", id=id),
+            id,
+        )
+
+
+def _add_account_forms(section: Blueprint, front: Front) -> None:
+    @section.route("/notices/of-account/<int:id>/thresholds", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def account_thresholds(id: int) -> str | Response:
+        form = ThresholdsForm()
+        with front.reading() as session:
+            row = front.account(session, id)
+            units = wallet_units(session, row)
+        form.unit.choices = [(x, x) for x in units]
+        back = url_for(".account", id=id)
+        if form.validate_on_submit():
+            with (
+                refusals(form, "amounts") as refused,
+                front.changing("thresholds.set", row.code, account_id=id) as change,
+            ):
+                front.account(change.session, id)
+                amounts = _amounts(form.amounts.data, units[form.unit.data])
+                wallet = locked_wallet(change.session, id, unit_of(change.session, form.unit.data).code)
+                set_thresholds(change.session, wallet, NOTICE, amounts, change.now_us)
+            if not refused:
+                flash(gettext("The thresholds are set. Those that it is below already are not told of now."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Below which funds %(name)s is told", name=row.name),
+            gettext("Save"),
+            back,
+            [(gettext("Accounts"), url_for("accounts.listed")), (row.code, back)],
+            lead=gettext("Empty: as for all customers of its seller."),
+        )
+
+    @section.route("/notices/of-account/<int:id>/times", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def times(id: int) -> str | Response:
+        form = TimesForm()
+        with front.reading() as session:
+            row = front.account(session, id)
+            held = delivery_of(session, id)
+        if request.method == "GET":
+            form.quiet_from.data = "" if held.quiet_from is None else _clock(held.quiet_from)
+            form.quiet_to.data = "" if held.quiet_to is None else _clock(held.quiet_to)
+            form.digest.data, form.digest_at.data = held.digest, _clock(held.digest_minute)
+        back = url_for(".account", id=id)
+        if form.validate_on_submit():
+            with (
+                refusals(form) as refused,
+                front.changing("notice.times", row.code, account_id=id) as change,
+            ):
+                wanted = Delivery(
+                    _minute(form.quiet_from.data),
+                    _minute(form.quiet_to.data),
+                    form.digest.data,
+                    _minute(form.digest_at.data) or 0 if form.digest_at.data else held.digest_minute,
+                )
+                set_delivery(change.session, front.account(change.session, id).id, wanted)
+            if not refused:
+                flash(gettext("It is told at these times from now on."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("When %(name)s is told", name=row.name),
+            gettext("Save"),
+            back,
+            [(gettext("Accounts"), url_for("accounts.listed")), (row.code, back)],
+            lead=gettext("By the clock of its own time zone. What is urgent comes at once."),
+        )
+
+
+def _minute(text: str | None) -> int | None:
+    if not text:
+        return None
+    hours, colon, minutes = text.partition(":")
+    if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
+        raise InputRefused(
+            gettext("%(text)s is no hour of the day; write it like 22:00.", text=repr(text[:20]))
+        )
+    return int(hours) * 60 + int(minutes)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"

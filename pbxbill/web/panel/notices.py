@@ -1,0 +1,297 @@
+"""Notices: the outbox with what could not be sent, and words per language with a preview.
+
+Thresholds and what accounts want stand in notice_choices.py.
+"""
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask_babel import gettext
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response as AnyResponse
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
+from pbxbill.billing.notices.notice_preview import fault_of
+from pbxbill.billing.notices.notice_preview import preview as made_up
+from pbxbill.billing.notices.notice_templates import (
+    FilledNotice,
+    NoticeWords,
+    built_in_as_template,
+    checked_language,
+    own_words,
+    save_words,
+    templates_of,
+)
+from pbxbill.billing.parties import party_of
+from pbxbill.errors import InputRefused
+from pbxbill.listing.listing import N_
+from pbxbill.listing.notices import MESSAGES
+from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.notify.outbox import retry
+from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.models import AccountRow
+from pbxbill.web.fields import PanelForm, refusals, sentence
+from pbxbill.web.front import Front, needs
+from pbxbill.web.languages import LANGUAGES
+from pbxbill.web.own.links import MAIL_KIND
+from pbxbill.web.panel.asking import done_at_once, form_page, issuer
+from pbxbill.web.panel.background import Background
+from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.notice_choices import add_choices
+from pbxbill.web.panel.notice_forms import WordsForm
+from pbxbill.web.panel.outgoing_webhooks import notice_tabs
+from pbxbill.web.words import word_of
+
+MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""A mail is somebody's words: it is shown without scripts, forms and addresses of others."""
+MOST_RETRIED = 10_000
+
+
+def notices(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("notices", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            MESSAGES,
+            "/messages",
+            link="notices.message",
+            template="panel/notices/list.html",
+            empty=(
+                N_("No message was written yet"),
+                N_("Invoices, notices and reports that go out by mail appear here."),
+            ),
+            more=lambda: {"tabs": notice_tabs(front), "tab": "messages", "given_up": _given_up(front)},
+        ),
+    )
+    _add_messages(section, front)
+    _add_templates(section, front)
+    _add_clearing(section, front)
+    add_choices(section, front, Background())
+    return section
+
+
+def _given_up(front: Front) -> int:
+    with front.reading() as session:
+        query = select(func.count()).select_from(MessageRow).where(*_failed(front))
+        return session.scalar(query) or 0
+
+
+def _failed(front: Front) -> tuple[object, ...]:
+    return (
+        MessageRow.channel == "mail",
+        MessageRow.state == "failed",
+        kept_by_sellers(front.scope, MessageRow.issuer_id),
+    )
+
+
+def _message(session: Session, front: Front, id: int) -> MessageRow:
+    row = session.scalar(
+        select(MessageRow).where(
+            MessageRow.id == id,
+            MessageRow.channel == "mail",
+            kept_by_sellers(front.scope, MessageRow.issuer_id),
+        )
+    )
+    if row is None:
+        abort(404)
+    return row
+
+
+def _add_messages(section: Blueprint, front: Front) -> None:
+    @section.get("/messages/<int:id>")
+    @needs(Permission.NOTICES_READ)
+    def message(id: int) -> str:
+        with front.reading() as session:
+            row = _message(session, front, id)
+            account = session.get(AccountRow, row.account_id) if row.account_id else None
+        return render_template(
+            "panel/notices/message.html",
+            row=row,
+            account=account,
+            # A link that opens somebody's access is for him alone.
+            is_secret=row.kind == MAIL_KIND,
+            crumbs=[(gettext("Messages"), url_for("notices.listed"))],
+        )
+
+    @section.post("/messages/<int:id>/retry")
+    @needs(Permission.NOTICES_WRITE)
+    def retry_one(id: int) -> AnyResponse:
+        with front.reading() as session:
+            account_id = _message(session, front, id).account_id
+        return done_at_once(
+            front,
+            "message.retry",
+            str(id),
+            lambda change: retry(change.session, [_message(change.session, front, id).id], change.now_us),
+            gettext("It waits again, and is sent within a minute or so."),
+            url_for(".message", id=id),
+            account_id,
+        )
+
+    @section.post("/messages/retry")
+    @needs(Permission.NOTICES_WRITE)
+    def retry_all() -> AnyResponse:
+        def again(session: Session, now_us: int) -> int:
+            query = select(MessageRow.id).where(*_failed(front)).order_by(MessageRow.id).limit(MOST_RETRIED)  # type: ignore[arg-type]
+            return retry(session, list(session.scalars(query)), now_us)
+
+        return done_at_once(
+            front,
+            "message.retry",
+            "failed",
+            lambda change: again(change.session, change.now_us),
+            gettext("What was given up waits again."),
+            url_for(".listed", state="waiting"),
+        )
+
+
+def _kind(front: Front, text: str) -> NoticeKind:
+    """A kind that whoever acts has words for; 404 for any other."""
+    try:
+        kind = NoticeKind(text)
+    except ValueError:
+        abort(404)
+    if KINDS[kind].internal and not front.scope.is_everything:
+        abort(404)
+    return kind
+
+
+def _language(text: str) -> str:
+    try:
+        return checked_language(text)
+    except InputRefused:
+        abort(404)
+
+
+def _add_templates(section: Blueprint, front: Front) -> None:
+    @section.get("/notices/templates")
+    @needs(Permission.NOTICES_READ)
+    def templates() -> str | AnyResponse:
+        wanted = request.args.get("kind", ""), request.args.get("language", "").strip()
+        if all(wanted):
+            return redirect(
+                url_for(".words", kind=_kind(front, wanted[0]).value, language=_language(wanted[1])), 303
+            )
+        with front.reading() as session:
+            own = templates_of(session, front.scope.account_id)
+        found = [
+            (kind, terms) for kind, terms in KINDS.items() if front.scope.is_everything or not terms.internal
+        ]
+        return render_template(
+            "panel/notices/templates.html",
+            kinds=found,
+            own={(row.kind, row.language): (row, used) for row, used in own},
+            languages=sorted({*LANGUAGES, *(row.language for row, _used in own)}),
+            tabs=notice_tabs(front),
+        )
+
+    @section.get("/notices/templates/<kind>/<language>")
+    @needs(Permission.NOTICES_READ)
+    def words(kind: str, language: str) -> str:
+        form = WordsForm(formdata=None)
+        known, spoken = _kind(front, kind), _language(language)
+        with front.reading() as session:
+            own = own_words(session, front.scope.account_id, known, spoken)
+        shown = own or built_in_as_template(known, spoken)
+        form.subject.data, form.text.data, form.html.data = shown.subject, shown.text, shown.html
+        return _words_page(front, known, spoken, form, _filled(front, known, spoken, shown))
+
+    @section.post("/notices/templates/<kind>/<language>")
+    @needs(Permission.NOTICES_WRITE)
+    def write(kind: str, language: str) -> str | AnyResponse:
+        form = WordsForm()
+        known, spoken = _kind(front, kind), _language(language)
+        if not form.validate_on_submit():
+            return _words_page(front, known, spoken, form, None)
+        wanted = _words(form)
+        fault = fault_of(known, spoken, wanted)
+        if fault:
+            form.form_errors.append(sentence(fault))
+        filled = None if fault else _filled(front, known, spoken, wanted)
+        do = request.form.get("do", "")
+        if do == "mail" and filled is not None:
+            return Response(filled.html, headers={"Content-Security-Policy": MAIL_POLICY})
+        if do == "save":
+            number = _saved(front, known, spoken, wanted, fault)
+            if not fault:
+                flash(gettext("Version %(number)d is in use.", number=number))
+                return redirect(url_for(".words", kind=kind, language=language), 303)
+            told = gettext(
+                "Version %(number)d is kept, but cannot be used. What was in use stays in use.", number=number
+            )
+            flash(told, "warn")
+        return _words_page(front, known, spoken, form, filled)
+
+
+def _add_clearing(section: Blueprint, front: Front) -> None:
+    @section.route("/notices/templates/<kind>/<language>/clear", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def clear(kind: str, language: str) -> str | AnyResponse:
+        form = PanelForm()
+        known, spoken = _kind(front, kind), _language(language)
+        back = url_for(".words", kind=kind, language=language)
+        if form.validate_on_submit():
+            with refusals(form) as refused:
+                _saved(front, known, spoken, None, "")
+            if not refused:
+                flash(gettext("The built-in words are in use."))
+                return redirect(back, 303)
+        return form_page(
+            form,
+            gettext("Go back to the built-in words"),
+            gettext("Use the built-in words"),
+            back,
+            [(gettext("Templates"), url_for(".templates")), (word_of(kind), back)],
+            lead=gettext("Your own versions are kept."),
+        )
+
+
+def _filled(front: Front, kind: NoticeKind, language: str, words: NoticeWords) -> FilledNotice | None:
+    """The notice with made-up facts; None where the words fail."""
+    with front.reading() as session:
+        seller = party_of(session, front.scope.account_id).legal_name
+    try:
+        return made_up(kind, language, words, seller=seller)
+    except InputRefused:
+        return None
+
+
+def _words_page(
+    front: Front, kind: NoticeKind, language: str, form: WordsForm, filled: FilledNotice | None
+) -> str:
+    with front.reading() as session:
+        is_own = own_words(session, front.scope.account_id, kind, language) is not None
+    return render_template(
+        "panel/notices/words.html",
+        form=form,
+        kind=kind.value,
+        terms=KINDS[kind],
+        language=language,
+        is_own=is_own,
+        filled=filled,
+        crumbs=[(gettext("Templates"), url_for("notices.templates"))],
+    )
+
+
+def _words(form: WordsForm) -> NoticeWords:
+    def lines(text: str | None) -> str:
+        return (text or "").replace("\r\n", "\n")
+
+    return NoticeWords(form.subject.data or "", lines(form.text.data), lines(form.html.data))
+
+
+def _saved(front: Front, kind: NoticeKind, language: str, words: NoticeWords | None, fault: str) -> int:
+    with front.changing("notice.words", f"{kind.value} {language}") as change:
+        kept = save_words(
+            change.session,
+            issuer(change.session, front),
+            kind,
+            language,
+            words,
+            fault,
+            by=front.actor.name[:64],
+            now_us=change.now_us,
+        )
+        return kept.number

@@ -1,0 +1,336 @@
+"""Outgoing webhooks: where programs are told of notices, what was delivered, secrets and their rotation."""
+
+import json
+
+from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask_babel import gettext, lazy_gettext
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+from wtforms import SelectMultipleField
+from wtforms.validators import Optional
+
+from pbxbill.access.permissions import Permission
+from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
+from pbxbill.billing.notices.webhook_endpoints import (
+    add_endpoint,
+    end_rotation,
+    remove,
+    retry_given_up,
+    rotate,
+    switch,
+    try_endpoint,
+)
+from pbxbill.listing.listing import N_
+from pbxbill.listing.notices import DELIVERIES, ENDPOINTS
+from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.notify.outbox import retry
+from pbxbill.notify.webhook import Accepted
+from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.models import AccountRow
+from pbxbill.store.notice_models import WebhookEndpointRow
+from pbxbill.web.fields import AccountField, LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.front import Front, grave, needs
+from pbxbill.web.panel.asking import account_of_code, done_at_once, form_page, issuer, tabs_of
+from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.words import word_of
+
+
+class EndpointForm(PanelForm):
+    """Where to post."""
+
+    url = LineField(
+        lazy_gettext("Address"),
+        [required(), at_most(500)],
+        description=lazy_gettext("With https:// before it."),
+    )
+    account = AccountField(
+        lazy_gettext("About the account"),
+        [Optional(), at_most(64)],
+        description=lazy_gettext("And all below it. Empty: your own account, and so about all of yours."),
+    )
+    kinds = SelectMultipleField(
+        lazy_gettext("Only these kinds"),
+        choices=lambda: [(x.value, word_of(x.value)) for x in KINDS],
+        render_kw={"size": 8},
+        description=lazy_gettext("None chosen: all."),
+    )
+
+
+def outgoing_webhooks(front: Front) -> Blueprint:
+    """The section."""
+    section = Blueprint("outgoing_webhooks", __name__)
+    add_list(
+        section,
+        front,
+        ListPage(
+            ENDPOINTS,
+            "/webhook-endpoints",
+            link="outgoing_webhooks.show",
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("No program is told of anything yet"),
+                N_("Name an address: notices are posted there, signed, as Standard Webhooks."),
+            ),
+            actions=((N_("New webhook"), "outgoing_webhooks.new", Permission.NOTICES_WRITE),),
+            more=lambda: {"tabs": notice_tabs(front), "tab": "webhooks"},
+        ),
+    )
+    add_list(
+        section,
+        front,
+        ListPage(
+            DELIVERIES,
+            "/webhook-deliveries",
+            endpoint="deliveries",
+            link="outgoing_webhooks.delivery",
+            template="panel/payments/tabbed.html",
+            empty=(N_("Nothing was posted yet"), N_("Each notice that is posted to a webhook appears here.")),
+            more=lambda: {"tabs": notice_tabs(front), "tab": "deliveries"},
+        ),
+    )
+    _add_making(section, front)
+    _add_page(section, front)
+    _add_secrets(section, front)
+    _add_deliveries(section, front)
+    return section
+
+
+def notice_tabs(front: Front) -> list[tuple[str, str, str]]:
+    """The lists about notices."""
+    need = "notices:read"
+    return tabs_of(
+        front,
+        ("messages", gettext("Messages"), "notices.listed", need),
+        ("templates", gettext("Templates"), "notices.templates", need),
+        ("thresholds", gettext("Thresholds"), "notices.thresholds", need),
+        ("webhooks", gettext("Webhooks"), "outgoing_webhooks.listed", need),
+        ("deliveries", gettext("Deliveries"), "outgoing_webhooks.deliveries", need),
+    )
+
+
+def _crumbs() -> list[tuple[str, str]]:
+    return [(gettext("Webhooks"), url_for("outgoing_webhooks.listed"))]
+
+
+def _endpoint(session: Session, front: Front, id: int) -> WebhookEndpointRow:
+    row = session.scalar(
+        select(WebhookEndpointRow).where(
+            WebhookEndpointRow.id == id, kept_by_sellers(front.scope, WebhookEndpointRow.account_id)
+        )
+    )
+    if row is None:
+        abort(404)
+    return row
+
+
+def _add_making(section: Blueprint, front: Front) -> None:
+    @section.route("/webhook-endpoints/new", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def new() -> str | Response:
+        form = EndpointForm()
+        if form.validate_on_submit():
+            secret, made = "", 0
+            with refusals(form) as refused, front.changing("webhook.add", form.url.data or "") as change:
+                code = form.account.data
+                about = (
+                    account_of_code(change.session, front, code) if code else issuer(change.session, front)
+                )
+                kinds = [NoticeKind(x) for x in form.kinds.data or ()]
+                row = add_endpoint(
+                    change.session, about, form.url.data or "", kinds=kinds, now_us=change.now_us
+                )
+                secret, made = row.secret, row.id
+            if not refused:
+                return render_template(
+                    "panel/outgoing_webhooks/secret.html",
+                    id=made,
+                    secret=secret,
+                    is_new=True,
+                    crumbs=_crumbs(),
+                )
+        return form_page(
+            form, gettext("New webhook"), gettext("Make the webhook"), url_for(".listed"), _crumbs()
+        )
+
+
+def _add_page(section: Blueprint, front: Front) -> None:
+    @section.get("/webhook-endpoints/<int:id>")
+    @needs(Permission.NOTICES_READ)
+    def show(id: int) -> str:
+        with front.reading() as session:
+            row = _endpoint(session, front, id)
+            account = session.get_one(AccountRow, row.account_id)
+        return render_template(
+            "panel/outgoing_webhooks/show.html",
+            row=row,
+            account=account,
+            kinds=[word_of(x) for x in row.kinds.split()],
+            crumbs=_crumbs(),
+        )
+
+    @section.post("/webhook-endpoints/<int:id>/<any(on,off):do>")
+    @needs(Permission.NOTICES_WRITE)
+    def set_state(id: int, do: str) -> Response:
+        with front.reading() as session:
+            url = _endpoint(session, front, id).url
+        return done_at_once(
+            front,
+            f"webhook.{do}",
+            url,
+            lambda change: switch(change.session, _endpoint(change.session, front, id).id, on=do == "on"),
+            gettext("It is posted to again.")
+            if do == "on"
+            else gettext("Nothing is posted there. What happens meanwhile is not posted later."),
+            url_for(".show", id=id),
+        )
+
+    @section.post("/webhook-endpoints/<int:id>/test")
+    @needs(Permission.NOTICES_WRITE)
+    def test(id: int) -> Response:
+        with front.reading() as session:
+            row = _endpoint(session, front, id)
+            account = session.get_one(AccountRow, row.account_id)
+        answer = try_endpoint(row, account, front.clock.now_us(), private=False)
+        with front.changing("webhook.test", row.url):
+            pass  # nothing of ours changes: that somebody posted there is told
+        if isinstance(answer, Accepted):
+            flash(gettext("The address took the test."))
+        else:
+            flash(gettext("The test was not taken: %(why)s", why=answer.why), "bad")
+        return redirect(url_for(".show", id=id), 303)
+
+    @section.route("/webhook-endpoints/<int:id>/remove", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    def forget(id: int) -> str | Response:
+        form = PanelForm()
+        with front.reading() as session:
+            row = _endpoint(session, front, id)
+        if form.validate_on_submit():
+            with refusals(form) as refused, front.changing("webhook.remove", row.url) as change:
+                remove(change.session, _endpoint(change.session, front, id).id)
+            if not refused:
+                flash(gettext("The webhook is removed."))
+                return redirect(url_for(".listed"), 303)
+        back = url_for(".show", id=id)
+        return form_page(
+            form,
+            gettext("Remove the webhook"),
+            gettext("Remove it"),
+            back,
+            [*_crumbs(), (row.url, back)],
+            warning=gettext("Nothing is posted there any more; deliveries that wait are given up."),
+        )
+
+
+def _add_secrets(section: Blueprint, front: Front) -> None:
+    @section.route("/webhook-endpoints/<int:id>/rotate", methods=["GET", "POST"])
+    @needs(Permission.NOTICES_WRITE)
+    @grave
+    def new_secret(id: int) -> str | Response:
+        form = PanelForm()
+        with front.reading() as session:
+            row = _endpoint(session, front, id)
+        back = url_for(".show", id=id)
+        if form.validate_on_submit():
+            secret = ""
+            with refusals(form) as refused, front.changing("webhook.rotate", row.url) as change:
+                secret = rotate(change.session, _endpoint(change.session, front, id).id).secret
+            if not refused:
+                return render_template(
+                    "panel/outgoing_webhooks/secret.html",
+                    id=id,
+                    secret=secret,
+                    is_new=False,
+                    crumbs=_crumbs(),
+                )
+        return form_page(
+            form,
+            gettext("Another secret"),
+            gettext("Make another secret"),
+            back,
+            [*_crumbs(), (row.url, back)],
+            lead=gettext(
+                "Deliveries are signed with both until you say that the receiver knows the new one. "
+                "The new secret is shown once."
+            ),
+        )
+
+    @section.post("/webhook-endpoints/<int:id>/rotated")
+    @needs(Permission.NOTICES_WRITE)
+    def rotated(id: int) -> Response:
+        with front.reading() as session:
+            url = _endpoint(session, front, id).url
+        return done_at_once(
+            front,
+            "webhook.rotated",
+            url,
+            lambda change: end_rotation(change.session, _endpoint(change.session, front, id).id),
+            gettext("Deliveries are signed with the new secret alone."),
+            url_for(".show", id=id),
+        )
+
+
+def _add_deliveries(section: Blueprint, front: Front) -> None:
+    @section.post("/webhook-endpoints/<int:id>/retry")
+    @needs(Permission.NOTICES_WRITE)
+    def retry_all(id: int) -> Response:
+        with front.reading() as session:
+            url = _endpoint(session, front, id).url
+        return done_at_once(
+            front,
+            "webhook.retry",
+            url,
+            lambda change: retry_given_up(
+                change.session, _endpoint(change.session, front, id).id, change.now_us
+            ),
+            gettext("What was given up waits again."),
+            url_for(".show", id=id),
+        )
+
+    @section.get("/webhook-deliveries/<int:id>")
+    @needs(Permission.NOTICES_READ)
+    def delivery(id: int) -> str:
+        with front.reading() as session:
+            row, endpoint = _delivery(session, front, id)
+        try:
+            body = json.dumps(json.loads(row.text), indent=2, ensure_ascii=False)
+        except ValueError:
+            body = row.text
+        return render_template(
+            "panel/outgoing_webhooks/delivery.html",
+            row=row,
+            endpoint=endpoint,
+            body=body,
+            crumbs=[(gettext("Deliveries"), url_for(".deliveries"))],
+        )
+
+    @section.post("/webhook-deliveries/<int:id>/retry")
+    @needs(Permission.NOTICES_WRITE)
+    def retry_one(id: int) -> Response:
+        with front.reading() as session:
+            _delivery(session, front, id)
+        return done_at_once(
+            front,
+            "webhook.retry",
+            str(id),
+            lambda change: retry(change.session, [_delivery(change.session, front, id)[0].id], change.now_us),
+            gettext("It waits again, and is posted within a minute or so."),
+            url_for(".delivery", id=id),
+        )
+
+
+def _delivery(session: Session, front: Front, id: int) -> tuple[MessageRow, WebhookEndpointRow]:
+    found = session.execute(
+        select(MessageRow, WebhookEndpointRow)
+        .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
+        .where(
+            MessageRow.id == id,
+            MessageRow.channel == "webhook",
+            kept_by_sellers(front.scope, WebhookEndpointRow.account_id),
+        )
+    ).one_or_none()
+    if found is None:
+        abort(404)
+    row, endpoint = found
+    return row, endpoint
