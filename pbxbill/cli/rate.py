@@ -7,9 +7,9 @@ import click
 
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, minutes, print_json, print_table
-from pbxbill.cli.quote import Quote, quote
 from pbxbill.clock import SECOND_US
 from pbxbill.money import PRICE_SCALE, format_amount, to_decimal
+from pbxbill.quote import Quote, quote
 
 
 @click.command()

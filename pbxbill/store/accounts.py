@@ -114,6 +114,15 @@ def open_operator(session: Session, name: str, now_us: int) -> AccountRow:
     return operator
 
 
+def rename_operator(session: Session, name: str) -> AccountRow:
+    """Give the operator another name, which his panel shows."""
+    _check_name(name)
+    operator = session.scalars(select(AccountRow).where(AccountRow.kind == "operator")).one()
+    operator.name = name
+    session.flush()
+    return operator
+
+
 def _check_name(name: str) -> None:
     """Documents and mail say it: what cannot be printed would spoil them."""
     if not (name.isprintable() and name.strip() and len(name) <= MAX_NAME_LENGTH):

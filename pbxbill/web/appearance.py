@@ -28,6 +28,7 @@ from pbxbill.web.formatting import install_filters
 from pbxbill.web.front import Front
 from pbxbill.web.icons import icon
 from pbxbill.web.languages import LANGUAGES, install_languages
+from pbxbill.web.panel.first_steps import guided
 from pbxbill.web.panel.navigation import PANEL, PORTAL, Group, menu
 
 THEMES = ("auto", "light", "dark")
@@ -85,7 +86,8 @@ class Reader:
         actor = self.actor
         if actor is None:
             return ()
-        return menu(menu_of(actor), actor.permissions, current_app.view_functions)
+        groups = current_app.extensions["pbxbill_menu"](actor)
+        return menu(groups, actor.permissions, current_app.view_functions)
 
     @property
     def brand(self) -> Brand:
@@ -159,7 +161,8 @@ def install_appearance(app: Flask, front: Front) -> None:
     )
     install_languages(app)
     install_filters(app, _Units(front))
-    app.extensions["pbxbill_menu"] = menu_of
+    guide = guided(front)
+    app.extensions["pbxbill_menu"] = lambda actor: guide(menu_of(actor), actor)
     app.jinja_env.globals.update(
         icon=icon,
         asset=asset,
