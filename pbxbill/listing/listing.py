@@ -65,6 +65,8 @@ class Column:
     """Of MONEY: the key of the unit's code in the row."""
     wide: bool = False
     """Left out where the screen is narrow."""
+    only_in_files: bool = False
+    """Left out of pages: there would be too many."""
 
 
 class FilterKind(StrEnum):

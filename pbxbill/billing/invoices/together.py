@@ -89,9 +89,11 @@ class Doer:
 
     def _discard(self, invoice_id: int) -> Done | NotDone:
         with transaction(self.database) as session:
-            if discard(session, invoice_id, self.reason, self.clock.now_us(), by=self.by):
-                return Done()
             row = session.get_one(InvoiceRow, invoice_id)
+            of_period = row.period_key is not None
+            opened = discard(session, invoice_id, self.reason, self.clock.now_us(), by=self.by)
+            if opened or not of_period:
+                return Done()
             return Done(charges_wait(session.get_one(AccountRow, row.account_id).code))
 
     def _send(self, invoice_id: int) -> Done | NotDone:

@@ -232,20 +232,25 @@ def _add_discarding(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = own_invoice(front, session, id)
         if form.validate_on_submit():
-            opened: list[bool] = []
+            found: list[bool] = []
 
             def drop(change: Change, now: InvoiceRow) -> None:
-                reason = form.reason.data or ""
-                opened.append(discard(change.session, now.id, reason, change.now_us, front.actor.name))
+                of_period, reason = now.period_key is not None, form.reason.data or ""
+                again = discard(change.session, now.id, reason, change.now_us, front.actor.name)
+                found.extend([of_period, again])
 
             if not changed(front, form, "draft.discard", id, drop):
-                flash(
-                    gettext("The draft is discarded; the next billing run makes it anew.")
-                    if opened[0]
-                    else gettext("The draft is discarded; what was on it is on the account's next invoice.")
-                )
+                flash(_discarded(*found))
                 return redirect(url_for("invoices.show", id=id), 303)
         what = gettext(
             "Nothing is owed by it. What the draft holds is released: it is on the account's next invoice."
         )
         return confirmation(form, row, gettext("Discard the draft"), what, gettext("Discard the draft"))
+
+
+def _discarded(of_period: bool, again: bool) -> str:
+    if not of_period:
+        return gettext("The draft is discarded.")
+    if again:
+        return gettext("The draft is discarded; the next billing run makes it anew.")
+    return gettext("The draft is discarded; what was on it is on the account's next invoice.")

@@ -3,8 +3,12 @@
 Drafts and their lines are in drafts.py, what is done with many in together.py.
 """
 
+from dataclasses import replace
+from typing import Any
+
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
@@ -49,7 +53,7 @@ def invoices(front: Front) -> Blueprint:
         section,
         front,
         ListPage(
-            invoices_listing(front.clock),
+            replace(invoices_listing(front.clock), finish=_named),
             "/invoices",
             link="invoices.show",
             template="panel/invoices/list.html",
@@ -69,6 +73,12 @@ def invoices(front: Front) -> Blueprint:
     _add_notes(section, front)
     _add_debits(section, front)
     return section
+
+
+def _named(_session: Session, rows: list[dict[str, Any]]) -> None:
+    """What has no number yet is named all the same."""
+    for row in rows:
+        row["number"] = row["number"] or gettext("Draft %(id)s", id=row["id"])
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:

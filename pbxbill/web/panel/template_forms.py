@@ -27,7 +27,7 @@ from pbxbill.billing.render.template import (
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.web.editions import EditionField
-from pbxbill.web.fields import CountField, LanguageField, LineField, PanelForm, at_most
+from pbxbill.web.fields import CountField, LanguageField, LineField, PanelForm, at_most, required
 from pbxbill.web.words import word_of
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -83,7 +83,7 @@ class TemplateForm(PanelForm):
     logo = FileField(lazy_gettext("Logo"), description=lazy_gettext("PNG, JPEG or SVG, up to 1 MB."))
     without_logo = BooleanField(lazy_gettext("Take the logo away"))
     logo_position = SelectField(lazy_gettext("Where the logo stands"), choices=_choices(LOGO_POSITIONS))
-    logo_height_mm = CountField(lazy_gettext("Its height in millimetres"), least=5, most=40)
+    logo_height_mm = CountField(lazy_gettext("Its height in millimetres"), [required()], least=5, most=40)
     show_quantity = BooleanField(lazy_gettext("Columns of quantity and price"))
     show_tax_column = BooleanField(lazy_gettext("A column of tax"))
     show_bank = BooleanField(lazy_gettext("The bank"))
@@ -92,7 +92,7 @@ class TemplateForm(PanelForm):
     texts = TextAreaField(
         lazy_gettext("Own words"),
         [Length(max=100_000)],
-        description=lazy_gettext('By language, in place of ours: [en], and below it title = "Bill".'),
+        description=lazy_gettext('By language, in place of ours: [en], and below it kind_invoice = "Bill".'),
         render_kw={**_CODE, "rows": 6},
     )
     html = TextAreaField(

@@ -176,6 +176,7 @@ def _save(
 def _page(front: Front, form: TemplateForm, row: TemplateRow | None, stored: StoredTemplate) -> Response:
     versions = []
     is_standard = False
+    form.name.flags.required = True
     if row is not None:
         with front.reading() as session:
             issuer = _issuer(session, front)
