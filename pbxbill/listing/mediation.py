@@ -96,7 +96,7 @@ QUARANTINE = Listing(
         Column("detail", N_("What to do")),
         Column("file", N_("File"), wide=True),
         Column("line", N_("Line"), ColumnKind.COUNT, wide=True),
-        Column("attempts", N_("Tried again"), ColumnKind.COUNT, wide=True),
+        Column("attempts", N_("Times tried"), ColumnKind.COUNT, wide=True),
         Column("state", N_("State"), ColumnKind.STATE),
     ),
     rows=_quarantined,

@@ -17,6 +17,7 @@ from pbxbill.web.fields import sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 
+PAGE_COLUMNS = ("name", "about", "state", "last_us", "detail")
 NAME = "<string(maxlength=32):name>"
 
 
@@ -38,7 +39,8 @@ def jobs(front: Front) -> Blueprint:
             "/jobs",
             link=lambda row: url_for("jobs.show", name=row["id"]),
             template="panel/jobs/list.html",
-            empty=(N_("No job has run yet"), N_("Start `pbxbill jobs` or `pbxbill run`: they run it all.")),
+            columns=PAGE_COLUMNS,
+            empty=(N_("No job has run yet"), N_("Start pbxbill jobs or pbxbill run: they run it all.")),
             more=standing,
         ),
     )

@@ -39,7 +39,7 @@ def mediation(front: Front) -> Blueprint:
             columns=PAGE_COLUMNS,
             empty=(
                 N_("No file was imported yet"),
-                N_("`pbxbill mediate FILE --format FORMAT` reads call records of a switch, once each."),
+                N_("pbxbill mediate FILE --format FORMAT reads call records of a switch, once each."),
             ),
         ),
     )

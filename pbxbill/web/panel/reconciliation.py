@@ -62,6 +62,7 @@ def reconciliation(front: Front) -> Blueprint:
             "/reconciliation/differences",
             link=lambda row: url_for("calls.show", session_id=row["session_id"]),
             endpoint="differences",
+            columns=("at_us", "kind", "detail", "switch"),
             template="panel/reconciliation/differences.html",
             empty=(
                 N_("The switches and the books agreed"),
