@@ -20,21 +20,32 @@ from pbxbill.web.api.charges import charges
 from pbxbill.web.api.decks import decks
 from pbxbill.web.api.destinations import destinations
 from pbxbill.web.api.dids import dids
+from pbxbill.web.api.disputes import disputes
 from pbxbill.web.api.document import document_pages
 from pbxbill.web.api.drafts import drafts
+from pbxbill.web.api.dunning import dunning, promises
 from pbxbill.web.api.endpoints import endpoints
+from pbxbill.web.api.gateway_payments import gateway_payments
 from pbxbill.web.api.hang_ups import hang_ups
 from pbxbill.web.api.invoice_changes import invoice_changes
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.limits import limits
+from pbxbill.web.api.notices import notice_templates, notices
+from pbxbill.web.api.operations import operations, quarantine
+from pbxbill.web.api.payment_corrections import payment_corrections
 from pbxbill.web.api.payments import payments
 from pbxbill.web.api.plans import plans
+from pbxbill.web.api.points import calling_cards, points
 from pbxbill.web.api.rate_imports import rate_imports
+from pbxbill.web.api.reports import report_schedules, reports
+from pbxbill.web.api.saved_methods import own_saved_methods, saved_methods
 from pbxbill.web.api.standing import standing
 from pbxbill.web.api.subscription_requests import subscription_requests
 from pbxbill.web.api.subscriptions import subscriptions
 from pbxbill.web.api.tariffs import tariffs
+from pbxbill.web.api.taxes import taxes
 from pbxbill.web.api.users import audit_log, users
+from pbxbill.web.api.vouchers import redemptions, vouchers
 from pbxbill.web.api.wallets import wallets
 from pbxbill.web.api.webhooks import webhooks
 from pbxbill.web.front import Front
@@ -68,6 +79,24 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     invoice_changes,
     billing_runs,
     api_keys,
+    payment_corrections,
+    gateway_payments,
+    saved_methods,
+    own_saved_methods,
+    vouchers,
+    redemptions,
+    dunning,
+    promises,
+    disputes,
+    operations,
+    quarantine,
+    report_schedules,
+    reports,
+    taxes,
+    calling_cards,
+    points,
+    notice_templates,
+    notices,
 )
 
 

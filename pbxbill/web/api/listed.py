@@ -92,7 +92,7 @@ class ListedAs:
     def items(self, rows: list[dict[str, Any]], units: Mapping[str, Unit]) -> list[dict[str, Any]]:
         """Rows as they are answered."""
         return [
-            {_name(x): _value(x, row, units) for x in self.listing.columns} | {"id": row["id"]}
+            {name_of(x): value_of(x, row, units) for x in self.listing.columns} | {"id": row["id"]}
             for row in rows
         ]
 
@@ -115,7 +115,7 @@ def listed_as(listing: Listing, id_type: type | None = None) -> ListedAs:
         "after": optional(_cursor(), "The page after: follow `next` instead."),
         "before": optional(_cursor(), "The page before: follow `previous` instead."),
     }
-    columns: dict[str, Any] = {_name(x): (_type(x) | None, ...) for x in listing.columns if x.key != "id"}
+    columns: dict[str, Any] = {name_of(x): (_type(x) | None, ...) for x in listing.columns if x.key != "id"}
     id = id_type or listing.orders[0].id.type.python_type
     item = create_model(f"{title}Item", __config__=ConfigDict(), id=(id, ...), **columns)
     page: type[BaseModel] = create_model(
@@ -219,7 +219,7 @@ def csv_lines(session: Session, listing: Listing, scope: Scope, asked: Asked) ->
     heading = ["id"]
     columns = [x for x in listing.columns if x.key != "id"]
     for column in columns:
-        heading += [_name(column), f"{_name(column)}_currency"][: 1 + (column.kind is ColumnKind.MONEY)]
+        heading += [name_of(column), f"{name_of(column)}_currency"][: 1 + (column.kind is ColumnKind.MONEY)]
     yield _line(heading)
     for row in every(session, listing, scope, asked):
         cells: list[Any] = [row["id"]]
@@ -286,7 +286,8 @@ def _cursor() -> Any:
     return Annotated[str, StringConstraints(max_length=MAX_CURSOR_LENGTH)]
 
 
-def _name(column: Column) -> str:
+def name_of(column: Column) -> str:
+    """The key of a column's value in an item."""
     return column.key.removesuffix("_us")
 
 
@@ -304,7 +305,8 @@ def _type(column: Column) -> Any:
             return str
 
 
-def _value(column: Column, row: Mapping[str, Any], units: Mapping[str, Unit]) -> Any:
+def value_of(column: Column, row: Mapping[str, Any], units: Mapping[str, Unit]) -> Any:
+    """A value of a row, as it is answered."""
     value = row.get(column.key)
     match column.kind:
         case ColumnKind.MONEY:

@@ -161,6 +161,7 @@ def payments(api: Api) -> None:
             )
         unit, is_more = units[path.unit], len(found) > query.size
         found = found[: query.size]
+        here = f"{request.script_root}{request.path}?size={query.size}"
         return Entries(
             items=[
                 Entry(
@@ -174,9 +175,7 @@ def payments(api: Api) -> None:
                 )
                 for x in found
             ],
-            next=f"{request.script_root}{request.path}?size={query.size}&before={found[-1].id}"
-            if is_more
-            else None,
+            next=f"{here}&before={found[-1].id}" if is_more else None,
         )
 
     @api.post("/accounts/<int:account_id>/top-ups", ToppedUp, TAG)

@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.notices.notice_kinds import NoticeKind
-from pbxbill.billing.notices.webhook_endpoints import add_endpoint, end_rotation, remove, rotate, switch
+from pbxbill.billing.notices.webhook_endpoints import (
+    add_endpoint,
+    end_rotation,
+    remove,
+    retry_given_up,
+    rotate,
+    switch,
+)
 from pbxbill.store.models import AccountRow
 from pbxbill.store.notice_models import WebhookEndpointRow
 from pbxbill.web.api.api import Answer, Api
@@ -63,6 +70,12 @@ class WithSecret(Endpoint):
     """An endpoint, with what its deliveries are signed with."""
 
     secret: str
+
+
+class Retried(BaseModel):
+    """What is delivered once more."""
+
+    deliveries: int
 
 
 class EndpointsQuery(Sent):
@@ -158,6 +171,16 @@ def webhooks(api: Api) -> None:
         with api.writing("webhook.remove", row.url, account_id=account.id) as change:
             remove(change.session, path.endpoint_id)
             return change.done(None)
+
+    @api.post("/webhooks/<int:endpoint_id>/retry", Retried, TAG, 202)
+    @needs(Permission.NOTICES_WRITE)
+    def retry_webhook_deliveries(path: EndpointPath) -> Answer:
+        """Deliver what was given up, once more. `/webhook-deliveries` says what became of it."""
+        with front.reading() as session:
+            row, account = _endpoint(session, front.scope, path.endpoint_id)
+        with api.writing("webhook.retry", row.url, account_id=account.id) as change:
+            count = retry_given_up(change.session, path.endpoint_id, change.now_us)
+            return change.done(Retried(deliveries=count), 202)
 
 
 def _seen(scope: Scope) -> ColumnElement[bool]:

@@ -1,0 +1,323 @@
+"""Reports: read as a table, made as files in the background, scheduled by e-mail."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from flask import Response
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
+from sqlalchemy.orm import Session
+
+from pbxbill.access.permissions import Permission
+from pbxbill.errors import InputRefused
+from pbxbill.listing.listing import Column
+from pbxbill.listing.report_runs import REPORT_RUNS, REPORT_SCHEDULES
+from pbxbill.money import Unit
+from pbxbill.reports.catalogue import made, report_named, reports_of
+from pbxbill.reports.rendering import FORMATS
+from pbxbill.reports.report import Asked, Report
+from pbxbill.reports.runs import NewRun, ask, run_of
+from pbxbill.reports.schedules import NewSchedule, add_schedule, schedule_of
+from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
+from pbxbill.store.units import units_by_code
+from pbxbill.web.api.api import Answer, Api, File
+from pbxbill.web.api.fields import Id, Line, Moment, Sent, moment, moment_or_none
+from pbxbill.web.api.listed import declare_list, name_of, value_of
+from pbxbill.web.api.objects import conflicts, field
+from pbxbill.web.api.problems import Refused
+from pbxbill.web.front import Front, needs
+
+TAG = "Reports"
+TABLE_TIMEOUT_MS = 10_000
+FILE = File("application/octet-stream", "The file; its name says what it is.")
+Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9-]{0,63}$")]
+Zone = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
+Address = Annotated[str, StringConstraints(min_length=3, max_length=200)]
+Values = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern="^[a-z_]{1,32}$")],
+        Annotated[Line, StringConstraints(max_length=200)],
+    ],
+    Field(max_length=20),
+]
+VALUES = "By the keys of its parameters; days as 2026-01-31."
+
+
+class ReportPath(Sent):
+    """A report, by its name."""
+
+    name: Name
+
+
+class RunPath(Sent):
+    """A report made, by its id."""
+
+    run_id: Id
+
+
+class SchedulePath(Sent):
+    """A schedule, by its id."""
+
+    schedule_id: Id
+
+
+class ParameterShown(BaseModel):
+    """What a report can be asked for by."""
+
+    key: str
+    label: str
+    kind: str
+    choices: list[str]
+
+
+class ReportShown(BaseModel):
+    """A report."""
+
+    name: str
+    title: str
+    about: str
+    parameters: list[ParameterShown]
+
+
+class Reports(BaseModel):
+    """All that the key may read."""
+
+    items: list[ReportShown]
+
+
+class WantedTable(Sent):
+    """What of a report is to be read."""
+
+    values: Values = Field(default={}, description=VALUES)
+    zone: Zone = Field(default="UTC", description="In which days begin.")
+
+
+class TableColumn(BaseModel):
+    """A column."""
+
+    key: str
+    heading: str
+    kind: str
+
+
+class ReportTable(BaseModel):
+    """A report as a table. Amounts are money, moments RFC 3339."""
+
+    columns: list[TableColumn]
+    rows: list[dict[str, JsonValue]]
+    totals: list[dict[str, JsonValue]]
+    notes: list[str]
+    cut: bool = Field(description="There are more rows: have a file made.")
+
+
+class WantedFile(Sent):
+    """A report as a file."""
+
+    report: Name
+    format: Literal[FORMATS]  # type: ignore[valid-type]  # made of what there is
+    values: Values = Field(default={}, description=VALUES)
+    zone: Zone = "UTC"
+    language: Literal["en", "fr", "es"] = "en"
+    emails: Annotated[list[Address], Field(max_length=20)] = Field(
+        default=[], description="Where it is sent; none: fetch it."
+    )
+
+
+class SentSchedule(WantedFile):
+    """A report that makes itself."""
+
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=64)]
+    every: Literal["day", "week", "month"]
+    minute: Annotated[int, Field(ge=0, le=1439)] = Field(
+        default=360, description="Of the local day after the period."
+    )
+
+
+class ScheduleChange(Sent):
+    """Whether it makes itself."""
+
+    enabled: bool
+
+
+class ReportRun(BaseModel):
+    """A report that is being made, or is there to be fetched."""
+
+    id: int
+    report: str
+    format: str
+    state: str = Field(description="waiting, running, done, failed, or gone: it was kept for days.")
+    rows: int = Field(description="So far.")
+    file_name: str
+    error: str
+    asked: Moment
+    ended: Moment | None
+
+
+def reports(api: Api) -> None:
+    """Reports, and their files."""
+    front = api.front
+    declare_list(api, "/report-runs", REPORT_RUNS, TAG)
+
+    @api.get("/reports", Reports, TAG)
+    @needs(Permission.REPORTS_READ)
+    def list_reports() -> Reports:
+        """Which reports there are, and what they can be asked for by."""
+        return Reports(items=[_described(x) for x in reports_of(front.scope)])
+
+    @api.post("/reports/<name>/table", ReportTable, TAG, 200)
+    @needs(Permission.REPORTS_READ)
+    def read_report(path: ReportPath, body: WantedTable) -> ReportTable:
+        """Read a report now. 422 also where it takes too long: have a file made."""
+        try:
+            report = report_named(path.name, front.scope)
+        except InputRefused:
+            raise Refused(404) from None
+        values = {key: value.strip() for key, value in body.values.items() if value.strip()}
+        asked = Asked(front.scope, values, body.zone, front.clock.now_us())
+        with front.reading() as session, field("values"):
+            table = made(session, report, asked, timeout_ms=TABLE_TIMEOUT_MS)
+            units = units_by_code(session)
+        return ReportTable(
+            columns=[_column(x) for x in table.columns],
+            rows=_rows(table.columns, table.rows, units),
+            totals=_rows(table.columns, table.totals, units),
+            notes=[str(x) for x in table.notes],
+            cut=table.is_cut,
+        )
+
+    @api.post("/report-runs", ReportRun, TAG, 202)
+    @needs(Permission.REPORTS_READ)
+    def make_report(body: WantedFile) -> Answer:
+        """Have a report made as a file, in the background, by the process that runs jobs."""
+        with api.writing("report.ask", body.report) as change:
+            with field("values"):
+                row = ask(change.session, front.scope, _new_run(front, body), change.now_us)
+            return change.done(_shown(row), 202)
+
+    @api.get("/report-runs/<int:run_id>", ReportRun, TAG)
+    @needs(Permission.REPORTS_READ)
+    def get_report_run(path: RunPath) -> ReportRun:
+        """How far it is."""
+        with front.reading() as session:
+            return _shown(_run(front, session, path.run_id))
+
+    @api.get("/report-runs/<int:run_id>/file", FILE, TAG, conflict=True)
+    @needs(Permission.REPORTS_READ)
+    def get_report_file(path: RunPath) -> Response:
+        """The file. 409: it is not made yet, or no longer kept."""
+        with front.reading() as session:
+            row = _run(front, session, path.run_id)
+            content = row.content
+        if content is None:
+            raise Refused(409, f"The report is {row.state}.")
+        answer = Response(content, mimetype=FILE.mimetype)
+        name = row.file_name.encode("ascii", "replace").decode().replace('"', "")
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+
+def report_schedules(api: Api) -> None:
+    """Schedules."""
+    front = api.front
+    types = declare_list(api, "/report-schedules", REPORT_SCHEDULES, TAG)
+
+    def seen(session: Session, id: int) -> ReportScheduleRow:
+        row = schedule_of(session, front.scope, id)
+        if row is None:
+            raise Refused(404)
+        return row
+
+    @api.post("/report-schedules", types.item, TAG)
+    @needs(Permission.REPORTS_READ)
+    def schedule_report(body: SentSchedule) -> Answer:
+        """Have a report made of every day, week or month, and sent."""
+        new = NewSchedule(
+            body.name,
+            body.report,
+            body.every,
+            body.format,
+            tuple(body.emails),
+            body.values,
+            body.zone,
+            body.language,
+            body.minute,
+            front.actor.name,
+        )
+        with api.writing("report.schedule", body.name) as change:
+            with conflicts():
+                row = add_schedule(change.session, front.scope, new, change.now_us)
+            return change.done(types.shown(change.session, front.scope, row.id), 201)
+
+    @api.patch("/report-schedules/<int:schedule_id>", types.item, TAG)
+    @needs(Permission.REPORTS_READ)
+    def change_report_schedule(path: SchedulePath, body: ScheduleChange) -> Answer:
+        """Let a schedule rest, or go on."""
+        with front.reading() as session:
+            name = seen(session, path.schedule_id).name
+        with api.writing("report.schedule", name) as change:
+            seen(change.session, path.schedule_id).enabled = body.enabled
+            return change.done(types.shown(change.session, front.scope, path.schedule_id))
+
+    @api.delete("/report-schedules/<int:schedule_id>", TAG)
+    @needs(Permission.REPORTS_READ)
+    def remove_report_schedule(path: SchedulePath) -> Answer:
+        """Have it made no more; what was made stays."""
+        with front.reading() as session:
+            name = seen(session, path.schedule_id).name
+        with api.writing("report.unschedule", name) as change:
+            row = seen(change.session, path.schedule_id)
+            for run in change.session.query(ReportRunRow).filter_by(schedule_id=row.id):
+                run.schedule_id = None
+            change.session.flush()
+            change.session.delete(row)
+            return change.done(None)
+
+
+def _described(report: Report) -> ReportShown:
+    return ReportShown(
+        name=report.name,
+        title=str(report.title),
+        about=str(report.about),
+        parameters=[
+            ParameterShown(
+                key=x.key, label=str(x.label), kind=x.kind.value, choices=[value for value, _ in x.choices]
+            )
+            for x in report.parameters
+        ],
+    )
+
+
+def _column(column: Column) -> TableColumn:
+    return TableColumn(key=name_of(column), heading=str(column.heading), kind=column.kind.value)
+
+
+def _rows(
+    columns: tuple[Column, ...], rows: list[dict[str, Any]], units: Mapping[str, Unit]
+) -> list[dict[str, JsonValue]]:
+    return [{name_of(x): value_of(x, row, units) for x in columns} for row in rows]
+
+
+def _new_run(front: Front, body: WantedFile) -> NewRun:
+    return NewRun(
+        body.report, body.values, body.format, body.zone, body.language, front.actor.name, None, body.emails
+    )
+
+
+def _run(front: Front, session: Session, id: int) -> ReportRunRow:
+    row = run_of(session, front.scope, id)
+    if row is None:
+        raise Refused(404)
+    return row
+
+
+def _shown(row: ReportRunRow) -> ReportRun:
+    return ReportRun(
+        id=row.id,
+        report=row.report,
+        format=row.format,
+        state=row.state,
+        rows=row.progress or 0,
+        file_name=row.file_name or "",
+        error=row.error or "",
+        asked=moment(row.asked_us),
+        ended=moment_or_none(row.ended_us),
+    )
