@@ -14,6 +14,7 @@ from pathlib import Path
 from demo.dunning import dun, examine_dunning, offer_patience
 from demo.filling import card_saved, examine_filling
 from demo.invoicing import document_table, examine_invoices, invoice_everybody, offer_plans
+from demo.panel import PanelVisit, link_in
 from demo.performance import play
 from demo.product import Product
 from demo.promises import examine
@@ -69,7 +70,17 @@ def perform(kind: str, seconds: int) -> int:
         product.start()
         try:
             stripe = opened.enter_context(card_saved(product))
-            screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s\n")
+            visit = PanelVisit(product)
+            visit.log_in()
+            screen.say(f"pbxbill serves; everything was up after {time.monotonic() - begin_s:.1f} s")
+            screen.say(f"the panel: {product.web_url}, and the link that opens it once:")
+            screen.say(f"  {link_in(product.told_at_first)}\n")
+
+            def show(elapsed_s: float) -> None:
+                calls = product.json("calls")
+                screen.show_calls(calls, elapsed_s)
+                visit.look(calls, elapsed_s)
+
             evening_us = (time.time_ns() // 10**9 + BY_TIME_AT_S + EVENING_AFTER_S) * 10**6
             product.begin_evening(evening_us)
             with screen:
@@ -78,7 +89,7 @@ def perform(kind: str, seconds: int) -> int:
                     on,
                     product,
                     FOLDER,
-                    lambda elapsed_s: screen.show_calls(product.json("calls"), elapsed_s),
+                    show,
                 )
             _wait_for_settlement(product)
             invoiced = invoice_everybody(product)
@@ -86,13 +97,14 @@ def perform(kind: str, seconds: int) -> int:
             screen.console.print(document_table(invoiced))
             promises = [*examine(played, product, on, evening_us), *examine_invoices(product, invoiced)]
             promises += examine_filling(product, stripe, played)
+            promises += visit.examine()
         finally:
             stopped = product.stop()
         promises += examine_dunning(dun(product))
     for promise in promises:
         screen.say(f"{'kept  ' if promise.kept else 'BROKEN'}  {promise.text}: {promise.evidence}")
     screen.say(f"\nthe invoices are in {_from_here(invoiced.folder)}")
-    commands = "cdrs | explain | margin | invoices list | limits list"
+    commands = "cdrs | explain | margin | invoices list | limits list | web (the panel again)"
     screen.say(f"look around: .venv/bin/pbxbill --config {_from_here(product.config)} {commands}")
     if stopped != 0:
         screen.say(f"BROKEN  the daemon ended with {stopped}:\n{product.log_end()}")

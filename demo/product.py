@@ -32,6 +32,8 @@ class Product:
         self.metrics_port = free_port(run=3)  # of the switch, of the jobs, of the web
         self.web_port = free_port()
         self._daemon: ChildProcess | None = None
+        self.told_at_first = ""
+        """What `pbxbill init` printed: the first administrator's link as well."""
         directory.mkdir(parents=True, exist_ok=True)
         self.config.write_text(_configuration(switch, self.metrics_port, self.web_port))
 
@@ -65,7 +67,7 @@ class Product:
 
     def set_up(self, seconds: int) -> None:
         """An empty database, then the sample operator."""
-        self.command("init", "--operator", "Sample Telecom")
+        self.told_at_first = self.command("init", "--operator", "Sample Telecom")
         for deck, sheet in site.DECKS.items():
             self.command("rates", "import", str(sheet), "--deck", deck, "--yes")
         self._set_calendar(USUAL_EVENING)
