@@ -112,7 +112,9 @@ def test_who_sells_sees_what_he_charges_and_pays_and_no_more(calling_on_each: Ca
     assert "Entries in the ledger" not in own
     assert "Re-rate this call" not in page
     assert office.seat("other").get(f"/panel/calls/{session_id}").status_code == 404
-    assert session_id not in office.seat("other").get("/panel/calls").text
+    today = "/panel/calls?from=2020-01-01"
+    assert session_id in office.seat("reseller").get(today).text
+    assert session_id not in office.seat("other").get(today).text
     assert office.seat("shop").get("/panel/calls").status_code == 403
 
 
@@ -128,8 +130,11 @@ def test_a_search_for_a_number_says_since_when(office: Office) -> None:
     answer = admin.get("/panel/calls?called=49")
     assert answer.status_code == 302
     assert re.search(r"from=\d{4}-\d\d-\d\d", answer.location)
-    assert "from the day that the filter names" in admin.get(answer.location).text
+    assert "Shown from the day that the filter names" in admin.get(answer.location).text
     assert admin.get("/panel/calls?called=49&account=alice").status_code == 200
+    # All that one sells is no index's either; the operator's list is.
+    assert "from=" in office.seat("reseller").get("/panel/calls").location
+    assert admin.get("/panel/calls").status_code == 200
 
 
 def test_a_refused_call_says_why(calling_on_each: Calling) -> None:
