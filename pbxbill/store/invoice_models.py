@@ -246,8 +246,8 @@ class InvoiceActionRow(Base):
     by: Mapped[str] = mapped_column(String(200))
     action: Mapped[str] = mapped_column(String(8))
     """issue, discard, send or cancel."""
-    chosen: Mapped[str] = mapped_column(Text)
-    """JSON: ids of the invoices, in the order in which they are taken."""
+    chosen: Mapped[str] = mapped_column(Text, deferred=True)
+    """JSON: ids of the invoices, in the order in which they are taken: read only by who takes them."""
     reason: Mapped[str] = mapped_column(String(300), server_default="")
     state: Mapped[str] = mapped_column(String(8))
     """chosen, running, stopping, stopped or done."""

@@ -3,6 +3,7 @@
 Drafts and their lines are in drafts.py, what is done with many in together.py.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +54,7 @@ def invoices(front: Front) -> Blueprint:
         section,
         front,
         ListPage(
-            replace(invoices_listing(front.clock), finish=_named),
+            replace(invoices_listing(front.clock), finish=shown_states(front)),
             "/invoices",
             link="invoices.show",
             template="panel/invoices/list.html",
@@ -75,10 +76,20 @@ def invoices(front: Front) -> Blueprint:
     return section
 
 
-def _named(_session: Session, rows: list[dict[str, Any]]) -> None:
-    """What has no number yet is named all the same."""
-    for row in rows:
-        row["number"] = row["number"] or gettext("Draft %(id)s", id=row["id"])
+def shown_states(front: Front) -> Callable[[Session, list[dict[str, Any]]], None]:
+    """What has no number yet is named all the same; what is past its day says so."""
+
+    def finish(_session: Session, rows: list[dict[str, Any]]) -> None:
+        now_us = front.clock.now_us()
+        for row in rows:
+            row["number"] = row["number"] or gettext("Draft %(id)s", id=row["id"])
+            is_past = (row["due_us"] or now_us) < now_us
+            if is_past and row["kind"] in ASKING and row["state"] in UNSETTLED and row["open"] > 0:
+                row["state"] = "overdue"
+            elif is_past and row["kind"] == "quote" and row["state"] == "open":
+                row["state"] = "expired"
+
+    return finish
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:

@@ -33,6 +33,7 @@ from pbxbill.web.panel.invoice_forms import (
     ReasonForm,
     currencies,
 )
+from pbxbill.web.panel.invoices import shown_states
 from pbxbill.web.panel.lists import ListPage, add_list
 
 
@@ -50,6 +51,7 @@ def quotes(front: Front) -> Blueprint:
             *(columns[x] for x in kept),
             Column("due_us", N_("Valid until"), ColumnKind.DAY),
         ),
+        finish=shown_states(front),
         rows=lambda session, scope: equals(InvoiceRow.kind)(everything.rows(session, scope), "quote"),
         filters=tuple(
             replace(

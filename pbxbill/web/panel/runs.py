@@ -318,13 +318,15 @@ def _add_look_back(section: Blueprint, front: Front) -> None:
     def back() -> str | AnyResponse:
         form = PlainForm()
         if form.validate_on_submit():
+            # It reads all that wallets ever gave for: nobody is kept from writing meanwhile.
+            with front.reading() as session:
+                places = passed_over(session)
             found = []
             with front.changing("invoices.look-back", "") as change:
-                session = change.session
-                for account_id, unit in passed_over(session):
-                    account = session.get_one(AccountRow, account_id)
+                for account_id, unit in places:
+                    account = change.session.get_one(AccountRow, account_id)
                     if front.scope.covers(account):
-                        found.append((account.code, look_back(session, account_id, unit)))
+                        found.append((account.code, look_back(change.session, account_id, unit)))
             for code, over in found:
                 flash(
                     gettext(
