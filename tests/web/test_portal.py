@@ -41,7 +41,7 @@ def shop(office: Office, tmp_path: Path) -> Iterator[Shop]:
 def test_every_page_of_the_menu_tells_a_fresh_account_what_to_do(shop: Shop) -> None:
     alice = shop.browser("alice")
     for path, told in {
-        "/my": "Nothing is open",
+        "/my/": "Nothing is open",
         "/my/calls": "appear here as they end",
         "/my/invoices": "There is no invoice yet",
         "/my/payments": "Top up your balance",
@@ -59,7 +59,7 @@ def test_every_page_of_the_menu_tells_a_fresh_account_what_to_do(shop: Shop) -> 
         assert answer.status_code == 200, path
         assert told in answer.text, path
     assert alice.get("/my/auto-top-up/USD").status_code == 404
-    assert shop.browser("admin").get("/my").status_code == 403
+    assert shop.browser("admin").get("/my/").status_code == 403
 
 
 def test_calls_are_told_in_plain_words(office: Office) -> None:
@@ -80,13 +80,13 @@ def test_calls_are_told_in_plain_words(office: Office) -> None:
     assert "wholesale" not in page
     assert alice.get(f"/my/calls/{other}").status_code == 404
     assert "0.36" in alice.get("/my/calls.csv").text
-    assert "9.64" in alice.get("/my").text
+    assert "9.64" in alice.get("/my/").text
 
 
 def test_an_invoice_is_seen_fetched_and_paid_on_the_gateways_page(shop: Shop) -> None:
     id = shop.invoice()
     alice = shop.browser("alice")
-    assert "10.00" in alice.get("/my").text
+    assert "10.00" in alice.get("/my/").text
     page = alice.get(f"/my/invoices/{id}").text
     assert "Line rental" in page
     assert "Pay now" in page

@@ -22,7 +22,7 @@ def test_a_brand_is_seen_at_its_host_and_by_its_customers_alone(office: Office) 
     reseller = office.seat("reseller")
     sent = TERMS | {"logo": (io.BytesIO(SVG), "logo.svg")}
     assert reseller.post("/panel/brand", sent).status_code == 303
-    alice = office.seat("alice").get("/my").text
+    alice = office.seat("alice").get("/my/").text
     assert 'alt="Green Phone"' in alice
     assert "Green Phone Ltd, London" in alice
     assert 'href="tel:+44201234"' in alice
@@ -36,7 +36,7 @@ def test_a_brand_is_seen_at_its_host_and_by_its_customers_alone(office: Office) 
     there = office.app.test_client().get("/log-in", base_url="https://PORTAL.green.example:443")
     assert "Green Phone" in there.text
     assert "Green Phone" not in office.browser().get("/log-in").text
-    assert "Green Phone" not in office.seat("olga").get("/my").text
+    assert "Green Phone" not in office.seat("olga").get("/my/").text
     assert "Green Phone" not in office.seat("other").get("/panel/accounts").text
     reseller.post("/panel/brand", TERMS | {"no_logo": "y"})
     assert office.browser().get(f"/brand/{style.removesuffix('.css')}/logo").status_code == 404

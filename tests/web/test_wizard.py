@@ -109,7 +109,7 @@ def test_from_an_empty_database_to_the_first_charged_call(fresh: Office) -> None
     }
     opened = admin.post(f"{steps}/account", account)
     assert opened.status_code == 303, opened.text
-    assert admin.get("/").location == "/panel"
+    assert admin.get("/").location == "/panel/"
     tried = admin.post(opened.location, {"account": "1001", "number": "004930123456", "minutes": "2"}).text
     assert "0.048" in tried
     assert "The call would be let out" in tried
@@ -122,7 +122,7 @@ def test_from_an_empty_database_to_the_first_charged_call(fresh: Office) -> None
     done = admin.get(f"{steps}/call").text
     assert "The first call is charged" in done
     assert f"/panel/calls/{session_id}" in done
-    assert "First steps" not in re.findall(r'<nav class="side".*?</nav>', admin.get("/panel").text, re.S)[0]
+    assert "First steps" not in re.findall(r'<nav class="side".*?</nav>', admin.get("/panel/").text, re.S)[0]
     with fresh.reading() as session:
         actions = set(session.scalars(select(AuditRow.action)))
     assert {"operator.change", "operator.tax", "deck.sample", "tariff.make", "account.open"} <= actions

@@ -35,7 +35,7 @@ def home(front: Front) -> Blueprint:
     """The section."""
     section = Blueprint("my_home", __name__)
 
-    @section.get("")
+    @section.get("/")
     @needs(Permission.OWN_READ)
     def show() -> str:
         scope = front.scope
