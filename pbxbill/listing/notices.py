@@ -171,7 +171,7 @@ DELIVERIES = Listing(
         Order("oldest", N_("Oldest first"), MessageRow.id, MessageRow.id),
     ),
     filters=(
-        Filter("endpoint", N_("Number of the webhook"), equals(MessageRow.endpoint_id), FilterKind.NUMBER),
+        Filter("webhook", N_("Number of the webhook"), equals(MessageRow.endpoint_id), FilterKind.NUMBER),
         Filter("state", N_("State"), equals(MessageRow.state), FilterKind.CHOICE, STATES[:4]),
         Filter("kind", N_("About"), equals(MessageRow.kind)),
         Filter("from", N_("From"), at_least(MessageRow.created_us), FilterKind.DAY),
