@@ -250,7 +250,7 @@ def _add_discarding(section: Blueprint, front: Front) -> None:
 
 def _discarded(of_period: bool, again: bool) -> str:
     if not of_period:
-        return gettext("The draft is discarded.")
+        return str(gettext("The draft is discarded."))
     if again:
-        return gettext("The draft is discarded; the next billing run makes it anew.")
-    return gettext("The draft is discarded; what was on it is on the account's next invoice.")
+        return str(gettext("The draft is discarded; the next billing run makes it anew."))
+    return str(gettext("The draft is discarded; what was on it is on the account's next invoice."))
