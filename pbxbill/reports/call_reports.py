@@ -107,19 +107,19 @@ def _revenue(session: Session, asked: Asked) -> Table:
     if with_other:
         add_other(session, asked, by, (rows, totals), is_cut=is_cut)
         other = Column("other", N_("Other charges"), ColumnKind.MONEY)
-        both = Column("income", N_("Net with them"), ColumnKind.MONEY)
+        both = Column("income", N_("Net in all"), ColumnKind.MONEY)
         columns, notes = (CHARGED, NET, TAX, other, both), (*notes, FREE_OF_CALLS)
     chart = _chart(by, ("income",) if with_other else ("net",))
     return Table((*GROUP_COLUMNS[by], *columns), rows, totals, chart, notes, is_cut)
 
 
 def _hours(session: Session, asked: Asked) -> Table:
-    """Calls by the hour of the day at which they began, in the reader's zone."""
+    """Calls by the hour of the day at which they began, in the zone of the seller's books."""
     seller = seller_of(session, asked)
     buckets = buckets_of(asked, "hour")
     sums = [Sums() for _ in range(24)]
-    zone = ZoneInfo(asked.zone)
-    wanted = Wanted(seller, "direction", buckets, unit="", by_member=False)
+    zone = ZoneInfo(asked.days_zone)
+    wanted = Wanted(seller, "direction", buckets, by_member=False)
     for each in read(session, wanted):
         at = _EPOCH + timedelta(microseconds=buckets[each.bucket][0])
         hour = at.astimezone(zone).hour

@@ -1,7 +1,7 @@
 """Rows of reports about calls: sums by period, customer, destination, carrier or rate, with their names.
 
-A row's money is in its unit. What has money in several units has a row for each; calls stand in the first one
-alone, so that a column may be summed up.
+A row's money is in its unit. What has money in several units has a row for each with the calls that were
+charged in it; calls for which nothing was charged stand in the first one, so that a column may be summed up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,16 +66,15 @@ def call_rows(
     period = period_of(asked)
     whole = Wanted(seller, dimension, [period], only, members, by_member=False)
     totals = [
-        _row({}, unit, of_calls, of_money)
-        for unit, of_calls, of_money in _paired(read(session, whole)).get((0, ""), [])
+        _row({}, unit, sums) for unit, sums in _paired(read(session, whole)).get((0, ""), [])
     ]
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
         found = _paired(read(session, Wanted(seller, dimension, buckets, only, members, by_member=False)))
         rows = [
-            _row(period_cells(by, from_us, asked.zone), *each)
+            _row(period_cells(by, from_us, asked), *each)
             for number, (from_us, _) in enumerate(buckets)
-            for each in found.get((number, ""), [(None, Sums(), None)])
+            for each in found.get((number, ""), [(None, Sums())])
         ]
         return rows, totals, False
     wanted = DIMENSION_OF[by]
@@ -99,7 +98,7 @@ def _greatest(session: Session, wanted: Wanted, order: str, limit: int) -> tuple
         order=order, limit=limit * 2 + 2,
     )  # fmt: skip
     first = read(session, ordered)
-    # Each member has a row that counts its calls and one for each unit: read the others of those found.
+    # A member may have a row for each unit, and one of what cost nothing: read the others of those found.
     members = list(dict.fromkeys(x.member for x in first))
     is_cut = len(members) > limit or len(first) == limit * 2 + 2
     members = members[:limit]
@@ -145,37 +144,35 @@ def _carrier(session: Session, name: str, seller: AccountRow) -> int:
     return id
 
 
-Paired = Mapping[tuple[int, str], list[tuple[str | None, Sums | None, Sums | None]]]
-"""By bucket and member: unit, its calls (with the first unit alone), its money."""
+Paired = Mapping[tuple[int, str], list[tuple[str | None, Sums]]]
+"""By bucket and member: unit and its sums; None: nothing was charged at all."""
 
 
 def _paired(summed: Sequence[Summed]) -> Paired:
-    calls: dict[tuple[int, str], Sums] = {}
-    money: dict[tuple[int, str], list[tuple[str, Sums]]] = {}
+    free: dict[tuple[int, str], Sums] = {}
+    charged: dict[tuple[int, str], list[tuple[str, Sums]]] = {}
     for bucket, member, unit, sums in summed:
+        units = charged.setdefault((bucket, member), [])
         if unit:
-            money.setdefault((bucket, member), []).append((unit, sums))
+            units.append((unit, sums))
         else:
-            calls[bucket, member] = sums
-            money.setdefault((bucket, member), [])
-    found: dict[tuple[int, str], list[tuple[str | None, Sums | None, Sums | None]]] = {}
-    for key, units in money.items():
-        first = calls.get(key, Sums())
-        found[key] = [
-            (unit, first if number == 0 else None, sums) for number, (unit, sums) in enumerate(sorted(units))
-        ] or [(None, first, None)]
+            free[bucket, member] = sums
+    found: dict[tuple[int, str], list[tuple[str | None, Sums]]] = {}
+    for key, units in charged.items():
+        units.sort()
+        if key in free and units:
+            units[0] = (units[0][0], add(units[0][1], free[key]))
+        found[key] = [*units] or [(None, free[key])]
     return found
 
 
-def _row(cells: dict[str, Any], unit: str | None, calls: Sums | None, money: Sums | None) -> dict[str, Any]:
-    row = dict(cells) | {"unit": unit}
-    if calls is not None:
-        row |= counted(calls)
-    if money is not None:
+def _row(cells: dict[str, Any], unit: str | None, sums: Sums) -> dict[str, Any]:
+    row = dict(cells) | {"unit": unit} | counted(sums)
+    if unit is not None:
         row |= {
-            "charges": money.charges, "billable_s": money.billable_s, "net": money.net, "tax": money.tax,
-            "total": money.total, "cost": money.cost, "margin": money.net - money.cost,
-            "margin_ppm": ratio_ppm(money.net - money.cost, money.net) if money.net > 0 else None,
+            "charges": sums.charges, "billable_s": sums.billable_s, "net": sums.net, "tax": sums.tax,
+            "total": sums.total, "cost": sums.cost, "margin": sums.net - sums.cost,
+            "margin_ppm": ratio_ppm(sums.net - sums.cost, sums.net) if sums.net > 0 else None,
         }  # fmt: skip
     return row
 

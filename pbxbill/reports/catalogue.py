@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -14,7 +15,18 @@ from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
 from pbxbill.reports.money_reports import MONEY_REPORTS
 from pbxbill.reports.own_usage import OWN_USAGE
-from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table, choice_of
+from pbxbill.reports.report import (
+    OTHER_DAYS,
+    Asked,
+    Parameter,
+    ParameterKind,
+    ParameterRefused,
+    Report,
+    Table,
+    choice_of,
+    has_own_days,
+    in_books,
+)
 from pbxbill.store.models import AccountRow
 
 REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS)}
@@ -66,7 +78,11 @@ def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FI
         raise InputRefused("reports are for those who sell")
     check_values(report, asked)
     with _limited(session, timeout_ms):
-        return report.make(session, asked)
+        asked = in_books(session, asked)
+        table = report.make(session, asked)
+    if any(x.kind is ParameterKind.DAY for x in report.parameters) and not has_own_days(asked):
+        return replace(table, notes=(*table.notes, OTHER_DAYS))
+    return table
 
 
 def check_values(report: Report, asked: Asked) -> None:

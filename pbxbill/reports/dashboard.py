@@ -78,9 +78,9 @@ def _earned(starts: Sequence[int], summed: Sequence[Summed]) -> Earned:
     calls, answered = [0] * (DAYS + 1), [0] * (DAYS + 1)
     by_unit: dict[str, list[DaySums]] = {}
     for one in summed:
+        calls[one.bucket] += one.sums.calls
+        answered[one.bucket] += one.sums.answered
         if not one.unit:
-            calls[one.bucket] += one.sums.calls
-            answered[one.bucket] += one.sums.answered
             continue
         days = by_unit.setdefault(one.unit, [DaySums()] * (DAYS + 1))
         before = days[one.bucket]
@@ -118,10 +118,9 @@ def by_hour(session: Session, seller: AccountRow, now_us: int, zone: str) -> Hou
     calls = [0] * len(buckets)
     net: dict[str, list[int]] = {}
     for one in read(session, Wanted(seller, "direction", buckets, by_member=False)):
+        calls[one.bucket] += one.sums.calls
         if one.unit:
             net.setdefault(one.unit, [0] * len(buckets))[one.bucket] += one.sums.net
-        else:
-            calls[one.bucket] += one.sums.calls
     many, until = len(starts), len(begun)
     return HourSums(
         tuple(starts),

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Scope
 from pbxbill.reports.catalogue import FILE_TIMEOUT_MS, made, report_named
 from pbxbill.reports.rendering import Reader, Sheet
-from pbxbill.reports.report import Asked, ParameterKind, Report, days_of
+from pbxbill.reports.report import Asked, ParameterKind, Report, days_of, in_books
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 
@@ -20,7 +20,7 @@ def sheet_of(
     report = report_named(name, asked.scope)
     table = made(session, report, asked, timeout_ms=timeout_ms)
     seller = session.get_one(AccountRow, asked.scope.account_id).name
-    sheet = Sheet(report, table, seller, facts_of(report, asked))
+    sheet = Sheet(report, table, seller, facts_of(report, in_books(session, asked)))
     return sheet, replace(reader, units=units_by_code(session), zone=asked.zone, now_us=asked.now_us)
 
 

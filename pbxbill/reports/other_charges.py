@@ -36,12 +36,12 @@ def add_other(
     sums: dict[str, int] = {}
     for found, unit, name, net in _charged(session, asked, by, buckets):
         sums[unit] = sums.get(unit, 0) + net
-        key = buckets[found][0] if periods else found
+        cells = period_cells(by, buckets[found][0], asked) if periods else {"code": found, "name": name}
+        key = cells["period_us"] if periods else found
         held = place.get((key, unit)) or place.get((key, None))
         if held is None or held["unit"] not in (None, unit):
             if is_cut:
                 continue
-            cells = period_cells(by, key, asked.zone) if periods else {"code": key, "name": name}
             held = cells | {"unit": unit}
             rows.append(held)
         held["unit"] = unit

@@ -3,6 +3,7 @@
 The same sums that its seller's reports are made of, narrowed to it; what the seller pays is left out.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -39,7 +40,7 @@ def _own(session: Session, asked: Asked) -> Table:
         raise InputRefused("nobody bills the operator")
     seller = session.get_one(AccountRow, account.parent_id)
     values = {**asked.values, "account": account.code}
-    as_seller = Asked(Scope(seller.id, seller.path), values, asked.zone, asked.now_us, asked.limit)
+    as_seller = replace(asked, scope=Scope(seller.id, seller.path), values=values)
     rows, totals, is_cut = call_rows(session, as_seller, by)
     columns = (*GROUP_COLUMNS[by], *_COLUMNS)
     chart = Chart("line" if by in PERIOD_NAMES else "bar", X_OF.get(by, by), ("total",))

@@ -5,7 +5,7 @@ and marked for translation: whoever shows a report translates headings, titles a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from pbxbill.billing.period import day_start_us, local_date, months_after
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.rating.band_checks import zone_of
+from pbxbill.reports.books import zone_of_books
 from pbxbill.store.models import AccountRow
 from pbxbill.store.rollup_marks import HOUR_US
 
@@ -32,7 +33,7 @@ class ParameterKind(StrEnum):
     """How a parameter is entered."""
 
     DAY = "day"
-    """YYYY-MM-DD, in the reader's zone; both ends are included."""
+    """YYYY-MM-DD, in the zone of the seller's books; both ends are included."""
     CHOICE = "choice"
     ACCOUNT = "account"
     """An account's code."""
@@ -89,8 +90,16 @@ class Asked:
     values: Mapping[str, str] = field(default_factory=dict)
     """By their keys, as they were written; empty ones say nothing."""
     zone: str = "UTC"
+    """Of the reader: moments are shown in it."""
     now_us: int = 0
     limit: int = MAX_ROWS
+    books_zone: str = ""
+    """In which days are meant, the seller's; empty: the reader's, while the seller is not known."""
+
+    @property
+    def days_zone(self) -> str:
+        """In which days begin and end."""
+        return self.books_zone or self.zone
 
     def value(self, key: str) -> str:
         """What was written."""
@@ -137,10 +146,25 @@ PERIODS = (BY_DAY, BY_WEEK, BY_MONTH, BY_HOUR)
 PERIOD_NAMES = tuple(name for name, _ in PERIODS)
 
 
+OTHER_DAYS = N_("Days are those of the seller's books, whose time zone is another one than yours.")
+
+
+def in_books(session: Session, asked: Asked) -> Asked:
+    """With the zone of the seller's days."""
+    account = seller_of(session, asked)
+    id = account.parent_id if asked.scope.own and account.parent_id is not None else account.id
+    return replace(asked, books_zone=zone_of_books(session, id))
+
+
+def has_own_days(asked: Asked) -> bool:
+    """Whether days are those of the reader's own zone, too."""
+    return period_of(asked) == period_of(replace(asked, books_zone=""))
+
+
 def days_of(asked: Asked) -> tuple[date, date]:
     """The first and last day that are asked for; by default this month until today."""
     zone_of(asked.zone)
-    today = local_date(asked.now_us, asked.zone)
+    today = local_date(asked.now_us, asked.days_zone)
     last = _day("to", asked.value("to")) or today
     first = _day("from", asked.value("from")) or last.replace(day=1)
     if last < first:
@@ -153,7 +177,7 @@ def days_of(asked: Asked) -> tuple[date, date]:
 def period_of(asked: Asked) -> tuple[int, int]:
     """From the beginning of the first day to the end of the last one."""
     first, last = days_of(asked)
-    return day_start_us(first, asked.zone), day_start_us(last + timedelta(days=1), asked.zone)
+    return day_start_us(first, asked.days_zone), day_start_us(last + timedelta(days=1), asked.days_zone)
 
 
 def buckets_of(asked: Asked, by: str) -> list[tuple[int, int]]:
@@ -163,7 +187,7 @@ def buckets_of(asked: Asked, by: str) -> list[tuple[int, int]]:
     if by == "hour":
         starts = list(range(from_us, to_us, HOUR_US))
     else:
-        starts = [max(from_us, day_start_us(x, asked.zone)) for x in _starts(first, last, by)]
+        starts = [max(from_us, day_start_us(x, asked.days_zone)) for x in _starts(first, last, by)]
     if len(starts) > MAX_PERIODS:
         raise ParameterRefused("from", f"more than {MAX_PERIODS} periods: take longer ones or fewer days")
     return list(zip(starts, [*starts[1:], to_us], strict=True))
@@ -245,8 +269,10 @@ PERIOD_COLUMN = {
 }
 
 
-def period_cells(by: str, from_us: int, zone: str) -> dict[str, Any]:
-    """What a row says of its period."""
-    if by == "month":
-        return {"period": f"{local_date(from_us, zone):%Y-%m}", "period_us": from_us}
-    return {"period_us": from_us}
+def period_cells(by: str, from_us: int, asked: Asked) -> dict[str, Any]:
+    """What a row says of its period. A day is told by the moment at which it begins for the reader."""
+    if by == "hour":
+        return {"period_us": from_us}
+    day = local_date(from_us, asked.days_zone)
+    cells: dict[str, Any] = {"period_us": day_start_us(day, asked.zone)}
+    return {"period": f"{day:%Y-%m}"} | cells if by == "month" else cells

@@ -19,7 +19,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, PbxbillError
 from pbxbill.reports.catalogue import parameters_of, report_named
 from pbxbill.reports.files import scope_of
-from pbxbill.reports.report import ParameterRefused
+from pbxbill.reports.report import Asked, ParameterRefused, in_books, period_of
 from pbxbill.reports.runs import NewRun, ask, check_run
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.engine import reading, transaction
@@ -140,15 +140,18 @@ def _start(session: Session, id: int, now_us: int) -> bool:
         # Whoever may not log in any more is sent nothing either.
         row.enabled = False
         return False
-    row.last_day = first.isoformat()
-    key = f"schedule:{row.id}:{first}"
-    if session.scalar(select(ReportRunRow.id).where(ReportRunRow.key == key)) is not None:
-        return False
     scope = scope_of(session, row.scope_id)
     values = json.loads(row.parameters)
     known = parameters_of(report_named(row.report, scope), scope)
     days = {"from": first.isoformat(), "to": last.isoformat()}
     values |= {name: day for name, day in days.items() if name in known}
+    if "to" in known and period_of(in_books(session, Asked(scope, values, row.zone, now_us)))[1] > now_us:
+        # The days are those of the books, where the last one is not over yet.
+        return False
+    row.last_day = first.isoformat()
+    key = f"schedule:{row.id}:{first}"
+    if session.scalar(select(ReportRunRow.id).where(ReportRunRow.key == key)) is not None:
+        return False
     new = NewRun(
         row.report, values, row.format, row.zone, row.language, row.by, row.user_id, row.emails.split("\n")
     )

@@ -131,6 +131,7 @@ class ChargeRow(Base):
     created_us: Mapped[int]
     __table_args__ = (
         Index("ix_charges_account_id_at_us", "account_id", "at_us"),
+        Index("ix_charges_at_us", "at_us"),
         Index(
             "ix_charges_unearned",
             "id",

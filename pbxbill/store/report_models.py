@@ -4,7 +4,7 @@ Registered with store.models' metadata. Roll-ups are sums of records that are ne
 thrown away and made again at any time.
 """
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store import access_models  # noqa: F401 users are referred to
@@ -12,7 +12,7 @@ from pbxbill.store.models import Base, RowId
 
 
 class RollupRow(Base):
-    """Sums of what one seller sold in an hour, day or month (UTC), by one member of one dimension."""
+    """Sums of what one seller sold in half an hour, a day or a month, by one member of one dimension."""
 
     __tablename__ = "rollups"
     seller_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -20,21 +20,22 @@ class RollupRow(Base):
     dimension: Mapped[str] = mapped_column(String(12), primary_key=True)
     """direction, account, destination, carrier or rate: each holds the whole once."""
     grain: Mapped[str] = mapped_column(String(5), primary_key=True)
-    """hour, day or month."""
+    """half, day or month; days and months of the seller's zone. Halves of customers, destinations and rates
+    are kept for a few days only."""
     start_us: Mapped[int] = mapped_column(primary_key=True)
     """By the beginning of calls."""
     member: Mapped[str] = mapped_column(String(100), primary_key=True)
     """inbound; the id of the seller's own customer; a destination's name; a carrier's or rate's id.
     0: none."""
     unit: Mapped[str] = mapped_column(String(12), primary_key=True)
-    """Of total, tax and cost; empty: the row counts calls, and has no money."""
-    calls: Mapped[int]
-    denied: Mapped[int]
-    answered: Mapped[int]
+    """Of total, tax and cost; empty: calls for which nothing was charged."""
+    calls: Mapped[int] = mapped_column(Integer)
+    denied: Mapped[int] = mapped_column(Integer)
+    answered: Mapped[int] = mapped_column(Integer)
     billed_us: Mapped[int]
     wait_us: Mapped[int]
     """From the request to the answer, of those that were answered."""
-    charges: Mapped[int]
+    charges: Mapped[int] = mapped_column(Integer)
     """Calls that were charged for in this unit first."""
     billable_s: Mapped[int]
     total: Mapped[int]
@@ -42,7 +43,7 @@ class RollupRow(Base):
     tax: Mapped[int]
     cost: Mapped[int]
     """Without tax: what carriers ask the operator, what a reseller was charged himself."""
-    unknown: Mapped[int]
+    unknown: Mapped[int] = mapped_column(Integer)
     """Answered calls to the outside of which the operator does not know the cost."""
     __table_args__ = (Index("ix_rollups_grain_start_us", "grain", "start_us"),)
 
@@ -62,16 +63,29 @@ class RollupStateRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     until_us: Mapped[int]
     """Hours before it hold, except those that are marked."""
+    kept_us: Mapped[int]
+    """Halves of customers, destinations and rates are kept from this hour on."""
     checked_us: Mapped[int] = mapped_column(server_default="0")
     """When all hours were counted again last."""
 
 
+class RollupSellerRow(Base):
+    """In which zone a seller's days and months were made; a seller without a row: in UTC."""
+
+    __tablename__ = "rollup_sellers"
+    seller_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    zone: Mapped[str] = mapped_column(String(64))
+
+
 class RollupPeriodRow(Base):
-    """A day or month whose roll-up is the sum of its hours as they are now; without it hours are read."""
+    """A day or month whose roll-up holds for the sellers of a zone; without it, what is finer is read."""
 
     __tablename__ = "rollup_periods"
+    zone: Mapped[str] = mapped_column(String(64), primary_key=True)
     grain: Mapped[str] = mapped_column(String(5), primary_key=True)
     start_us: Mapped[int] = mapped_column(primary_key=True)
+    end_us: Mapped[int]
+    """A month that is not over holds its days until then."""
 
 
 class ReportScheduleRow(Base):

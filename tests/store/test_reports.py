@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
 from pbxbill.reports.catalogue import REPORTS, TooLarge, made, page_of, reports_of
-from pbxbill.reports.report import Asked, ParameterRefused, Table
+from pbxbill.reports.report import OTHER_DAYS, Asked, ParameterRefused, Table
 from pbxbill.reports.rollups import roll_up
-from pbxbill.store.billing_models import ChargeRow
+from pbxbill.store.billing_models import ChargeRow, IssuerRow
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow
 from tests.small_operator import EUR, eur
@@ -103,20 +104,42 @@ def test_revenue_is_the_same_however_it_is_summed_up(story: Reported, group: str
     assert sum(row.get("charges") or 0 for row in found.rows) == 2
 
 
-def test_days_are_the_readers(story: Reported) -> None:
+def in_zone(session: Session, zone: str) -> None:
+    """The operator's books are in a zone from now on."""
+    id = session.query(AccountRow).filter(AccountRow.kind == "operator").one().id
+    session.merge(IssuerRow(account_id=id, zone=zone))
+    session.flush()
+
+
+@pytest.mark.parametrize(
+    "zone, day, hour",
+    [("UTC", 10, 12), ("Pacific/Auckland", 11, 1), ("Asia/Kolkata", 10, 17), ("Asia/Kathmandu", 10, 17)],
+)
+@pytest.mark.parametrize("is_made_again", [True, False])
+def test_days_are_those_of_the_books(
+    story: Reported, zone: str, day: int, hour: int, is_made_again: bool
+) -> None:
     database = open_engine(story.accounts.url)
     with transaction(database) as session:
+        in_zone(session, zone)
+    if is_made_again:
+        roll_up(database, NOW_US)
+    with transaction(database) as session:
         operator = scope(session)
-        for zone, day in (("UTC", 10), ("Pacific/Auckland", 11), ("Asia/Kolkata", 10)):
-            asked = Asked(operator, {"group": "day", **DAYS}, zone, NOW_US)
+        for reader in ("UTC", "America/New_York", zone):
+            asked = Asked(operator, {"group": "day", **DAYS}, reader, NOW_US)
             rows = [row for row in made(session, REPORTS["usage"], asked).rows if row["calls"]]
-            assert [row["calls"] for row in rows] == [3]
-            asked = Asked(operator, {"from": f"2026-01-{day}", "to": f"2026-01-{day}"}, zone, NOW_US)
-            assert made(session, REPORTS["usage"], asked).totals[0]["calls"] == 3
-        asked = Asked(operator, DAYS, "Asia/Kolkata", NOW_US)
-        asked = Asked(operator, {"from": "2026-01-05", "to": "2026-01-20"}, "Asia/Kolkata", NOW_US)
-        busy = [row["hour"] for row in made(session, REPORTS["hours"], asked).rows if row["calls"]]
-        assert busy == ["17:00"]
+            assert [(local_date(x["period_us"], reader).day, x["calls"]) for x in rows] == [(day, 3)]
+            one_day = {"from": f"2026-01-{day}", "to": f"2026-01-{day}"}
+            found = made(session, REPORTS["usage"], Asked(operator, one_day, reader, NOW_US))
+            assert found.totals[0]["calls"] == 3
+            assert (OTHER_DAYS in found.notes) == (reader != zone)
+            by_customer = Asked(operator, {"group": "customer", **one_day}, reader, NOW_US)
+            rows = made(session, REPORTS["revenue"], by_customer).rows
+            assert {row["code"]: row["net"] for row in rows} == {"bob": eur("0.65"), "reseller": eur("0.18")}
+            few = {"from": "2026-01-05", "to": "2026-01-20"}
+            found = made(session, REPORTS["hours"], Asked(operator, few, reader, NOW_US))
+            assert [row["hour"] for row in found.rows if row["calls"]] == [f"{hour:02d}:00"]
     database.dispose()
 
 
@@ -232,7 +255,10 @@ def test_what_takes_too_long_is_for_the_background(reported: Reported) -> None:
 
         from pbxbill.reports.report import Report
 
-        slow = Report("slow", "", "", (), lambda s, a: Table((), [dict(s.execute(text(endless)).one()._mapping)]))
+        def make(session: Session, asked: Asked) -> Table:
+            return Table((), [dict(session.execute(text(endless)).one()._mapping)])
+
+        slow = Report("slow", "", "", (), make)
         with pytest.raises(TooLarge, match="background"):
             made(session, slow, Asked(scope(session)), timeout_ms=100)
         session.rollback()

@@ -19,14 +19,23 @@ def upgrade() -> None:
     )
     op.create_table(
         "rollup_periods",
+        sa.Column("zone", sa.String(length=64), nullable=False),
         sa.Column("grain", sa.String(length=5), nullable=False),
         sa.Column("start_us", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("grain", "start_us", name=op.f("pk_rollup_periods")),
+        sa.Column("end_us", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("zone", "grain", "start_us", name=op.f("pk_rollup_periods")),
+    )
+    op.create_table(
+        "rollup_sellers",
+        sa.Column("seller_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("zone", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("seller_id", name=op.f("pk_rollup_sellers")),
     )
     op.create_table(
         "rollup_state",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("until_us", sa.BigInteger(), nullable=False),
+        sa.Column("kept_us", sa.BigInteger(), nullable=False),
         sa.Column("checked_us", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollup_state")),
     )
@@ -38,17 +47,17 @@ def upgrade() -> None:
         sa.Column("start_us", sa.BigInteger(), nullable=False),
         sa.Column("member", sa.String(length=100), nullable=False),
         sa.Column("unit", sa.String(length=12), nullable=False),
-        sa.Column("calls", sa.BigInteger(), nullable=False),
-        sa.Column("denied", sa.BigInteger(), nullable=False),
-        sa.Column("answered", sa.BigInteger(), nullable=False),
+        sa.Column("calls", sa.Integer(), nullable=False),
+        sa.Column("denied", sa.Integer(), nullable=False),
+        sa.Column("answered", sa.Integer(), nullable=False),
         sa.Column("billed_us", sa.BigInteger(), nullable=False),
         sa.Column("wait_us", sa.BigInteger(), nullable=False),
-        sa.Column("charges", sa.BigInteger(), nullable=False),
+        sa.Column("charges", sa.Integer(), nullable=False),
         sa.Column("billable_s", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.BigInteger(), nullable=False),
         sa.Column("tax", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.BigInteger(), nullable=False),
-        sa.Column("unknown", sa.BigInteger(), nullable=False),
+        sa.Column("unknown", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint(
             "seller_id", "dimension", "grain", "start_us", "member", "unit", name=op.f("pk_rollups")
         ),
@@ -117,9 +126,15 @@ def upgrade() -> None:
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.add_column(sa.Column("report_run_id", sa.BigInteger(), nullable=True))
 
+    with op.batch_alter_table("charges", schema=None) as batch_op:
+        batch_op.create_index("ix_charges_at_us", ["at_us"], unique=False)
+
 
 def downgrade() -> None:
     """Take it back."""
+    with op.batch_alter_table("charges", schema=None) as batch_op:
+        batch_op.drop_index("ix_charges_at_us")
+
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_column("report_run_id")
 
@@ -138,5 +153,6 @@ def downgrade() -> None:
 
     op.drop_table("rollups")
     op.drop_table("rollup_state")
+    op.drop_table("rollup_sellers")
     op.drop_table("rollup_periods")
     op.drop_table("rollup_marks")
