@@ -84,7 +84,9 @@ class WebSection(Section):
     host: str = Field(default="127.0.0.1", description="Address to listen on, where the proxy finds it")
     port: Port = Field(default=8440, description="Its port")
     public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$")] = Field(
-        default="", description="Where it is reached from outside, e.g. https://bill.example.com"
+        default="",
+        description="Where it is reached from outside, e.g. https://bill.example.com, or "
+        "https://example.com/billing: a path that the proxy may take off or leave",
     )
     threads: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8, description="Requests that are worked on at once"

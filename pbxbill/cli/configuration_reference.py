@@ -36,6 +36,11 @@ nearest one that is: a typing error must not become a default.
 Secrets belong into files that only pbxbill may read: the configuration itself (mode 600), or
 `password_file` and `secret_file`, which suit systemd credentials. They are never printed or logged.
 
+Secrets that stand in the database (second factors, secrets of webhooks) are sealed with the key file,
+`web.key_file`, which `pbxbill init` makes: every process and every command that reads them needs it. Without
+it they are lost, so keep a copy, and not beside the copies of the database. [security.md](security.md) tells
+more.
+
 This page is made by `pbxbill config --reference`.
 """
 

@@ -20,8 +20,8 @@ from pbxbill.web.identity import Identity, cookie_name, install_access, is_secur
 from pbxbill.web.own import own_pages
 from pbxbill.web.panel.navigation import menu
 from pbxbill.web.pay_pages import pay_pages
-from pbxbill.web.request_limits import install_limits, limit_tries
 from pbxbill.web.policies import CONTENT_POLICY, PAGE_POLICY
+from pbxbill.web.request_limits import install_limits, limit_tries
 from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import LARGER
 from pbxbill.web.webhooks import webhooks
@@ -35,15 +35,15 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 HSTS = "max-age=31536000"
-TRIED = (
-    "log_in.show",
-    "log_in.second_factor",
-    "links.choose",
-    "links.forgotten",
-    "passkeys.log_in",
-    "me.prove",
-)
-"""What is guessed at."""
+TRIED = {
+    "log_in.show": True,
+    "log_in.second_factor": True,
+    "me.prove": True,
+    "links.choose": False,
+    "links.forgotten": False,
+    "passkeys.log_in": False,
+}
+"""What is guessed at, and whether its redirect says that it was right."""
 
 
 def create_app(desks: Desks, rules: WebRules | None = None) -> Flask:
@@ -63,8 +63,8 @@ def create_app(desks: Desks, rules: WebRules | None = None) -> Flask:
         app.register_blueprint(blueprint)
     for blueprint in own_pages(front, identity):
         app.register_blueprint(blueprint)
-    for endpoint in TRIED:
-        limit_tries(app, endpoint)
+    for endpoint, forgives in TRIED.items():
+        limit_tries(app, endpoint, forgives=forgives)
     _register(app, front, panel.SECTIONS, panel.PREFIX)
     _register(app, front, portal.SECTIONS, portal.PREFIX)
     _add_small_pages(app, front, identity)

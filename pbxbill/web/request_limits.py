@@ -4,7 +4,7 @@ there is one, so that several processes count together; else in memory.
 
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 
 from pbxbill.web.front import Front
@@ -35,11 +35,18 @@ def install_limits(app: Flask, front: Front) -> None:
     app.extensions["pbxbill_limiter"] = limiter
 
 
-def limit_tries(app: Flask, endpoint: str) -> None:
-    """Let an address send what is guessed at seldom."""
+def limit_tries(app: Flask, endpoint: str, *, forgives: bool) -> None:
+    """Let an address send what is guessed at seldom. forgives: what was right redirects, and does not count,
+    since the people of one office come at the same hour."""
     limiter: Limiter = app.extensions["pbxbill_limiter"]
-    limited: Any = limiter.limit(TRIES, key_func=address, methods=["POST"])(app.view_functions[endpoint])
+    counts = _is_no_redirect if forgives else None
+    limit: Any = limiter.limit(TRIES, key_func=address, methods=["POST"], deduct_when=counts)
+    limited: Any = limit(app.view_functions[endpoint])
     app.view_functions[endpoint] = limited
+
+
+def _is_no_redirect(answer: Response) -> bool:
+    return answer.status_code != 303
 
 
 def _who() -> str:

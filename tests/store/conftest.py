@@ -5,6 +5,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
+from pbxbill.access.sealing import make_key_file
 from pbxbill.cli import cli
 from tests.books_in_order import assert_books_in_order
 from tests.database_contents import NOTHING, Contents
@@ -37,6 +38,7 @@ def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "pbxbill.toml"
     config.write_text(f'[database]\nurl = "{database_url}"\n[metrics]\nenabled = false\n')
+    make_key_file(tmp_path / "pbxbill.key")  # databases that are copied were set up elsewhere
     runner = CliRunner()
 
     def run(*words: object) -> Result:

@@ -11,6 +11,7 @@ from pbxbill.access.second_factor import turn_on
 from pbxbill.access.users import disable, set_role
 from pbxbill.clock import SECOND_US
 from pbxbill.store.access_models import AuditRow, LoginSessionRow, UserRow
+from pbxbill.store.models import AccountRow
 from pbxbill.web.rules import WebRules
 from tests.web.offices import PASSWORD, URL, Browser, Office, opened_office
 
@@ -146,6 +147,28 @@ def test_what_changes_a_users_rights_ends_his_sessions(office: Office, change: s
     assert not is_in(browser)
     assert not is_in(other)
     assert office.browser().log_in("support").status_code == (401 if change == "disable" else 303)
+
+
+def test_a_password_by_a_link_ends_what_was_open(office: Office) -> None:
+    lost = office.browser("support")
+    with office.writing() as session:
+        user = session.get_one(UserRow, office.user("support").id)
+        token = make_link(session, user, Purpose.RESET, office.clock.now_us())
+    assert is_in(lost)  # until it is used
+    good = {"password": "eight green bottles", "again": "eight green bottles"}
+    assert office.browser().post(f"/link/{token}", good).status_code == 303
+    assert not is_in(lost)
+
+
+def test_who_is_with_us_no_more_is_logged_out(office: Office) -> None:
+    alice, sold_to = office.browser("alice"), office.account_id("alice")
+    with office.writing() as session:
+        session.get_one(AccountRow, sold_to).status = "suspended"
+    assert is_in(alice)  # he must be able to pay
+    with office.writing() as session:
+        session.get_one(AccountRow, sold_to).status = "terminated"
+    assert not is_in(alice)
+    assert office.browser().log_in("alice").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -285,3 +308,9 @@ def test_too_many_tries_from_one_address_are_refused(sqlite_url: str) -> None:
             browser.client.post("/log-in/forgotten", data=sent, base_url=URL).status_code for _ in range(21)
         ]
     assert codes == [303] * 20 + [429]
+
+
+def test_people_of_one_office_all_get_in(sqlite_url: str) -> None:
+    with opened_office(sqlite_url) as office:
+        office.app.extensions["pbxbill_limiter"].enabled = True
+        assert [office.browser().log_in("admin").status_code for _ in range(22)] == [303] * 22
