@@ -32,7 +32,19 @@ from pbxbill.store.billing_models import DidRow, PlanRow, PlanVersionRow, Subscr
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow, MessageRow
 from pbxbill.store.models import JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
 
-OTHERS = {"account", "name", "switch", "call_id", "hangup_cause", "dunning_step", "run", "created_us"}
+OTHERS = {
+    "net",
+    "from_us",
+    "to_us",
+    "account",
+    "name",
+    "switch",
+    "call_id",
+    "hangup_cause",
+    "dunning_step",
+    "run",
+    "created_us",
+}
 """Columns and filters that tell an account nothing of itself."""
 PAYMENT_KINDS = (
     "top-up",

@@ -124,7 +124,7 @@ def _brand(session: Session, account: AccountRow) -> Brand:
     row = brand_of(session, account.id)
     if row is None:
         return Brand(account.name, account.id)
-    named = {"account_id": account.id, "version": row.version}
+    named: dict[str, Any] = {"account_id": account.id, "version": row.version}
     return Brand(
         row.name or account.name,
         account.id,

@@ -82,4 +82,4 @@ def due_of(session: Session, account_id: int) -> list[Due]:
         .group_by(InvoiceRow.unit)
         .order_by(InvoiceRow.unit)
     )
-    return [Due(unit, int(left), *more) for unit, left, *more in session.execute(query)]
+    return [Due(x[0], int(x[1]), x[2], x[3], x[4]) for x in session.execute(query)]
