@@ -26,6 +26,10 @@ from pbxbill.web.panel.lists import ListPage, add_list
 
 THREAD = ("disputed", "dispute_remark", "dispute_file", "dispute_settled", "credited")
 """Kinds of an invoice's events that belong to its dispute."""
+OUTCOMES = (
+    ("stands", lazy_gettext("The invoice stands: it is due as before.")),
+    ("credit", lazy_gettext("The account is right: a credit note gives back what is disputed.")),
+)
 
 
 class FindInvoiceForm(PanelForm):
@@ -62,10 +66,7 @@ class DecideForm(ReasonForm):
     outcome = RadioField(
         lazy_gettext("Who is right?"),
         [required()],
-        choices=[
-            ("stands", lazy_gettext("The invoice stands: it is due as before.")),
-            ("credit", lazy_gettext("The account is right: a credit note gives back what is disputed.")),
-        ],
+        choices=list(OUTCOMES),
     )
 
 
@@ -81,9 +82,7 @@ def disputes(front: Front) -> Blueprint:
             link="disputes.show",
             empty=(
                 N_("No invoice is disputed"),
-                N_(
-                    "What an account contests is not dunned until it is decided."
-                ),
+                N_("What an account contests is not dunned until it is decided."),
             ),
             actions=((N_("New dispute"), "disputes.new", Permission.DUNNING_WRITE),),
         ),
@@ -254,7 +253,7 @@ def _add_deciding(section: Blueprint, front: Front) -> None:
         back = url_for(".show", id=id)
         # A credit note is an invoice's: who only settles disputes may not issue one.
         if not front.actor.may(Permission.INVOICES_WRITE):
-            form.outcome.choices = form.outcome.choices[:1]
+            form.outcome.choices = list(OUTCOMES[:1])
         if form.validate_on_submit():
             told = ""
             with (

@@ -119,7 +119,7 @@ def _add_ageing(section: Blueprint, front: Front) -> None:
 
 def _for_collection(session: Session, row: Any) -> dict[str, Any]:
     unit = unit_of(session, row.unit)
-    facts = row._asdict()
+    facts: dict[str, Any] = row._asdict()
     for key in ("issued_us", "due_us", "since_us"):
         facts[key] = _day(facts[key])
     return facts | {"total": format_amount(row.total, unit), "overdue": format_amount(row.overdue, unit)}

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.payments.gateway_payments import NewGatewayPayment, pay_link
 from pbxbill.billing.payments.held_payments import accept_held, drop_held
-from pbxbill.billing.payments.payment_gateways import gateways_for
+from pbxbill.billing.payments.payment_gateways import coin, gateways_for
 from pbxbill.billing.payments.refunds import NewRefund, RefundDesk, ask_refund
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.listing.gateway_payments import GATEWAY_PAYMENTS
@@ -20,6 +20,7 @@ from pbxbill.listing.listing import N_
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, RefundRow, SavedMethodRow
+from pbxbill.store.units import units_by_code
 from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import ReasonForm, account_asked, find_page, form_page, give_units, wallet_units
@@ -181,8 +182,17 @@ def _facts(session: Session, row: GatewayPaymentRow) -> dict[str, Any]:
         "gateway": session.get_one(PaymentGatewayRow, row.gateway_id),
         "method": session.get(SavedMethodRow, row.method_id) if row.method_id is not None else None,
         "refunds": list(refunds),
+        "told": _told(session, row),
         "can_go_back": row.received > row.refunded or (row.state == "held" and row.told_amount is not None),
     }
+
+
+def _told(session: Session, row: GatewayPaymentRow) -> tuple[int, str] | None:
+    """What the gateway says that it received, where that is a unit of ours."""
+    known = units_by_code(session).get(row.told_currency)
+    if row.told_amount is None or known is None:
+        return None
+    return row.told_amount * coin(known), known.code
 
 
 def _add_refund(section: Blueprint, front: Front) -> None:

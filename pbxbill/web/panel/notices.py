@@ -5,7 +5,7 @@ Thresholds and what accounts want stand in notice_choices.py.
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -78,7 +78,7 @@ def _given_up(front: Front) -> int:
         return session.scalar(query) or 0
 
 
-def _failed(front: Front) -> tuple[object, ...]:
+def _failed(front: Front) -> tuple[ColumnElement[bool], ...]:
     return (
         MessageRow.channel == "mail",
         MessageRow.state == "failed",
@@ -134,7 +134,7 @@ def _add_messages(section: Blueprint, front: Front) -> None:
     @needs(Permission.NOTICES_WRITE)
     def retry_all() -> AnyResponse:
         def again(session: Session, now_us: int) -> int:
-            query = select(MessageRow.id).where(*_failed(front)).order_by(MessageRow.id).limit(MOST_RETRIED)  # type: ignore[arg-type]
+            query = select(MessageRow.id).where(*_failed(front)).order_by(MessageRow.id).limit(MOST_RETRIED)
             return retry(session, list(session.scalars(query)), now_us)
 
         return done_at_once(

@@ -74,13 +74,23 @@ def payments(front: Front) -> Blueprint:
                 N_("Enter what came in cash or at the bank; what comes through gateways appears by itself."),
             ),
             actions=((N_("Take a payment"), "payments.top_up", Permission.PAYMENTS_TAKE),),
-            more=lambda: {"tabs": payment_tabs(front), "tab": "payments"},
+            more=lambda: {"tabs": payment_tabs(front), "tab": "payments", "buttons": _buttons(front)},
         ),
     )
     _add_taking(section, front)
     _add_page(section, front)
     add_moving(section, front)
     return section
+
+
+def _buttons(front: Front) -> list[tuple[str, str]]:
+    """What moves money that is here already."""
+    if not front.actor.may(Permission.PAYMENTS_CORRECT):
+        return []
+    return [
+        (gettext("Pay invoices from a wallet"), url_for("payments.from_wallet")),
+        (gettext("Move funds"), url_for("payments.transfer")),
+    ]
 
 
 def payment_tabs(front: Front) -> list[tuple[str, str, str]]:
