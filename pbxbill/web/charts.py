@@ -215,7 +215,9 @@ def _grid(labels: Sequence[str], scale: _Scale, shown: Shown) -> Markup:
             Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(LEFT - 8, y + 4, shown(value))
         )
         value += scale.step
-    every = -(-len(labels) // MAX_LABELS) if labels else 1
+    # Long labels need room: on a phone a letter takes nine of these steps.
+    room = (WIDTH - LEFT - RIGHT) // (9 * max([1, *map(len, labels)]))
+    every = -(-len(labels) // max(2, min(MAX_LABELS, room))) if labels else 1
     lines += [
         Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
             scale.x(at, len(labels)), HEIGHT - 6, labels[at]

@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from babel.dates import format_date, format_skeleton
+from babel.dates import format_date
 from flask_babel import gettext
 from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
+from pbxbill.money import Unit
 from pbxbill.reports.report import Table
 from pbxbill.web.charts import Series, bar_chart, line_chart, rank_chart
 from pbxbill.web.formatting import count, ppm, reader_locale, reader_zone, short_amount_text, unit_known
+from pbxbill.web.report_cells import month_text
 from pbxbill.web.words import word_of
 
 MAX_UNITS = 3
 MAX_RANKED = 10
+ORDINAL = ("level",)
+"""What stands in an order of its own, whatever it comes to."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN: dict[ColumnKind, Callable[[int], str]] = {
     ColumnKind.COUNT: count,
@@ -46,9 +51,13 @@ def charts_of(table: Table, title: str) -> list[Markup]:
             rows = _each_period(table, code)
         else:
             rows = [x for x in table.rows if x.get("unit") == code]
-        headed = f"{title}, {code}"
-        found += _drawn(table, columns, headed, rows, lambda value, of=unit: short_amount_text(value, of))  # type: ignore[misc]
+        shown = partial(_amount, unit=unit)
+        found += _drawn(table, columns, title, rows, shown, code)
     return found
+
+
+def _amount(value: int, unit: Unit) -> str:
+    return short_amount_text(value, unit)
 
 
 def _minutes(value: int) -> str:
@@ -72,18 +81,23 @@ def _drawn(
     title: str,
     rows: list[dict[str, Any]],
     shown: Callable[[int], str],
+    unit: str = "",
 ) -> list[Markup]:
     chart = table.chart
     if chart is None or not any(row.get(x.key) for row in rows for x in columns):
         return []
     draw = line_chart if chart.kind == "line" else bar_chart if chart.x == "hour" else rank_chart
-    if draw is rank_chart:
-        if len(rows) > MAX_RANKED:
-            title = gettext("%(title)s: the first %(count)s", title=title, count=count(MAX_RANKED))
-        rows = rows[:MAX_RANKED]
+    shortened = False
+    if draw is rank_chart and chart.x not in ORDINAL:
+        rows = sorted(rows, key=lambda row: -sum(row.get(x.key) or 0 for x in columns))
+        rows, shortened = rows[:MAX_RANKED], len(rows) > MAX_RANKED
     labels = [_label(chart.x, table.columns, row) for row in rows]
     series = [Series(gettext(x.heading), tuple(row.get(x.key) or 0 for row in rows)) for x in columns]
-    heading = title if len(columns) > 1 else f"{title}: {series[0].name}"
+    heading = title if len(columns) > 1 or series[0].name == title else f"{title}: {series[0].name}"
+    if unit:
+        heading = f"{heading}, {unit}"
+    if shortened:
+        heading = gettext("%(heading)s (the first %(count)s)", heading=heading, count=count(MAX_RANKED))
     return [draw(heading, labels, series, shown=shown)]
 
 
@@ -95,8 +109,7 @@ def _label(key: str, columns: tuple[Column, ...], row: Mapping[str, Any]) -> str
     if at_us is not None:
         at, locale = (_EPOCH + timedelta(microseconds=at_us)).astimezone(reader_zone()), reader_locale()
         if key == "period":
-            text: str = format_skeleton("yMMM", at, locale=locale)
-            return text
+            return month_text(at_us)
         if kind is ColumnKind.MOMENT:
             return f"{format_date(at.date(), 'd MMM', locale=locale)} {at:%H:%M}"
         return str(format_date(at.date(), "d MMM", locale=locale))

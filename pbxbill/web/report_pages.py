@@ -6,7 +6,6 @@ Of the panel and of the portal alike; where rows lead to is told by each.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response
@@ -167,8 +166,3 @@ def named_days(query: Query) -> list[tuple[str, str, bool]]:
     return [
         (gettext(title), Query(query.values, name).text(), name == query.days) for name, title in NAMED_DAYS
     ]
-
-
-def with_totals(table: Table) -> list[dict[str, Any]]:
-    """Totals, where they say more than the rows do."""
-    return table.totals if len(table.rows) > 1 or table.is_cut else []

@@ -19,13 +19,13 @@ from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
 from pbxbill.web.panel.reports_links import links_of
 from pbxbill.web.panel.reports_made import add_made
 from pbxbill.web.panel.reports_schedules import add_schedules
+from pbxbill.web.report_cells import table_parts
 from pbxbill.web.report_charts import charts_of
 from pbxbill.web.report_pages import (
     entries_of,
     file_at_once,
     made_for_page,
     named_days,
-    with_totals,
 )
 
 THEMES = (
@@ -131,7 +131,7 @@ def _page(front: Front, report: Report) -> str | tuple[str, int]:
         entries=entries_of(report, front.scope, query, made.refused.field if made.refused else "", without),
         days=named_days(query),
         charts=[] if table is None else charts_of(table, gettext(report.title)),
-        totals=[] if table is None else with_totals(table),
+        **table_parts(table),
         link=link,
         views=views,
         carriers=carriers,

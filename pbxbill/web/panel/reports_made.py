@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -20,10 +21,11 @@ from pbxbill.listing.report_runs import REPORT_RUNS
 from pbxbill.reports.catalogue import REPORTS, check_values
 from pbxbill.reports.files import facts_of
 from pbxbill.reports.rendering import FORMATS
-from pbxbill.reports.report import Asked, ParameterRefused, Report
+from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
 from pbxbill.reports.runs import KEPT_S, NewRun, ask, run_of
 from pbxbill.store.report_models import ReportRunRow
 from pbxbill.web.fields import PanelForm, sentence
+from pbxbill.web.formatting import day
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
@@ -72,11 +74,18 @@ def titled(_session: Session, rows: list[dict[str, Any]]) -> None:
 def facts_shown(report: Report, asked: Asked) -> list[tuple[str, str]]:
     """What was asked for, in the reader's language; choices by their names."""
     check_values(report, asked)
-    named = {x.label for x in report.parameters if x.choices}
-    return [
-        (gettext(label), gettext(value) if label in named else value)
-        for label, value in facts_of(report, asked)
-    ]
+    kinds = {x.label: x.kind for x in report.parameters}
+    return [(gettext(label), _fact(kinds[label], value)) for label, value in facts_of(report, asked)]
+
+
+def _fact(kind: ParameterKind, value: str) -> str:
+    match kind:
+        case ParameterKind.CHOICE:
+            return str(gettext(value))
+        case ParameterKind.DAY:
+            return day(date.fromisoformat(value))
+        case _:
+            return value
 
 
 def add_made(section: Blueprint, front: Front) -> None:

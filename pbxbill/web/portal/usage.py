@@ -15,6 +15,7 @@ from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import ParameterRefused
 from pbxbill.web.formatting import day_of
 from pbxbill.web.front import Front, needs
+from pbxbill.web.report_cells import table_parts
 from pbxbill.web.report_charts import charts_of
 from pbxbill.web.report_pages import (
     Query,
@@ -24,7 +25,6 @@ from pbxbill.web.report_pages import (
     named_days,
     query_of,
     today_of,
-    with_totals,
 )
 
 FIRST_DAYS = "last-12-months"
@@ -69,7 +69,7 @@ def _page(front: Front) -> str | tuple[str, int]:
         entries=entries_of(OWN_USAGE, front.scope, query, made.refused.field if made.refused else ""),
         days=named_days(query),
         charts=[] if table is None else charts_of(table, gettext("Calls")),
-        totals=[] if table is None else with_totals(table),
+        **table_parts(table),
         link=lambda row: _link(query, row),
         formats=FORMATS,
     )
