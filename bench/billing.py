@@ -71,9 +71,9 @@ class Beside:
         self._process.communicate(timeout=60)
 
 
-def bill(url: str, processes: int) -> dict[str, Any]:
-    """A run over all accounts, in a process of its own."""
-    words = [sys.executable, "-m", "bench.billing_process", "bill", url, str(TO_US), str(processes)]
+def bill(url: str, processes: int, reseller: str = "") -> dict[str, Any]:
+    """A run over all accounts, or those below a reseller, in a process of its own."""
+    words = [sys.executable, "-m", "bench.billing_process", "bill", url, str(TO_US), str(processes), reseller]
     child = subprocess.run(words, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     if child.returncode:
         raise RuntimeError(child.stderr[-2000:])

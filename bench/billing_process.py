@@ -32,13 +32,13 @@ CALL_US = 30 * SECOND_US
 _WORKED = text("SELECT MAX(at_us) - MIN(at_us) FROM billing_run_accounts WHERE run_id = :run_id")
 
 
-def bill(url: str, until_us: int, processes: int) -> None:
-    """One run over all; what it took from the first account to the last."""
+def bill(url: str, until_us: int, processes: int, reseller: str) -> None:
+    """One run over all, or those below a reseller; what it took from the first account to the last."""
     clock = SystemClock()
     database = open_engine(url)
     began_s = time.perf_counter()
     with transaction(database) as session:
-        run_id = start_run(session, Definition(until_us), clock.now_us())
+        run_id = start_run(session, Definition(until_us, reseller=reseller), clock.now_us())
     chosen_s = time.perf_counter() - began_s
     used_s = time.process_time()
     work_in_processes(url, None, run_id, processes)
@@ -121,6 +121,6 @@ def call(url: str, codes: Sequence[str]) -> None:
 if __name__ == "__main__":
     task, target, *words = sys.argv[1:]
     if task == "bill":
-        bill(target, int(words[0]), int(words[1]))
+        bill(target, int(words[0]), int(words[1]), words[2])
     else:
         call(target, words[0].split(","))
