@@ -62,7 +62,7 @@ def test_the_examples_run(sqlite_url: str, tmp_path: Path) -> None:
             for line in lines:
                 assert said(line, done.stdout), (command, line, done.stdout)
             ran += 1
-        assert ran == 11
+        assert ran == 20
 
 
 def test_the_numbers_of_the_page() -> None:
@@ -74,3 +74,13 @@ def test_the_numbers_of_the_page() -> None:
 def test_the_scopes_of_the_page() -> None:
     named = set(re.findall(r"`([a-z]+:[a-z-]+)`", PAGE))
     assert named <= {x.value for x in Permission}
+
+
+def test_the_resources_of_the_page(sqlite_url: str) -> None:
+    with installation(sqlite_url) as installed:
+        document = installed.app.test_client().get(f"{BASE}/openapi.json").json
+        assert document is not None
+    paths = (x.removeprefix(BASE).split("/")[1] for x in document["paths"])
+    served_ones = {x.partition(".")[0] for x in paths}
+    named = {x.removeprefix("/") for x in re.findall(r"`(/[a-z-]+)`", PAGE)}
+    assert served_ones - named == set()

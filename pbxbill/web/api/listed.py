@@ -92,7 +92,8 @@ class ListedAs:
     def items(self, rows: list[dict[str, Any]], units: Mapping[str, Unit]) -> list[dict[str, Any]]:
         """Rows as they are answered."""
         return [
-            {name_of(x): value_of(x, row, units) for x in self.listing.columns} | {"id": row["id"]}
+            {"id": row["id"]}
+            | {name_of(x): value_of(x, row, units) for x in self.listing.columns if x.key != "id"}
             for row in rows
         ]
 

@@ -45,7 +45,7 @@ VALUES = "By the keys of its parameters; days as 2026-01-31."
 class ReportPath(Sent):
     """A report, by its name."""
 
-    name: Name
+    report: Name
 
 
 class RunPath(Sent):
@@ -163,12 +163,12 @@ def reports(api: Api) -> None:
         """Which reports there are, and what they can be asked for by."""
         return Reports(items=[_described(x) for x in reports_of(front.scope)])
 
-    @api.post("/reports/<name>/table", ReportTable, TAG, 200)
+    @api.post("/reports/<report>/table", ReportTable, TAG, 200)
     @needs(Permission.REPORTS_READ)
     def read_report(path: ReportPath, body: WantedTable) -> ReportTable:
         """Read a report now. 422 also where it takes too long: have a file made."""
         try:
-            report = report_named(path.name, front.scope)
+            report = report_named(path.report, front.scope)
         except InputRefused:
             raise Refused(404) from None
         values = {key: value.strip() for key, value in body.values.items() if value.strip()}
