@@ -13,6 +13,7 @@ OPEN = {
     "home", "healthz", "static", "bootstrap.static", "fonts.static", "webhooks.receive", "pay.pay",
     "pay.done", "pay.returned", "log_in.show", "log_in.second_factor", "links.choose", "links.forgotten",
     "passkeys.log_in", "passkeys.log_in_options", "security_txt.show", "api.health",
+    "brand_files.logo", "brand_files.style",  # the page where people log in shows them
 }  # fmt: skip
 """What everybody may ask for. A route that is added here needs a reason."""
 OPEN_OF_API = {"document", "docs"}
