@@ -6,7 +6,7 @@ stands with the unit and the rate by which it was charged first, without a unit 
 nothing is counted twice, no currencies are mixed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pbxbill.reports.cover import HALF_US
@@ -51,15 +51,14 @@ class Members(NamedTuple):
 EVERY = Members()
 
 _FACTS = """
-WITH RECURSIVE spans(bucket, from_us, to_us) AS (VALUES {spans}),
-operator(id) AS (SELECT id FROM accounts WHERE kind = 'operator'),
+WITH RECURSIVE {spans}operator(id) AS (SELECT id FROM accounts WHERE kind = 'operator'),
 calls AS (
-  SELECT {bucket} AS bucket, d.session_id, d.account_id, d.direction, d.destination,
+  SELECT d.bucket, d.session_id, d.account_id, d.direction, d.destination,
     COALESCE(d.answered_us - d.started_us, 0) AS wait_us, d.billed_us,
     CASE WHEN d.denial IS NULL THEN 0 ELSE 1 END AS denied,
     CASE WHEN d.answered_us IS NULL THEN 0 ELSE 1 END AS answered,
     COALESCE(k.carrier_id, 0) AS carrier_id, k.unit AS cost_unit, COALESCE(k.cost, 0) AS cost
-  FROM spans s JOIN cdrs d ON d.started_us >= s.from_us AND d.started_us < s.to_us {chosen}
+  FROM ({records}) d
   LEFT JOIN call_costs k ON k.session_id = d.session_id
   WHERE 1 = 1 {carried}),
 up(account_id, customer_id, seller_id) AS (
@@ -106,6 +105,7 @@ facts AS (
     0, 0, 0, 0, 0, 0, 0, 0, 0, l.total - l.tax, 0
   FROM lines l JOIN up u ON u.account_id = l.account_id AND u.seller_id = l.payer_id)
 """
+FEW_SPANS = 50
 OF_SPAN = "s.bucket"
 OF_HALF = f"d.started_us / {HALF_US}"
 """What a call's bucket is: that of its span, or the number of its half hour."""
@@ -129,5 +129,23 @@ def facts(
         chosen.append("AND d.direction = :direction")
     if members.carrier_id is not None:
         carried.append(f"AND k.carrier_id = {int(members.carrier_id)}")
-    listed = ", ".join(f"({int(x.bucket)}, {int(x.from_us)}, {int(x.to_us)})" for x in spans)
-    return _FACTS.format(bucket=bucket, spans=listed, chosen=" ".join(chosen), carried=" ".join(carried))
+    listed, records = _records(list(spans), bucket, " ".join(chosen))
+    return _FACTS.format(spans=listed, records=records, carried=" ".join(carried))
+
+
+def _records(spans: Sequence[Span], bucket: str, chosen: str) -> tuple[str, str]:
+    """How the records of some time are read, and what has to be defined before."""
+    columns = "d.session_id, d.account_id, d.direction, d.destination, d.started_us, d.answered_us"
+    begin = f"SELECT {{}} AS bucket, {columns}, d.billed_us, d.denial FROM "  # noqa: S608 names are ours
+    if len(spans) > FEW_SPANS:
+        listed = ", ".join(f"({int(x.bucket)}, {int(x.from_us)}, {int(x.to_us)})" for x in spans)
+        joined = "spans s JOIN cdrs d ON d.started_us >= s.from_us AND d.started_us < s.to_us"
+        named = f"spans(bucket, from_us, to_us) AS (VALUES {listed}), "
+        return named, f"{begin.format(bucket)}{joined} {chosen}"
+    # PostgreSQL knows how many records lie between two constants, not between columns.
+    few = [
+        begin.format(bucket.replace(OF_SPAN, str(int(x.bucket))))
+        + f"cdrs d WHERE d.started_us >= {int(x.from_us)} AND d.started_us < {int(x.to_us)} {chosen}"
+        for x in spans
+    ]
+    return "", " UNION ALL ".join(few)

@@ -23,7 +23,7 @@ from pbxbill.reports.books import (
     month_of,
     zones_made,
 )
-from pbxbill.reports.call_facts import DIMENSIONS, HOURLY, MEASURES, OF_HALF, SUMS, Span, facts
+from pbxbill.reports.call_facts import DIMENSIONS, HOURLY, MEASURES, OF_HALF, OF_SPAN, SUMS, Span, facts
 from pbxbill.reports.cover import DAY_US, HALF_US
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import CdrRow
@@ -163,7 +163,7 @@ def roll_hours(session: Session, hours: Sequence[int]) -> None:
     ids = list(session.scalars(select(RollupMarkRow.id).where(RollupMarkRow.hour_us.in_(hours))))
     for start in range(0, len(ids), 500):
         session.execute(delete(RollupMarkRow).where(RollupMarkRow.id.in_(ids[start : start + 500])))
-    _gather(session, [Span(0, hour, hour + HOUR_US) for hour in hours], OF_HALF)
+    _gather(session, [Span(0, *stretch) for stretch in _stretches(hours)], OF_HALF)
     starts = [start_us for hour in hours for start_us in (hour, hour + HALF_US)]
     session.execute(delete(RollupRow).where(RollupRow.grain == "half", RollupRow.start_us.in_(starts)))
     for dimension in DIMENSIONS:
@@ -247,14 +247,22 @@ def _gather(session: Session, spans: Sequence[Span], bucket: str) -> None:
 
 def _drop_periods(session: Session, hours: Sequence[int]) -> None:
     """Days and months in which these hours lie do not hold any more, whatever their zone is."""
-    spans: list[tuple[int, int]] = []
-    for hour in sorted(hours):
-        if spans and spans[-1][1] == hour:
-            spans[-1] = (spans[-1][0], hour + HOUR_US)
-        else:
-            spans.append((hour, hour + HOUR_US))
-    touched = (and_(RollupPeriodRow.start_us < end, RollupPeriodRow.end_us > begin) for begin, end in spans)
+    touched = (
+        and_(RollupPeriodRow.start_us < end_us, RollupPeriodRow.end_us > begin_us)
+        for begin_us, end_us in _stretches(hours)
+    )
     session.execute(delete(RollupPeriodRow).where(or_(*touched)))
+
+
+def _stretches(hours: Sequence[int]) -> list[tuple[int, int]]:
+    """Hours that follow each other, together."""
+    found: list[tuple[int, int]] = []
+    for hour in sorted(hours):
+        if found and found[-1][1] == hour:
+            found[-1] = (found[-1][0], hour + HOUR_US)
+        else:
+            found.append((hour, hour + HOUR_US))
+    return found
 
 
 def _periods(session: Session, zone: str, grain: str) -> dict[int, int]:
@@ -310,7 +318,7 @@ def _roll_day(session: Session, zone: str, start_us: int, end_us: int) -> None:
     """Make a day of the sellers of a zone from its calls."""
     _locked(session)
     _long(session)
-    _gather(session, [Span(0, start_us, end_us)], "s.bucket")
+    _gather(session, [Span(0, start_us, end_us)], OF_SPAN)
     named = {"zone": zone, "grain": "day", "start_us": start_us}
     session.execute(text(_DROPPED), named)
     foreign = f"DELETE FROM {_SCRATCH} WHERE seller_id NOT IN {SELLERS_IN_ZONE}"  # noqa: S608 names are ours
@@ -352,6 +360,9 @@ def _skip_empty(database: Engine, now_us: int) -> None:
 
 
 def _long(session: Session) -> None:
-    """What reads many records may take its time."""
+    """What reads a day's records may take its time and memory; compiling it takes longer than running it, and
+    indexes find the records sooner than reading all of them does."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"SET LOCAL statement_timeout = '{STEP_TIMEOUT_S}s'"))
+        for setting in ("jit = off", "work_mem = '64MB'", "random_page_cost = 1.1"):
+            session.execute(text(f"SET LOCAL {setting}"))
