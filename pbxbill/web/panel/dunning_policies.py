@@ -84,10 +84,12 @@ def add_policies(section: Blueprint, front: Front) -> None:
 
 
 def _policy(session: Session, front: Front, id: int) -> Policy:
-    found = next((x for x in all_policies(session, issuer(session, front)) if x.id == id), None)
-    if found is None:
+    own = select(DunningPolicyRow.id).where(
+        DunningPolicyRow.id == id, front.scope.issued(DunningPolicyRow.issuer_id)
+    )
+    if session.scalar(own) is None:
         abort(404)
-    return found
+    return next(x for x in all_policies(session, issuer(session, front)) if x.id == id)
 
 
 def _crumbs() -> list[tuple[str, str]]:

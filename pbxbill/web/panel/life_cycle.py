@@ -33,6 +33,7 @@ from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.listing.life_cycle import STAGES
 from pbxbill.listing.listing import N_
+from pbxbill.store.dunning_models import LifeCyclePolicyRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.editions import EditionField, check_edition, edition_of
@@ -121,10 +122,12 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _policy(session: Session, front: Front, id: int) -> KnownPolicy:
-    found = next((x for x in policies_of(session, front.scope.account_id) if x.id == id), None)
-    if found is None:
+    own = select(LifeCyclePolicyRow.id).where(
+        LifeCyclePolicyRow.id == id, front.scope.issued(LifeCyclePolicyRow.issuer_id)
+    )
+    if session.scalar(own) is None:
         abort(404)
-    return found
+    return next(x for x in policies_of(session, front.scope.account_id) if x.id == id)
 
 
 def _add_policies(section: Blueprint, front: Front) -> None:
