@@ -30,6 +30,7 @@ def test_a_draft_is_edited_and_issued(installed: Installation) -> None:
     found = draft(installed, program)
     address, line = f"/invoices/{found['id']}", found["lines"][0]
     assert (found["state"], found["total"]["amount"]) == ("draft", "100.00")
+    assert {"from", "to"} <= set(program.get(address).json) & set(found)
     corrected = made(
         program.ask("PATCH", f"{address}/lines/{line['id']}", json={"net": "80", "reason": "agreed"}), 200
     )

@@ -129,6 +129,16 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "schedules": (ReportScheduleRow, "id"),
     "rate-imports": (RateImportRow, "id"),
     "dids": (DidRow, "id"),
+    "changes": (SubscriptionChangeRow, "id"),
+    "subscription-requests": (SubscriptionChangeRow, "id"),
+    "saved-methods": (SavedMethodRow, "id"),
+    "billing-runs": (BillingRunRow, "id"),
+    "voucher-batches": (VoucherBatchRow, "id"),
+    "dunning-policies": (DunningPolicyRow, "id"),
+    "report-runs": (ReportRunRow, "id"),
+    "report-schedules": (ReportScheduleRow, "id"),
+    "tax-rates": (TaxRateRow, "id"),
+    "tax-exemptions": (TaxExemptionRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
 SHARED = {"destinations", "dialling-rules", "calendars"}

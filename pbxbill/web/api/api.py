@@ -86,7 +86,7 @@ class Writing:
 
     def done(self, shown: BaseModel | None, status: int = 200, **headers: str) -> Answer:
         """The answer, kept with what was written."""
-        body = "" if shown is None else shown.model_dump_json()
+        body = "" if shown is None else shown.model_dump_json(by_alias=True)
         self.answer = Answer(
             204 if shown is None else status, body, {x.replace("_", "-"): y for x, y in headers.items()}
         )
@@ -288,7 +288,7 @@ def _response(answer: Any) -> Response:
         case Answer():
             return answer.response()
         case BaseModel():
-            return Response(answer.model_dump_json(), mimetype=JSON)
+            return Response(answer.model_dump_json(by_alias=True), mimetype=JSON)
         case None:
             return Response(status=204)
         case _:
