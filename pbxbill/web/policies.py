@@ -1,4 +1,4 @@
-"""What browsers may do with our pages (Content-Security-Policy): draw what comes from us, run nothing else."""
+"""What browsers may do with our pages (Content-Security-Policy): draw what is ours, run nothing else."""
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

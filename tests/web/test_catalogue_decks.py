@@ -23,7 +23,7 @@ def upload(browser: Browser, content: bytes, name: str = "sheet.csv", **more: ob
     return browser.post("/panel/decks/import", data | more)
 
 
-def imported(browser: Browser, content: bytes = SHEET, **more: object) -> TestResponse:
+def imported(browser: Browser, content: bytes = SHEET, **more: str) -> TestResponse:
     answer = upload(browser, content, **more)
     assert answer.status_code == 303, answer.text
     agreed = browser.post(f"{answer.location}/agree", page=answer.location)

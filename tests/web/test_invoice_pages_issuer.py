@@ -182,10 +182,10 @@ def test_a_template_is_tried_kept_and_used(office: Office) -> None:
     made = admin.post("/panel/templates/new", sent)
     assert made.status_code == 303, made.text
     id = id_of(made.location, "templates")
-    page = admin.get(made.location).text
-    assert "Version 1 is kept and can be used" in page
-    assert "#aa0000" in page
-    assert "kind_invoice" in page
+    shown = admin.get(made.location).text
+    assert "Version 1 is kept and can be used" in shown
+    assert "#aa0000" in shown
+    assert "kind_invoice" in shown
     assert admin.post(f"/panel/templates/{id}/use", page=f"/panel/templates/{id}").status_code == 303
     with office.reading() as session:
         assert issuer_of(session, office.account_id("operator")).template_id == id

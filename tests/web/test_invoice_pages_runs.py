@@ -248,7 +248,7 @@ def test_work_that_was_killed_goes_on_where_it_was(office: Office) -> None:
     with office.writing() as session:  # as whoever did the first and was killed
         session.execute(update(InvoiceActionRow).values(state="running", looked=1, done=1))
     assert "data-progress" in admin.get(chosen.location).text
-    progress = admin.get(f"{chosen.location}/progress").json
+    progress = admin.get(f"{chosen.location}/progress").get_json()
     assert progress["text"] == "1 of 2"
     assert not progress["over"]
     later(office, SILENT_US + 1)

@@ -26,12 +26,18 @@ def talking(site: Site) -> tuple[FakeCall, Channel, str]:
     return call, paid, session_id
 
 
+def ended(site: Site) -> Settle | Void:
+    (closed,) = site.engine.wait_closed()
+    assert isinstance(closed, Settle | Void)
+    return closed
+
+
 def test_a_call_is_ended_charged_to_its_end_and_its_record_says_why(site: Site, desk: AskingDesk) -> None:
     site.start()
     _, paid, session_id = talking(site)
     desk.ask(session_id)
     desk.ask(session_id)  # nobody minds
-    (settle,) = site.engine.wait_closed()
+    settle = ended(site)
     assert isinstance(settle, Settle)
     assert (settle.detail, settle.hangup_cause) == (OPERATOR, 16)
     assert settle.ended_us == paid.ended_us
@@ -47,7 +53,7 @@ def test_a_call_that_rings_is_ended_for_nothing(site: Site, desk: AskingDesk) ->
     site.engine.wait_for(lambda engine: bool(engine.granted))
     (session_id,) = site.engine.granted
     desk.ask(session_id)
-    (void,) = site.engine.wait_closed()
+    void = ended(site)
     assert isinstance(void, Void)
     assert void.detail == OPERATOR
 
@@ -57,7 +63,7 @@ def test_a_switch_that_is_deaf_is_asked_again(site: Site, desk: AskingDesk) -> N
     site.start()
     _, _, session_id = talking(site)
     desk.ask(session_id)
-    (settle,) = site.engine.wait_closed()
+    settle = ended(site)
     assert settle.detail == OPERATOR
     assert site.metrics.counts["hung_up_again"] >= 1
 
@@ -70,7 +76,7 @@ def test_a_call_that_nobody_wants_to_end_any_more_goes_on(site: Site, desk: Aski
     site.metrics.wait_for(lambda metrics: metrics.counts["hung_up"] == 1)
     desk.give_up(session_id)
     call.hang_up()
-    (settle,) = site.engine.wait_closed()
+    settle = ended(site)
     assert settle.detail == ""
     assert site.metrics.counts["hung_up_again"] == 0
 
@@ -91,7 +97,7 @@ def test_a_call_in_shadow_is_left_alone(site: Site, desk: AskingDesk) -> None:
     desk.ask(session_id)
     assert desk.wait_refused(session_id) == WATCHED
     call.hang_up()
-    (settle,) = site.engine.wait_closed()
+    settle = ended(site)
     assert settle.detail == ""
     assert site.metrics.counts["hung_up"] == 0
 
@@ -101,6 +107,6 @@ def test_a_call_that_is_not_known_is_nobodys_trouble(site: Site, desk: AskingDes
     call, _, _ = talking(site)
     desk.ask("0" * 32)
     call.hang_up()
-    (settle,) = site.engine.wait_closed()
+    settle = ended(site)
     assert settle.detail == ""
     assert desk.refused == {}
