@@ -34,7 +34,8 @@ def add_other(
         key = row["period_us"] if periods else row.get("code")
         place[key, row["unit"]] = row
     sums: dict[str, int] = {}
-    for found, unit, name, net in _charged(session, asked, by, buckets):
+    codes = [str(row["code"]) for row in rows if row.get("code")] if is_cut and by == "customer" else None
+    for found, unit, name, net in _charged(session, asked, by, buckets, codes):
         sums[unit] = sums.get(unit, 0) + net
         cells = period_cells(by, buckets[found][0], asked) if periods else {"code": found, "name": name}
         key = cells["period_us"] if periods else found
@@ -48,6 +49,8 @@ def add_other(
         place.pop((key, None), None)
         place[key, unit] = held
         held["other"] = net
+    if codes is not None:
+        sums = {unit: net for _, unit, _, net in _charged(session, asked, "", buckets)}
     if periods:
         rows.sort(key=lambda row: (row["period_us"], row["unit"] or ""))
     _add_totals(totals, sums)
@@ -69,7 +72,14 @@ def _add_totals(totals: Rows, sums: dict[str, int]) -> None:
         known[unit]["other"] = net
 
 
-def _charged(session: Session, asked: Asked, by: str, buckets: Sequence[tuple[int, int]]) -> Sequence[Any]:
+def _charged(
+    session: Session,
+    asked: Asked,
+    by: str,
+    buckets: Sequence[tuple[int, int]],
+    codes: Sequence[str] | None = None,
+) -> Sequence[Any]:
+    """By period or account's code, and by unit; by nothing: by unit alone. codes: of these accounts only."""
     seller = seller_of(session, asked)
     spans = ", ".join(f"({number}, {from_us}, {to_us})" for number, (from_us, to_us) in enumerate(buckets))
     values: dict[str, Any] = {"seller_id": seller.id}
@@ -77,5 +87,9 @@ def _charged(session: Session, asked: Asked, by: str, buckets: Sequence[tuple[in
     if asked.value("account"):
         chosen += " AND a.code = :code"
         values["code"] = asked.value("account")
-    group = "s.bucket" if by in PERIOD_NAMES else "a.code"
+    if codes is not None:
+        names = [f"code_{number}" for number in range(len(codes))]
+        values |= dict(zip(names, codes, strict=True))
+        chosen += f" AND a.code IN ({', '.join(f':{x}' for x in names) or 'NULL'})"
+    group = "s.bucket" if by in PERIOD_NAMES else "a.code" if by else "0"
     return session.execute(text(_OTHER.format(spans=spans, group=group, chosen=chosen)), values).all()

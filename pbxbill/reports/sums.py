@@ -15,6 +15,7 @@ from pbxbill.reports.books import Period, standing_of
 from pbxbill.reports.call_facts import DIMENSIONS, EVERY, MEASURES, SUMS, Members, Span, facts
 from pbxbill.reports.cover import HALF_US, RECORDS, Part, Standing, cover
 from pbxbill.store.models import AccountRow
+from pbxbill.store.rollup_marks import HOUR_US
 
 
 class Sums(NamedTuple):
@@ -124,6 +125,14 @@ def _read(session: Session, wanted: Wanted, standing: Standing) -> list[Summed]:
     ]
 
 
+def _single(bucket: int, part: Part) -> list[tuple[int, Part]]:
+    """An hour as its halves."""
+    if part.grain != "half":
+        return [(bucket, part)]
+    starts = range(part.from_us, part.to_us, HALF_US)
+    return [(bucket, Part("half", start_us, start_us + HALF_US)) for start_us in starts]
+
+
 def _statement(
     wanted: Wanted, rolled: Sequence[tuple[int, Part]], spans: Sequence[Span]
 ) -> tuple[str, dict[str, Any]]:
@@ -142,8 +151,9 @@ def _statement(
             f"SELECT bucket, {DIMENSIONS[wanted.dimension]} AS member, unit, {', '.join(MEASURES)} "  # noqa: S608
             f"FROM facts WHERE seller_id = :seller_id{rate}"
         )
-    single = [x for x in rolled if x[1].grain != "half" or x[1].to_us - x[1].from_us == HALF_US]
-    long = [x for x in rolled if x[1].grain == "half" and x[1].to_us - x[1].from_us > HALF_US]
+    long = [x for x in rolled if x[1].grain == "half" and x[1].to_us - x[1].from_us > HOUR_US]
+    kept = set(long)
+    single = [each for x in rolled if x not in kept for each in _single(*x)]
     for name, of_kind in (("single_spans", single), ("long_spans", long)):
         if of_kind:
             listed = ", ".join(f"({b}, '{p.grain}', {p.from_us}, {p.to_us})" for b, p in of_kind)

@@ -222,6 +222,12 @@ def test_other_charges_stand_beside_calls(story: Reported) -> None:
                     collection="wallet", created_us=1,
                 )
             )  # fmt: skip
+    with transaction(database) as session:
+        first = made(
+            session, REPORTS["revenue"], Asked(scope(session), DAYS | {"group": "customer"}, "UTC", NOW_US, 1)
+        )
+        assert [(row["code"], row["income"]) for row in first.rows] == [("bob", eur("10.65"))]
+        assert first.totals[0]["income"] == eur("15.83")
     database.dispose()
     by_customer = table(story, "revenue", group="customer", **DAYS)
     found = {row["code"]: (row.get("net"), row["income"], row["name"]) for row in by_customer.rows}
