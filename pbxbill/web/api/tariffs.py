@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -100,7 +100,7 @@ class Tariff(BaseModel):
     name: str
     own: bool = Field(description="False: another's, by whose tariff the key's account is charged.")
     version: int
-    terms: TariffTerms
+    terms: dict[str, JsonValue] = Field(description="As they are sent; left out is what is not there.")
 
 
 class TrialPath(TariffPath):
@@ -264,7 +264,8 @@ def _shown(session: Session, row: TariffRow, *, mine: bool) -> Tariff:
         rounding=terms.rounding.value,
         **facts,
     )
-    return Tariff(id=row.id, name=row.name, own=mine, version=version.number, terms=shown)
+    terms_shown = shown.model_dump(exclude_none=True)
+    return Tariff(id=row.id, name=row.name, own=mine, version=version.number, terms=terms_shown)
 
 
 def _sent_mark_up(mark_up: MarkUp) -> SentMarkUp:
