@@ -195,7 +195,6 @@ def load(
         catalogue.ensure(driver, _rate_ids(state))
     if catalogue.offers.counted:
         load_counted(driver, state, list(_counted(concerned.requests, state)), session_ids)
-    state.payers = None if memory is None else memory.payers_by(catalogue.offers)
     if concerned.keys:
         entries = _entries(driver.select(ENTRIES, concerned.keys))
         state.entries = {entry.idempotency_key: entry for entry in entries}

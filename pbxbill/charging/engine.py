@@ -231,6 +231,8 @@ class ChargingEngine:
         driver.begin()
         memory = memory.as_of_now(driver)
         state = load(driver, commands, self._catalogue, self._clock.now_us(), memory)
+        # Tariffs as they are now: who rates calls of the past must not remember them.
+        state.payers = memory.payers_by(self._catalogue.offers)
         results: list[Outcome | Exception] = [_decided(command, state) for command in commands]
         write(driver, state, self._clock.now_us())
         alerts = write_struck(driver, state, self._clock.now_us()) if state.struck else []
