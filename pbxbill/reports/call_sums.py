@@ -65,9 +65,7 @@ def call_rows(
     only, dimension, members = _narrowed(session, asked, seller, by)
     period = period_of(asked)
     whole = Wanted(seller, dimension, [period], only, members, by_member=False)
-    totals = [
-        _row({}, unit, sums) for unit, sums in _paired(read(session, whole)).get((0, ""), [])
-    ]
+    totals = [_row({}, unit, sums) for unit, sums in _paired(read(session, whole)).get((0, ""), [])]
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
         found = _paired(read(session, Wanted(seller, dimension, buckets, only, members, by_member=False)))
