@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
-from flask import Response, g, request
+from flask import Blueprint, Response, g, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.operation import Operation
 from flask_openapi3.models.parameter import Parameter
@@ -107,6 +107,17 @@ Answered = type[BaseModel] | File | None
 """What an operation answers; None: nothing, by 204."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What the document is told of an operation."""
+
+    method: str
+    rule: str
+    view: Callable[..., Any]
+    told: dict[str, Any]
+    is_versioned: bool
+
+
 class Api:
     """What resources declare their operations on."""
 
@@ -115,9 +126,8 @@ class Api:
         self.most_streams = most_streams
         self.allowance = Allowance()
         self._most_bytes: dict[str, int] = {}
-        self.blueprint = APIBlueprint(
-            "api", "pbxbill.web.api", url_prefix=URL, operation_id_callback=lambda **named: named["name"]
-        )
+        self._operations: list[_Declared] = []
+        self.blueprint = Blueprint("api", "pbxbill.web.api", url_prefix=URL)
         self.blueprint.before_request(self._begin)
         self.blueprint.after_request(self._end)
         handle_all(self.blueprint)
@@ -173,7 +183,6 @@ class Api:
             hints = get_type_hints(view)
             models: dict[str, Any] = {x: hints[x] for x in ("path", "query", "body") if x in hints}
             called = self._called(view, models, method)
-            register = getattr(self.blueprint, method)
             needed = needed_by(view)
             check(needed is not None, f"{view.__name__} does not say what it needs")
             problems = {*codes, *_codes(method, models, is_open=needed == EVERYBODY)}
@@ -186,21 +195,34 @@ class Api:
                 options["summary"] = (view.__doc__ or "").strip().partition("\n")[0]
             elif needed != EVERYBODY:
                 options["security"] = [{SCHEME: []}]
-            register(rule, **options)(called)
-            self._document_headers(method, rule, versioned=412 in codes)
+            self.blueprint.add_url_rule(rule, view_func=called, methods=[method.upper()])
+            self._operations.append(_Declared(method, rule, called, options, 412 in codes))
             return view
 
         return declare
 
-    def _document_headers(self, method: str, rule: str, *, versioned: bool) -> None:
+    def described(self) -> APIBlueprint:
+        """The operations as the library knows them, which serves none: making their schemas takes longer
+        than starting to serve."""
+        made = APIBlueprint(
+            "api", "pbxbill.web.api", url_prefix=URL, operation_id_callback=lambda **named: named["name"]
+        )
+        for operation in self._operations:
+            getattr(made, operation.method)(operation.rule, **operation.told)(operation.view)
+            self._document_headers(made, operation)
+        return made
+
+    @staticmethod
+    def _document_headers(described: APIBlueprint, declared: _Declared) -> None:
         """Headers that operations take beside what their signatures say."""
-        operation: Operation = getattr(self.blueprint.paths[parse_rule(rule, URL)], method)
+        method = declared.method
         if method == "get":
             return
+        operation: Operation = getattr(described.paths[parse_rule(declared.rule, URL)], method)
         told = [
             (HEADER, method == "post", "Of your making: the request is done once, however often it comes.")
         ]
-        if versioned:
+        if declared.is_versioned:
             told.append(
                 (
                     "If-Match",
@@ -237,8 +259,6 @@ class Api:
                 return _response(view(**parts))
             return self._written(view, parts, method)
 
-        # The library would check what was sent once more, by ways that take less and are slower.
-        called.__delay_validate_request__ = True  # type: ignore[attr-defined]
         return called
 
     def _written(self, view: Callable[..., Any], parts: dict[str, Any], method: str) -> Response:

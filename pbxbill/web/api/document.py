@@ -1,5 +1,6 @@
 """The document of the API (OpenAPI 3.1), made from its operations, and the page that shows it."""
 
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -44,7 +45,7 @@ def document_of(api: Api) -> dict[str, Any]:
         validation_error_model=Problem,
         doc_ui=False,
     )
-    blueprint = api.blueprint
+    blueprint = api.described()
     maker.tags = blueprint.tags
     maker.paths.update(blueprint.paths)
     maker.components_schemas.update(blueprint.components_schemas)
@@ -60,12 +61,12 @@ def document_of(api: Api) -> dict[str, Any]:
 def document_pages(api: Api) -> Blueprint:
     """The document, and a page to read and try it."""
     made = Blueprint("api_document", __name__, url_prefix=URL)
-    document = document_of(api)
+    document = cache(lambda: document_of(api))
 
     @made.get("/openapi.json")
     @open_to_all
     def openapi() -> Response:
-        return jsonify(document)
+        return jsonify(document())
 
     @made.get("/docs")
     @open_to_all
