@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flask import abort, g
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor, Scope, account_in_scope
@@ -24,6 +25,7 @@ from pbxbill.web.desks import Desks
 from pbxbill.web.rules import WebRules
 
 View = TypeVar("View", bound=Callable[..., Any])
+Row = TypeVar("Row")
 EVERYBODY = "everybody"
 LOGGED_IN = "logged in"
 
@@ -139,6 +141,14 @@ class Front:
             audited(session, self.actor, action, subject, now_us=now_us, account_id=account_id),
         ):
             yield Change(session, books, now_us)
+
+    @staticmethod
+    def one(session: Session, query: Select[Row]) -> Row:
+        """The row that a query finds within the scope; 404 where it finds none."""
+        row = session.scalar(query)
+        if row is None:
+            abort(404)
+        return row
 
     def account(self, session: Session, account_id: int) -> AccountRow:
         """An account of the scope; 404 for any other."""

@@ -112,9 +112,7 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
 
 def _wallet(session: Session, account_id: int, unit: str) -> tuple[WalletRow, Unit]:
     query = select(WalletRow).where(WalletRow.account_id == account_id, WalletRow.unit == unit)
-    row = session.scalar(query)
-    if row is None:
-        abort(404)
+    row = Front.one(session, query)
     return row, unit_of(session, unit)
 
 

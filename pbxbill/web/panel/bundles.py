@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -185,10 +185,9 @@ def _page(front: Front, id: int, form: GiveForm) -> str:
 
 
 def _row(session: Session, front: Front, id: int) -> BundleRow:
-    row = session.scalar(select(BundleRow).where(BundleRow.id == id, front.scope.issued(BundleRow.issuer_id)))
-    if row is None:
-        abort(404)
-    return row
+    return front.one(
+        session, select(BundleRow).where(BundleRow.id == id, front.scope.issued(BundleRow.issuer_id))
+    )
 
 
 def _holder(session: Session, front: Front, code: str) -> AccountRow:

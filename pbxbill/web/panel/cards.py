@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -86,12 +86,10 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _card(session: Session, front: Front, id: int) -> CallingCardRow:
-    row = session.scalar(
-        select(CallingCardRow).where(CallingCardRow.id == id, front.scope.among(CallingCardRow.account_id))
+    return front.one(
+        session,
+        select(CallingCardRow).where(CallingCardRow.id == id, front.scope.among(CallingCardRow.account_id)),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_making(section: Blueprint, front: Front) -> None:

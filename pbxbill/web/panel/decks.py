@@ -102,12 +102,9 @@ def decks(front: Front) -> Blueprint:
 
 def deck_seen(session: Session, front: Front, id: int) -> RateDeckRow:
     """A deck that may be seen; 404 for any other."""
-    deck = session.scalar(
-        select(RateDeckRow).where(RateDeckRow.id == id, visible_decks(session, front.scope))
+    return front.one(
+        session, select(RateDeckRow).where(RateDeckRow.id == id, visible_decks(session, front.scope))
     )
-    if deck is None:
-        abort(404)
-    return deck
 
 
 def _seen_version(front: Front) -> tuple[DeckVersionRow, RateDeckRow]:

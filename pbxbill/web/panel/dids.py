@@ -211,10 +211,7 @@ def _row(session: Session, front: Front, id: int, *, lock: bool = False) -> DidR
     query = select(DidRow).where(DidRow.id == id, visible_dids(front.scope))
     if lock:
         query = query.with_for_update().execution_options(populate_existing=True)
-    row = session.scalar(query)
-    if row is None:
-        abort(404)
-    return row
+    return front.one(session, query)
 
 
 def _own(session: Session, front: Front, id: int, *, lock: bool = False) -> DidRow:

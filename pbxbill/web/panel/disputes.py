@@ -3,7 +3,6 @@
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import FileField, RadioField, TextAreaField
 from wtforms.validators import Length
@@ -22,6 +21,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import AmountField, LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import ReasonForm, form_page
+from pbxbill.web.panel.invoice_access import asking_invoice
 from pbxbill.web.panel.lists import ListPage, add_list
 
 THREAD = ("disputed", "dispute_remark", "dispute_file", "dispute_settled", "credited")
@@ -97,23 +97,9 @@ def _crumbs() -> list[tuple[str, str]]:
     return [(gettext("Disputes"), url_for("disputes.listed"))]
 
 
-def _invoice(session: Session, front: Front, id: int) -> InvoiceRow:
-    row = session.scalar(
-        select(InvoiceRow).where(
-            InvoiceRow.id == id,
-            InvoiceRow.kind.in_(ASKING),
-            InvoiceRow.number.is_not(None),
-            front.scope.among(InvoiceRow.account_id),
-        )
-    )
-    if row is None:
-        abort(404)
-    return row
-
-
 def _page(front: Front, id: int, remarks: RemarkForm, files: AttachForm) -> str:
     with front.reading() as session:
-        row = _invoice(session, front, id)
+        row = asking_invoice(front, session, id)
         thread = session.scalars(
             select(InvoiceEventRow)
             .where(InvoiceEventRow.invoice_id == id, InvoiceEventRow.kind.in_(THREAD))
@@ -142,14 +128,14 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def add_remark(id: int) -> str | AnyResponse:
         form = RemarkForm()
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
         if form.validate_on_submit():
             text = " ".join((form.remark.data or "").split())
             with (
                 refusals(form, "remark") as refused,
                 front.changing("dispute.remark", row.number or "", account_id=row.account_id) as change,
             ):
-                _invoice(change.session, front, id)
+                asking_invoice(front, change.session, id)
                 remark(change.session, id, text, now_us=change.now_us, by=front.actor.name)
             if not refused:
                 return redirect(url_for(".show", id=id), 303)
@@ -160,7 +146,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def add_file(id: int) -> str | AnyResponse:
         form = AttachForm()
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
         if form.validate_on_submit():
             sent = form.file.data
             content = sent.stream.read(MAX_BYTES + 1)
@@ -169,7 +155,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
                 refusals(form, "file") as refused,
                 front.changing("dispute.file", row.number or "", account_id=row.account_id) as change,
             ):
-                _invoice(change.session, front, id)
+                asking_invoice(front, change.session, id)
                 attach(change.session, id, name, content, now_us=change.now_us, by=front.actor.name)
             if not refused:
                 return redirect(url_for(".show", id=id), 303)
@@ -180,7 +166,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def file(id: int, file_id: int) -> Response:
         try:
             with front.reading() as session:
-                _invoice(session, front, id)
+                asking_invoice(front, session, id)
                 kept, content = content_of(session, id, file_id)
         except InputRefused:
             abort(404)
@@ -213,7 +199,7 @@ def _add_beginning(section: Blueprint, front: Front) -> None:
     def begin(id: int) -> str | AnyResponse:
         form = DisputeForm()
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
             form.amount.unit = unit_of(session, row.unit)
         if request.method == "GET" and row.disputed:
             form.amount.data = row.disputed
@@ -222,7 +208,7 @@ def _add_beginning(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("dispute.begin", row.number or "", account_id=row.account_id) as change,
             ):
-                _invoice(change.session, front, id)
+                asking_invoice(front, change.session, id)
                 dispute(
                     change.session,
                     id,
@@ -249,7 +235,7 @@ def _add_deciding(section: Blueprint, front: Front) -> None:
     def decide(id: int) -> str | AnyResponse:
         form = DecideForm()
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
         back = url_for(".show", id=id)
         # A credit note is an invoice's: who only settles disputes may not issue one.
         if not front.actor.may(Permission.INVOICES_WRITE):
@@ -260,7 +246,7 @@ def _add_deciding(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("dispute.decide", row.number or "", account_id=row.account_id) as change,
             ):
-                _invoice(change.session, front, id)
+                asking_invoice(front, change.session, id)
                 done = decide_dispute(
                     change.session,
                     change.books,

@@ -5,7 +5,7 @@ Policies and penalty classes stand in dunning_policies.py, accounts in dunning_a
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -44,6 +44,7 @@ from pbxbill.web.panel.asking import (
 )
 from pbxbill.web.panel.dunning_accounts import add_accounts, dunning_tabs
 from pbxbill.web.panel.dunning_policies import add_policies
+from pbxbill.web.panel.invoice_access import asking_invoice
 from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_PREVIEWED = 500
@@ -132,26 +133,12 @@ def crumbs() -> list[tuple[str, str]]:
     return [(gettext("Dunning"), url_for("dunning.listed"))]
 
 
-def _invoice(session: Session, front: Front, id: int) -> InvoiceRow:
-    row = session.scalar(
-        select(InvoiceRow).where(
-            InvoiceRow.id == id,
-            InvoiceRow.kind.in_(ASKING),
-            InvoiceRow.number.is_not(None),
-            front.scope.among(InvoiceRow.account_id),
-        )
-    )
-    if row is None:
-        abort(404)
-    return row
-
-
 def _add_pages(section: Blueprint, front: Front) -> None:
     @section.get("/dunning/invoices/<int:id>")
     @needs(Permission.DUNNING_READ)
     def invoice(id: int) -> str:
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
             steps = session.execute(
                 select(DunningStepRow, DunningPolicyRow.name)
                 .join(DunningPolicyRow, DunningPolicyRow.id == DunningStepRow.policy_id)
@@ -183,14 +170,14 @@ def _add_pages(section: Blueprint, front: Front) -> None:
     def lift(id: int) -> str | Response:
         form = ReasonForm()
         with front.reading() as session:
-            row = _invoice(session, front, id)
+            row = asking_invoice(front, session, id)
         back = url_for(".invoice", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("dunning.lift", row.number or "", account_id=row.account_id) as change,
             ):
-                _invoice(change.session, front, id)
+                asking_invoice(front, change.session, id)
                 lift_by_hand(
                     change.session,
                     id,
@@ -244,12 +231,12 @@ def _in_scope(session: Session, front: Front, found: Preview) -> dict[str, Any]:
 
 
 def _promise(session: Session, front: Front, id: int) -> PromiseToPayRow:
-    row = session.scalar(
-        select(PromiseToPayRow).where(PromiseToPayRow.id == id, front.scope.among(PromiseToPayRow.account_id))
+    return front.one(
+        session,
+        select(PromiseToPayRow).where(
+            PromiseToPayRow.id == id, front.scope.among(PromiseToPayRow.account_id)
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_promises(section: Blueprint, front: Front) -> None:

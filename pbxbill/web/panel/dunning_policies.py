@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -87,8 +87,7 @@ def _policy(session: Session, front: Front, id: int) -> Policy:
     own = select(DunningPolicyRow.id).where(
         DunningPolicyRow.id == id, front.scope.issued(DunningPolicyRow.issuer_id)
     )
-    if session.scalar(own) is None:
-        abort(404)
+    front.one(session, own)
     return next(x for x in all_policies(session, issuer(session, front)) if x.id == id)
 
 
@@ -255,12 +254,12 @@ def _written(session: Session, front: Front, name: str, form: Any, now_us: int) 
 
 
 def _penalty(session: Session, front: Front, id: int) -> PenaltyClassRow:
-    row = session.scalar(
-        select(PenaltyClassRow).where(PenaltyClassRow.id == id, front.scope.issued(PenaltyClassRow.issuer_id))
+    return front.one(
+        session,
+        select(PenaltyClassRow).where(
+            PenaltyClassRow.id == id, front.scope.issued(PenaltyClassRow.issuer_id)
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _penalty_text(session: Session, row: PenaltyClassRow) -> str:

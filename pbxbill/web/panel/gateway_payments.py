@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -82,14 +82,12 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _payment(session: Session, front: Front, id: int) -> GatewayPaymentRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(GatewayPaymentRow).where(
             GatewayPaymentRow.id == id, front.scope.among(GatewayPaymentRow.account_id)
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_start(section: Blueprint, front: Front) -> None:

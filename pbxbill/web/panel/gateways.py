@@ -272,11 +272,9 @@ def _change(session: Session, front: Front, id: int, form: Any) -> None:
 
 
 def _gateway(session: Session, front: Front, id: int) -> PaymentGatewayRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(PaymentGatewayRow).where(
             PaymentGatewayRow.id == id, kept_by_sellers(front.scope, PaymentGatewayRow.issuer_id)
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row

@@ -5,10 +5,11 @@ from typing import Any
 
 from flask import abort, render_template, url_for
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.invoice_models import InvoiceRow
@@ -35,6 +36,19 @@ def seen_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
     if row is None or not front.scope.covers(session.get_one(AccountRow, row.account_id)):
         abort(404)
     return row
+
+
+def asking_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
+    """One of the scope that was issued and asks for money; 404 for any other."""
+    return front.one(
+        session,
+        select(InvoiceRow).where(
+            InvoiceRow.id == id,
+            InvoiceRow.kind.in_(ASKING),
+            InvoiceRow.number.is_not(None),
+            front.scope.among(InvoiceRow.account_id),
+        ),
+    )
 
 
 def own_invoice(front: Front, session: Session, id: int) -> InvoiceRow:

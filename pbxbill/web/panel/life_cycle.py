@@ -4,7 +4,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -125,8 +125,7 @@ def _policy(session: Session, front: Front, id: int) -> KnownPolicy:
     own = select(LifeCyclePolicyRow.id).where(
         LifeCyclePolicyRow.id == id, front.scope.issued(LifeCyclePolicyRow.issuer_id)
     )
-    if session.scalar(own) is None:
-        abort(404)
+    front.one(session, own)
     return next(x for x in policies_of(session, front.scope.account_id) if x.id == id)
 
 

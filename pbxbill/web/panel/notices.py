@@ -87,16 +87,14 @@ def _failed(front: Front) -> tuple[ColumnElement[bool], ...]:
 
 
 def _message(session: Session, front: Front, id: int) -> MessageRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(MessageRow).where(
             MessageRow.id == id,
             MessageRow.channel == "mail",
             kept_by_sellers(front.scope, MessageRow.issuer_id),
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_messages(section: Blueprint, front: Front) -> None:

@@ -114,14 +114,12 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _endpoint(session: Session, front: Front, id: int) -> WebhookEndpointRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(WebhookEndpointRow).where(
             WebhookEndpointRow.id == id, kept_by_sellers(front.scope, WebhookEndpointRow.account_id)
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_making(section: Blueprint, front: Front) -> None:

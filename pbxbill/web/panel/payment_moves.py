@@ -1,13 +1,11 @@
 """Money that is here already: put to invoices, moved to another wallet, given up."""
 
-from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask_babel import gettext
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.billing.payments.payments import pay_from_wallet, write_off
 from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
 from pbxbill.errors import DuplicateKey, InputRefused
@@ -23,6 +21,7 @@ from pbxbill.web.panel.asking import (
     give_units,
     wallet_units,
 )
+from pbxbill.web.panel.invoice_access import asking_invoice
 from pbxbill.web.panel.payment_forms import FromWalletForm, TransferForm, WriteOffForm
 
 
@@ -174,14 +173,4 @@ def _invoice_asked(session: Session, front: Front) -> InvoiceRow:
     """The invoice that the address names by ?invoice=ID; 404 for none, and for another's."""
     written = request.args.get("invoice", "")
     id = int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else 0
-    row = session.scalar(
-        select(InvoiceRow).where(
-            InvoiceRow.id == id,
-            InvoiceRow.kind.in_(ASKING),
-            InvoiceRow.number.is_not(None),
-            front.scope.among(InvoiceRow.account_id),
-        )
-    )
-    if row is None:
-        abort(404)
-    return row
+    return asking_invoice(front, session, id)

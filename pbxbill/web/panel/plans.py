@@ -194,10 +194,7 @@ def _issued(front: Front) -> Any:
 
 
 def _plan(session: Session, front: Front, id: int) -> PlanRow:
-    plan = session.scalar(select(PlanRow).where(PlanRow.id == id, _issued(front)))
-    if plan is None:
-        abort(404)
-    return plan
+    return front.one(session, select(PlanRow).where(PlanRow.id == id, _issued(front)))
 
 
 def _fill_choices(session: Session, front: Front, form: PlanForm, terms: PlanTerms) -> dict[str, Unit]:

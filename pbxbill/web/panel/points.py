@@ -1,6 +1,6 @@
 """Points: rules by which accounts earn them, what an account has, who brought whom."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -156,12 +156,10 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _rule(session: Session, front: Front, id: int) -> PointsRuleRow:
-    row = session.scalar(
-        select(PointsRuleRow).where(PointsRuleRow.id == id, front.scope.issued(PointsRuleRow.issuer_id))
+    return front.one(
+        session,
+        select(PointsRuleRow).where(PointsRuleRow.id == id, front.scope.issued(PointsRuleRow.issuer_id)),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_rules(section: Blueprint, front: Front) -> None:

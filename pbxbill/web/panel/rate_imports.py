@@ -133,14 +133,12 @@ def _add_decision(section: Blueprint, front: Front, background: Background) -> N
 def _seen(session: Session, front: Front, id: int) -> RateImportRow:
     # A page that looks again every two seconds needs none of the files.
     files = (RateImportRow.content, RateImportRow.refused, RateImportRow.report)
-    row = session.scalar(
+    return front.one(
+        session,
         select(RateImportRow)
         .where(RateImportRow.id == id, front.scope.issued(RateImportRow.issuer_id))
-        .options(*(defer(x) for x in files))
+        .options(*(defer(x) for x in files)),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _fill_choices(session: Session, front: Front, form: ImportForm) -> list[str]:

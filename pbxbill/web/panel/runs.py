@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -137,10 +137,7 @@ def _add_lists(section: Blueprint, front: Front) -> None:
 
 
 def _seen(session: Session, front: Front, id: int) -> BillingRunRow:
-    row = session.scalar(select(BillingRunRow).where(BillingRunRow.id == id, in_scope(front.scope)))
-    if row is None:
-        abort(404)
-    return row
+    return front.one(session, select(BillingRunRow).where(BillingRunRow.id == id, in_scope(front.scope)))
 
 
 def _work(front: Front, threads: Background, run_id: int, *, sends: bool) -> None:

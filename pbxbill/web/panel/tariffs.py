@@ -125,10 +125,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
 
 def tariff_seen(session: Session, front: Front, id: int) -> TariffRow:
     """A tariff that may be seen; 404 for any other."""
-    found = session.scalar(select(TariffRow).where(TariffRow.id == id, visible_tariffs(front.scope)))
-    if found is None:
-        abort(404)
-    return found
+    return front.one(session, select(TariffRow).where(TariffRow.id == id, visible_tariffs(front.scope)))
 
 
 def _own(session: Session, front: Front, id: int) -> TariffRow:

@@ -192,12 +192,9 @@ def _add_rates(section: Blueprint, front: Front) -> None:
 
 
 def _rate(session: Session, front: Front, id: int) -> TaxRateRow:
-    row = session.scalar(
-        select(TaxRateRow).where(TaxRateRow.id == id, front.scope.issued(TaxRateRow.issuer_id))
+    return front.one(
+        session, select(TaxRateRow).where(TaxRateRow.id == id, front.scope.issued(TaxRateRow.issuer_id))
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _last_day(to_us: int | None, zone: str) -> date | None:

@@ -287,7 +287,4 @@ def _by_name(session: Session, front: Front, name: str) -> TemplateRow | None:
 
 def _template(session: Session, front: Front, id: int) -> TemplateRow:
     own = front.scope.issued(TemplateRow.issuer_id)
-    row = session.scalar(select(TemplateRow).where(own, TemplateRow.id == id))
-    if row is None:
-        abort(404)
-    return row
+    return front.one(session, select(TemplateRow).where(own, TemplateRow.id == id))

@@ -156,14 +156,12 @@ def _add_work(section: Blueprint, front: Front, threads: Background) -> None:
 
 
 def _seen(session: Session, front: Front, id: int) -> InvoiceActionRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(InvoiceActionRow).where(
             InvoiceActionRow.id == id, front.scope.issued(InvoiceActionRow.scope_id)
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _sums(session: Session, row: InvoiceActionRow) -> list[tuple[str, int, int]]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -111,14 +111,12 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _batch(session: Session, front: Front, id: int) -> VoucherBatchRow:
-    row = session.scalar(
+    return front.one(
+        session,
         select(VoucherBatchRow).where(
             VoucherBatchRow.id == id, kept_by_sellers(front.scope, VoucherBatchRow.issuer_id)
-        )
+        ),
     )
-    if row is None:
-        abort(404)
-    return row
 
 
 def _add_making(section: Blueprint, front: Front) -> None:

@@ -1,6 +1,6 @@
 """/my/calls: what was called, what it cost, and why, in plain words."""
 
-from flask import Blueprint, abort, render_template, url_for
+from flask import Blueprint, render_template, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 
@@ -58,9 +58,7 @@ def calls(front: Front) -> Blueprint:
     def show(session_id: str) -> str:
         with front.reading() as session:
             own = CdrRow.session_id == session_id, front.scope.among(CdrRow.account_id)
-            row = session.scalar(select(CdrRow).where(*own))
-            if row is None:
-                abort(404)
+            row = front.one(session, select(CdrRow).where(*own))
             code = own_account(front, session).code
         found = _explained(front, session_id)
         level = next((x for x in found.levels if x.account == code), None) if found else None
