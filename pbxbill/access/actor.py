@@ -67,6 +67,8 @@ class Actor:
     """Where he asks from."""
     per_minute: int = 0
     """How often a program may ask; 0 for people, who have the limit of the application."""
+    ends_us: int | None = None
+    """When a program's key ends; None: never by itself."""
 
     def may(self, permission: Permission) -> bool:
         """Whether it is allowed."""

@@ -1,6 +1,7 @@
 """API keys: pbx_PREFIX_SECRET. The prefix finds a key and may be shown; the secret is kept as a hash.
 
-A key belongs to an account. It may what it was made for, and never more than users of that account can.
+A key belongs to an account. It may what it was made for, and never more than users of that account can. What
+a key makes may no more than itself, asks no oftener, and ends with it: by its end, or when it is revoked.
 """
 
 import hmac
@@ -44,6 +45,9 @@ def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[
     """A key for the actor's account, and the text that is shown this once, or InputRefused."""
     account = session.get_one(AccountRow, actor.scope.account_id)
     _check(session, actor, account, new, now_us)
+    maker = None if actor.api_key_id is None else session.get_one(ApiKeyRow, actor.api_key_id)
+    if maker is not None:
+        _check_maker(maker, new)
     prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     row = ApiKeyRow(
@@ -55,7 +59,7 @@ def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[
         per_minute=new.per_minute,
         created_us=now_us,
         ends_us=new.ends_us,
-        by=actor.name,
+        by=actor.name if maker is None else _made_by(maker),
     )
     session.add(row)
     session.flush()
@@ -90,6 +94,7 @@ def actor_of_key(session: Session, presented: str, now_us: int, address: str) ->
         language=account.language,
         address=address,
         per_minute=row.per_minute,
+        ends_us=row.ends_us,
     )
 
 
@@ -98,10 +103,19 @@ def note_use(session: Session, api_key_id: int, now_us: int) -> None:
     session.execute(update(ApiKeyRow).where(ApiKeyRow.id == api_key_id).values(used_us=now_us))
 
 
-def revoke(row: ApiKeyRow, now_us: int) -> None:
-    """End a key now; twice is once."""
-    if row.revoked_us is None:
-        row.revoked_us = now_us
+def revoke(session: Session, row: ApiKeyRow, now_us: int) -> None:
+    """End a key now, and what it made, and what that made; twice is once."""
+    ended = [row]
+    while ended:
+        key = ended.pop()
+        if key.revoked_us is None:
+            key.revoked_us = now_us
+        made = select(ApiKeyRow).where(
+            ApiKeyRow.account_id == key.account_id,
+            ApiKeyRow.by == _made_by(key),
+            ApiKeyRow.revoked_us.is_(None),
+        )
+        ended += session.scalars(made)
 
 
 def opens(row: ApiKeyRow, now_us: int) -> bool:
@@ -130,6 +144,19 @@ def _check(session: Session, actor: Actor, account: AccountRow, new: NewKey, now
     rows = session.scalars(select(ApiKeyRow).where(ApiKeyRow.account_id == account.id))
     if sum(opens(row, now_us) for row in rows) >= MAX_KEYS:
         raise InputRefused(f"an account has up to {MAX_KEYS} keys: revoke one first")
+
+
+def _check_maker(maker: ApiKeyRow, new: NewKey) -> None:
+    """What one key gives another: those who hold it were not asked for a password."""
+    if maker.ends_us is not None and (new.ends_us is None or new.ends_us > maker.ends_us):
+        raise InputRefused("a key ends no later than the key that makes it")
+    if new.per_minute > maker.per_minute:
+        raise InputRefused(f"a key asks no oftener than the key that makes it: {maker.per_minute} a minute")
+
+
+def _made_by(maker: ApiKeyRow) -> str:
+    """As `by` says which key made another: names may be the same, prefixes are not."""
+    return f"key:{maker.name} pbx_{maker.prefix}"
 
 
 def _hash(secret: str) -> str:

@@ -64,11 +64,18 @@ def add_user(session: Session, account: AccountRow, new: NewUser, now_us: int) -
 def may_manage(actor: Actor, account: AccountRow, role: Role) -> bool:
     """Whether somebody may let in, change or send links to a user of this role of an account.
 
-    Never one who may more than himself: he would only have to send himself that user's link.
+    Never one who may more than himself: he would only have to send himself that user's link. What users of
+    the accounts below do in their portals is theirs.
     """
     needed = Permission.OWN_WRITE if actor.scope.own else Permission.USERS_WRITE
-    reached = account.id == actor.scope.account_id or actor.scope.covers(account)
-    return reached and actor.may(needed) and PERMISSIONS_OF[role] - OWN <= actor.permissions
+    is_own = account.id == actor.scope.account_id
+    given = PERMISSIONS_OF[role] if is_own else PERMISSIONS_OF[role] - OWN
+    return (is_own or actor.scope.covers(account)) and actor.may(needed) and given <= actor.permissions
+
+
+def may_let_in(actor: Actor) -> bool:
+    """Whether what he opens to others may stay open: a key that ends opens nothing, since users do not end."""
+    return actor.ends_us is None
 
 
 def set_password(session: Session, user: UserRow, password_hash: str, *, keep: str = "") -> None:

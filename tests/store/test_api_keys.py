@@ -52,7 +52,7 @@ def test_a_key_ends(session: Session) -> None:
     assert actor_of_key(session, shown, NOW_US + 9, "") is not None
     assert actor_of_key(session, shown, NOW_US + 10, "") is None
     row, shown = make_key(session, admin, NewKey("books", READS), NOW_US)
-    revoke(row, NOW_US)
+    revoke(session, row, NOW_US)
     assert actor_of_key(session, shown, NOW_US, "") is None
 
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.api_keys import DEFAULT_PER_MINUTE, MAX_PER_MINUTE, NewKey, make_key, revoke, scopes_of
@@ -36,7 +35,9 @@ class NewKeyBody(Sent):
         Field(min_length=1, max_length=100),
     ] = Field(description="What it may; no more than the key that makes it.")
     ends: SentMoment = left_out("Default: when the key ends that makes it.")
-    per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE)] = DEFAULT_PER_MINUTE
+    per_minute: Annotated[int, Field(ge=1, le=MAX_PER_MINUTE)] = left_out(
+        f"No more than the key that makes it. Default: {DEFAULT_PER_MINUTE}, or as often as that one."
+    )
 
 
 class Key(BaseModel):
@@ -78,27 +79,32 @@ def api_keys(api: Api) -> None:
     @api.post("/api-keys", MadeKey, TAG)
     @needs(Permission.USERS_WRITE)
     def make_api_key(body: NewKeyBody) -> Answer:
-        """Make a key. It may no more than the key that makes it, and ends with it at the latest."""
+        """Make a key. It may no more than the key that makes it, and ends with it at the latest.
+
+        When that one is revoked, so is what it made.
+        """
         with api.writing("key.make", body.name, account_id=front.scope.account_id) as change:
-            mine = select(ApiKeyRow.ends_us).where(ApiKeyRow.id == front.actor.api_key_id)
-            latest_us = change.session.scalar(mine)
-            ends_us = at_us(body.ends, latest_us)
-            if latest_us is not None and (ends_us or 0) > latest_us:
+            mine = front.actor
+            ends_us = at_us(body.ends, mine.ends_us)
+            if mine.ends_us is not None and (ends_us or 0) > mine.ends_us:
                 raise wrong("ends", "is after the end of the key that makes it")
+            per_minute = body.per_minute or min(mine.per_minute, DEFAULT_PER_MINUTE)
+            if per_minute > mine.per_minute:
+                raise wrong("per_minute", "is more than the key may ask that makes it")
             scopes = frozenset(Permission(x) for x in body.scopes)
             with field("scopes"):
-                new = NewKey(body.name, scopes, ends_us, body.per_minute)
+                new = NewKey(body.name, scopes, ends_us, per_minute)
                 row, text = make_key(change.session, front.actor, new, change.now_us)
             return change.done(MadeKey(**_facts(row), key=text), 201)
 
     @api.delete("/api-keys/<int:key_id>", TAG)
     @needs(Permission.USERS_WRITE)
     def revoke_api_key(path: KeyPath) -> Answer:
-        """End a key now; also that which asks."""
+        """End a key now, with those that it made; also that which asks."""
         with front.reading() as session:
             name = seen(session, path.key_id).name
         with api.writing("key.revoke", name, account_id=front.scope.account_id) as change:
-            revoke(seen(change.session, path.key_id), change.now_us)
+            revoke(change.session, seen(change.session, path.key_id), change.now_us)
             return change.done(None)
 
 

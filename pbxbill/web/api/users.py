@@ -14,6 +14,7 @@ from pbxbill.access.users import (
     disable,
     enable,
     find_user,
+    may_let_in,
     may_manage,
     reset_factors,
     set_role,
@@ -78,7 +79,11 @@ def users(api: Api) -> None:
     @api.post("/users", Link, TAG)
     @needs(Permission.USERS_WRITE)
     def let_in(body: NewUserBody) -> Answer:
-        """Let somebody in. He chooses a password by the link. 409: the log-in is taken."""
+        """Let somebody in. He chooses a password by the link. 409: the log-in is taken.
+
+        A key that ends lets nobody in: users have no end.
+        """
+        refuse_ending_key(front)
         with front.reading() as session:
             code: str | None = body.account
             if code is None:
@@ -121,6 +126,7 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @needs(Permission.USERS_WRITE)
     def make_user_link(path: UserPath) -> Answer:
         """A link by which a user chooses another password."""
+        refuse_ending_key(front)
         with front.reading() as session:
             user = _managed(front, session, path.user_id)
         with api.writing("user.link", user.login, account_id=user.account_id) as change:
@@ -132,6 +138,8 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     def change_user(path: UserPath, body: UserChange) -> Answer:
         """Give a user another role, let him in no more, or again. 409: he is the only administrator."""
         sent: Any = body
+        if sent.role is not None or sent.active:
+            refuse_ending_key(front)
         with front.reading() as session:
             user = _managed(front, session, path.user_id)
             account = session.get_one(AccountRow, user.account_id)
@@ -152,11 +160,18 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @needs(Permission.USERS_WRITE)
     def reset_user_factors(path: UserPath) -> Answer:
         """Forget a user's second factor and passkeys: he lost them. He logs in again."""
+        refuse_ending_key(front)
         with front.reading() as session:
             user = _managed(front, session, path.user_id)
         with api.writing("user.reset-factors", user.login, account_id=user.account_id) as change:
             reset_factors(change.session, _managed(front, change.session, path.user_id))
             return change.done(None)
+
+
+def refuse_ending_key(front: Front) -> None:
+    """What lets somebody in would outlive a key that ends."""
+    if not may_let_in(front.actor):
+        raise Refused(403, "A key that ends lets nobody in: users have no end.")
 
 
 def _managed(front: Front, session: Session, id: int) -> UserRow:

@@ -123,7 +123,7 @@ def api_keys(front: Front) -> Blueprint:
         if not form.validate_on_submit():
             return render_template("panel/api_keys/revoke.html", form=form, key=key)
         with front.changing("key.revoke", key.name, account_id=key.account_id) as change:
-            revoke(change.session.get_one(ApiKeyRow, key.id), change.now_us)
+            revoke(change.session, change.session.get_one(ApiKeyRow, key.id), change.now_us)
         flash(_("The key opens nothing any more."))
         return redirect(url_for("api_keys.listed"), 303)
 
