@@ -66,18 +66,26 @@ def brand_of(session: Session, account_id: int) -> BrandRow | None:
 
 def brand_of_host(session: Session, host: str) -> BrandRow | None:
     """Whose brand a browser asks for by a host's name; None: nobody's in particular."""
-    name = host.lower().rpartition("]")[2].partition(":")[0].rstrip(".")
+    name = name_of_host(host)
     return session.scalar(select(BrandRow).where(BrandRow.host == name[:253])) if name else None
 
 
-def set_brand(session: Session, account: AccountRow, terms: BrandTerms) -> BrandRow:
-    """Change how an account's panel and portal look; FieldRefused names what cannot be used."""
+def name_of_host(host: str) -> str:
+    """What a browser calls a host, without its port."""
+    return host.lower().rpartition("]")[2].partition(":")[0].rstrip(".")
+
+
+def set_brand(session: Session, account: AccountRow, terms: BrandTerms, *, ours: str = "") -> BrandRow:
+    """Change how an account's panel and portal look; FieldRefused names what cannot be used.
+
+    ours: the name by which everybody reaches the installation, which is no seller's own.
+    """
     if account.kind == "customer":
         raise InputRefused("a customer sells to nobody, and has no brand")
     row = _row(session, account.id)
     row.name = _text("name", terms.name, MAX_NAME)
     row.footer = _text("footer", terms.footer, MAX_FOOTER)
-    row.host = _host(session, account.id, terms.host)
+    row.host = _host(session, account.id, terms.host, ours)
     row.colour = checked_colour(terms.colour)
     row.support_phone = _text("support_phone", terms.support_phone, MAX_PHONE)
     if _PHONE.fullmatch(row.support_phone) is None:
@@ -194,7 +202,7 @@ def _url(text: str) -> str:
     return url
 
 
-def _host(session: Session, account_id: int, text: str) -> str | None:
+def _host(session: Session, account_id: int, text: str, ours: str) -> str | None:
     host = text.strip().lower().rstrip(".")
     if not host:
         return None
@@ -203,6 +211,6 @@ def _host(session: Session, account_id: int, text: str) -> str | None:
     taken = session.scalar(
         select(BrandRow.account_id).where(BrandRow.host == host, BrandRow.account_id != account_id)
     )
-    if taken is not None:
+    if taken is not None or host == ours:
         raise FieldRefused("host", f"{host} is taken already")
     return host

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor
-from pbxbill.billing.brands import brand_of, brand_of_host
+from pbxbill.billing.brands import brand_of, brand_of_host, name_of_host
 from pbxbill.errors import StoreUnavailable
 from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
@@ -102,7 +102,9 @@ class Reader:
             with self._front.reading() as session:
                 actor = self.actor
                 if actor is None:
-                    by_host = brand_of_host(session, request.host)
+                    # Where everybody logs in, nobody else's name stands, whatever he calls his host.
+                    is_ours = name_of_host(request.host) == self._front.desks.public_host
+                    by_host = None if is_ours else brand_of_host(session, request.host)
                     is_it = (
                         AccountRow.kind == "operator"
                         if by_host is None

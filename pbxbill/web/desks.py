@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from queue import Empty, LifoQueue
+from urllib.parse import urlsplit
 
 from pbxbill.app import Application, open_desk
 from pbxbill.billing.payments.gateway_payments import GatewayDesk
@@ -27,6 +28,11 @@ class Desks:
         # SQLite lets one write, and lets others wait by trying again: threads that queue here starve nobody.
         is_sqlite = application.database.dialect.name == "sqlite"
         self._turn = threading.Lock() if is_sqlite else None
+
+    @property
+    def public_host(self) -> str:
+        """The name by which people reach us; empty where nobody said it."""
+        return urlsplit(self.public_url).hostname or ""
 
     @contextmanager
     def desk(self) -> Iterator[GatewayDesk]:

@@ -42,7 +42,7 @@ def own_factors(front: Front) -> Blueprint:
             with front.reading() as session:
                 left = second_factor.recovery_codes_left(session, user.id)
             return render_template("me/second_factor_on.html", left=left)
-        form, secret = _form_of(front)
+        form, secret = _form_of(front, user.id)
         if form.validate_on_submit():
             step = second_factor.step_of(secret, str(form.code.data), front.clock.now_us())
             if step is not None:
@@ -88,16 +88,19 @@ def own_factors(front: Front) -> Blueprint:
     return made
 
 
-def _form_of(front: Front) -> tuple[TurnOnForm, str]:
+def _form_of(front: Front, user_id: int) -> tuple[TurnOnForm, str]:
     """The form, and the secret that it carries sealed from one request to the next."""
     form = TurnOnForm()
+    # Its page shows what was sealed: only what was sealed for this page and this user is opened here.
+    mark = f"second factor offered to {user_id}: "
     try:
-        secret = front.rules.sealer.open(str(form.sealed.data)) if form.sealed.data else ""
+        opened = front.rules.sealer.open(str(form.sealed.data)) if form.sealed.data else ""
     except ConfigurationError:  # somebody changed it
-        secret = ""
-    if not secret:
-        secret = second_factor.new_secret()
-        form.sealed.data = front.rules.sealer.seal(secret)
+        opened = ""
+    if opened.startswith(mark):
+        return form, opened.removeprefix(mark)
+    secret = second_factor.new_secret()
+    form.sealed.data = front.rules.sealer.seal(mark + secret)
     return form, secret
 
 

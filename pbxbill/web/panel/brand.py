@@ -89,7 +89,8 @@ def _is_changed(front: Front, form: BrandForm, account: AccountRow) -> bool:
         ):
             check_edition(form, _facts(brand_of(change.session, account.id)))
             try:
-                set_brand(change.session, account, BrandTerms(**{x: form[x].data or "" for x in TERMS}))
+                terms = BrandTerms(**{x: form[x].data or "" for x in TERMS})
+                set_brand(change.session, account, terms, ours=front.desks.public_host)
             except FieldRefused as error:
                 raise _AtField(error) from None  # past what makes it an error of the whole form
             content = _content(form.logo)

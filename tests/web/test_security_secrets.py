@@ -1,0 +1,90 @@
+"""What somebody who attacks the log-in and its links tries: others' hosts, others' secrets, a borrowed browser."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from pbxbill.notify.smtp import MailSettings
+from pbxbill.store.access_models import BrandRow, OneTimeLinkRow
+from pbxbill.store.invoice_models import MessageRow
+from pbxbill.web.desks import Desks
+from pbxbill.web.factory import create_app
+from pbxbill.web.rules import WebRules
+from tests.web.offices import Office, opened_office
+
+EVIL = "https://evil.example"
+
+
+@pytest.fixture
+def mailing(sqlite_url: str) -> Iterator[Office]:
+    """An office that sends mail."""
+    mail = MailSettings(host="mail.example", sender="bill@example.com")
+    with opened_office(sqlite_url, replace(WebRules(), requests_per_min=1_000_000, mail=mail)) as opened:
+        yield opened
+
+
+def asked_by_host(app: Flask, base_url: str) -> None:
+    client = app.test_client()
+    page = client.get("/log-in/forgotten", base_url=base_url).text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert token is not None
+    sent = {"csrf_token": token[1], "login": "admin"}
+    headers = {"Referer": f"{base_url}/log-in/forgotten"}
+    assert client.post("/log-in/forgotten", data=sent, base_url=base_url, headers=headers).status_code == 303
+
+
+def mails(office: Office) -> list[str]:
+    with office.reading() as session:
+        return list(session.scalars(select(MessageRow.text)))
+
+
+def test_a_mail_leads_to_our_address_whatever_host_was_asked(mailing: Office) -> None:
+    asked_by_host(mailing.app, EVIL)
+    (text,) = mails(mailing)
+    assert "https://bill.example/link/" in text
+    assert "evil" not in text
+
+
+def test_no_link_is_mailed_where_our_address_is_not_known(mailing: Office) -> None:
+    desks = Desks(mailing.application)
+    asked_by_host(create_app(desks, mailing.app.extensions["pbxbill_rules"]), "http://evil.example")
+    desks.close()
+    assert mails(mailing) == []
+    with mailing.reading() as session:
+        assert session.scalars(select(OneTimeLinkRow)).all() == []
+
+
+def test_what_was_sealed_for_something_else_is_not_shown(office: Office) -> None:
+    sealer = office.app.extensions["pbxbill_rules"].sealer
+    stolen = sealer.seal("JBSWY3DPEHPK3PXP")  # as it stands in a copy of the database
+    alice = office.seat("alice")
+    page = alice.post("/me/second-factor", {"sealed": stolen, "code": "000000"}).text
+    assert "JBSWY3DPEHPK3PXP" not in page
+    assert re.search(r"<code>[A-Z2-7]{32}</code>", page)
+    offered = re.search(
+        r'name="sealed"[^>]*value="([^"]+)"', office.seat("admin").get("/me/second-factor").text
+    )
+    assert offered is not None
+    others = html.unescape(offered[1])
+    secret = re.search(r"<code>([A-Z2-7]+)</code>", alice.post("/me/second-factor", {"sealed": others}).text)
+    assert secret is not None
+    assert secret[1] not in sealer.open(others)
+
+
+def test_nobody_calls_our_host_his_own(office: Office) -> None:
+    reseller = office.seat("reseller")
+    page = reseller.post("/panel/brand", {"name": "Green Phone", "host": "BILL.example."}).text
+    assert 'href="#host"' in page
+    # Also not by a brand that was there before the address was.
+    with office.writing() as session:
+        id = office.account_id("reseller")
+        row = BrandRow(account_id=id, version=1, name="Green Phone", host="bill.example", logo_type="")
+        for name in ("colour", "footer", "support_email", "support_phone", "support_url"):
+            setattr(row, name, "")
+        session.add(row)
+    assert "Green Phone" not in office.browser().get("/log-in").text
