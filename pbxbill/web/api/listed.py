@@ -1,8 +1,9 @@
 """Lists as the API pages them: query parameters from a Listing's filters, items from its columns."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -31,6 +32,7 @@ from pbxbill.listing.listing import (
     Filter,
     FilterKind,
     Listing,
+    Rows,
     every,
     page_of,
 )
@@ -100,8 +102,29 @@ class ListedAs:
 
 def listed_as(listing: Listing, id_type: type | None = None) -> ListedAs:
     """The types of a list, from its columns and filters. id_type: where no order has the rows' ids."""
-    title = listing.name.title().replace("-", "").replace("_", "")
-    filters: dict[str, Any] = {x.key: optional(_filter_type(x), x.label) for x in listing.filters}
+    id = id_type or listing.orders[0].id.type.python_type
+    item, page = _item_types(listing.name, id, listing.columns)
+    return ListedAs(listing, _query_type(*_asked_by(listing)), item, page)
+
+
+Asking = tuple[str, tuple[Filter, ...], tuple[str, ...]]
+
+
+def _asked_by(listing: Listing) -> Asking:
+    """What a query is made of: name, filters and orders. How a filter narrows is nothing to its type."""
+    filters = tuple(replace(x, narrow=_whatever) for x in listing.filters)
+    return listing.name, filters, tuple(x.key for x in listing.orders)
+
+
+def _whatever(query: Rows, _value: Any) -> Rows:
+    return query
+
+
+# Applications of one process share the types: making them takes longer than all else of an application.
+
+
+@cache
+def _query_type(name: str, filters: tuple[Filter, ...], orders: tuple[str, ...]) -> type[BaseModel]:
     paging: dict[str, Any] = {
         "size": (
             Annotated[
@@ -110,23 +133,55 @@ def listed_as(listing: Listing, id_type: type | None = None) -> ListedAs:
             ],
             PAGE_SIZE,
         ),
-        "order": optional(
-            Literal[tuple(x.key for x in listing.orders)], f"By what: {listing.orders[0].key}, unless said."
-        ),
+        "order": _ordered(orders),
         "after": optional(_cursor(), "The page after: follow `next` instead."),
         "before": optional(_cursor(), "The page before: follow `previous` instead."),
     }
-    columns: dict[str, Any] = {name_of(x): (_type(x) | None, ...) for x in listing.columns if x.key != "id"}
-    id = id_type or listing.orders[0].id.type.python_type
-    item = create_model(f"{title}Item", __config__=ConfigDict(), id=(id, ...), **columns)
+    return create_model(f"{_titled(name)}Query", __base__=Sent, **_filtered(filters), **paging)
+
+
+@cache
+def _query_of_file(name: str, filters: tuple[Filter, ...], orders: tuple[str, ...]) -> type[BaseModel]:
+    asked = _filtered(filters) | {"order": _ordered(orders)}
+    return create_model(f"{_titled(name)}QueryFile", __base__=Sent, **asked)
+
+
+def _filtered(filters: tuple[Filter, ...]) -> dict[str, Any]:
+    return {x.key: optional(_filter_type(x), x.label) for x in filters}
+
+
+def _ordered(orders: tuple[str, ...]) -> tuple[Any, Any]:
+    return optional(Literal[orders], f"By what: {orders[0]}, unless said.")
+
+
+def _titled(name: str) -> str:
+    return name.title().replace("-", "").replace("_", "")
+
+
+@cache
+def _item_types(name: str, id: type, columns: tuple[Column, ...]) -> tuple[type[BaseModel], type[BaseModel]]:
+    """An item, and a page of them."""
+    title = _titled(name)
+    shown: dict[str, Any] = {name_of(x): (_type(x) | None, ...) for x in columns if x.key != "id"}
+    item = create_model(f"{title}Item", __config__=ConfigDict(), id=(id, ...), **shown)
     page: type[BaseModel] = create_model(
         f"{title}Page",
         items=(list[item], ...),  # type: ignore[valid-type]
         next=(str | None, Field(description="The address of the next page; null: there is none.")),
         previous=(str | None, Field(description="The address of the page before.")),
     )
-    query: type[BaseModel] = create_model(f"{title}Query", __base__=Sent, **filters, **paging)
-    return ListedAs(listing, query, item, page)
+    return item, page
+
+
+def filters_of(listing: Listing, name: str) -> type[BaseModel]:
+    """A list's filters as an object of a body: all that they leave is meant."""
+    filters: dict[str, Any] = {x.key: optional(_filter_type(x), x.label) for x in listing.filters}
+    return create_model(name, __base__=Sent, **filters)
+
+
+def asked_by(filters: BaseModel) -> Asked:
+    """What such an object asks for."""
+    return _asked(filters)
 
 
 def declare_list(  # noqa: PLR0913 # what a list is declared by
@@ -182,13 +237,7 @@ def declare_file(
     api: Api, rule: str, listing: Listing, tag: str, *, permission: Permission | None = None
 ) -> None:
     """GET of all that a list's filters leave, as CSV, written as it is read."""
-    types = listed_as(listing)
-    without_paging: dict[str, Any] = {x.key: optional(_filter_type(x), x.label) for x in listing.filters} | {
-        "order": optional(
-            Literal[tuple(x.key for x in listing.orders)], f"By what: {listing.orders[0].key}, unless said."
-        )
-    }
-    query = create_model(f"{types.query.__name__}File", __base__=Sent, **without_paging)
+    query = _query_of_file(*_asked_by(listing))
 
     def export(query: BaseModel) -> Response:
         asked, seen, front = _asked(query), api.front.scope, api.front
