@@ -32,7 +32,7 @@ from pbxbill.store.sample_deck import SAMPLE, add_sample_deck
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from pbxbill.store.units import UNIT_KINDS, add_unit, checked_unit
 from pbxbill.web.fields import plain_number, refusals
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Front, background, needs
 from pbxbill.web.installation import Checked
 from pbxbill.web.panel.first_steps_forms import (
     AccountForm,
@@ -365,6 +365,13 @@ def _add_call(section: Blueprint, front: Front) -> None:
             account=endpoint[1] if endpoint else None,
             charged=charged,
         )
+
+    @section.get("/first-steps/call/now")
+    @background
+    @needs(Permission.SETTINGS_WRITE)
+    def first_call_now() -> str:
+        """The same as it is now, for a page that waits for the call."""
+        return first_call()
 
 
 def _somebody(front: Front) -> str:
