@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, or_, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
@@ -198,6 +198,12 @@ def every(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Ite
         if not page.after:
             return
         after = page.after
+
+
+def is_longer(session: Session, listing: Listing, scope: Scope, asked: Asked, most: int) -> bool:
+    """Whether the filters leave more rows than that: counted no further."""
+    some = narrowed(session, listing, scope, asked).limit(most + 1).subquery()
+    return (session.scalar(select(func.count()).select_from(some)) or 0) > most
 
 
 def narrowed(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Rows:

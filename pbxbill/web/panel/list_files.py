@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Response, abort, stream_with_context
 from flask_babel import gettext
@@ -19,7 +19,16 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 
 from pbxbill.errors import InputRefused
-from pbxbill.listing.listing import Asked, Column, ColumnKind, FilterRefused, Listing, every, page_of
+from pbxbill.listing.listing import (
+    Asked,
+    Column,
+    ColumnKind,
+    FilterRefused,
+    Listing,
+    every,
+    is_longer,
+    page_of,
+)
 from pbxbill.money import format_amount, to_decimal
 from pbxbill.web.formatting import reader_zone, unit_known
 from pbxbill.web.front import Front
@@ -57,6 +66,9 @@ def csv_file(front: Front, listing: Listing, asked: Asked) -> Response:
 def xlsx_file(front: Front, listing: Listing, asked: Asked) -> Response:
     """The same as a workbook; up to MAX_XLSX_ROWS rows."""
     _refuse_what_is_refused(front, listing, asked)
+    with front.reading() as session:
+        if is_longer(session, listing, front.scope, asked, MAX_XLSX_ROWS):
+            _refuse_length()
     columns = _file_columns(listing)
     book = Workbook(write_only=True)
     sheet = book.create_sheet(gettext(listing.title)[:31])
@@ -69,9 +81,7 @@ def xlsx_file(front: Front, listing: Listing, asked: Asked) -> Response:
     with front.reading() as session:
         for number, row in enumerate(every(session, listing, front.scope, asked)):
             if number >= MAX_XLSX_ROWS:
-                abort(
-                    413, gettext("More rows than a workbook holds well: narrow the list, or take it as CSV.")
-                )
+                _refuse_length()  # they came meanwhile
             sheet.append([_xlsx_value(row, *x[1:]) for x in columns])
     file = TemporaryFile()  # noqa: SIM115  # closed when it is sent, or when nobody waits for it any more
     book.save(file)
@@ -85,6 +95,10 @@ def xlsx_file(front: Front, listing: Listing, asked: Asked) -> Response:
     response = Response(chunks(), mimetype=_XLSX, headers=_attachment(listing, "xlsx"))
     response.call_on_close(file.close)
     return response
+
+
+def _refuse_length() -> NoReturn:
+    abort(413, gettext("More rows than a workbook holds well: narrow the list, or take it as CSV."))
 
 
 def harmless(text: str) -> str:
