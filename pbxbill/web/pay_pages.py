@@ -13,16 +13,15 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from sqlalchemy import select
 from werkzeug.wrappers import Response as Redirect
 
-from pbxbill.billing.invoices.standing import said
 from pbxbill.billing.parties import party_of
 from pbxbill.billing.payments.gateway_payments import PaymentStanding, standing
 from pbxbill.billing.payments.webhook_handling import receive_webhook
 from pbxbill.clock import SECOND_US
-from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import GatewayPaymentRow
 from pbxbill.web.desks import Desks
+from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import open_to_all
 from pbxbill.web.webhooks import sent_headers
 
@@ -107,8 +106,7 @@ def _words(desks: Desks, payment: PaymentStanding) -> dict[str, str]:
         account = session.get_one(AccountRow, payment.account_id)
         issuer = session.get_one(AccountRow, account.parent_id)
         shown = party_of(session, issuer.id).legal_name or issuer.name
-        amount = said(payment.amount, unit_of(session, payment.unit))
-        return {"amount": amount, "issuer": shown, "key": payment.key}
+    return {"amount": plain_amount(payment.amount, payment.unit), "issuer": shown, "key": payment.key}
 
 
 class _Throttle:
