@@ -98,6 +98,13 @@ def actor_of_key(session: Session, presented: str, now_us: int, address: str) ->
     )
 
 
+def still_opens(session: Session, api_key_id: int, now_us: int) -> bool:
+    """Whether a key that opened something would do so again."""
+    row = session.get_one(ApiKeyRow, api_key_id)
+    account = session.get_one(AccountRow, row.account_id)
+    return opens(row, now_us) and account.status != AccountStatus.TERMINATED
+
+
 def note_use(session: Session, api_key_id: int, now_us: int) -> None:
     """Say when a key was last used. It writes: once in NOTE_USE_EVERY_US is enough."""
     session.execute(update(ApiKeyRow).where(ApiKeyRow.id == api_key_id).values(used_us=now_us))

@@ -14,6 +14,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.access.login_sessions import may_log_in
+from pbxbill.access.permissions import PERMISSIONS_OF, Permission, Role
 from pbxbill.billing.period import day_start_us, local_date, months_after
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused, PbxbillError
@@ -23,6 +25,7 @@ from pbxbill.reports.report import Asked, ParameterRefused, in_books, period_of
 from pbxbill.reports.runs import NewRun, ask, check_run
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow
 from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
 
 EVERY = ("day", "week", "month")
@@ -126,6 +129,14 @@ def start_due(database: Engine, now_us: int) -> int:
     return started
 
 
+def _may_have(session: Session, user: UserRow, report: str, scope: Scope) -> bool:
+    """Whether somebody may still ask for a report himself."""
+    if not may_log_in(user, session.get_one(AccountRow, user.account_id)):
+        return False
+    needed = {Permission.REPORTS_READ, report_named(report, scope).permission}
+    return needed <= PERMISSIONS_OF[Role(user.role)]
+
+
 def _start(session: Session, id: int, now_us: int) -> bool:
     row = session.scalar(
         select(ReportScheduleRow).where(ReportScheduleRow.id == id).with_for_update(skip_locked=True)
@@ -135,12 +146,12 @@ def _start(session: Session, id: int, now_us: int) -> bool:
     first, last = last_period(row.every, row.zone, row.minute, now_us)
     if first.isoformat() <= row.last_day:
         return False
+    scope = scope_of(session, row.scope_id)
     user = None if row.user_id is None else session.get(UserRow, row.user_id)
-    if user is not None and user.state != "active":
-        # Whoever may not log in any more is sent nothing either.
+    if user is not None and not _may_have(session, user, row.report, scope):
+        # Whoever may not look at it any more is sent nothing either.
         row.enabled = False
         return False
-    scope = scope_of(session, row.scope_id)
     values = json.loads(row.parameters)
     known = parameters_of(report_named(row.report, scope), scope)
     days = {"from": first.isoformat(), "to": last.isoformat()}

@@ -28,6 +28,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 Row = TypeVar("Row")
 EVERYBODY = "everybody"
 LOGGED_IN = "logged in"
+CHANGING = "changing"
 
 
 def needs(permission: Permission) -> Callable[[View], View]:
@@ -57,9 +58,16 @@ def grave(view: View) -> View:
     return view
 
 
-def is_grave(view: Callable[..., Any]) -> bool:
-    """Whether it is one of those."""
-    return bool(getattr(view, "grave", False))
+def grave_to_change(view: View) -> View:
+    """The same of what is sent to a route, and not of looking at its page."""
+    view.grave = CHANGING  # type: ignore[attr-defined]  # as below
+    return view
+
+
+def is_grave(view: Callable[..., Any], method: str = "POST") -> bool:
+    """Whether it is one of those, asked by a method."""
+    kept = getattr(view, "grave", False)
+    return bool(kept) and not (kept == CHANGING and method in ("GET", "HEAD"))
 
 
 def background(view: View) -> View:

@@ -193,7 +193,7 @@ def install_access(app: Flask, identity: Identity) -> None:
         g.actor = acting(actor, needed)
         if needed != LOGGED_IN and not (isinstance(needed, Permission) and actor.may(needed)):
             abort(403)
-        if is_grave(app.view_functions[request.endpoint]):
+        if is_grave(app.view_functions[request.endpoint], request.method):
             return identity.ask_for_proof()
         return None
 

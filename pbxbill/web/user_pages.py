@@ -21,7 +21,7 @@ from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, ZoneField, at_most, refusals, required
-from pbxbill.web.front import Change, Front, grave, needs
+from pbxbill.web.front import Change, Front, grave, grave_to_change, needs
 from pbxbill.web.own.links import link_url, mail_link
 from pbxbill.web.words import word_of
 
@@ -88,6 +88,7 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
 
     @made.route("/users/<int:user_id>", methods=["GET", "POST"], endpoint="show")
     @needs(pages.read)
+    @grave_to_change
     def show(user_id: int) -> Redirect | str:
         with front.reading() as session:
             user, account = _user(session, front, user_id)

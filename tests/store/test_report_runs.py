@@ -197,7 +197,10 @@ def test_a_schedule_makes_each_period_once(database: Engine, clock: ManualClock)
         assert len(session.scalars(select(MessageRow.key)).all()) == 2
 
 
-def test_who_may_not_log_in_is_sent_nothing(database: Engine, clock: ManualClock) -> None:
+@pytest.mark.parametrize("change", [{"state": "disabled"}, {"role": "distributor"}])
+def test_who_may_not_see_it_any_more_is_sent_nothing(
+    database: Engine, clock: ManualClock, change: dict[str, str]
+) -> None:
     with transaction(database) as session:
         user = UserRow(
             account_id=operator_scope(session).account_id, login="x", name="X", role="admin", created_us=1
@@ -205,7 +208,8 @@ def test_who_may_not_log_in_is_sent_nothing(database: Engine, clock: ManualClock
         session.add(user)
         session.flush()
         schedule(session, clock, user_id=user.id)
-        user.state = "disabled"
+        for name, value in change.items():
+            setattr(user, name, value)
     clock.advance(2 * DAY_US)
     assert start_due(database, clock.now_us()) == 0
     with transaction(database) as session:

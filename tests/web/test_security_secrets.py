@@ -1,4 +1,4 @@
-"""What somebody who attacks the log-in and its links tries: others' hosts, others' secrets, a borrowed browser."""
+"""What who attacks log-ins and links tries: hosts that are not ours, others' secrets, others' names."""
 
 import html
 import re
@@ -9,14 +9,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from pbxbill.clock import SECOND_US
 from pbxbill.notify.smtp import MailSettings
 from pbxbill.store.access_models import BrandRow, OneTimeLinkRow
 from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.models import WalletRow
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
-from tests.web.offices import Office, opened_office
+from tests.web.offices import PASSWORD, Office, opened_office
 
+MINUTE_US = 60 * SECOND_US
 EVIL = "https://evil.example"
 
 
@@ -88,3 +91,38 @@ def test_nobody_calls_our_host_his_own(office: Office) -> None:
             setattr(row, name, "")
         session.add(row)
     assert "Green Phone" not in office.browser().get("/log-in").text
+
+
+def test_a_browser_left_open_neither_moves_the_mail_nor_makes_an_admin(office: Office) -> None:
+    admin = office.browser("admin")
+    settings = {"name": "Admin", "language": "en", "zone": "UTC", "theme": "auto"}
+    role = f"/panel/users/{office.user('support').id}"
+    office.clock.advance(29 * MINUTE_US)
+    assert admin.get("/me").status_code == 200
+    office.clock.advance(3 * MINUTE_US)
+    assert admin.post("/me", settings | {"email": "thief@evil.example"}).location.startswith("/me/prove")
+    assert office.user("admin").email == "admin@example.com"
+    assert admin.get(role).status_code == 200
+    assert admin.post(role, {"role": "admin"}).location.startswith("/me/prove")
+    assert office.user("support").role == "support"
+    assert admin.post("/me", settings | {"email": "admin@example.com"}).location == "/me"
+    assert admin.post("/me/prove", {"password": PASSWORD}).status_code == 303
+    assert admin.post("/me", settings | {"email": "boss@example.com"}).location == "/me"
+    assert admin.post(role, {"role": "finance"}).location == role
+    assert (office.user("admin").email, office.user("support").role) == ("boss@example.com", "finance")
+
+
+def test_credit_is_given_by_whoever_may_change_it(office: Office) -> None:
+    support = office.seat("support")
+    new = {"code": "friend", "name": "Friend", "kind": "customer", "mode": "postpaid", "unit": "EUR"}
+    more = {"tariff": "0", "inbound_tariff": "0", "dialling_rule": "0", "language": "en", "credit_limit": "9"}
+    operators = {"failure_policy": "closed", "offline_allowance": ""}
+    assert 'name="credit_limit"' not in support.get("/panel/accounts/new").text
+    assert support.post("/panel/accounts/new", new | more | operators).status_code == 303
+    path = f"/panel/accounts/{office.account_id('friend')}/wallets/new"
+    assert 'name="credit_limit"' not in support.get(path).text
+    with office.reading() as session:
+        limits = session.scalars(
+            select(WalletRow.credit_limit).where(WalletRow.account_id == office.account_id("friend"))
+        )
+        assert list(limits) == [0]

@@ -216,6 +216,8 @@ def _opening(session: Session, front: Front, body: NewAccountBody) -> Opening:
     limit = parse_amount(body.credit_limit, unit)
     if limit < 0:
         raise _wrong("credit_limit", "must be 0 or more")
+    if limit and not front.actor.may(Permission.PAYMENTS_CORRECT):
+        raise Refused(403, f"To give credit, the key needs {Permission.PAYMENTS_CORRECT}.")
     above = _above(session, front, body.reseller or "")
     for name in ("tariff", "inbound_tariff"):
         if getattr(body, name):

@@ -1,11 +1,15 @@
 """The balance of the key's own account, live calls counted in, and what calls now: once, or as a stream."""
 
+from collections.abc import Callable
+
 from flask import Response
 from pydantic import BaseModel, Field
 
 from pbxbill.access.actor import Scope
+from pbxbill.access.api_keys import still_opens
 from pbxbill.access.permissions import Permission
 from pbxbill.clock import SECOND_US
+from pbxbill.errors import check
 from pbxbill.listing.listing import MAX_PAGE_SIZE, Asked
 from pbxbill.listing.live_calls import LivePage, WalletBalance
 from pbxbill.listing.live_rows import LiveCallNow
@@ -91,7 +95,12 @@ def balance(api: Api) -> None:
         It is looked at once a second. Ends after five minutes: connect again. 503: too many watch at once.
         """
         scope = front.scope
-        return streams.answer("balance", lambda: _balance(front, scope).model_dump_json(), ignoring="at")
+        return streams.answer(
+            "balance",
+            lambda: _balance(front, scope).model_dump_json(),
+            ignoring="at",
+            may=_still_may(front),
+        )
 
     @api.get("/live-calls/stream", STREAM, TAG)
     @needs(Permission.CALLS_READ)
@@ -116,7 +125,19 @@ def _calls_stream(front: Front, streams: Streams) -> Response:
     def read() -> str:
         return _calls(front.desks.live.page(scope, asked)).model_dump_json()
 
-    return streams.answer("calls", read, ignoring="at")
+    return streams.answer("calls", read, ignoring="at", may=_still_may(front))
+
+
+def _still_may(front: Front) -> Callable[[], bool]:
+    """Says whether the key of this request still opens something, while its answer is written."""
+    id = front.actor.api_key_id
+    check(id is not None, "a program comes with a key")
+
+    def may() -> bool:
+        with front.reading() as session:
+            return still_opens(session, int(id or 0), front.clock.now_us())
+
+    return may
 
 
 def _balance(front: Front, scope: Scope) -> Balance:

@@ -15,6 +15,7 @@ from pbxbill.money import parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceRow
 from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.drafts import own_invoice
 from pbxbill.web.api.fields import Amount, Line, Moment, Money, Sent, left_out, moment, moment_or_none, money
 from pbxbill.web.api.invoices import InvoicePath, seen_invoice
 from pbxbill.web.api.listed import declare_list
@@ -80,9 +81,15 @@ def disputes(api: Api) -> None:
     @api.post("/invoices/<int:invoice_id>/dispute/decision", Dispute, TAG)
     @needs(Permission.DUNNING_WRITE)
     def decide_a_dispute(path: InvoicePath, body: DisputeDecision) -> Answer:
-        """Give back what is contested, or have it dunned again. 409: nothing is contested."""
+        """Give back what is contested, or have it dunned again. 409: nothing is contested.
+
+        Of an invoice that a reseller below issued he decides (403). A credit note needs `invoices:write` too.
+        """
         with front.reading() as session:
             row = _asking(session, api, path.invoice_id)
+            own_invoice(front, session, path.invoice_id)
+        if body.outcome == "credit" and not front.actor.may(Permission.INVOICES_WRITE):
+            raise Refused(403, "The key may not issue the credit note.")
         with api.writing("dispute.decide", row.number or "", account_id=row.account_id) as change:
             with conflicts():
                 decide_dispute(

@@ -26,8 +26,13 @@ class Streams:
         self.stop = threading.Event()
         """Ends all of them."""
 
-    def answer(self, event: str, read: Callable[[], str], *, ignoring: str) -> Response:
-        """A stream of what read() says as JSON, if it changed but for the key that is ignored."""
+    def answer(
+        self, event: str, read: Callable[[], str], *, ignoring: str, may: Callable[[], bool]
+    ) -> Response:
+        """A stream of what read() says as JSON, if it changed but for the key that is ignored.
+
+        may: whether who watches still may; it ends where he may not.
+        """
         told = read()  # what cannot be read is told by a status
         with self._lock:
             if self.open >= self.most:
@@ -37,7 +42,13 @@ class Streams:
             self.open += 1
         # Whoever comes back says what he saw last: the same is not told again.
         seen = request.headers.get("Last-Event-ID", "")
-        body = _Counted(self._events(event, read, told, ignoring, seen), self._closed)
+
+        def again() -> str:
+            if not may():
+                raise _Over
+            return read()
+
+        body = _Counted(self._events(event, again, told, ignoring, seen), self._closed)
         answer = Response(body, mimetype="text/event-stream")
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Accel-Buffering"] = "no"
@@ -70,8 +81,12 @@ class Streams:
                 if waited >= HEARTBEAT_S:
                     yield ": still here\n\n"
                     waited = 0.0
-        except PbxbillError:
+        except (PbxbillError, _Over):
             return  # who watches connects again, and is told then
+
+
+class _Over(Exception):  # it is no error
+    """The key of who watches opens nothing any more."""
 
 
 class _Counted:

@@ -73,6 +73,12 @@ def me(front: Front, identity: Identity) -> Blueprint:
         user = own_row(front)
         form = MeForm(obj=user)
         if form.validate_on_submit():
+            # Who gets the mail of a forgotten password gets in: a browser left open must not change who.
+            asked = identity.ask_for_proof() if (form.email.data or "").strip() != user.email else None
+            if asked is not None:
+                told = _("Your e-mail address is not changed yet: enter your password, then save it again.")
+                flash(told, "warn")
+                return asked
             with refusals(form) as refused:
                 _take_settings(front, form)
             if not refused:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from wtforms import BooleanField, SelectField, TextAreaField
 from wtforms.validators import Length, Optional
 
-from pbxbill.access.actor import Scope
+from pbxbill.access.actor import Actor, Scope
+from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import ANNOUNCEMENTS, money_units, unit_of_tariff, wallets_of
 from pbxbill.charging.status import AccountStatus
 from pbxbill.money import Unit
@@ -257,6 +258,17 @@ def leave_to_operator(form: TermsForm, scope: Scope) -> None:
             del form[name]
 
 
+def leave_credit(form: Any, actor: Actor) -> None:
+    """Credit is given by whoever may change a limit later; others open without it."""
+    if not actor.may(Permission.PAYMENTS_CORRECT):
+        del form.credit_limit
+
+
+def credit_of(form: Any) -> int:
+    """What a form gives."""
+    return (form.credit_limit.data or 0) if "credit_limit" in form else 0
+
+
 def give_choices(session: Session, form: TermsForm, issuer_id: int, operator_id: int) -> None:
     """Tariffs of the issuer and of whoever acts, and the dialling rules."""
     rows = session.execute(
@@ -275,7 +287,8 @@ def unit_choices(session: Session, form: Any) -> dict[str, Unit]:
     """Units that a wallet can be opened in; the form's amount is in the one that is chosen."""
     units = {x.code: x for x in money_units(session)}
     form.unit.choices = [(x, x) for x in units]
-    form.credit_limit.unit = units.get(form.unit.data) or next(iter(units.values()), None)
+    if "credit_limit" in form:
+        form.credit_limit.unit = units.get(form.unit.data) or next(iter(units.values()), None)
     return units
 
 

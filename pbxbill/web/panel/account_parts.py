@@ -38,6 +38,8 @@ from pbxbill.web.panel.account_forms import (
     LimitOfWalletForm,
     NoteForm,
     WalletForm,
+    credit_of,
+    leave_credit,
     unit_choices,
 )
 from pbxbill.web.panel.account_tabs import account_tabs
@@ -59,6 +61,7 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
     @needs(Permission.ACCOUNTS_WRITE)
     def wallet(id: int) -> str | AnyResponse:
         form = WalletForm()
+        leave_credit(form, front.actor)
         with front.reading() as session:
             account = front.account(session, id)
             unit_choices(session, form)
@@ -68,7 +71,7 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
                 front.changing("wallet.open", account.code, account_id=id) as change,
             ):
                 now = front.account(change.session, id)
-                open_wallet(change.session, now, form.unit.data, form.credit_limit.data or 0)
+                open_wallet(change.session, now, form.unit.data, credit_of(form))
             if not refused:
                 flash(
                     gettext("Account %(code)s has a %(unit)s wallet.", code=account.code, unit=form.unit.data)

@@ -44,7 +44,9 @@ from pbxbill.web.panel.account_forms import (
     OpenForm,
     announcements,
     chosen,
+    credit_of,
     give_choices,
+    leave_credit,
     leave_to_operator,
     paying_unit,
     unit_choices,
@@ -191,6 +193,7 @@ def _add_editing(section: Blueprint, front: Front) -> None:
     def create() -> str | AnyResponse:
         form = OpenForm()
         leave_to_operator(form, front.scope)
+        leave_credit(form, front.actor)
         with front.reading() as session:
             give_choices(session, form, front.scope.account_id, front.scope.account_id)
             units = unit_choices(session, form)
@@ -263,7 +266,7 @@ def _open(session: Session, front: Front, form: OpenForm, now_us: int) -> Accoun
         **terms,
     )
     endpoints = (("sip", form.sip.data),) if form.sip.data else ()
-    opening = Opening(new, form.unit.data, form.credit_limit.data or 0, endpoints)
+    opening = Opening(new, form.unit.data, credit_of(form), endpoints)
     account = open_with_wallets(session, opening, now_us, form.opened.start_us())
     change_account(session, account, _tariffs(form))
     return account

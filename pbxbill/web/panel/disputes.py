@@ -21,7 +21,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import AmountField, LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import ReasonForm, form_page
-from pbxbill.web.panel.invoice_access import asking_invoice
+from pbxbill.web.panel.invoice_access import asking_invoice, is_own, own_asking_invoice
 from pbxbill.web.panel.lists import ListPage, add_list
 
 THREAD = ("disputed", "dispute_remark", "dispute_file", "dispute_settled", "credited")
@@ -113,6 +113,7 @@ def _page(front: Front, id: int, remarks: RemarkForm, files: AttachForm) -> str:
             files=files_of(session, id),
             remarks=remarks,
             attach_form=files,
+            may_decide=is_own(front.scope, row),
             crumbs=_crumbs(),
         )
 
@@ -235,7 +236,7 @@ def _add_deciding(section: Blueprint, front: Front) -> None:
     def decide(id: int) -> str | AnyResponse:
         form = DecideForm()
         with front.reading() as session:
-            row = asking_invoice(front, session, id)
+            row = own_asking_invoice(front, session, id)
         back = url_for(".show", id=id)
         # A credit note is an invoice's: who only settles disputes may not issue one.
         if not front.actor.may(Permission.INVOICES_WRITE):
@@ -246,7 +247,7 @@ def _add_deciding(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("dispute.decide", row.number or "", account_id=row.account_id) as change,
             ):
-                asking_invoice(front, change.session, id)
+                own_asking_invoice(front, change.session, id)
                 done = decide_dispute(
                     change.session,
                     change.books,

@@ -51,6 +51,14 @@ def asking_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
     )
 
 
+def own_asking_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
+    """The same, which who acts may also give up or give back; 403 for what another issuer made."""
+    row = asking_invoice(front, session, id)
+    if not is_own(front.scope, row):
+        abort(403)
+    return row
+
+
 def own_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
     """One that who acts may change; 403 for what another issuer made."""
     row = seen_invoice(front, session, id)

@@ -21,7 +21,7 @@ from pbxbill.web.panel.asking import (
     give_units,
     wallet_units,
 )
-from pbxbill.web.panel.invoice_access import asking_invoice
+from pbxbill.web.panel.invoice_access import own_asking_invoice
 from pbxbill.web.panel.payment_forms import FromWalletForm, TransferForm, WriteOffForm
 
 
@@ -170,7 +170,8 @@ def _moved(change: Change, front: Front, account_id: int, form: TransferForm) ->
 
 
 def _invoice_asked(session: Session, front: Front) -> InvoiceRow:
-    """The invoice that the address names by ?invoice=ID; 404 for none, and for another's."""
+    """The invoice that the address names by ?invoice=ID; 404 for none, and for another's; 403 for what a
+    reseller below issued, whose loss it would be."""
     written = request.args.get("invoice", "")
     id = int(written) if written.isascii() and written.isdigit() and len(written) <= 18 else 0
-    return asking_invoice(front, session, id)
+    return own_asking_invoice(front, session, id)
