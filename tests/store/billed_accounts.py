@@ -23,6 +23,7 @@ from pbxbill.store.driver import Row, connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from tests.books_in_order import problems_of
+from tests.database_contents import Contents
 from tests.small_operator import EUR, eur
 
 GERMANY = "493012345"
@@ -139,6 +140,9 @@ def open_accounts(url: str) -> BilledAccounts:
             opened.ids[new.code] = account.id
     database.dispose()
     return opened
+
+
+OPENED = Contents("accounts", open_accounts)
 
 
 def opened_accounts(url: str) -> BilledAccounts:

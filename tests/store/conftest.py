@@ -9,7 +9,7 @@ from pbxbill.access.sealing import make_key_file
 from pbxbill.cli import cli
 from tests.books_in_order import assert_books_in_order
 from tests.database_contents import NOTHING, Contents
-from tests.store.billed_accounts import BilledAccounts, open_accounts, opened_accounts
+from tests.store.billed_accounts import OPENED, BilledAccounts, opened_accounts
 from tests.store.command_line import Ok, Run
 from tests.store.invoiced_accounts import Invoicing
 from tests.store.living_accounts import Living
@@ -22,7 +22,6 @@ Berlin;local;4930
 Germany mobile;mobile;4915 4916 4917
 Germany premium;premium;49900
 """
-OPENED = Contents("accounts", open_accounts)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,8 +4,21 @@ import pytest
 from playwright.sync_api import Browser
 
 from pbxbill.store.engine import migrate
+from tests.database_contents import NOTHING, Contents
+from tests.store.billed_accounts import OPENED
 from tests.web.browsers import Desk, chromium, opened_desk
-from tests.web.offices import Office, opened_office
+from tests.web.offices import OFFICE, Office, opened_office
+
+INSTALLED = {"installed", "installed_on_each", "talked"}
+"""What fixtures of modules are called that open an installation."""
+
+
+@pytest.fixture
+def contents(request: pytest.FixtureRequest) -> Contents:
+    """Who asks for an office, or for an installation, finds its accounts in the copy."""
+    if {"office", "office_on_each"} & set(request.fixturenames):
+        return OFFICE
+    return OPENED if INSTALLED & set(request.fixturenames) else NOTHING
 
 
 @pytest.fixture

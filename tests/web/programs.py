@@ -17,7 +17,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
-from tests.store.billed_accounts import BilledAccounts, open_accounts
+from tests.store.billed_accounts import BilledAccounts, open_accounts, opened_accounts
 from tests.store.invoiced_accounts import Invoicing
 
 BASE = "/api/v1"
@@ -78,8 +78,10 @@ class Installation:
 
 @contextmanager
 def installation(url: str, rules: WebRules | None = None) -> Iterator[Installation]:
-    """reseller > alice, and bob, hot and carol, all of EUR."""
-    accounts = open_accounts(url)
+    """reseller > alice, and bob, hot and carol, all of EUR, unless the database is a copy that has them."""
+    accounts = opened_accounts(url)
+    if not accounts.ids:
+        accounts = open_accounts(url)
     invoicing = Invoicing(accounts)
     with open_application(url, clock=invoicing.clock) as application:
         desks = Desks(application)
