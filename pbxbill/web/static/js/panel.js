@@ -55,6 +55,14 @@
     }, 200);
   });
 
+  // Headings stay in sight above a list that is no wider than the page; a wider one scrolls in its frame.
+  const fits = (frame) => frame?.firstElementChild && frame.classList.toggle("fits", frame.firstElementChild.scrollWidth <= frame.clientWidth);
+  const sized = new ResizeObserver((changes) => changes.forEach((change) => fits(change.target.closest(".list-frame"))));
+  for (const frame of document.querySelectorAll(".list-frame")) {
+    sized.observe(frame);
+    if (frame.firstElementChild) sized.observe(frame.firstElementChild);
+  }
+
   // A form is sent once, however often its button is clicked.
   addEventListener("submit", (event) => {
     const form = event.target;
