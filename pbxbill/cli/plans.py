@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pbxbill.app import billing
+from pbxbill.billing.subscriptions.migrating import migrate_all
 from pbxbill.billing.subscriptions.plan_catalogue import (
     PlanVersion,
     import_plan,
@@ -17,7 +18,7 @@ from pbxbill.billing.subscriptions.plan_catalogue import (
     versions_of,
 )
 from pbxbill.billing.subscriptions.plan_terms import CancellationFee, ChangeAt, PlanCharge, PlanTerms
-from pbxbill.billing.subscriptions.subscribing import Wanted, migrate_plan, to_migrate
+from pbxbill.billing.subscriptions.subscribing import Wanted, to_migrate
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option
 from pbxbill.cli.output import json_option, moment, print_json, print_table
@@ -202,21 +203,13 @@ def migrate(context: Context, /, name: str, *, as_json: bool, **terms: Any) -> N
     """Bring subscriptions of older versions of a plan to its newest one, all or those of some accounts."""
     at = ChangeAt.NOW if terms["at_once"] else ChangeAt.CYCLE_END
     wanted = Wanted(at=at, reason=terms["reason"], by=terms["by"])
-    failed: list[dict[str, Any]] = []
-    migrated: list[int] = []
     with context.application() as application:
         with transaction(reading(application.database)) as session:
             plan = plan_by_name(session, issuer_by_code(session, terms["reseller"]), name)
             ids = to_migrate(session, plan, [account_by_code(session, code) for code in terms["codes"]])
-        for id in ids:
-            try:
-                with billing(application) as (session, books):
-                    done = migrate_plan(session, books, plan, id, wanted, context.clock.now_us())
-            except InputRefused as refused:
-                failed.append({"subscription": id, "reason": str(refused)})
-                continue
-            if done is not None:
-                migrated.append(id)
+        found = migrate_all(lambda: billing(application), plan, ids, wanted, context.clock)
+    migrated = found.done
+    failed = [{"subscription": id, "reason": reason} for id, reason in found.refused]
     if as_json:
         print_json({"migrated": migrated, "failed": failed})
     else:

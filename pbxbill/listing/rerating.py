@@ -24,6 +24,7 @@ from pbxbill.listing.operators import operators
 from pbxbill.mediation.rerate import Definition, Preview, Rerating, changed_in_tax_alone
 from pbxbill.store.driver import Driver
 from pbxbill.store.engine import reading, transaction
+from pbxbill.store.models import AccountRow, CdrRow
 from pbxbill.store.rerating_models import ReratingPlanRow
 
 RECKONING, READY, RUNNING, STOPPED, DONE, FAILED = (
@@ -63,12 +64,27 @@ def issue_notes(writing: Writing, clock: Clock) -> list[CorrectionNote]:
 def plan_rerating(session: Session, definition: Definition, by: str, now_us: int) -> ReratingPlanRow:
     """Write down what is wanted, to be reckoned."""
     check_over(definition, now_us)
+    if (definition.tariff or definition.deck) and not definition.accounts:
+        raise InputRefused("name the account whose calls another tariff or deck counts for")
     row = ReratingPlanRow(
         by=by[:200], definition=definition.as_json(), state=RECKONING, created_us=now_us, beaten_us=now_us
     )
     session.add(row)
     session.flush()
     return row
+
+
+def definition_of_call(
+    session: Session, scope: Scope, session_id: str
+) -> tuple[Definition, AccountRow] | None:
+    """One call: the microsecond in which it began, of its account. None: the scope has no such call."""
+    call = session.scalar(
+        select(CdrRow).where(CdrRow.session_id == session_id, scope.among(CdrRow.account_id))
+    )
+    account = None if call is None or call.account_id is None else session.get(AccountRow, call.account_id)
+    if call is None or account is None or not scope.covers(account):
+        return None
+    return Definition(call.started_us, call.started_us + 1, (account.code,)), account
 
 
 def definition_of(row: ReratingPlanRow) -> Definition:

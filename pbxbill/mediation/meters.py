@@ -5,8 +5,10 @@ future is refused with a sentence; the same one again changes nothing.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
 
 from pbxbill.charging.batch import load
 from pbxbill.charging.catalogue import LoadedCatalogue
@@ -25,7 +27,7 @@ from pbxbill.rating.consumption import (
     charge_period,
     consumed_between,
 )
-from pbxbill.store.driver import Driver
+from pbxbill.store.driver import Driver, driver_within
 from pbxbill.store.mediation_models import MeterReadingRow
 
 METER = (
@@ -107,6 +109,16 @@ def take_reading(
         found = _charge(driver, catalogue, meter, reading, _period(meter, reading, before[0]), now_us)
     _insert(driver, meter, reading, found, now_us)
     return found
+
+
+def take_reading_within(
+    session: Session, connect: Callable[[], Driver], reading: Reading, now_us: int
+) -> PeriodPosted | ReadingKnown:
+    """The same within a session's transaction, by the tariffs as they stand there."""
+    catalogue = LoadedCatalogue(connect, serving=False)
+    driver = driver_within(session)
+    catalogue.refresh(driver, now_us)
+    return take_reading(driver, catalogue, reading, now_us)
 
 
 class _Period(NamedTuple):

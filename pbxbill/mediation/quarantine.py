@@ -132,6 +132,13 @@ class Retry:
                 finally:
                     poster.close()
 
+    def run_all(self, ids: Sequence[int]) -> Tally:
+        """The same with records by their ids, however many."""
+        tally = Tally()
+        for start in range(0, len(ids), BATCH):
+            tally.add(self.run(quarantined(ids=ids[start : start + BATCH])))
+        return tally
+
     def _batch(
         self, rows: Sequence[QuarantinedRow], parse: RecordParser, poster: Poster, tally: Tally
     ) -> None:

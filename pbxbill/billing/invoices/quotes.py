@@ -6,6 +6,7 @@ once; an offer of a plan becomes a subscription to the version that was offered.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,6 +23,8 @@ from pbxbill.billing.invoices.drafting import (
 from pbxbill.billing.invoices.issuing import Issued, NotIssued, issue
 from pbxbill.billing.invoices.numbering import next_number
 from pbxbill.billing.invoices.standing import happened, locked_invoice, named, reason_given, said
+from pbxbill.billing.parties import issuer_of
+from pbxbill.billing.period import day_start_us
 from pbxbill.billing.subscriptions.plan_catalogue import PlanVersion, version_by_id
 from pbxbill.billing.subscriptions.plan_terms import PlanKind
 from pbxbill.billing.taxes.tax import AppliedTax, taxed
@@ -84,6 +87,19 @@ class Accepted:
     subscription_id: int | None = None
     repeated: bool = False
     """It had been accepted before: nothing changed."""
+
+
+def seller_of(session: Session, account: AccountRow) -> AccountRow:
+    """Who offers something to an account; InputRefused of the operator, whom nobody offers anything."""
+    if account.parent_id is None:
+        raise InputRefused("nothing is offered to the operator")
+    return session.get_one(AccountRow, account.parent_id)
+
+
+def end_of_validity(session: Session, account: AccountRow, last: date) -> int:
+    """The last moment of a quote's last day, which is whole where its issuer is."""
+    zone = issuer_of(session, seller_of(session, account).id).zone
+    return day_start_us(last + timedelta(days=1), zone) - 1
 
 
 def plan_quote(version: PlanVersion, quantity: int, valid_until_us: int, note: str = "") -> NewQuote:

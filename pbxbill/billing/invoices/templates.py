@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from pbxbill.billing.parties import issuer_of
+from pbxbill.billing.parties import issuer_of, set_issuer, template_id_of
 from pbxbill.billing.render.logo import Logo, checked_logo
 from pbxbill.billing.render.template import BUILT_IN, Template, template_from_json, template_to_json
 from pbxbill.errors import InputRefused
@@ -82,6 +82,22 @@ def save_template(
     return stored._replace(name=name, number=newest.number)
 
 
+def save_new_template(
+    session: Session, issuer: AccountRow, name: str, stored: StoredTemplate, now_us: int
+) -> StoredTemplate:
+    """The same of one that there is not yet; InputRefused if there is."""
+    if template_row(session, issuer, name) is not None:
+        raise InputRefused(f"there is a template {name[:64]} already")
+    return save_template(session, issuer, name, stored, now_us)
+
+
+def template_row(session: Session, issuer: AccountRow, name: str) -> TemplateRow | None:
+    """An issuer's template, by its name."""
+    return session.scalar(
+        select(TemplateRow).where(TemplateRow.issuer_id == issuer.id, TemplateRow.name == name)
+    )
+
+
 def template_version(
     session: Session, issuer: AccountRow, name: str, number: int | None = None
 ) -> StoredTemplate:
@@ -149,6 +165,12 @@ def template_in_use(session: Session, issuer_id: int, template_id: int | None) -
     return BUILT_IN_STORED if version is None else _stored(row, version)
 
 
+def use_template(session: Session, issuer: AccountRow, name: str) -> None:
+    """Make all documents of an issuer with a template of his; empty: with the built-in one."""
+    template_id = template_id_of(session, issuer.id, name)
+    set_issuer(session, issuer.id, replace(issuer_of(session, issuer.id), template_id=template_id))
+
+
 def without_own_markup(stored: StoredTemplate) -> StoredTemplate:
     """The brand alone: for a document that its html or css fails on, and that goes out all the same."""
     return stored._replace(template=replace(stored.template, html="", css=""))
@@ -165,9 +187,7 @@ def _stored(row: TemplateRow, version: TemplateVersionRow) -> StoredTemplate:
 
 
 def _found(session: Session, issuer: AccountRow, name: str) -> TemplateRow:
-    row = session.scalar(
-        select(TemplateRow).where(TemplateRow.issuer_id == issuer.id, TemplateRow.name == name)
-    )
+    row = template_row(session, issuer, name)
     if row is None:
         raise InputRefused(
             f"{issuer.code} has no template {name[:64]!r}; `pbxbill templates list` shows them"

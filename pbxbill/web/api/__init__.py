@@ -27,21 +27,29 @@ from pbxbill.web.api.dunning import dunning, promises
 from pbxbill.web.api.endpoints import endpoints
 from pbxbill.web.api.gateway_payments import gateway_payments
 from pbxbill.web.api.hang_ups import hang_ups
+from pbxbill.web.api.invoice_actions import invoice_actions
 from pbxbill.web.api.invoice_changes import invoice_changes
+from pbxbill.web.api.invoice_templates import invoice_templates
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.limits import limits
+from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
-from pbxbill.web.api.operations import operations, quarantine
+from pbxbill.web.api.operations import operations
 from pbxbill.web.api.payment_corrections import payment_corrections
 from pbxbill.web.api.payments import payments
+from pbxbill.web.api.plan_migration import plan_migration
 from pbxbill.web.api.plans import plans
 from pbxbill.web.api.points import calling_cards, points
+from pbxbill.web.api.quarantine import quarantine
+from pbxbill.web.api.quotes import quotes
 from pbxbill.web.api.rate_imports import rate_imports
 from pbxbill.web.api.reports import report_schedules, reports
+from pbxbill.web.api.rerating import rerating
 from pbxbill.web.api.saved_methods import own_saved_methods, saved_methods
 from pbxbill.web.api.standing import standing
 from pbxbill.web.api.subscription_requests import subscription_requests
 from pbxbill.web.api.subscriptions import subscriptions
+from pbxbill.web.api.switches import switches
 from pbxbill.web.api.tariffs import tariffs
 from pbxbill.web.api.taxes import taxes
 from pbxbill.web.api.users import audit_log, users
@@ -97,6 +105,13 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     points,
     notice_templates,
     notices,
+    quotes,
+    invoice_actions,
+    invoice_templates,
+    meters,
+    plan_migration,
+    rerating,
+    switches,
 )
 
 

@@ -2,28 +2,53 @@
 
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.dispute_decisions import decide_dispute
+from pbxbill.billing.invoices.dispute_files import (
+    KINDS,
+    MAX_BYTES,
+    MAX_NAME_LENGTH,
+    attach,
+    checked_file,
+    content_of,
+    files_of,
+)
 from pbxbill.billing.invoices.disputes import dispute, remark
 from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.errors import InputRefused
 from pbxbill.listing.dunning import DISPUTES
 from pbxbill.money import parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceRow
-from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.api import Answer, Api, File
 from pbxbill.web.api.drafts import own_invoice
-from pbxbill.web.api.fields import Amount, Line, Moment, Money, Sent, left_out, moment, moment_or_none, money
+from pbxbill.web.api.fields import (
+    Amount,
+    Id,
+    Line,
+    Moment,
+    Money,
+    Sent,
+    left_out,
+    moment,
+    moment_or_none,
+    money,
+)
 from pbxbill.web.api.invoices import InvoicePath, seen_invoice
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import conflicts, field, wrong
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.uploads import content_of as sent_content
+from pbxbill.web.api.uploads import request_bytes, sent_file
 from pbxbill.web.front import needs
 
 TAG = "Disputes"
+CONTENT = File("application/octet-stream", "The file; its own type is told with the dispute.")
 THREAD = ("disputed", "dispute_remark", "dispute_file", "dispute_settled", "credited")
 Reason = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
 
@@ -48,6 +73,32 @@ class DisputeDecision(Sent):
     reason: Reason
 
 
+class FilePath(InvoicePath):
+    """A file of a dispute, by its id."""
+
+    file_id: Id
+
+
+class SentFile(Sent):
+    """Something that belongs to it."""
+
+    name: Annotated[Line, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)] = Field(
+        description=f"It ends with one of {', '.join(sorted(KINDS))}.", examples=["letter.pdf"]
+    )
+    content: sent_file(MAX_BYTES)  # type: ignore[valid-type]  # by its size
+
+
+class KeptFile(BaseModel):
+    """A file of a dispute."""
+
+    id: int
+    name: str
+    media_type: str
+    bytes: int
+    at: Moment
+    by: str
+
+
 class Said(BaseModel):
     """What happened in a dispute."""
 
@@ -66,6 +117,7 @@ class Dispute(BaseModel):
     since: Moment | None
     open: Money
     thread: list[Said] = Field(description="The oldest first.")
+    files: list[KeptFile]
 
 
 def disputes(api: Api) -> None:
@@ -77,6 +129,7 @@ def disputes(api: Api) -> None:
         (True, Permission.OWN_READ, Permission.OWN_WRITE),
     ):
         _declare(api, own=own, read=read, write=write)
+        _declare_files(api, own=own, read=read, write=write)
 
     @api.post("/invoices/<int:invoice_id>/dispute/decision", Dispute, TAG)
     @needs(Permission.DUNNING_WRITE)
@@ -150,6 +203,42 @@ def _declare(api: Api, *, own: bool, read: Permission, write: Permission) -> Non
     api.post(f"{rule}/remarks", Dispute, TAG)(needs(write)(say))
 
 
+def _declare_files(api: Api, *, own: bool, read: Permission, write: Permission) -> None:
+    front = api.front
+    before, prefix = ("own_", "/own") if own else ("", "")
+    rule = f"{prefix}/invoices/<int:invoice_id>/dispute/files"
+    api.take_larger(rule, request_bytes(MAX_BYTES))
+
+    def add(path: InvoicePath, body: SentFile) -> Answer:
+        with front.reading() as session:
+            row = _asking(session, api, path.invoice_id)
+        content = sent_content(body.content, "content", MAX_BYTES)
+        with field("content"):
+            name, _media_type = checked_file(body.name, content)
+        with api.writing("dispute.file", row.number or "", account_id=row.account_id) as change:
+            with conflicts():
+                by = front.actor.name
+                attach(change.session, row.id, name, content, now_us=change.now_us, by=by)
+            return change.done(_shown(change.session, row.id), 201)
+
+    def get(path: FilePath) -> Response:
+        with front.reading() as session:
+            row = _asking(session, api, path.invoice_id)
+            try:
+                kept, content = content_of(session, row.id, path.file_id)
+            except InputRefused:
+                raise Refused(404) from None
+        answer = Response(content, mimetype=CONTENT.mimetype)
+        answer.headers.set("Content-Disposition", "attachment", filename=kept.name)
+        return answer
+
+    add.__name__, get.__name__ = f"attach_{before}dispute_file", f"get_{before}dispute_file"
+    add.__doc__ = "Keep a file with a dispute; the same again is kept once. 409: nothing is contested."
+    get.__doc__ = "A file of a dispute, as it came."
+    api.post(rule, Dispute, TAG)(needs(write)(add))
+    api.get(f"{rule}/<int:file_id>", CONTENT, TAG)(needs(read)(get))
+
+
 def _asking(session: Session, api: Api, id: int) -> InvoiceRow:
     row = seen_invoice(session, api.front.scope, id)
     if row.kind not in ASKING or row.number is None:
@@ -174,4 +263,10 @@ def _shown(session: Session, id: int) -> Dispute:
         since=moment_or_none(row.disputed_us),
         open=money(row.open, unit),
         thread=[Said(at=moment(x.at_us), kind=x.kind, detail=x.detail, by=x.by) for x in events],
+        files=[
+            KeptFile(
+                id=x.id, name=x.name, media_type=x.media_type, bytes=x.bytes, at=moment(x.at_us), by=x.by
+            )
+            for x in files_of(session, id)
+        ],
     )

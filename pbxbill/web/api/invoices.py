@@ -18,7 +18,7 @@ from pbxbill.web.api.api import Api, File
 from pbxbill.web.api.fields import Id, Moment, Money, Sent, moment, moment_or_none, money
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.problems import Refused
-from pbxbill.web.front import needs
+from pbxbill.web.front import Front, needs
 
 TAG = "Invoices"
 QUANTITY = Unit("", 6, 0)
@@ -81,18 +81,7 @@ def invoices(api: Api) -> None:
             return shown_invoice(session, seen_invoice(session, front.scope, path.invoice_id))
 
     def as_file(path: InvoicePath, kind: str, mimetype: str) -> Response:
-        with front.reading() as session:
-            row = seen_invoice(session, front.scope, path.invoice_id)
-            if row.state in UNISSUED:
-                raise Refused(409, f"It is {row.state}: only what is issued has files.")
-        database = front.desks.application.database
-        made = {x.kind: x.content for x in invoice_files(database, row.id, front.clock.now_us())}
-        if kind not in made:
-            raise Refused(409, f"Its account gets no {kind.upper()}.")
-        answer = Response(made[kind], mimetype=mimetype)
-        name = (row.number or str(row.id)).replace("/", "-").encode("ascii", "replace").decode()
-        answer.headers["Content-Disposition"] = f'attachment; filename="{name.replace(chr(34), "")}.{kind}"'
-        return answer
+        return file_of_invoice(front, path.invoice_id, kind, mimetype)
 
     @api.get("/invoices/<int:invoice_id>", Invoice, TAG)
     @needs(Permission.INVOICES_READ)
@@ -123,6 +112,22 @@ def invoices(api: Api) -> None:
     def get_invoice_xml(path: InvoicePath) -> Response:
         """The structured invoice. 409: it is not issued yet, or its account gets none."""
         return as_file(path, "xml", XML.mimetype)
+
+
+def file_of_invoice(front: Front, id: int, kind: str, mimetype: str) -> Response:
+    """A file of a document of the scope; 409 where it is not issued, or its account gets none."""
+    with front.reading() as session:
+        row = seen_invoice(session, front.scope, id)
+        if row.state in UNISSUED:
+            raise Refused(409, f"It is {row.state}: only what is issued has files.")
+    database = front.desks.application.database
+    made = {x.kind: x.content for x in invoice_files(database, row.id, front.clock.now_us())}
+    if kind not in made:
+        raise Refused(409, f"Its account gets no {kind.upper()}.")
+    answer = Response(made[kind], mimetype=mimetype)
+    name = (row.number or str(row.id)).replace("/", "-").encode("ascii", "replace").decode()
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name.replace(chr(34), "")}.{kind}"'
+    return answer
 
 
 def seen_invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:

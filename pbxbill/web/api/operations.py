@@ -1,30 +1,24 @@
-"""The operator's: alerts, jobs, imports of call records, records in quarantine, reconciliation."""
+"""The operator's: alerts, jobs, imports of call records, reconciliation."""
 
-import json
-from typing import Annotated
-
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.alerts import ALERTS
 from pbxbill.listing.jobs import JOB_RUNS, jobs_listing
-from pbxbill.listing.mediation import MEDIATION_RUNS, QUARANTINE
+from pbxbill.listing.mediation import MEDIATION_RUNS
 from pbxbill.listing.reconciliations import DIFFERENCES, RECONCILIATIONS
-from pbxbill.mediation.quarantine import Retry, columns_of, correct, give_up, quarantined
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.jobs import ask_for_job, let_job_run
-from pbxbill.store.mediation_models import QuarantinedRow
 from pbxbill.store.notice_models import JobRow
 from pbxbill.web.api.api import Answer, Api
-from pbxbill.web.api.fields import Id, Line, Moment, Sent, moment
+from pbxbill.web.api.fields import Id, Sent
 from pbxbill.web.api.listed import declare_item, declare_list
-from pbxbill.web.api.objects import conflicts, field
+from pbxbill.web.api.objects import conflicts
 from pbxbill.web.api.problems import Refused
-from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
+from pbxbill.web.front import needs
 
-TAG, QUARANTINED = "Operations", "Quarantine"
+TAG = "Operations"
 
 
 class AlertPath(Sent):
@@ -49,47 +43,6 @@ class JobChange(Sent):
     """Whether it runs by itself."""
 
     enabled: bool
-
-
-class RecordPath(Sent):
-    """A record, by its id."""
-
-    record_id: Id
-
-
-class Corrections(Sent):
-    """What columns hold instead."""
-
-    columns: Annotated[
-        dict[
-            Annotated[str, StringConstraints(min_length=1, max_length=64)],
-            Annotated[Line, StringConstraints(max_length=1000)],
-        ],
-        Field(min_length=1, max_length=100),
-    ]
-
-
-class GiveUp(Sent):
-    """Why a record is given up."""
-
-    reason: Annotated[Line, StringConstraints(min_length=1, max_length=120)]
-
-
-class Record(BaseModel):
-    """A call record that could not be charged."""
-
-    id: int
-    source: str
-    line: int
-    raw: str
-    columns: dict[str, str | None]
-    known_columns: list[str] = Field(description="Those that the import reads.")
-    reason: str
-    detail: str
-    state: str = Field(description="open, posted or dropped.")
-    attempts: int
-    created: Moment
-    changed: Moment
 
 
 def operations(api: Api) -> None:
@@ -140,80 +93,3 @@ def operations(api: Api) -> None:
             with conflicts():
                 ask_for_job(change.session, path.name, change.now_us)
             return change.done(jobs.shown(change.session, front.scope, path.name), 202)
-
-
-def quarantine(api: Api) -> None:
-    """Records in quarantine."""
-    front = api.front
-    background = Background()
-    declare_list(api, "/quarantine", QUARANTINE, QUARANTINED)
-
-    @api.get("/quarantine/<int:record_id>", Record, QUARANTINED)
-    @needs(Permission.OPERATIONS_READ)
-    def get_record(path: RecordPath) -> Record:
-        """One record, as it came and as it was corrected."""
-        with front.reading() as session:
-            return _shown(session, _record(front, session, path.record_id))
-
-    @api.patch("/quarantine/<int:record_id>", Record, QUARANTINED)
-    @needs(Permission.OPERATIONS_WRITE)
-    def correct_record(path: RecordPath, body: Corrections) -> Answer:
-        """Correct columns of a record. 422: it has no such column, or waits no more."""
-        with api.writing("quarantine.correct", str(path.record_id)) as change:
-            row = _record(front, change.session, path.record_id)
-            with field("columns"):
-                correct(change.session, row.id, dict(body.columns), change.now_us)
-            return change.done(_shown(change.session, row))
-
-    @api.post("/quarantine/<int:record_id>/retry", Record, QUARANTINED, 202)
-    @needs(Permission.OPERATIONS_WRITE)
-    def retry_record(path: RecordPath) -> Answer:
-        """Try to charge a record again. GET says what became of it. 409: it waits no more."""
-        application, id = front.desks.application, path.record_id
-        with api.writing("quarantine.retry", str(id)) as change:
-            row = _record(front, change.session, id)
-            if row.state != "open":
-                raise Refused(409, f"The record is {row.state}.")
-            answer = change.done(_shown(change.session, row), 202)
-
-        def work() -> None:
-            Retry(application.database, application.connect, front.clock, None).run(quarantined(ids=[id]))
-
-        background.start("quarantine-retry", work)
-        return answer
-
-    @api.post("/quarantine/<int:record_id>/drop", Record, QUARANTINED)
-    @needs(Permission.OPERATIONS_WRITE)
-    def drop_record(path: RecordPath, body: GiveUp) -> Answer:
-        """Give a record up: it is never charged, from whatever file it comes. 409: it waits no more."""
-        with api.writing("quarantine.drop", f"{path.record_id}: {body.reason}") as change:
-            row = _record(front, change.session, path.record_id)
-            if row.state != "open":
-                raise Refused(409, f"The record is {row.state}.")
-            give_up(change.session, quarantined(ids=[row.id]), change.now_us, body.reason)
-            change.session.expire_all()
-            return change.done(_shown(change.session, _record(front, change.session, path.record_id)), 201)
-
-
-def _record(front: Front, session: Session, id: int) -> QuarantinedRow:
-    row = session.get(QuarantinedRow, id)
-    if row is None or not front.scope.is_everything:
-        raise Refused(404)
-    return row
-
-
-def _shown(session: Session, row: QuarantinedRow) -> Record:
-    return Record(
-        id=row.id,
-        source=row.source,
-        line=row.line,
-        raw=row.raw,
-        columns=json.loads(row.fields),
-        known_columns=list(columns_of(session, row)),
-        reason=row.reason,
-        detail=row.detail,
-        state=row.state,
-        attempts=row.attempts,
-        created=moment(row.created_us),
-        changed=moment(row.changed_us),
-    )

@@ -1,7 +1,5 @@
 """Rates come in: a sheet is sent, what it would change is read, and it is written once that is agreed to."""
 
-import base64
-import binascii
 import json
 from typing import Annotated, Any, Literal
 
@@ -29,13 +27,13 @@ from pbxbill.web.api.fields import Id, Line, Moment, Sent, left_out, moment
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found, wrong
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.uploads import content_of, request_bytes, sent_file
 from pbxbill.web.front import needs
 from pbxbill.web.panel.background import Background
 
 TAG = "Rates"
 RULE = "/rate-imports"
 MAX_SHEET_BYTES = 8_000_000
-MAX_REQUEST_BYTES = MAX_SHEET_BYTES * 4 // 3 + 65_536
 SHEET = File("text/csv", "The rows, with a heading.")
 _MOST_PRICE, _STEEP = "100", "20"
 
@@ -53,10 +51,7 @@ class NewImport(Sent):
         description="Its name; one that there is not yet is made."
     )
     file_name: Annotated[str, StringConstraints(pattern=r"^[ -.0-~]{1,100}\.(csv|txt|tsv|xlsx|zip)$")]
-    content: Annotated[str, StringConstraints(min_length=1, max_length=MAX_REQUEST_BYTES)] = Field(
-        description=f"The file in base64; up to {MAX_SHEET_BYTES:,} bytes.",
-        json_schema_extra={"contentEncoding": "base64"},
-    )
+    content: sent_file(MAX_SHEET_BYTES)  # type: ignore[valid-type]  # by its size
     unit: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,12}$")] = left_out("Of a new deck.")
     effective: SentMoment = left_out("From when it counts. Left out: as soon as you agree.")
     backdate: bool = Field(default=False, description="That `effective` is past is meant.")
@@ -104,7 +99,7 @@ def rate_imports(api: Api) -> None:
     database = front.desks.application.database
     background = Background()
     declare_list(api, RULE, RATE_IMPORTS, TAG)
-    api.take_larger(RULE, MAX_REQUEST_BYTES)
+    api.take_larger(RULE, request_bytes(MAX_SHEET_BYTES))
 
     def seen(session: Session, id: int) -> RateImportRow:
         return found(session, RateImportRow, id, front.scope.issued(RateImportRow.issuer_id))
@@ -180,12 +175,7 @@ def rate_imports(api: Api) -> None:
 
 
 def _upload(issuer_id: int, by: str, body: NewImport, now_us: int) -> Upload:
-    try:
-        content = base64.b64decode(body.content, validate=True)
-    except (binascii.Error, ValueError):
-        raise wrong("content", "is not base64") from None
-    if len(content) > MAX_SHEET_BYTES:
-        raise wrong("content", f"up to {MAX_SHEET_BYTES:,} bytes")
+    content = content_of(body.content, "content", MAX_SHEET_BYTES)
     options: dict[str, Any] = {
         key: getattr(body, key)
         for key in ("price_per", "delimiter", "decimal", "zone")

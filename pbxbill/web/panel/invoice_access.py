@@ -5,13 +5,12 @@ from typing import Any
 
 from flask import abort, render_template, url_for
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.errors import InputRefused
-from pbxbill.store.accounts import account_by_code
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm, Refusals, refusals
@@ -20,13 +19,8 @@ from pbxbill.web.front import Change, Front
 Use = Callable[[Change, InvoiceRow], None]
 
 
-def own_documents(scope: Scope) -> ColumnElement[bool]:
-    """The condition that who acts may change a document: the operator any, a reseller what he made."""
-    return true() if scope.is_everything else scope.issued(InvoiceRow.issuer_id)
-
-
 def is_own(scope: Scope, row: InvoiceRow) -> bool:
-    """The same of one."""
+    """Whether who acts may change a document: the operator any, a reseller what he made."""
     return scope.is_everything or row.issuer_id == scope.account_id
 
 
@@ -102,8 +96,8 @@ def confirmation(  # one parameter per fact
 
 def account_below(front: Front, session: Session, code: str) -> AccountRow:
     """An account of the scope by its code, as a form names it; InputRefused for any other."""
-    account = account_by_code(session, code)
-    if not front.scope.covers(account):
+    account = session.scalar(select(AccountRow).where(AccountRow.code == code))
+    if account is None or not front.scope.covers(account):
         raise InputRefused(gettext("There is no account %(code)s.", code=code[:64]))
     return account
 

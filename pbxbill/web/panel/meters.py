@@ -10,14 +10,12 @@ from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.charging.catalogue import LoadedCatalogue
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.meters import METERS, READINGS
 from pbxbill.mediation.meter_tariffs import NewMeter, add_meter, parse_quantity
-from pbxbill.mediation.meters import PeriodPosted, Reading, take_reading
+from pbxbill.mediation.meters import PeriodPosted, Reading, take_reading_within
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.driver import driver_within
 from pbxbill.store.mediation_models import MeterRow, MeterTariffRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import (
@@ -142,9 +140,9 @@ def _add_forms(section: Blueprint, front: Front) -> None:
                 refusals(form, "value") as refused,
                 front.changing("meter.read", meter.code, account_id=meter.account_id) as change,
             ):
-                found = _taken(
-                    front, change.session, _reading(form, meter.code, change.now_us), change.now_us
-                )
+                reading = _reading(form, meter.code, change.now_us)
+                connect = front.desks.application.connect
+                found = take_reading_within(change.session, connect, reading, change.now_us)
             if not refused:
                 _tell(found)
                 return redirect(url_for(".show", id=id), 303)
@@ -159,13 +157,6 @@ def _reading(form: ReadingForm, code: str, now_us: int) -> Reading:
         now_us if form.at.data is None else form.at.data,
         parse_quantity(plain_number(restarts)) if restarts else None,
     )
-
-
-def _taken(front: Front, session: Session, reading: Reading, now_us: int) -> Any:
-    catalogue = LoadedCatalogue(front.desks.application.connect, serving=False)
-    driver = driver_within(session)
-    catalogue.refresh(driver, now_us)
-    return take_reading(driver, catalogue, reading, now_us)
 
 
 def _tell(found: Any) -> None:

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from wtforms import RadioField
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.subscriptions.migrating import migrate_all
 from pbxbill.billing.subscriptions.plan import plan_from_facts
 from pbxbill.billing.subscriptions.plan_catalogue import (
     add_plan,
@@ -19,7 +20,7 @@ from pbxbill.billing.subscriptions.plan_catalogue import (
     versions_of,
 )
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt, PlanTerms
-from pbxbill.billing.subscriptions.subscribing import Wanted, migrate_plan, to_migrate
+from pbxbill.billing.subscriptions.subscribing import Wanted, to_migrate
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.plans import PLANS, cycle_text
@@ -172,12 +173,7 @@ def _add_endings(section: Blueprint, front: Front) -> None:
 
 def _migrate(front: Front, plan: PlanRow, ids: list[int], wanted: Wanted) -> None:
     with front.desks.desk() as desk:
-        for id in ids:
-            try:
-                with desk.writing() as (session, books):
-                    migrate_plan(session, books, plan, id, wanted, front.clock.now_us())
-            except InputRefused:
-                continue  # it keeps its version, as its plan's page shows
+        migrate_all(desk.writing, plan, ids, wanted, front.clock)
 
 
 def _written(

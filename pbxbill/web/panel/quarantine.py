@@ -215,17 +215,10 @@ def _tried(
 
     def work() -> None:
         retry = Retry(application.database, application.connect, front.clock, ambiguous)
-        found.append(_all_of(retry, ids))
+        found.append(retry.run_all(ids))
 
     background.start("quarantine-retry", work)
     return found[0] if found else None
-
-
-def _all_of(retry: Retry, ids: list[int]) -> Tally:
-    tally = Tally()
-    for start in range(0, len(ids), 500):
-        tally.add(retry.run(quarantined(ids=ids[start : start + 500])))
-    return tally
 
 
 def _tell(tried: Tally | None) -> None:

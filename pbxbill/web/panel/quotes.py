@@ -10,13 +10,21 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.invoices.quotes import NewQuote, Offered, QuoteLine, accept, offer, plan_quote, refuse
-from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.period import day_start_us
+from pbxbill.billing.invoices.quotes import (
+    NewQuote,
+    Offered,
+    QuoteLine,
+    accept,
+    end_of_validity,
+    offer,
+    plan_quote,
+    refuse,
+    seller_of,
+)
 from pbxbill.billing.subscriptions.plan_catalogue import offered_version
 from pbxbill.errors import InputRefused
-from pbxbill.listing.invoices import invoices as invoices_listing
-from pbxbill.listing.listing import N_, Column, ColumnKind, equals
+from pbxbill.listing.listing import N_
+from pbxbill.listing.quotes import quotes as quotes_listing
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.billing_models import PlanRow
 from pbxbill.store.invoice_models import InvoiceRow
@@ -40,29 +48,7 @@ from pbxbill.web.panel.lists import ListPage, add_list
 def quotes(front: Front) -> Blueprint:
     """The section."""
     section = Blueprint("quotes", __name__)
-    everything = invoices_listing(front.clock)
-    kept = ("number", "account", "name", "state", "issued_us", "net", "tax", "total")
-    columns = {x.key: x for x in everything.columns}
-    listing = replace(
-        everything,
-        name="quotes",
-        title=N_("Quotes"),
-        columns=(
-            *(columns[x] for x in kept),
-            Column("due_us", N_("Valid until"), ColumnKind.DAY),
-        ),
-        finish=shown_states(front),
-        rows=lambda session, scope: equals(InvoiceRow.kind)(everything.rows(session, scope), "quote"),
-        filters=tuple(
-            replace(
-                x, choices=tuple(c for c in x.choices if c[0] in ("open", "accepted", "refused", "expired"))
-            )
-            if x.key == "status"
-            else x
-            for x in everything.filters
-            if x.key in ("number", "account", "status", "unit", "from", "to")
-        ),
-    )
+    listing = replace(quotes_listing(front.clock), finish=shown_states(front))
     add_list(
         section,
         front,
@@ -115,18 +101,13 @@ def _add_new(section: Blueprint, front: Front) -> None:
 
 
 def _wanted(session: Session, form: QuoteForm, account: AccountRow, units: dict[str, Unit]) -> NewQuote:
-    issuer = session.get(AccountRow, account.parent_id) if account.parent_id is not None else None
-    if issuer is None:
-        raise InputRefused(gettext("Nothing is offered to the operator."))
-    last = form.until.data
-    # Its last day is whole, where the issuer is.
-    until_us = day_start_us(last.fromordinal(last.toordinal() + 1), issuer_of(session, issuer.id).zone) - 1
     note = (form.note.data or "").strip().replace("\r\n", "\n")
     lines = tuple(_lines(units[form.unit.data]))
     if bool(form.plan.data) == bool(lines):
         raise InputRefused(gettext("Say what is offered: either a plan, or lines."))
+    until_us = end_of_validity(session, account, form.until.data)
     if form.plan.data:
-        version = offered_version(session, issuer, form.plan.data)
+        version = offered_version(session, seller_of(session, account), form.plan.data)
         return plan_quote(version, form.plan_quantity.data or 1, until_us, note)
     return NewQuote(form.unit.data, lines, until_us, note)
 

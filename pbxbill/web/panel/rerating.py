@@ -1,8 +1,6 @@
 """Re-rating: what past calls should have cost, shown first, corrected when somebody agrees, and stopped."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
@@ -12,26 +10,25 @@ from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.rerating import (
     RERATINGS,
-    Rerater,
     begin_rerating,
     definition_of,
+    definition_of_call,
     plan_rerating,
     state_of,
     stop_rerating,
 )
 from pbxbill.mediation.rerate import Definition
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.models import AccountRow, CdrRow, RateDeckRow, TariffRow
+from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
 from pbxbill.store.rerating_models import ReratingPlanRow
 from pbxbill.web.fields import AccountField, MomentField, PanelForm, refusals, required, sentence
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.rerate_worker import RerateWorker
 
 
 class RerateForm(PanelForm):
@@ -70,36 +67,13 @@ def rerating(front: Front) -> Blueprint:
             actions=((N_("Re-rate calls"), "rerating.new", Permission.OPERATIONS_WRITE),),
         ),
     )
-    worker = _Worker(front)
+    worker = RerateWorker(front)
     _add_making(section, front, worker)
     _add_plan(section, front, worker)
     return section
 
 
-class _Worker:
-    """Does the work of plans in the background."""
-
-    def __init__(self, front: Front) -> None:
-        self._front = front
-        self._background = Background()
-
-    def _rerater(self) -> Rerater:
-        application = self._front.desks.application
-        return Rerater(application.database, application.connect, self._front.clock, self._writing)
-
-    @contextmanager
-    def _writing(self) -> Iterator[tuple[Session, Bookkeeper]]:
-        with self._front.desks.desk() as desk, desk.writing() as (session, books):
-            yield session, books
-
-    def reckon(self, plan_id: int) -> None:
-        self._background.start(f"reckon-{plan_id}", lambda: self._rerater().reckon(plan_id))
-
-    def carry_out(self, plan_id: int) -> None:
-        self._background.start(f"rerate-{plan_id}", lambda: self._rerater().carry_out(plan_id))
-
-
-def _add_making(section: Blueprint, front: Front, worker: _Worker) -> None:
+def _add_making(section: Blueprint, front: Front, worker: RerateWorker) -> None:
     @section.route("/rerating/new", methods=["GET", "POST"])
     @needs(Permission.OPERATIONS_WRITE)
     def new() -> str | Response:
@@ -125,17 +99,12 @@ def _add_making(section: Blueprint, front: Front, worker: _Worker) -> None:
     def of_call(session_id: str) -> Response:
         """One call: the microsecond in which it began, of its account."""
         with front.reading() as session:
-            call = session.scalar(
-                select(CdrRow).where(CdrRow.session_id == session_id, front.scope.among(CdrRow.account_id))
-            )
-            account = (
-                None if call is None or call.account_id is None else front.account(session, call.account_id)
-            )
-        if call is None or account is None:
+            found = definition_of_call(session, front.scope, session_id)
+        if found is None:
             abort(404)
+        definition, account = found
         try:
             with front.changing("rerating.plan", session_id, account_id=account.id) as change:
-                definition = Definition(call.started_us, call.started_us + 1, (account.code,))
                 plan_id = plan_rerating(change.session, definition, front.actor.name, change.now_us).id
         except InputRefused as error:
             flash(sentence(str(error)), "bad")
@@ -169,7 +138,7 @@ def _definition(session: Session, front: Front, form: RerateForm) -> Definition:
     )
 
 
-def _add_plan(section: Blueprint, front: Front, worker: _Worker) -> None:
+def _add_plan(section: Blueprint, front: Front, worker: RerateWorker) -> None:
     @section.get("/rerating/<int:id>")
     @needs(Permission.OPERATIONS_READ)
     def show(id: int) -> str:

@@ -15,15 +15,15 @@ from pbxbill.billing.invoices.interim import bill_to_now
 from pbxbill.billing.invoices.looking_back import look_back, passed_over
 from pbxbill.billing.invoices.run_control import ask_to_stop, go_on, is_silent, work_on
 from pbxbill.billing.invoices.runs import Counts, Definition, counts, failures, money_of, start_run
-from pbxbill.billing.invoices.sending import SENT_OF_A_RUN
 from pbxbill.billing.invoices.together import choose
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.errors import InputRefused
 from pbxbill.listing.billing_runs import BILLED_ACCOUNTS, BILLING_RUNS, in_scope
+from pbxbill.listing.chosen_invoices import chosen_of_run
 from pbxbill.listing.listing import N_
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.invoice_models import BillingRunRow, InvoiceRow
+from pbxbill.store.invoice_models import BillingRunRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import (
     AccountField,
@@ -38,7 +38,7 @@ from pbxbill.web.fields import (
 from pbxbill.web.formatting import count, plain_amount
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.background import Background
-from pbxbill.web.panel.invoice_access import account_below, billed_account, own_documents
+from pbxbill.web.panel.invoice_access import account_below, billed_account
 from pbxbill.web.panel.invoice_forms import PlainForm
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.words import word_of
@@ -47,7 +47,6 @@ FAILURES_SHOWN = 20
 MAX_CODES = 200
 PROCESSES = 2
 """On PostgreSQL: a run is worked on beside this process, which goes on showing pages."""
-STATES_OF = {"issue": ("draft",), "discard": ("draft",), "send": SENT_OF_A_RUN}
 
 
 class RunForm(PanelForm):
@@ -261,13 +260,7 @@ def _add_watching(section: Blueprint, front: Front, threads: Background) -> None
         try:
             with front.changing("invoices.choose", action) as change:
                 row = _seen(change.session, front, id)
-                query = select(InvoiceRow.id).where(
-                    InvoiceRow.run_id == row.id,
-                    InvoiceRow.state.in_(STATES_OF[action]),
-                    front.scope.among(InvoiceRow.account_id),
-                    own_documents(front.scope),
-                )
-                ids = list(change.session.scalars(query))
+                ids = chosen_of_run(change.session, front.scope, action, row.id)
                 scope_id, by = front.scope.account_id, front.actor.name
                 chosen = choose(change.session, scope_id, action, ids, change.now_us, by).id
         except InputRefused as error:

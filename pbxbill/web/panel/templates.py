@@ -4,8 +4,6 @@ A version with an error is kept and not used: the last good one stays in use. Wh
 in a frame that runs nothing and belongs to nobody (policies.PREVIEW_POLICY).
 """
 
-from dataclasses import replace
-
 from flask import (
     Blueprint,
     Response,
@@ -27,11 +25,14 @@ from pbxbill.billing.invoices.document import Document
 from pbxbill.billing.invoices.templates import (
     BUILT_IN_STORED,
     StoredTemplate,
+    save_new_template,
     save_template,
+    template_row,
     template_version,
     template_versions,
+    use_template,
 )
-from pbxbill.billing.parties import issuer_of, set_issuer, template_id_of
+from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.render.html import built_in_css, built_in_html, render_html
 from pbxbill.billing.render.pdf import render_sheets, xml_of
 from pbxbill.billing.render.sample import SAMPLES, sample_document
@@ -147,13 +148,13 @@ def _save(
         tried = StoredTemplate(name, 0, made, logo, fault_of(made, logo))
         with front.changing("template.save", name) as change:
             issuer = _issuer(change.session, front)
-            if row is None and _by_name(change.session, front, name) is not None:
-                raise InputRefused(gettext("there is a template %(name)s already", name=name))
+            save = save_new_template
             if row is not None:
+                save = save_template
                 newest = template_versions(change.session, issuer, name)[0][0]
                 check_edition(form, {"version": str(newest)})
-            kept = save_template(change.session, issuer, name, tried, change.now_us)
-            found = _by_name(change.session, front, name)
+            kept = save(change.session, issuer, name, tried, change.now_us)
+            found = template_row(change.session, issuer, name)
             template_id, current = (found.id, found.current_version) if found else (0, None)
     if refused:
         return None
@@ -266,9 +267,7 @@ def _used(front: Front, name: str, back: str, told: str) -> AnyResponse:
     try:
         with front.changing("template.use", name or "built-in") as change:
             issuer = _issuer(change.session, front)
-            template_id = template_id_of(change.session, issuer.id, name)
-            before = issuer_of(change.session, issuer.id)
-            set_issuer(change.session, issuer.id, replace(before, template_id=template_id))
+            use_template(change.session, issuer, name)
     except InputRefused as error:
         flash(sentence(str(error)), "bad")
     else:
@@ -278,11 +277,6 @@ def _used(front: Front, name: str, back: str, told: str) -> AnyResponse:
 
 def _issuer(session: Session, front: Front) -> AccountRow:
     return session.get_one(AccountRow, front.scope.account_id)
-
-
-def _by_name(session: Session, front: Front, name: str) -> TemplateRow | None:
-    own = front.scope.issued(TemplateRow.issuer_id)
-    return session.scalar(select(TemplateRow).where(own, TemplateRow.name == name))
 
 
 def _template(session: Session, front: Front, id: int) -> TemplateRow:

@@ -4,13 +4,12 @@ The work itself is billing/invoices/together.py's; here it runs in the backgroun
 row says to every process how far it is.
 """
 
-import json
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -18,25 +17,23 @@ from pbxbill.access.permissions import Permission
 from pbxbill.app import open_books
 from pbxbill.billing.invoices.together import (
     ACTIONS,
-    MAX_CHOSEN,
     NEED_REASON,
     ask_to_stop,
     begin,
     choose,
     do_chosen,
-    fits,
     state_of,
     told_of,
 )
 from pbxbill.errors import InputRefused
+from pbxbill.listing.chosen_invoices import chosen_by_id, chosen_of_list, sums_of
 from pbxbill.listing.invoices import invoices as invoices_listing
-from pbxbill.listing.listing import Asked, FilterRefused, narrowed
+from pbxbill.listing.listing import Asked, FilterRefused
 from pbxbill.store.invoice_models import InvoiceActionRow, InvoiceRow
 from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.formatting import count, reader_zone
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.background import Background
-from pbxbill.web.panel.invoice_access import own_documents
 from pbxbill.web.panel.invoice_forms import PlainForm, ReasonForm
 
 MAX_TICKED = 1_000
@@ -77,24 +74,16 @@ def _filters(front: Front) -> dict[str, str]:
 
 def _chosen(session: Session, front: Front, action: str) -> list[int]:
     """Ids of what was chosen, as far as it can be done with them and they are his."""
-    listing = invoices_listing(front.clock)
-    query = select(InvoiceRow.id).where(front.scope.among(InvoiceRow.account_id))
     if request.form.get("which") == "all":
         asked = Asked(_filters(front), zone=str(reader_zone()))
         try:
-            rows = narrowed(session, listing, front.scope, asked)
+            return chosen_of_list(session, front.scope, action, asked, front.clock)
         except FilterRefused as error:
             raise InputRefused(str(error)) from None
-        query = rows.with_only_columns(InvoiceRow.id)
-    else:
-        ticked = {
-            int(x) for x in request.form.getlist("chosen") if x.isascii() and x.isdigit() and len(x) < 18
-        }
-        if not ticked:
-            raise InputRefused(gettext("Tick the invoices first, or choose all of the list."))
-        query = query.where(InvoiceRow.id.in_(sorted(ticked)[:MAX_TICKED]))
-    query = query.where(fits(action), own_documents(front.scope))
-    return list(session.scalars(query.order_by(InvoiceRow.id).limit(MAX_CHOSEN + 1)))
+    ticked = {int(x) for x in request.form.getlist("chosen") if x.isascii() and x.isdigit() and len(x) < 18}
+    if not ticked:
+        raise InputRefused(gettext("Tick the invoices first, or choose all of the list."))
+    return chosen_by_id(session, front.scope, action, sorted(ticked)[:MAX_TICKED])
 
 
 def _add_work(section: Blueprint, front: Front, threads: Background) -> None:
@@ -110,7 +99,7 @@ def _add_work(section: Blueprint, front: Front, threads: Background) -> None:
         with front.reading() as session:
             row = _seen(session, front, id)
             state = state_of(row, front.clock.now_us())
-            sums = _sums(session, row) if state == "chosen" else []
+            sums = sums_of(session, row) if state == "chosen" else []
             numbers = _numbers(session, row)
         form = ReasonForm() if row.action in NEED_REASON and state == "chosen" else PlainForm()
         if form.validate_on_submit():
@@ -162,19 +151,6 @@ def _seen(session: Session, front: Front, id: int) -> InvoiceActionRow:
             InvoiceActionRow.id == id, front.scope.issued(InvoiceActionRow.scope_id)
         ),
     )
-
-
-def _sums(session: Session, row: InvoiceActionRow) -> list[tuple[str, int, int]]:
-    """What it is about: units, how many documents, what they come to."""
-    ids: list[int] = json.loads(row.chosen)
-    found: dict[str, tuple[int, int]] = {}
-    for at in range(0, len(ids), 5_000):
-        query = select(InvoiceRow.unit, func.count(), func.sum(InvoiceRow.total))
-        query = query.where(InvoiceRow.id.in_(ids[at : at + 5_000])).group_by(InvoiceRow.unit)
-        for unit, documents, total in session.execute(query):
-            before = found.get(unit, (0, 0))
-            found[unit] = before[0] + documents, before[1] + int(total)
-    return [(unit, *values) for unit, values in sorted(found.items())]
 
 
 def _numbers(session: Session, row: InvoiceActionRow) -> dict[int, Any]:
