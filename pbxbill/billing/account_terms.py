@@ -25,6 +25,7 @@ from pbxbill.store.accounts import (
     open_account,
     open_wallet,
     set_wallet_order,
+    unit_of,
 )
 from pbxbill.store.exchange import pairs_without_rate
 from pbxbill.store.models import AccountRow, EndpointRow, TariffVersionRow, UnitRow, WalletRow
@@ -191,3 +192,12 @@ def wallets_of(session: Session, account_id: int) -> list[WalletRow]:
     """The wallets of an account, by their units; as they are in the database."""
     query = select(WalletRow).where(WalletRow.account_id == account_id).order_by(WalletRow.unit)
     return list(session.scalars(query.execution_options(populate_existing=True)))
+
+
+def paying_unit(session: Session, account: AccountRow) -> Unit | None:
+    """What amounts of an account's terms are in: the tariff's unit, else its first wallet's."""
+    code = unit_of_tariff(session, account.tariff_id)
+    if code is None:
+        wallets = wallets_of(session, account.id)
+        code = wallets[0].unit if wallets else None
+    return unit_of(session, code) if code is not None else None

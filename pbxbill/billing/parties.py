@@ -65,6 +65,8 @@ class Party:
 
 
 PARTY_FIELDS = tuple(field.name for field in fields(Party))
+OWN_FIELDS = ("contact", "street", "extra", "postal_code", "city", "region", "email", "phone", "website")
+"""What an account may say of itself. Name, country and VAT id decide on taxes: its seller changes them."""
 _CHECKS: dict[str, Callable[[str], str]] = {
     "country": checked_country,
     "email": checked_email,

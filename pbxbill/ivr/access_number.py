@@ -47,7 +47,7 @@ class AccessTerms:
         known = len(set(self.languages)) == len(self.languages) and set(self.languages) <= set(LANGUAGES)
         if not (self.languages and known):
             raise InputRefused(f"languages: one or more of {', '.join(LANGUAGES)}, each once")
-        for name, (least, most) in _RANGES.items():
+        for name, (least, most) in RANGES.items():
             if not least <= getattr(self, name) <= most:
                 raise InputRefused(f"{name}: from {least} to {most}")
 
@@ -56,7 +56,7 @@ class AccessTerms:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-_RANGES = {
+RANGES = {
     "pin_digits": (8, 20),
     "pin_attempts": (1, 10),
     "repeats": (0, 5),

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from sqlalchemy import Engine, func, insert, select, update
@@ -163,6 +165,19 @@ def make_vouchers(
             done += len(chunk)
             tell(done, count)
     return Made(done, count, done == count)
+
+
+def make_and_tell(database: Engine, batch_id: int) -> list[Printed]:
+    """Make all of a batch, and its codes: the database keeps hashes alone, and only who asks has them."""
+    with transaction(reading(database)) as session:
+        facts = facts_of(session, session.get_one(VoucherBatchRow, batch_id))
+    with TemporaryDirectory(prefix="vouchers-") as folder:
+        file = VoucherFile(Path(folder) / "codes.csv", facts, new=True)
+        try:
+            make_vouchers(database, batch_id, file)
+            return list(file.vouchers())
+        finally:
+            file.close()
 
 
 def _not_stored(file: VoucherFile, salt: str, done: int, known: str | None) -> list[Printed]:

@@ -74,12 +74,34 @@ def set_defaults(  # one parameter per fact
 
     New accounts begin with them. If it is interrupted, what is left to do is done by the same command.
     """
+    with transaction(database) as session:
+        write_defaults(session, issuer_id, unit_code, amounts)
+    return spread_defaults(database, issuer_id, unit_code, now_us, tell=tell)
+
+
+def write_defaults(session: Session, issuer_id: int, unit_code: str, amounts: Sequence[int]) -> list[int]:
+    """Say what new wallets of an issuer's customers begin with; spread_defaults() tells those there are."""
     chosen = _checked(amounts, most=MOST_THRESHOLDS)
+    unit = unit_of(session, unit_code)
+    own = DefaultThresholdRow.issuer_id == issuer_id, DefaultThresholdRow.unit == unit.code
+    session.execute(delete(DefaultThresholdRow).where(*own))
+    session.add_all(DefaultThresholdRow(issuer_id=issuer_id, unit=unit.code, below=x) for x in chosen)
+    session.flush()
+    return chosen
+
+
+def spread_defaults(
+    database: Engine,
+    issuer_id: int,
+    unit_code: str,
+    now_us: int,
+    *,
+    tell: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Let the wallets of an issuer's customers, who have none of their own, listen for the issuer's."""
     with transaction(database) as session:
         unit = unit_of(session, unit_code)
-        own = DefaultThresholdRow.issuer_id == issuer_id, DefaultThresholdRow.unit == unit.code
-        session.execute(delete(DefaultThresholdRow).where(*own))
-        session.add_all(DefaultThresholdRow(issuer_id=issuer_id, unit=unit.code, below=x) for x in chosen)
+        chosen = defaults_of(session, issuer_id, unit_code)
     done = last_id = 0
     while True:
         with transaction(database) as session:

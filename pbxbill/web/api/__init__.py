@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 from flask import Blueprint
 
+from pbxbill.web.api.access_numbers import access_numbers
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.api_keys import api_keys
 from pbxbill.web.api.balance import balance
+from pbxbill.web.api.billing_profiles import billing_profiles
 from pbxbill.web.api.billing_runs import billing_runs
+from pbxbill.web.api.brand import brand
 from pbxbill.web.api.bundles import bundles
 from pbxbill.web.api.calls import calls
 from pbxbill.web.api.carriers import carriers
@@ -24,6 +27,7 @@ from pbxbill.web.api.disputes import disputes
 from pbxbill.web.api.document import document_pages
 from pbxbill.web.api.drafts import drafts
 from pbxbill.web.api.dunning import dunning, promises
+from pbxbill.web.api.dunning_policies import dunning_policies
 from pbxbill.web.api.endpoints import endpoints
 from pbxbill.web.api.gateway_payments import gateway_payments
 from pbxbill.web.api.hang_ups import hang_ups
@@ -31,11 +35,17 @@ from pbxbill.web.api.invoice_actions import invoice_actions
 from pbxbill.web.api.invoice_changes import invoice_changes
 from pbxbill.web.api.invoice_templates import invoice_templates
 from pbxbill.web.api.invoices import invoices
+from pbxbill.web.api.life_cycle import life_cycle
 from pbxbill.web.api.limits import limits
+from pbxbill.web.api.messages import notice_words, sent_messages
 from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
 from pbxbill.web.api.operations import operations
+from pbxbill.web.api.own_records import own_records
+from pbxbill.web.api.own_users import own_users
+from pbxbill.web.api.parties import addresses, company
 from pbxbill.web.api.payment_corrections import payment_corrections
+from pbxbill.web.api.payment_gateways import payment_gateways
 from pbxbill.web.api.payments import payments
 from pbxbill.web.api.plan_migration import plan_migration
 from pbxbill.web.api.plans import plans
@@ -46,12 +56,15 @@ from pbxbill.web.api.rate_imports import rate_imports
 from pbxbill.web.api.reports import report_schedules, reports
 from pbxbill.web.api.rerating import rerating
 from pbxbill.web.api.saved_methods import own_saved_methods, saved_methods
+from pbxbill.web.api.settings import settings
 from pbxbill.web.api.standing import standing
 from pbxbill.web.api.subscription_requests import subscription_requests
 from pbxbill.web.api.subscriptions import subscriptions
 from pbxbill.web.api.switches import switches
 from pbxbill.web.api.tariffs import tariffs
 from pbxbill.web.api.taxes import taxes
+from pbxbill.web.api.thresholds import limit_lists, thresholds
+from pbxbill.web.api.till import till
 from pbxbill.web.api.users import audit_log, users
 from pbxbill.web.api.vouchers import redemptions, vouchers
 from pbxbill.web.api.wallets import wallets
@@ -112,6 +125,22 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     plan_migration,
     rerating,
     switches,
+    life_cycle,
+    dunning_policies,
+    limit_lists,
+    thresholds,
+    notice_words,
+    sent_messages,
+    payment_gateways,
+    access_numbers,
+    brand,
+    settings,
+    company,
+    addresses,
+    billing_profiles,
+    till,
+    own_records,
+    own_users,
 )
 
 

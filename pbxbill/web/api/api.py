@@ -169,6 +169,14 @@ class Api:
             check(made.answer is not None, "an operation that writes did not say what it answers")
         g.claim = None  # it is kept
 
+    @staticmethod
+    def cause() -> str:
+        """What a POST is known by, before it writes: the program's own, and its idempotency key."""
+        held: Claim | None = g.get("claim")
+        check(held is not None, "the request came without an idempotency key")
+        assert held is not None
+        return held.cause
+
     def _operation(
         self,
         method: str,

@@ -20,7 +20,7 @@ from pbxbill.web.api.api import Api
 from pbxbill.web.api.fields import Moment, Money, Sent, moment, moment_or_none, money
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.problems import Refused
-from pbxbill.web.front import needs
+from pbxbill.web.front import Front, needs
 
 TAG = "Calls"
 
@@ -106,24 +106,30 @@ def calls(api: Api) -> None:
     def get_call(path: CallPath) -> Call:
         """One call, with what each wallet of its account gave."""
         with front.reading() as session:
-            return _shown(session, _call(session, front.scope, path.session_id))
+            return shown_call(session, seen_call(session, front.scope, path.session_id))
 
     @api.get("/calls/<session_id>/explanation", Explained, TAG)
     @needs(Permission.CALLS_READ)
     def explain_call(path: CallPath) -> Explained:
         """Why a call cost what it cost, line by line, from what was frozen when it was charged."""
         with front.reading() as session:
-            _call(session, front.scope, path.session_id)
-        driver = front.desks.application.connect()
-        try:
-            (explanation,) = explain(driver, path.session_id)
-        finally:
-            driver.close()
-        with front.reading() as session:
-            return _explained(session, front.scope, explanation)
+            seen_call(session, front.scope, path.session_id)
+        return explained(front, path.session_id)
 
 
-def _call(session: Session, scope: Scope, session_id: str) -> CdrRow:
+def explained(front: Front, session_id: str) -> Explained:
+    """Why a call that may be seen cost what it cost."""
+    driver = front.desks.application.connect()
+    try:
+        (explanation,) = explain(driver, session_id)
+    finally:
+        driver.close()
+    with front.reading() as session:
+        return _explained(session, front.scope, explanation)
+
+
+def seen_call(session: Session, scope: Scope, session_id: str) -> CdrRow:
+    """A call of the scope; 404 for any other."""
     row = session.get(CdrRow, session_id)
     account = None if row is None or row.account_id is None else session.get(AccountRow, row.account_id)
     if row is None or not (scope.is_everything if account is None else scope.covers(account)):
@@ -131,7 +137,8 @@ def _call(session: Session, scope: Scope, session_id: str) -> CdrRow:
     return row
 
 
-def _shown(session: Session, row: CdrRow) -> Call:
+def shown_call(session: Session, row: CdrRow) -> Call:
+    """As it was charged."""
     units = units_by_code(session)
     account = None if row.account_id is None else session.get(AccountRow, row.account_id)
     answered_us = row.answered_us

@@ -101,7 +101,7 @@ def dunning(api: Api) -> None:
         """Policies of the key's own account."""
         with front.reading() as session:
             rows = all_policies(session, issuer(session, front.scope))
-            return Policies(items=[_shown(x) for x in rows])
+            return Policies(items=[shown_policy(x) for x in rows])
 
     @api.post("/dunning-policies", DunningPolicyShown, TAG)
     @needs(Permission.DUNNING_WRITE)
@@ -111,7 +111,7 @@ def dunning(api: Api) -> None:
             seller = issuer(change.session, front.scope)
             with field("toml"):
                 made = import_policy(change.session, seller, body.name, body.toml, change.now_us)
-            return change.done(_shown(made), 201)
+            return change.done(shown_policy(made), 201)
 
     def turned(action: str, path: PolicyPath, turn: Any) -> Answer:
         with front.reading() as session:
@@ -122,7 +122,7 @@ def dunning(api: Api) -> None:
                 turn(change)
             change.session.flush()
             seller = issuer(change.session, front.scope)
-            return change.done(_shown(policy_by_name(change.session, seller, name)), 201)
+            return change.done(shown_policy(policy_by_name(change.session, seller, name)), 201)
 
     @api.post("/dunning-policies/<int:policy_id>/pause", DunningPolicyShown, TAG)
     @needs(Permission.DUNNING_WRITE)
@@ -222,7 +222,8 @@ def _policy(front: Front, session: Session, id: int) -> DunningPolicyRow:
     return row
 
 
-def _shown(policy: Policy) -> DunningPolicyShown:
+def shown_policy(policy: Policy) -> DunningPolicyShown:
+    """A policy without its terms."""
     return DunningPolicyShown(
         id=policy.id,
         name=policy.name,

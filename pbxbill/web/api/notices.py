@@ -138,7 +138,7 @@ def notice_templates(api: Api) -> None:
     @needs(Permission.NOTICES_READ)
     def get_notice_template(path: TemplatePath) -> Template:
         """The words of a kind in a language: own ones, or those that come with pbxbill."""
-        kind, language = _known(front, path)
+        kind, language = known_template(front, path)
         with front.reading() as session:
             return _template(session, front.scope.account_id, kind, language)
 
@@ -146,7 +146,7 @@ def notice_templates(api: Api) -> None:
     @needs(Permission.NOTICES_WRITE)
     def put_notice_template(path: TemplatePath, body: Words) -> Answer:
         """Write own words. 422 says what is wrong with them."""
-        kind, language = _known(front, path)
+        kind, language = known_template(front, path)
         words = NoticeWords(body.subject, body.text, body.html)
         fault = fault_of(kind, language, words)
         if fault:
@@ -157,7 +157,7 @@ def notice_templates(api: Api) -> None:
     @needs(Permission.NOTICES_WRITE)
     def reset_notice_template(path: TemplatePath) -> Answer:
         """Use the words that come with pbxbill again."""
-        kind, language = _known(front, path)
+        kind, language = known_template(front, path)
         with api.writing("notice.words", f"{kind.value} {language}") as change:
             _save(change.session, kind, language, None, change.now_us)
             return change.done(None)
@@ -174,7 +174,7 @@ def notice_templates(api: Api) -> None:
         save_words(session, issuer(session, front.scope), kind, language, words, "", by=by, now_us=now_us)
 
 
-def _known(front: Front, path: TemplatePath) -> tuple[NoticeKind, str]:
+def known_template(front: Front, path: TemplatePath) -> tuple[NoticeKind, str]:
     """A kind that whoever asks has words for."""
     if path.kind not in {x.value for x in NoticeKind}:
         raise Refused(404)

@@ -161,7 +161,7 @@ def reports(api: Api) -> None:
     @needs(Permission.REPORTS_READ)
     def list_reports() -> Reports:
         """Which reports there are, and what they can be asked for by."""
-        return Reports(items=[_described(x) for x in reports_of(front.scope)])
+        return Reports(items=[described(x) for x in reports_of(front.scope)])
 
     @api.post("/reports/<report>/table", ReportTable, TAG, 200)
     @needs(Permission.REPORTS_READ)
@@ -171,18 +171,7 @@ def reports(api: Api) -> None:
             report = report_named(path.report, front.scope)
         except InputRefused:
             raise Refused(404) from None
-        values = {key: value.strip() for key, value in body.values.items() if value.strip()}
-        asked = Asked(front.scope, values, body.zone, front.clock.now_us())
-        with front.reading() as session, field("values"):
-            table = made(session, report, asked, timeout_ms=TABLE_TIMEOUT_MS)
-            units = units_by_code(session)
-        return ReportTable(
-            columns=[_column(x) for x in table.columns],
-            rows=_rows(table.columns, table.rows, units),
-            totals=_rows(table.columns, table.totals, units),
-            notes=[str(x) for x in table.notes],
-            cut=table.is_cut,
-        )
+        return table_of(front, report, body)
 
     @api.post("/report-runs", ReportRun, TAG, 202)
     @needs(Permission.REPORTS_READ)
@@ -272,7 +261,24 @@ def report_schedules(api: Api) -> None:
             return change.done(None)
 
 
-def _described(report: Report) -> ReportShown:
+def table_of(front: Front, report: Report, body: WantedTable) -> ReportTable:
+    """A report that is read now."""
+    values = {key: value.strip() for key, value in body.values.items() if value.strip()}
+    asked = Asked(front.scope, values, body.zone, front.clock.now_us())
+    with front.reading() as session, field("values"):
+        table = made(session, report, asked, timeout_ms=TABLE_TIMEOUT_MS)
+        units = units_by_code(session)
+    return ReportTable(
+        columns=[_column(x) for x in table.columns],
+        rows=_rows(table.columns, table.rows, units),
+        totals=_rows(table.columns, table.totals, units),
+        notes=[str(x) for x in table.notes],
+        cut=table.is_cut,
+    )
+
+
+def described(report: Report) -> ReportShown:
+    """What it is, and can be asked for by."""
     return ReportShown(
         name=report.name,
         title=str(report.title),

@@ -107,7 +107,7 @@ def users(api: Api) -> None:
         with api.writing("user.add", body.login, account_id=account.id) as change:
             now = change.session.get_one(AccountRow, account.id)
             user = add_user(change.session, now, new, change.now_us)
-            return change.done(_link(front, change.session, user, Purpose.INVITATION, change.now_us), 201)
+            return change.done(link_of(front, change.session, user, Purpose.INVITATION, change.now_us), 201)
 
     _declare_changes(api, types)
 
@@ -126,27 +126,27 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @needs(Permission.USERS_WRITE)
     def make_user_link(path: UserPath) -> Answer:
         """A link by which a user chooses another password."""
-        refuse_ending_key(front)
         with front.reading() as session:
-            user = _managed(front, session, path.user_id)
+            user = managed_user(front, session, path.user_id)
+        refuse_ending_key(front)
         with api.writing("user.link", user.login, account_id=user.account_id) as change:
-            row = _managed(front, change.session, path.user_id)
-            return change.done(_link(front, change.session, row, Purpose.RESET, change.now_us), 201)
+            row = managed_user(front, change.session, path.user_id)
+            return change.done(link_of(front, change.session, row, Purpose.RESET, change.now_us), 201)
 
     @api.patch("/users/<int:user_id>", types.item, TAG)
     @needs(Permission.USERS_WRITE)
     def change_user(path: UserPath, body: UserChange) -> Answer:
         """Give a user another role, let him in no more, or again. 409: he is the only administrator."""
         sent: Any = body
+        with front.reading() as session:
+            user = managed_user(front, session, path.user_id)
+            account = session.get_one(AccountRow, user.account_id)
         if sent.role is not None or sent.active:
             refuse_ending_key(front)
-        with front.reading() as session:
-            user = _managed(front, session, path.user_id)
-            account = session.get_one(AccountRow, user.account_id)
         if sent.role is not None and not may_manage(front.actor, account, Role(sent.role)):
             raise Refused(403, "The role may more than the key.")
         with api.writing("user.change", user.login, account_id=user.account_id) as change:
-            row = _managed(front, change.session, path.user_id)
+            row = managed_user(front, change.session, path.user_id)
             with conflicts():
                 if sent.role is not None:
                     set_role(change.session, row, Role(sent.role))
@@ -160,11 +160,11 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @needs(Permission.USERS_WRITE)
     def reset_user_factors(path: UserPath) -> Answer:
         """Forget a user's second factor and passkeys: he lost them. He logs in again."""
-        refuse_ending_key(front)
         with front.reading() as session:
-            user = _managed(front, session, path.user_id)
+            user = managed_user(front, session, path.user_id)
+        refuse_ending_key(front)
         with api.writing("user.reset-factors", user.login, account_id=user.account_id) as change:
-            reset_factors(change.session, _managed(front, change.session, path.user_id))
+            reset_factors(change.session, managed_user(front, change.session, path.user_id))
             return change.done(None)
 
 
@@ -174,7 +174,8 @@ def refuse_ending_key(front: Front) -> None:
         raise Refused(403, "A key that ends lets nobody in: users have no end.")
 
 
-def _managed(front: Front, session: Session, id: int) -> UserRow:
+def managed_user(front: Front, session: Session, id: int) -> UserRow:
+    """A user whom the key may change; 404 for one that it does not see, 403 for one who may more."""
     user = session.get(UserRow, id)
     account = None if user is None else session.get_one(AccountRow, user.account_id)
     if user is None or account is None:
@@ -186,6 +187,7 @@ def _managed(front: Front, session: Session, id: int) -> UserRow:
     return user
 
 
-def _link(front: Front, session: Session, user: UserRow, purpose: Purpose, now_us: int) -> Link:
+def link_of(front: Front, session: Session, user: UserRow, purpose: Purpose, now_us: int) -> Link:
+    """A link for a user, mailed where that can be."""
     url = link_url(front, make_link(session, user, purpose, now_us))
     return Link(user_id=user.id, url=url, mailed=mail_link(session, front, user, url, purpose))

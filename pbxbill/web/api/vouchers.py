@@ -1,8 +1,6 @@
 """Vouchers: batches made, their codes told once, blocked; redeemed for a wallet."""
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -13,12 +11,10 @@ from pbxbill.billing.codes.voucher_batches import (
     NewBatch,
     block_batch,
     block_serials,
-    facts_of,
-    make_vouchers,
+    make_and_tell,
     open_batch,
 )
 from pbxbill.billing.codes.voucher_codes import FEWEST_DIGITS
-from pbxbill.billing.codes.voucher_file import VoucherFile
 from pbxbill.billing.codes.vouchers import NotRedeemed, redeem
 from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.listing.vouchers import BATCHES, VOUCHERS
@@ -142,15 +138,8 @@ def vouchers(api: Api) -> None:
                 raise Refused(409, "Its codes were told: they are nowhere on the server.")
             if batch.count > MOST:
                 raise Refused(409, f"Up to {MOST:,} codes are told so.")
-            facts = facts_of(session, batch)
-        with tempfile.TemporaryDirectory(prefix="vouchers-") as folder:
-            file = VoucherFile(Path(folder) / "codes.csv", facts, new=True)
-            try:
-                with conflicts():
-                    make_vouchers(front.desks.application.database, batch.id, file)
-                printed = list(file.vouchers())
-            finally:
-                file.close()
+        with conflicts():
+            printed = make_and_tell(front.desks.application.database, batch.id)
         with api.writing("voucher.codes", batch.name) as change:
             codes = [VoucherCode(serial=x.serial, code=x.code) for x in printed]
             return change.done(Codes(batch_id=batch.id, items=codes), 201)

@@ -10,13 +10,13 @@ from wtforms.validators import Length, Optional
 
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.account_terms import ANNOUNCEMENTS, money_units, unit_of_tariff, wallets_of
+from pbxbill.billing.account_terms import ANNOUNCEMENTS, money_units
 from pbxbill.charging.status import AccountStatus
 from pbxbill.money import Unit
-from pbxbill.store.accounts import ACCOUNT_KINDS, ACCOUNT_MODES, ENDPOINT_KINDS, unit_of
+from pbxbill.store.accounts import ACCOUNT_KINDS, ACCOUNT_MODES, ENDPOINT_KINDS
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.limits import NEEDS, WINDOWS
-from pbxbill.store.models import AccountRow, TariffRow
+from pbxbill.store.models import TariffRow
 from pbxbill.web.editions import EditionField
 from pbxbill.web.fields import (
     AccountField,
@@ -290,15 +290,6 @@ def unit_choices(session: Session, form: Any) -> dict[str, Unit]:
     if "credit_limit" in form:
         form.credit_limit.unit = units.get(form.unit.data) or next(iter(units.values()), None)
     return units
-
-
-def paying_unit(session: Session, account: AccountRow) -> Unit | None:
-    """What amounts of an account's terms are in: the tariff's unit, else its first wallet's."""
-    code = unit_of_tariff(session, account.tariff_id)
-    if code is None:
-        wallets = wallets_of(session, account.id)
-        code = wallets[0].unit if wallets else None
-    return unit_of(session, code) if code is not None else None
 
 
 def chosen(value: bool | None) -> str:

@@ -21,6 +21,7 @@ from pbxbill.billing.account_terms import (
     concerns_of,
     offline_allowance,
     open_with_wallets,
+    paying_unit,
     wallets_of,
 )
 from pbxbill.billing.life_cycle.account_events import events_of
@@ -32,7 +33,7 @@ from pbxbill.listing.accounts import ACCOUNTS
 from pbxbill.listing.ledger import LEDGER
 from pbxbill.listing.listing import N_, contains
 from pbxbill.money import format_amount
-from pbxbill.store.accounts import NewAccount, account_by_code, parse_wallet_order, unit_of
+from pbxbill.store.accounts import NewAccount, parse_wallet_order, unit_of
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import AccountRow, ReservationRow, TariffRow
 from pbxbill.web.editions import check_edition, edition_of
@@ -48,7 +49,6 @@ from pbxbill.web.panel.account_forms import (
     give_choices,
     leave_credit,
     leave_to_operator,
-    paying_unit,
     unit_choices,
 )
 from pbxbill.web.panel.account_parts import add_parts
@@ -277,8 +277,8 @@ def _parent(session: Session, front: Front, code: str) -> str | None:
     if not code:
         own = session.get_one(AccountRow, front.scope.account_id)
         return None if own.kind == "operator" else own.code
-    above = account_by_code(session, code)
-    if not front.scope.covers(above):
+    above = session.scalar(select(AccountRow).where(AccountRow.code == code))
+    if above is None or not front.scope.covers(above):
         raise InputRefused(gettext("There is no reseller %(code)s.", code=code[:64]))
     return above.code
 

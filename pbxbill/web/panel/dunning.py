@@ -3,8 +3,6 @@
 Policies and penalty classes stand in dunning_policies.py, accounts in dunning_accounts.py.
 """
 
-from typing import Any
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
@@ -13,13 +11,14 @@ from werkzeug.wrappers import Response
 from wtforms.validators import Optional
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.dunning.dunning_runs import Preview, preview
+from pbxbill.billing.dunning.dunning_runs import preview
 from pbxbill.billing.dunning.lifting import lift_by_hand
 from pbxbill.billing.dunning.promises_to_pay import MAX_REMARK_LENGTH, NewPromise, promise, withdraw
 from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.errors import InputRefused
 from pbxbill.listing.dunning import IN_DUNNING, PROMISES, STEPS
 from pbxbill.listing.listing import N_
+from pbxbill.listing.previews import seen_of_dunning
 from pbxbill.store.dunning_models import DunningPolicyRow, DunningStateRow, DunningStepRow, PromiseToPayRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
@@ -202,32 +201,16 @@ def _add_pages(section: Blueprint, front: Front) -> None:
     def planned() -> str:
         found = preview(front.desks.application.database, front.clock.now_us())
         with front.reading() as session:
-            seen = _in_scope(session, front, found)
+            seen = seen_of_dunning(session, front.scope, found)
+            own = select(DunningPolicyRow.id).where(front.scope.issued(DunningPolicyRow.issuer_id))
+            policies = set(session.scalars(own))
         return render_template(
             "panel/dunning/preview.html",
-            planned=seen["planned"][:MOST_PREVIEWED],
-            total=len(seen["planned"]),
-            brakes=seen["brakes"],
+            planned=seen.planned[:MOST_PREVIEWED],
+            total=len(seen.planned),
+            brakes=[(x, x.policy_id in policies) for x in seen.brakes],
             tabs=dunning_tabs(front),
         )
-
-
-def _in_scope(session: Session, front: Front, found: Preview) -> dict[str, Any]:
-    """What a run would do about accounts that may be seen, and which own policies would stop."""
-    if front.scope.is_everything:
-        seen = {x.account for x in found.planned}
-    else:
-        seen = set(session.scalars(select(AccountRow.code).where(front.scope.among(AccountRow.id))))
-    own = select(DunningPolicyRow.id).where(front.scope.issued(DunningPolicyRow.issuer_id))
-    policies = set(session.scalars(own))
-    return {
-        "planned": [x for x in found.planned if x.account in seen],
-        "brakes": [
-            (x, x.policy_id in policies)
-            for x in found.brakes
-            if front.scope.is_everything or x.policy_id in policies
-        ],
-    }
 
 
 def _promise(session: Session, front: Front, id: int) -> PromiseToPayRow:

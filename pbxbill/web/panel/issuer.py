@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.account_terms import paying_unit
 from pbxbill.billing.invoices.numbering import (
     DEFAULT_FORMATS,
     NumberFormat,
@@ -39,7 +40,6 @@ from pbxbill.web.fields import (
 )
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
-from pbxbill.web.panel.account_forms import paying_unit
 from pbxbill.web.panel.issuer_forms import BillingForm, NumberForm, PartyForm, TermsForm, said
 
 

@@ -1,7 +1,6 @@
 """Life-cycle: what becomes of accounts that are not filled or not used; policies, stages, dry runs."""
 
 from datetime import date
-from itertools import islice
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -26,15 +25,14 @@ from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     set_state,
 )
 from pbxbill.billing.life_cycle.life_cycle_policy import over_us
-from pbxbill.billing.life_cycle.life_cycle_runs import over_brake, planned
 from pbxbill.billing.life_cycle.life_cycle_written import FIRST_POLICY, policy_to_toml
 from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.listing.life_cycle import STAGES
 from pbxbill.listing.listing import N_
+from pbxbill.listing.previews import life_cycle_preview
 from pbxbill.store.dunning_models import LifeCyclePolicyRow
-from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import CountField, DayField, LineField, PanelForm, at_most, refusals, required
@@ -133,25 +131,12 @@ def _add_policies(section: Blueprint, front: Front) -> None:
     @section.get("/life-cycle/preview")
     @needs(Permission.DUNNING_READ)
     def preview() -> str:
-        now_us = front.clock.now_us()
         with front.reading() as session:
-            own = {
-                x.id: x.name
-                for x in policies_of(session, None if front.scope.is_everything else front.scope.account_id)
-            }
-            held = {id: x for id, x in over_brake(session, now_us).items() if id in own}
-            if front.scope.is_everything:
-                steps = list(islice(planned(session, now_us), MOST_PREVIEWED))
-            else:
-                seen = set(session.scalars(select(AccountRow.code).where(front.scope.among(AccountRow.id))))
-                steps = list(islice((x for x in planned(session, now_us) if x.code in seen), MOST_PREVIEWED))
+            found = life_cycle_preview(session, front.scope, front.clock.now_us(), MOST_PREVIEWED)
         return render_template(
             "panel/life_cycle/preview.html",
-            steps=steps,
-            held=held,
-            names=own,
+            found=found,
             tabs=dunning_tabs(front),
-            is_all=len(steps) < MOST_PREVIEWED,
         )
 
     @section.get("/life-cycle/<int:id>")

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -18,7 +18,12 @@ from pbxbill.billing.notices.notice_profiles import (
     forget_choice,
     set_delivery,
 )
-from pbxbill.billing.payments.balance_thresholds import set_defaults, set_thresholds, thresholds_of
+from pbxbill.billing.payments.balance_thresholds import (
+    set_thresholds,
+    spread_defaults,
+    thresholds_of,
+    write_defaults,
+)
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.accounts import unit_of
@@ -73,13 +78,12 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
             with refusals(form, "amounts") as refused:
                 unit = units[form.unit.data]
                 amounts = _amounts(form.amounts.data, unit)
-                with front.changing("thresholds.set", unit.code):
-                    pass  # wallet by wallet, in transactions of their own
-                database, now_us = front.desks.application.database, front.clock.now_us()
                 issuer_id = front.scope.account_id
-                background.start(
-                    "thresholds", lambda: _set_defaults(database, issuer_id, unit.code, amounts, now_us)
-                )
+                with front.changing("thresholds.set", unit.code) as change:
+                    write_defaults(change.session, issuer_id, unit.code, amounts)
+                # Wallet by wallet, in transactions of their own.
+                database, now_us = front.desks.application.database, front.clock.now_us()
+                background.start("thresholds", lambda: _spread(database, issuer_id, unit.code, now_us))
             if not refused:
                 flash(gettext("Your customers who have none of their own are told below these from now on."))
                 return redirect(url_for(".thresholds"), 303)
@@ -92,8 +96,8 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
         )
 
 
-def _set_defaults(database: object, issuer_id: int, unit: str, amounts: list[int], now_us: int) -> None:
-    set_defaults(database, issuer_id, unit, amounts, now_us)  # type: ignore[arg-type]
+def _spread(database: Engine, issuer_id: int, unit: str, now_us: int) -> None:
+    spread_defaults(database, issuer_id, unit, now_us)
 
 
 def _add_account(section: Blueprint, front: Front) -> None:

@@ -1,8 +1,6 @@
 """The till: cash for an account that was found, with its receipt; vouchers sold as they are made; the day."""
 
-import tempfile
 from datetime import date
-from pathlib import Path
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
@@ -13,9 +11,8 @@ from wtforms.validators import Optional
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import money_units
-from pbxbill.billing.codes.voucher_batches import NewBatch, facts_of, make_vouchers, open_batch
+from pbxbill.billing.codes.voucher_batches import NewBatch, make_and_tell, open_batch
 from pbxbill.billing.codes.voucher_codes import grouped
-from pbxbill.billing.codes.voucher_file import Printed, VoucherFile
 from pbxbill.billing.payments.payments import NewPayment
 from pbxbill.billing.payments.received_payments import receive_payment
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
@@ -211,15 +208,8 @@ def _handed_out(front: Front, batch_id: int) -> str:
     """The codes of a batch, made now: the database keeps hashes alone, and this page is their only place."""
     with front.reading() as session:
         batch = session.get_one(VoucherBatchRow, batch_id)
-        facts = facts_of(session, batch)
         seller = issuer(session, front).name
-    with tempfile.TemporaryDirectory(prefix="vouchers-") as folder:
-        file = VoucherFile(Path(folder) / "codes.csv", facts, new=True)
-        try:
-            make_vouchers(front.desks.application.database, batch_id, file)
-            printed: list[Printed] = list(file.vouchers())
-        finally:
-            file.close()
+    printed = make_and_tell(front.desks.application.database, batch_id)
     return render_template(
         "panel/till/codes.html", batch=batch, printed=printed, grouped=grouped, seller=seller
     )

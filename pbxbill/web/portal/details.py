@@ -6,15 +6,12 @@ from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import change_account
-from pbxbill.billing.parties import Party, party_of, set_party
+from pbxbill.billing.parties import OWN_FIELDS, Party, party_of, set_party
 from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, at_most, refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.portal.own import own_account
-
-CHANGED = ("contact", "street", "extra", "postal_code", "city", "region", "email", "phone", "website")
-"""What an account may say of itself. Name, country and VAT id decide on taxes: the provider changes them."""
 
 
 class DetailsForm(PanelForm):
@@ -57,7 +54,7 @@ def details(front: Front) -> Blueprint:
         if account.language not in LANGUAGES:
             form.language.choices = [*LANGUAGES.items(), (account.language, account.language)]
         if request.method == "GET":
-            for name in CHANGED:
+            for name in OWN_FIELDS:
                 form[name].data = getattr(party, name)
             form.language.data = account.language
             form.edition.data = edition_of(_facts(party, account.language))
@@ -68,7 +65,7 @@ def details(front: Front) -> Blueprint:
             ):
                 now = front.account(change.session, account.id)
                 check_edition(form, _facts(party_of(change.session, now.id), now.language))
-                set_party(change.session, now.id, {name: form[name].data or "" for name in CHANGED})
+                set_party(change.session, now.id, {name: form[name].data or "" for name in OWN_FIELDS})
                 change_account(change.session, now, {"language": form.language.data})
             if not refused:
                 flash(gettext("Your details are saved. Documents issued from now on show them."))
@@ -79,4 +76,4 @@ def details(front: Front) -> Blueprint:
 
 
 def _facts(party: Party, language: str) -> dict[str, str | None]:
-    return {name: getattr(party, name) for name in CHANGED} | {"language": language}
+    return {name: getattr(party, name) for name in OWN_FIELDS} | {"language": language}
