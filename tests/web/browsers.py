@@ -13,15 +13,14 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
-from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import ServingSettings, WebServer
+from tests.web.applications import made_app
 from tests.web.offices import PASSWORD, Office
 
 PATIENCE_MS = 15_000
@@ -119,9 +118,7 @@ def opened_desk(office: Office, browser: Browser, host: str = "127.0.0.1") -> It
     """Serve an office's database at a port of its own, without TLS, to a browser; host: as it names us."""
     settings = ServingSettings("127.0.0.1", 0, threads=4, connections=50, timeout_s=30)
     desks = Desks(office.application)
-    app = create_app(desks, replace(WebRules(), requests_per_min=1_000_000))
-    app.extensions["pbxbill_limiter"].enabled = False
-    server = WebServer(app, settings)
+    server = WebServer(made_app(desks), settings)
     desks.public_url = f"http://{host}:{server.port}"
     thread = threading.Thread(target=server.run, name="served", daemon=True)
     thread.start()

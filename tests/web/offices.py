@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
 from flask import Flask
@@ -22,10 +22,10 @@ from pbxbill.store.accounts import NewAccount, open_account, open_wallet
 from pbxbill.store.engine import open_engine, reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
 from tests.database_contents import Contents
 from tests.database_operator import open_database_operator
+from tests.web.applications import made_app
 
 PASSWORD = "seven green bottles"
 URL = "https://bill.example"
@@ -143,12 +143,8 @@ def opened_office(url: str, rules: WebRules | None = None) -> Iterator[Office]:
     database.dispose()
     if not is_filled:
         fill_office(url)
-    # A test asks more often in a minute than anybody.
-    rules = rules or replace(WebRules(), requests_per_min=1_000_000)
     clock = ManualClock()
     with open_application(url, clock=clock) as application:
         desks = Desks(application, public_url=URL)
-        app = create_app(desks, rules)
-        app.extensions["pbxbill_limiter"].enabled = False
-        yield Office(app, application, clock, url)
+        yield Office(made_app(desks, rules), application, clock, url)
         desks.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask
@@ -17,10 +17,9 @@ from pbxbill.store.billing_models import ChargeRow
 from pbxbill.store.models import WalletRow
 from pbxbill.store.payment_models import PaymentGatewayRow, SavedMethodRow
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
-from pbxbill.web.rules import WebRules
 from tests.small_operator import eur
 from tests.store.scripted_gateway import ScriptedGateway
+from tests.web.applications import made_app
 from tests.web.offices import URL, Browser, Office
 
 DAY_US = 86_400 * SECOND_US
@@ -120,7 +119,5 @@ def opened_shop(office: Office, folder: Path) -> Iterator[Shop]:
             )
         )
     desks = Desks(office.application, public_url=URL, opened=lambda row: gateway)
-    app = create_app(desks, replace(WebRules(), requests_per_min=1_000_000))
-    app.extensions["pbxbill_limiter"].enabled = False
-    yield Shop(office, app, desks, gateway)
+    yield Shop(office, made_app(desks), desks, gateway)
     desks.close()

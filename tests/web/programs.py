@@ -15,10 +15,10 @@ from pbxbill.ids import new_id
 from pbxbill.store.engine import transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
 from tests.store.billed_accounts import BilledAccounts, open_accounts, opened_accounts
 from tests.store.invoiced_accounts import Invoicing
+from tests.web.applications import made_app
 
 BASE = "/api/v1"
 OPERATOR = "operator"
@@ -86,7 +86,7 @@ def installation(url: str, rules: WebRules | None = None) -> Iterator[Installati
     with open_application(url, clock=invoicing.clock) as application:
         desks = Desks(application)
         # Tests guess more often than anybody.
-        app = create_app(desks, rules or WebRules(wrong_keys_per_min=1_000_000))
+        app = made_app(desks, rules or WebRules(wrong_keys_per_min=1_000_000), limited=True)
         made = Installation(app, accounts, invoicing, desks)
         yield made
         desks.close()

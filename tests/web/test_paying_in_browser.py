@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
-from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import ServingSettings, WebServer
 from tests.store.scripted_gateway import ScriptedGateway
+from tests.web.applications import made_app
 from tests.web.browsers import Desk
 from tests.web.offices import Office
 from tests.web.portal_shop import opened_shop
@@ -29,9 +27,9 @@ def gateway(office: Office, tmp_path: Path) -> Iterator[ScriptedGateway]:
 @pytest.fixture
 def desk(office: Office, gateway: ScriptedGateway, chromium_browser: Browser) -> Iterator[Desk]:
     desks = Desks(office.application, opened=lambda row: gateway)
-    app = create_app(desks, replace(WebRules(), requests_per_min=1_000_000))
-    app.extensions["pbxbill_limiter"].enabled = False
-    server = WebServer(app, ServingSettings("127.0.0.1", 0, threads=2, connections=20, timeout_s=30))
+    server = WebServer(
+        made_app(desks), ServingSettings("127.0.0.1", 0, threads=2, connections=20, timeout_s=30)
+    )
     desks.public_url = f"http://127.0.0.1:{server.port}"
     thread = threading.Thread(target=server.run, name="served", daemon=True)
     thread.start()

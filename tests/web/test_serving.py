@@ -17,9 +17,9 @@ from lab.redis import PrivateRedis
 from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.store.access_models import LoginSessionRow
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import ServingSettings, WebServer
+from tests.web.applications import made_app
 from tests.web.offices import PASSWORD, URL, Office
 
 SETTINGS = ServingSettings("127.0.0.1", 0, threads=2, connections=20, timeout_s=10)
@@ -30,7 +30,7 @@ UPLOAD_BYTES = 3 * MAX_BODY_BYTES
 def served(office: Office, settings: ServingSettings = SETTINGS, public_url: str = "") -> Iterator[int]:
     desks = Desks(office.application, public_url=public_url)
     rules = replace(WebRules(), requests_per_min=1_000_000, upload_bytes=settings.upload_bytes)
-    server = WebServer(create_app(desks, rules), settings)
+    server = WebServer(made_app(desks, rules, limited=True), settings)
     thread = threading.Thread(target=server.run, name="served", daemon=True)
     thread.start()
     try:
@@ -145,7 +145,7 @@ def test_processes_count_together_in_redis_and_alone_without_it(office: Office) 
         redis.start()
         application = replace(office.application, redis_url=redis.url)
         desks = [Desks(application, public_url=URL) for _ in range(2)]
-        first, second = (create_app(x, WebRules()) for x in desks)
+        first, second = (made_app(x, WebRules(), limited=True) for x in desks)
         assert tries(first, 12) == [303] * 12
         assert tries(second, 9) == [303] * 8 + [429]
         assert tries(first, 1) == [429]
@@ -157,7 +157,7 @@ def test_processes_count_together_in_redis_and_alone_without_it(office: Office) 
 
 def test_a_user_who_asks_too_often_waits_and_others_do_not(office: Office) -> None:
     desks = Desks(office.application, public_url=URL)
-    office.app = create_app(desks, replace(WebRules(), requests_per_min=10))
+    office.app = made_app(desks, replace(WebRules(), requests_per_min=10), limited=True)
     admin, support = office.browser("admin"), office.browser("support")
     codes = [admin.get("/me").status_code for _ in range(12)]
     assert codes[0] == 200

@@ -20,10 +20,10 @@ from pbxbill.store.accounts import ensure_unit, open_operator
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.web.desks import Desks
-from pbxbill.web.factory import create_app
 from pbxbill.web.installation import Checked, Installation
 from pbxbill.web.rules import WebRules
 from tests.database_operator import EUR
+from tests.web.applications import made_app
 from tests.web.offices import PASSWORD, Browser, Office
 
 COMPANY = {
@@ -50,9 +50,7 @@ def fresh(database_url: str) -> Iterator[Office]:
     rules = replace(WebRules(), requests_per_min=1_000_000, installation=Installation(diagnose=lambda: found))
     with open_application(database_url, clock=clock) as application:
         desks = Desks(application)
-        app = create_app(desks, rules)
-        app.extensions["pbxbill_limiter"].enabled = False
-        yield Office(app, application, clock, database_url)
+        yield Office(made_app(desks, rules), application, clock, database_url)
         desks.close()
 
 
