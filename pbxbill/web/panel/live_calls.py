@@ -47,6 +47,7 @@ def live_calls(front: Front) -> Blueprint:
         ListPage(
             board.listing,
             "/live-calls",
+            columns=tuple(x.key for x in board.listing.columns if x.key != "call_id"),
             link=lambda row: url_for("live.show", session_id=row["id"]),
             template="panel/live_calls/list.html",
             empty=(N_("Nobody is calling now"), N_("Calls appear here as soon as they are asked for.")),

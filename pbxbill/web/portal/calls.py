@@ -35,6 +35,11 @@ WHY_NOT = {
     DenialReason.LOSS_MAKING: N_("Your provider does not connect calls at this price."),
 }
 
+PAGE_COLUMNS = (
+    *("started_us", "direction", "caller", "called", "destination"),
+    *("state", "denial", "duration_s", "total"),
+)
+
 
 def calls(front: Front) -> Blueprint:
     """The section."""
@@ -46,6 +51,7 @@ def calls(front: Front) -> Blueprint:
             OWN_CALLS,
             "/calls",
             link=lambda row: url_for("my_calls.show", session_id=row["id"]),
+            columns=PAGE_COLUMNS,
             empty=(
                 N_("No call has ended yet"),
                 N_("Your calls appear here as they end, each with what it cost and why."),
