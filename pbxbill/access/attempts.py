@@ -98,12 +98,12 @@ def _attempt(session: Session, subjects: dict[str, Patience], now_us: int) -> Lo
 def _subjects(login: str, address: str) -> tuple[str, str, str]:
     # Log-ins that nobody has may be of any length, and hold what no column takes.
     name = sha256(login.encode("utf-8", "replace")).hexdigest()[:32]
-    where = _network(address)
+    where = network_of(address)
     return f"pair:{name} {where}", f"login:{name}", f"address:{where}"
 
 
-def _network(address: str) -> str:
-    """Of IPv6 the /64: whoever has one address there has them all."""
+def network_of(address: str) -> str:
+    """What is counted as one: of IPv6 the /64, since whoever has one address there has them all."""
     try:
         known = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
     except ValueError:

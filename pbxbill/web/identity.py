@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response as Redirect
 from pbxbill.access import login_sessions
 from pbxbill.access.actor import Actor, acting
 from pbxbill.access.api_keys import NOTE_USE_EVERY_US, actor_of_key, note_use
+from pbxbill.access.attempts import network_of
 from pbxbill.access.login_sessions import SEEN_EVERY_US, LoggedIn
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import StoreUnavailable
@@ -69,7 +70,7 @@ class Identity:
             actor = actor_of_key(session, presented, now_us, address())
         if actor is None or actor.api_key_id is None:
             most = self._front.rules.wrong_keys_per_min
-            self._wrong.count(address(), most, self._front.clock.monotonic_us())
+            self._wrong.count(network_of(address()), most, self._front.clock.monotonic_us())
             return None
         self._note_use(actor.api_key_id, now_us)
         with self._lock:
@@ -82,7 +83,7 @@ class Identity:
         """429 from where keys were often wrong: the database need not be asked. One behind the same address
         whose key was right goes on."""
         most = self._front.rules.wrong_keys_per_min
-        counted = self._wrong.look(address(), most, self._front.clock.monotonic_us())
+        counted = self._wrong.look(network_of(address()), most, self._front.clock.monotonic_us())
         if counted.left < 0 and presented[:SHOWN] not in self._right:
             raise TooManyRequests(retry_after=counted.reset_s)
 

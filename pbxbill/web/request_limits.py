@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask_limiter import Limiter
 
+from pbxbill.access.attempts import network_of
 from pbxbill.web.front import Front
 from pbxbill.web.identity import API, address
 
@@ -40,7 +41,7 @@ def limit_tries(app: Flask, endpoint: str, *, forgives: bool) -> None:
     since the people of one office come at the same hour."""
     limiter: Limiter = app.extensions["pbxbill_limiter"]
     counts = _is_no_redirect if forgives else None
-    limit: Any = limiter.limit(TRIES, key_func=address, methods=["POST"], deduct_when=counts)
+    limit: Any = limiter.limit(TRIES, key_func=_where, methods=["POST"], deduct_when=counts)
     limited: Any = limit(app.view_functions[endpoint])
     app.view_functions[endpoint] = limited
 
@@ -51,7 +52,11 @@ def _is_no_redirect(answer: Response) -> bool:
 
 def _who() -> str:
     actor = g.get("actor")
-    return f"address:{address()}" if actor is None else f"user:{actor.user_id}"
+    return f"address:{_where()}" if actor is None else f"user:{actor.user_id}"
+
+
+def _where() -> str:
+    return network_of(address())
 
 
 def _patience(redis_url: str | None) -> dict[str, Any]:

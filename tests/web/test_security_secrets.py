@@ -126,3 +126,19 @@ def test_credit_is_given_by_whoever_may_change_it(office: Office) -> None:
             select(WalletRow.credit_limit).where(WalletRow.account_id == office.account_id("friend"))
         )
         assert list(limits) == [0]
+
+
+def test_who_has_many_addresses_of_one_network_tries_no_more_often(office: Office) -> None:
+    office.app.extensions["pbxbill_limiter"].enabled = True
+    browser = office.browser()
+    sent = {"login": "nobody-here", "csrf_token": browser.token("/log-in/forgotten")}
+    codes = [
+        browser.client.post(
+            "/log-in/forgotten",
+            data=sent,
+            base_url="https://bill.example",
+            environ_base={"REMOTE_ADDR": f"2001:db8:0:1::{number:x}"},
+        ).status_code
+        for number in range(21)
+    ]
+    assert codes == [303] * 20 + [429]
