@@ -72,7 +72,9 @@ def test_an_account_has_a_life_cycle_of_its_own(installed: Installation) -> None
 
 def test_dunning_policies_and_penalty_classes_are_read_as_they_were_written(installed: Installation) -> None:
     program = installed.program()
-    penalty = made(program.post("/penalty-classes", {"name": "late", "toml": FIRST_PENALTY.format(unit="EUR")}))
+    penalty = made(
+        program.post("/penalty-classes", {"name": "late", "toml": FIRST_PENALTY.format(unit="EUR")})
+    )
     assert made(program.post("/penalty-classes", {"name": "late", "toml": penalty["toml"]})) == penalty
     assert program.get("/penalty-classes").json["items"] == [penalty]
     assert fields(program.post("/penalty-classes", {"name": "y", "toml": "x"})) == ["body.toml"]

@@ -50,7 +50,7 @@ SentAccessTerms: type[Sent] = create_model(
 class AccessNumberPath(Sent):
     """An access number."""
 
-    number: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
+    access_number: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
 
 
 class NewAccessNumber(Sent):
@@ -81,12 +81,12 @@ def access_numbers(api: Api) -> None:
             raise Refused(404)
         return row
 
-    @api.get("/access-numbers/<number>", AccessNumber, TAG)
+    @api.get("/access-numbers/<access_number>", AccessNumber, TAG)
     @needs(Permission.NUMBERS_READ)
     def get_access_number(path: AccessNumberPath) -> AccessNumber:
         """One access number, with what holds there."""
         with front.reading() as session:
-            return _shown(session, seen(session, path.number))
+            return _shown(session, seen(session, path.access_number))
 
     @api.post("/access-numbers", AccessNumber, TAG)
     @needs(Permission.NUMBERS_WRITE)
@@ -111,31 +111,31 @@ def access_numbers(api: Api) -> None:
                 put_access_number(session, seller, digits, terms_of(sent.terms.model_dump()), change.now_us)
             return change.done(_shown(session, seen(session, digits)), 201)
 
-    @api.put("/access-numbers/<number>", AccessNumber, TAG)
+    @api.put("/access-numbers/<access_number>", AccessNumber, TAG)
     @needs(Permission.NUMBERS_WRITE)
     def change_access_number(path: AccessNumberPath, body: SentAccessTerms) -> Answer:  # type: ignore[valid-type]
         """Say what holds at an access number. Lines that are up keep what held when they began."""
         sent: Any = body
         with front.reading() as session:
-            seen(session, path.number)
+            seen(session, path.access_number)
         _operators(front)
-        with api.writing("access-number.change", path.number) as change:
+        with api.writing("access-number.change", path.access_number) as change:
             session = change.session
-            row = seen(session, path.number)
+            row = seen(session, path.access_number)
             seller = session.get_one(AccountRow, row.issuer_id)
             with field("languages"):
                 put_access_number(session, seller, row.number, terms_of(sent.model_dump()), change.now_us)
-            return change.done(_shown(session, seen(session, path.number)))
+            return change.done(_shown(session, seen(session, path.access_number)))
 
-    @api.delete("/access-numbers/<number>", TAG)
+    @api.delete("/access-numbers/<access_number>", TAG)
     @needs(Permission.NUMBERS_WRITE)
     def remove_an_access_number(path: AccessNumberPath) -> Answer:
         """Turn callers of a number away from now on. Only the operator does; lines that are up go on."""
         with front.reading() as session:
-            seen(session, path.number)
+            seen(session, path.access_number)
         _operators(front)
-        with api.writing("access-number.remove", path.number) as change:
-            remove_access_number(change.session, seen(change.session, path.number).number)
+        with api.writing("access-number.remove", path.access_number) as change:
+            remove_access_number(change.session, seen(change.session, path.access_number).number)
             return change.done(None)
 
 
