@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import OWN, Permission
 from pbxbill.store.models import AccountRow
+from pbxbill.store.prefixes import begins_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Scope:
         if self.is_everything:
             return true()
         below = select(AccountRow.id).where(
-            AccountRow.path.startswith(self.path, autoescape=True), AccountRow.id != self.account_id
+            begins_with(AccountRow.path, self.path), AccountRow.id != self.account_id
         )
         return _of(account_id.in_(below))
 

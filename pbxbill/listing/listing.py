@@ -19,6 +19,7 @@ from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.period import day_start_us
 from pbxbill.errors import InputRefused
+from pbxbill.store.prefixes import begins_with
 
 Rows = Select[*tuple[Any, ...]]
 """A query of rows with labels."""
@@ -223,7 +224,7 @@ def contains(*columns: Any) -> Callable[[Rows, str], Rows]:
 
 def begins(*columns: Any) -> Callable[[Rows, str], Rows]:
     """Narrow by how one of some columns begins, in the case written: an index serves it."""
-    return lambda query, text: query.where(or_(*(x.startswith(text, autoescape=True) for x in columns)))
+    return lambda query, text: query.where(or_(*(begins_with(x, text) for x in columns)))
 
 
 def equals(column: Any) -> Callable[[Rows, Any], Rows]:

@@ -4,7 +4,7 @@ Registered with store.models' metadata. What is issued is never changed: only wh
 (open, credited, disputed_us ...), and each such change is an event.
 """
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store.models import Base, RowId
@@ -63,6 +63,12 @@ class InvoiceRow(Base):
     __table_args__ = (
         UniqueConstraint("issuer_id", "kind", "number"),
         Index("ix_invoices_state_due_us", "state", "due_us"),
+        Index(
+            "ix_invoices_unpaid",
+            "account_id",
+            sqlite_where=text("open > 0"),
+            postgresql_where=text("open > 0"),
+        ),
     )
 
 
@@ -161,7 +167,7 @@ class AllocationRow(Base):
     """Below zero: taken back."""
     wallet_amount: Mapped[int]
     """What of it settled the wallet's part."""
-    at_us: Mapped[int]
+    at_us: Mapped[int] = mapped_column(index=True)
     memo: Mapped[str] = mapped_column(String(200), server_default="")
 
 

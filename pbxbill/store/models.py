@@ -82,6 +82,12 @@ class AccountRow(Base):
     """Its calls are charged, and nobody is cut or denied."""
     minimum_balance: Mapped[int | None]
     """With less to spend, in its tariff's unit, no call to the outside begins; None: no such floor."""
+    __table_args__ = (
+        # Of a part of the tree; a database's own order of texts serves no LIKE.
+        Index("ix_accounts_path", "path", postgresql_ops={"path": "varchar_pattern_ops"}),
+        Index("ix_accounts_created_us", "created_us", "id"),
+        Index("ix_accounts_name", "name", "id"),
+    )
 
 
 class WalletRow(Base):
@@ -393,6 +399,16 @@ class CdrRow(Base):
     __table_args__ = (
         Index("ix_cdrs_account_id_started_us", "account_id", "started_us"),
         Index("ix_cdrs_started_us", "started_us"),
+        # Searched by how they begin.
+        Index("ix_cdrs_called", "called", postgresql_ops={"called": "varchar_pattern_ops"}),
+        Index("ix_cdrs_caller", "caller", postgresql_ops={"caller": "varchar_pattern_ops"}),
+        Index("ix_cdrs_destination", "destination", postgresql_ops={"destination": "varchar_pattern_ops"}),
+        Index(
+            "ix_cdrs_denied",
+            "started_us",
+            sqlite_where=text("denial IS NOT NULL"),
+            postgresql_where=text("denial IS NOT NULL"),
+        ),
     )
 
 

@@ -1,0 +1,45 @@
+"""What pages search, narrow and order by is found by indexes where there are millions of rows."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+PATTERNS = (("accounts", "path"), ("cdrs", "called"), ("cdrs", "caller"), ("cdrs", "destination"))
+"""Columns that are searched by how they begin."""
+
+
+def upgrade() -> None:
+    """Bring the schema forward."""
+    for table, column in PATTERNS:
+        op.create_index(
+            op.f(f"ix_{table}_{column}"),
+            table,
+            [column],
+            unique=False,
+            postgresql_ops={column: "varchar_pattern_ops"},
+        )
+    op.create_index("ix_accounts_created_us", "accounts", ["created_us", "id"], unique=False)
+    op.create_index("ix_accounts_name", "accounts", ["name", "id"], unique=False)
+    denied = sa.text("denial IS NOT NULL")
+    op.create_index(
+        "ix_cdrs_denied",
+        "cdrs",
+        ["started_us"],
+        unique=False,
+        sqlite_where=denied,
+        postgresql_where=denied,
+    )
+    unpaid = sa.text("open > 0")
+    op.create_index(
+        "ix_invoices_unpaid",
+        "invoices",
+        ["account_id"],
+        unique=False,
+        sqlite_where=unpaid,
+        postgresql_where=unpaid,
+    )
+    op.create_index("ix_allocations_at_us", "allocations", ["at_us"], unique=False)
