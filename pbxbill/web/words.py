@@ -234,8 +234,9 @@ KINDS: dict[str, str] = {
 
 def word_of(value: str) -> str:
     """A state or kind in the reader's language."""
-    known = STATES.get(value)
-    text = known[0] if known else KINDS.get(value)
+    key = value.replace("-", "_")  # as kinds of entries are written
+    known = STATES.get(key)
+    text = known[0] if known else KINDS.get(key)
     return value.replace("_", " ") if text is None else gettext(text)
 
 
