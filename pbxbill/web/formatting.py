@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit, to_decimal
-from pbxbill.web.words import STATES, tone_of, word_of
+from pbxbill.web.words import STATES, cause_of, tone_of, word_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = Markup('<span class="nothing">–</span>')
@@ -138,6 +138,11 @@ def word(value: str | None) -> str:
     return word_of(value) if value else "–"
 
 
+def cause(value: int | None) -> str:
+    """Why a call ended."""
+    return "–" if value is None else cause_of(value)
+
+
 def yes_no(value: bool | None) -> str:
     """Yes or no in words; None: nobody said."""
     if value is None:
@@ -178,7 +183,7 @@ def install_filters(app: Flask, find_unit: FindUnit) -> None:
     """Make the filters known to templates; find_unit reads a unit by its code."""
     app.extensions["pbxbill_find_unit"] = find_unit
     filters = (
-        money, plain_amount, moment, day, duration_s, count, ppm, state, word, yes_no,
+        money, plain_amount, moment, day, duration_s, count, ppm, state, word, yes_no, cause,
     )  # fmt: skip
     app.jinja_env.filters.update({x.__name__: x for x in filters})
     app.jinja_env.globals.update(cell=cell, is_right=lambda kind: kind in RIGHT)

@@ -229,7 +229,34 @@ KINDS: dict[str, str] = {
     "earlier": N_("the earlier one"),
     "later": N_("the later one"),
     "refuse": N_("neither: ask"),
+    "hung up by the operator": N_("Hung up by the operator"),
+    "hung up by the reseller": N_("Hung up by the reseller"),
+    "hung up by the account": N_("Hung up by the account"),
 }
+
+CAUSES: dict[int, str] = {
+    1: N_("number unknown"),
+    3: N_("no way to the number"),
+    16: N_("hung up"),
+    17: N_("busy"),
+    18: N_("no telephone answered"),
+    19: N_("nobody answered"),
+    20: N_("not logged in"),
+    21: N_("rejected"),
+    22: N_("number changed"),
+    27: N_("the far end is out of order"),
+    28: N_("number incomplete"),
+    31: N_("ended without a cause"),
+    34: N_("no line free"),
+    38: N_("the network is out of order"),
+    41: N_("a temporary failure"),
+    42: N_("the switch is overloaded"),
+    52: N_("calls are barred"),
+    57: N_("not allowed"),
+    102: N_("no answer in time"),
+    127: N_("another network ended it"),
+}
+"""Why calls end, by ITU-T Q.850."""
 
 
 def word_of(value: str) -> str:
@@ -238,6 +265,12 @@ def word_of(value: str) -> str:
     known = STATES.get(key)
     text = known[0] if known else KINDS.get(key)
     return value.replace("_", " ") if text is None else gettext(text)
+
+
+def cause_of(number: int) -> str:
+    """Why a call ended: what people say, then the number that technicians look up."""
+    text = CAUSES.get(number)
+    return str(number) if text is None else f"{gettext(text)} ({number})"
 
 
 def tone_of(value: str) -> str:

@@ -174,7 +174,7 @@ def test_a_call_that_ended_meanwhile_is_told_and_not_asked_for(calling: Calling)
     assert answer.status_code == 303
     page = seat.get(here).text
     assert "The call has ended." in page
-    assert "hung up by the operator" in page
+    assert "The call has ended. Hung up by the operator." in page
     assert seat.get(f"/panel/live-calls/{new_id()}").status_code == 404
     assert seat.get("/panel/live-calls/" + "x" * 33).status_code == 404
 

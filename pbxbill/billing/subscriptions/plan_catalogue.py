@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.subscriptions.plan import plan_from_json, plan_from_toml, plan_to_json
-from pbxbill.billing.subscriptions.plan_terms import PlanTerms
+from pbxbill.billing.subscriptions.plan_terms import PlanKind, PlanTerms
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit
 from pbxbill.store.accounts import account_by_code, tariff_by_name, tariff_of_issuer, unit_of
@@ -174,6 +174,19 @@ def offered_to(session: Session, account: AccountRow, name: str) -> PlanVersion:
     """The newest version of a plan of whoever bills the account."""
     issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
     return offered_version(session, issuer, name)
+
+
+def offers_to(session: Session, account: AccountRow, kind: PlanKind | None = None) -> list[PlanVersion]:
+    """What an account can subscribe to: plans of whoever bills it that are not retired; kind: only of it."""
+    issuer = account if account.parent_id is None else session.get_one(AccountRow, account.parent_id)
+    offered = (x.newest for x in list_plans(session, issuer) if x.plan.retired_us is None)
+    return [x for x in offered if kind is None or x.terms.kind is kind]
+
+
+def alternatives_to(session: Session, account: AccountRow, now: PlanVersion) -> list[PlanVersion]:
+    """Plans that an account could have instead of one: of the same kind and unit."""
+    same = offers_to(session, account, now.terms.kind)
+    return [x for x in same if x.terms.unit == now.terms.unit and x.plan_id != now.plan_id]
 
 
 def versions_of(session: Session, plan: PlanRow) -> list[tuple[PlanVersion, int, int]]:

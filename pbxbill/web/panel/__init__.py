@@ -50,6 +50,7 @@ from pbxbill.web.panel.reports import reports
 from pbxbill.web.panel.rerating import rerating
 from pbxbill.web.panel.runs import runs
 from pbxbill.web.panel.settings import settings
+from pbxbill.web.panel.subscriptions import subscriptions
 from pbxbill.web.panel.switches import switches
 from pbxbill.web.panel.tariffs import tariffs
 from pbxbill.web.panel.taxes import taxes
@@ -66,6 +67,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     accounts,
     live_calls,
     plans,
+    subscriptions,
     tariffs,
     dids,
     dialling_rules,

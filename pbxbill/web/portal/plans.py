@@ -13,7 +13,7 @@ from wtforms import RadioField, SelectField
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.subscriptions.plan_catalogue import (
     PlanVersion,
-    list_plans,
+    alternatives_to,
     offered_version,
     version_by_id,
 )
@@ -109,7 +109,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             row = own_row(front, session, SubscriptionRow, id)
             version = version_by_id(session, row.plan_version_id)
             account = own_account(front, session)
-            offers = _offers(session, account, version)
+            offers = alternatives_to(session, account, version)
             issuer = session.get_one(AccountRow, account.parent_id)
         form.plan.choices = [("", "–"), *((x.name, x.name) for x in offers)]
         if form.validate_on_submit():
@@ -146,14 +146,6 @@ def _add_pages(section: Blueprint, front: Front) -> None:
         else:
             flash(gettext("You do not ask for that any more."))
         return redirect(url_for("my_plans.show", id=id), 303)
-
-
-def _offers(session: Session, account: AccountRow, now: PlanVersion) -> list[PlanVersion]:
-    """Plans that the account could have instead: of its issuer, of the same kind and currency."""
-    issuer = session.get_one(AccountRow, account.parent_id)
-    found = (x for x in list_plans(session, issuer) if x.plan.retired_us is None)
-    same = (x.newest for x in found if x.newest.terms.kind is now.terms.kind)
-    return [x for x in same if x.terms.unit == now.terms.unit and x.plan_id != now.plan_id]
 
 
 def _request(session: Session, issuer: AccountRow, form: RequestForm, by: str) -> Request:
