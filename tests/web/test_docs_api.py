@@ -62,7 +62,7 @@ def test_the_examples_run(sqlite_url: str, tmp_path: Path) -> None:
             for line in lines:
                 assert said(line, done.stdout), (command, line, done.stdout)
             ran += 1
-        assert ran == 20
+        assert ran == 22
 
 
 def test_the_numbers_of_the_page() -> None:

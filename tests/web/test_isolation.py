@@ -58,6 +58,7 @@ from pbxbill.store.models import (
 )
 from pbxbill.store.notice_models import WebhookEndpointRow
 from pbxbill.store.payment_models import (
+    AccessNumberRow,
     CallingCardRow,
     GatewayPaymentRow,
     PaymentGatewayRow,
@@ -139,9 +140,15 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "report-schedules": (ReportScheduleRow, "id"),
     "tax-rates": (TaxRateRow, "id"),
     "tax-exemptions": (TaxExemptionRow, "id"),
+    "life-cycle-policies": (LifeCyclePolicyRow, "id"),
+    "penalty-classes": (PenaltyClassRow, "id"),
+    "access-numbers": (AccessNumberRow, "number"),
+    "invoice-actions": (InvoiceActionRow, "id"),
+    "invoice-templates": (TemplateRow, "id"),
+    "points-rules": (PointsRuleRow, "id"),
 }
 """What a parameter names, by the part of the path before it, and by which column."""
-SHARED = {"destinations", "dialling-rules", "calendars"}
+SHARED = {"destinations", "dialling-rules", "calendars", "exchange-rates", "units"}
 """Parts whose objects are the operator's and seen by all who sell."""
 NAMES_NOTHING = {
     "unit": "EUR",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from pbxbill.web.api.access_numbers import access_numbers
+from pbxbill.web.api.account_records import account_records
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.api_keys import api_keys
@@ -22,6 +23,7 @@ from pbxbill.web.api.carriers import carriers
 from pbxbill.web.api.charges import charges
 from pbxbill.web.api.decks import decks
 from pbxbill.web.api.destinations import destinations
+from pbxbill.web.api.dialling_rules import dialling_rules
 from pbxbill.web.api.dids import dids
 from pbxbill.web.api.disputes import disputes
 from pbxbill.web.api.document import document_pages
@@ -45,11 +47,13 @@ from pbxbill.web.api.own_records import own_records
 from pbxbill.web.api.own_users import own_users
 from pbxbill.web.api.parties import addresses, company
 from pbxbill.web.api.payment_corrections import payment_corrections
+from pbxbill.web.api.payment_entries import payment_entries
 from pbxbill.web.api.payment_gateways import payment_gateways
 from pbxbill.web.api.payments import payments
 from pbxbill.web.api.plan_migration import plan_migration
 from pbxbill.web.api.plans import plans
 from pbxbill.web.api.points import calling_cards, points
+from pbxbill.web.api.points_rules import points_rules
 from pbxbill.web.api.quarantine import quarantine
 from pbxbill.web.api.quotes import quotes
 from pbxbill.web.api.rate_imports import rate_imports
@@ -125,6 +129,10 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     plan_migration,
     rerating,
     switches,
+    account_records,
+    dialling_rules,
+    payment_entries,
+    points_rules,
     life_cycle,
     dunning_policies,
     limit_lists,

@@ -17,15 +17,14 @@ from pbxbill.billing.invoices.receipts import issue_receipt
 from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.billing.payments.payments import NewPayment
 from pbxbill.billing.payments.received_payments import receive_payment
-from pbxbill.billing.payments.taking_back import Reversal, gateway_payment_of, take_back_entry
+from pbxbill.billing.payments.taking_back import Reversal, take_back_entry
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
 from pbxbill.errors import DuplicateKey, InputRefused
-from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.listing.listing import N_
+from pbxbill.listing.payment_entries import facts_of_entry, payment_entry, receipt_of
 from pbxbill.listing.payments import PAYMENTS, accounts_of_entries
-from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
-from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
+from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.models import AccountRow, JournalEntryRow
 from pbxbill.web.fields import refusals
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import (
@@ -42,18 +41,6 @@ from pbxbill.web.panel.payment_forms import ReverseForm, TakeForm
 from pbxbill.web.panel.payment_moves import add_moving, crumbs
 from pbxbill.web.words import word_of
 
-SHOWN = (
-    "top-up",
-    "payment",
-    "allocation",
-    "write-off",
-    "reversal",
-    "refund",
-    "charge-back",
-    "transfer",
-    "voucher",
-)
-"""Kinds of entries that have a page here."""
 CAN_BE_REVERSED = ("top-up", "payment", "allocation", "write-off")
 HAVE_RECEIPTS = ("top-up", "payment")
 
@@ -178,7 +165,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def show(entry: str) -> str:
         with front.reading() as session:
             row = _entry(session, front, entry)
-            facts = _facts(session, row)
+            facts = facts_of_entry(session, row)
         return render_template(
             "panel/payments/show.html",
             entry=row,
@@ -208,7 +195,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def receipt_file(entry: str) -> Response:
         with front.reading() as session:
             _entry(session, front, entry)
-            made = _receipt(session, entry)
+            made = receipt_of(session, entry)
             if made is None:
                 abort(404)
         files = invoice_files(front.desks.application.database, made.id, front.clock.now_us())
@@ -257,51 +244,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
 
 
 def _entry(session: Session, front: Front, entry: str) -> JournalEntryRow:
-    """An entry in the books of whoever acts, or of a reseller of his; 404 for any other."""
-    in_books = (
-        select(PostingRow.entry_id)
-        .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
-        .where(PostingRow.entry_id == entry[:32], kept_by_sellers(front.scope, LedgerAccountRow.issuer_id))
-    )
-    row = session.scalar(
-        select(JournalEntryRow).where(
-            JournalEntryRow.id == entry[:32], JournalEntryRow.kind.in_(SHOWN), in_books.exists()
-        )
-    )
-    if row is None or row.id != entry:
+    row = payment_entry(session, front.scope, entry)
+    if row is None:
         abort(404)
     return row
-
-
-def _receipt(session: Session, entry: str) -> InvoiceRow | None:
-    return session.scalar(select(InvoiceRow).where(InvoiceRow.period_key == f"receipt:{entry}"))
-
-
-def _facts(session: Session, row: JournalEntryRow) -> dict[str, Any]:
-    """What stands behind an entry."""
-    moved = session.execute(
-        select(LedgerAccountRow.code, func.sum(PostingRow.amount))
-        .join(PostingRow, PostingRow.ledger_account_id == LedgerAccountRow.id)
-        .where(PostingRow.entry_id == row.id, LedgerAccountRow.code.in_((LedgerCode.CASH, LedgerCode.WALLET)))
-        .group_by(LedgerAccountRow.code)
-    )
-    amounts = {code: int(amount) for code, amount in moved}
-    allocations = session.execute(
-        select(AllocationRow.amount, InvoiceRow.id, InvoiceRow.number, InvoiceRow.open, InvoiceRow.state)
-        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
-        .where(AllocationRow.entry_id == row.id)
-        .order_by(AllocationRow.id)
-    )
-    whose = accounts_of_entries(session, [row.id]).get(row.id)
-    return {
-        "account": session.get(AccountRow, whose[0]) if whose else None,
-        "cash": amounts.get(LedgerCode.CASH, 0),
-        # A wallet is what we owe its holder: what is put in stands at the left of the journal.
-        "in_wallet": -amounts.get(LedgerCode.WALLET, 0),
-        "invoices": [x._asdict() for x in allocations],
-        "receipt": _receipt(session, row.id),
-        "reversed_by": session.scalar(
-            select(JournalEntryRow.id).where(JournalEntryRow.reverses_id == row.id)
-        ),
-        "gateway_payment": gateway_payment_of(session, row.id),
-    }
