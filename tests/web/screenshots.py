@@ -1,7 +1,7 @@
 """Takes pictures of the main pages, to be looked at: python -m tests.web.screenshots FOLDER [LOGIN PATH ...]
 
-Without paths, every page that the menus of an administrator, a reseller and a customer lead to: wide, dark,
-and as a phone shows it.
+Without paths, every page that an administrator, a reseller and a customer come to, in an office with something
+of everything: wide, dark, and as a phone shows it.
 """
 
 import sys
@@ -12,7 +12,9 @@ from playwright.sync_api import Page
 
 from pbxbill.store.engine import migrate
 from tests.web.browsers import PHONE, WIDE, Desk, chromium, opened_desk
+from tests.web.full_offices import fill
 from tests.web.offices import opened_office
+from tests.web.reachable import reachable
 
 LOGINS = ("admin", "reseller", "alice")
 LOOKS = {"wide": {"width": WIDE[0]}, "dark": {"width": WIDE[0], "dark": True}, "phone": {"width": PHONE[0]}}
@@ -24,16 +26,16 @@ def main(folder: Path, login: str = "", paths: tuple[str, ...] = ()) -> None:
     with tempfile.TemporaryDirectory() as place, chromium() as browser:
         url = f"sqlite:///{place}/pbxbill.db"
         migrate(url)
-        with opened_office(url) as office, opened_desk(office, browser) as desk:
-            for who in (login,) if login else LOGINS:
-                _taken(desk, who, paths or _menu(desk, who), folder)
+        with opened_office(url) as office:
+            calling = fill(office, Path(place))
+            with opened_desk(office, browser) as desk:
+                for who in (login,) if login else LOGINS:
+                    _taken(desk, who, paths or _reached(desk, who), folder)
+            calling.engine.stop()
 
 
-def _menu(desk: Desk, login: str) -> tuple[str, ...]:
-    page = desk.page(login)
-    page.goto(desk.url)
-    found = page.eval_on_selector_all("#menu li a", "links => links.map(x => x.getAttribute('href'))")
-    return tuple(dict.fromkeys(found)) or (page.url.removeprefix(desk.url),)
+def _reached(desk: Desk, login: str) -> tuple[str, ...]:
+    return tuple(reachable(desk.office, login, ("/my/" if login == "alice" else "/panel/", "/me")).values())
 
 
 def _taken(desk: Desk, login: str, paths: tuple[str, ...], folder: Path) -> None:
