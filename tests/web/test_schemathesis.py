@@ -69,7 +69,7 @@ def asked(folder: Path, port: int, key: str, *options: str) -> subprocess.Comple
 
 PARTS = {
     "accounts": "/v1/accounts",
-    "a-c": "/v1/(al|ap|ac.+numbers|au|ba|bi|bu|c)",
+    "a-c": "/v1/(ag|al|ap|ac.+numbers|au|ba|bi|br|bu|c)",
     "d-i": "/v1/[d-i]",
     "j-q": "/v1/[j-q]",
     "r-z": "/v1/[r-z]",
