@@ -1,7 +1,7 @@
 """Takes pictures of the main pages, to be looked at: python -m tests.web.screenshots FOLDER [LOGIN PATH ...]
 
-Without paths, every page that an administrator, a reseller and a customer come to, in an office with something
-of everything: wide, dark, and as a phone shows it.
+Without paths, every page that an administrator, a reseller and a customer come to, in an office with
+something of everything: wide, dark, and as a phone shows it.
 """
 
 import sys
