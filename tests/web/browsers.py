@@ -16,7 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from pbxbill.web.desks import Desks
 from pbxbill.web.serving import ServingSettings, WebServer
@@ -36,6 +44,7 @@ def chromium() -> Iterator[Browser]:
     """The browser, for as many contexts as are asked of it."""
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert program, MISSING
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # In a container there are no user namespaces to build a sandbox of, and little shared memory.
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

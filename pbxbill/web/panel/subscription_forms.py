@@ -1,5 +1,7 @@
 """Forms of subscriptions: begin, change, let rest, end, decide what a customer asks for."""
 
+from typing import Any
+
 from flask_babel import gettext, lazy_gettext
 from wtforms import BooleanField, RadioField, SelectField, TextAreaField
 from wtforms.validators import Length
@@ -14,7 +16,7 @@ AT = "at"
 AS_PLANNED = ""
 
 
-def _whens(first: tuple[tuple[str, object], ...] = ()) -> list[tuple[str, object]]:
+def _whens(first: tuple[tuple[str, Any], ...] = ()) -> list[tuple[str, Any]]:
     return [
         *first,
         (ChangeAt.NOW.value, lazy_gettext("at once")),
