@@ -29,9 +29,12 @@ settings.load_profile("suite")
 
 # Files that take longest, half a minute and more: those that wait for real switches beside those that reckon.
 LONGEST = (
+    "test_schemathesis.py",
     "test_real_cards.py",
     "test_billing_year.py",
     "test_real_engine.py",
+    "test_browser_panel.py",
+    "test_isolation.py",
     "test_cli_run.py",
     "test_real_shadow.py",
     "test_billing_runs_at_once.py",
@@ -40,6 +43,9 @@ LONGEST = (
     "test_auto_top_ups.py",
     "test_mediation.py",
     "test_life_cycle.py",
+    "test_portal.py",
+    "test_cli_payments.py",
+    "test_mediation_watch.py",
 )
 
 
@@ -50,6 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank) + ("switch" not in item.path.parts)))
+
+
+def pytest_sessionstart() -> None:
+    """Thirteen thousand tests, and all that they load, are no garbage."""
+    gc.set_threshold(100_000, 10, 10)
 
 
 def pytest_collection_finish() -> None:

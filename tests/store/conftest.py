@@ -3,14 +3,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from click.testing import CliRunner, Result
 
-from pbxbill.access.sealing import make_key_file
-from pbxbill.cli import cli
 from tests.books_in_order import assert_books_in_order
 from tests.database_contents import NOTHING, Contents
 from tests.store.billed_accounts import OPENED, BilledAccounts, opened_accounts
-from tests.store.command_line import Ok, Run
+from tests.store.command_line import Ok, Run, must, runs
 from tests.store.invoiced_accounts import Invoicing
 from tests.store.living_accounts import Living
 from tests.store.subscribed_accounts import Shop, open_shop
@@ -35,32 +32,23 @@ def _plain_log() -> None:
 def pbxbill(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command on a database of its own."""
     monkeypatch.chdir(tmp_path)
-    config = tmp_path / "pbxbill.toml"
-    config.write_text(f'[database]\nurl = "{database_url}"\n[metrics]\nenabled = false\n')
-    make_key_file(tmp_path / "pbxbill.key")  # databases that are copied were set up elsewhere
-    runner = CliRunner()
-
-    def run(*words: object) -> Result:
-        return runner.invoke(cli, ["--config", str(config), *map(str, words)])
-
-    return run
+    return runs(database_url, tmp_path)
 
 
 @pytest.fixture
 def ok(pbxbill: Run) -> Ok:
     """Runs a command that must succeed; what it printed."""
-
-    def run(*words: object) -> str:
-        result = pbxbill(*words)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return run
+    return must(pbxbill)
 
 
 @pytest.fixture
 def contents(request: pytest.FixtureRequest) -> Contents:
-    """Who asks for accounts finds them in the copy: opening them takes longer than most tests."""
+    """Who asks for accounts, or for what a module names in BEGUN, finds them in the copy: opening them takes
+    longer than most tests."""
+    begun: dict[str, Contents] = getattr(request.module, "BEGUN", {})
+    for name in request.fixturenames:
+        if name in begun:
+            return begun[name]
     return OPENED if "accounts" in request.fixturenames else NOTHING
 
 

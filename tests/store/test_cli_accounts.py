@@ -7,18 +7,25 @@ import pytest
 
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.engine import open_engine, transaction
-from tests.store.command_line import Ok, Run
+from tests.store.command_line import Ok, Run, by_commands
 
 
-@pytest.fixture
-def operator(ok: Ok, tmp_path: Path) -> None:
-    """A prepaid and a postpaid account."""
-    (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
+def begin(ok: Ok) -> None:
+    Path("rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
     ok("init")
     ok("rates", "import", "rates.csv", "--deck", "retail", "--yes")
     ok("tariffs", "add", "retail", "--deck", "retail")
     ok("accounts", "add", "alice", "--tariff", "retail")
     ok("accounts", "add", "acme", "--tariff", "retail", "--mode", "postpaid", "--limit", "50")
+
+
+BEGUN = {"operator": by_commands("accounts", begin)}
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> None:
+    """A prepaid and a postpaid account."""
+    (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.12\n")
 
 
 @pytest.mark.usefixtures("operator")

@@ -6,18 +6,24 @@ import pytest
 
 from pbxbill.store.catalogue_models import CounterRow
 from pbxbill.store.engine import open_engine, transaction
-from tests.store.command_line import Ok, Run
+from tests.store.command_line import Ok, Run, by_commands
 
 
-@pytest.fixture
-def operator(ok: Ok) -> None:
-    """A reseller with a customer, and one bundle for each."""
+def begin(ok: Ok) -> None:
     ok("init")
     ok("accounts", "add", "reseller", "--kind", "reseller")
     ok("accounts", "add", "alice", "--parent", "reseller")
     ok("bundles", "add", "family", "--pieces", "36000", "--shared", "--zone", "Europe/Berlin")
     own = ("--pieces", "6000", "--rollover", "1", "--priority", "5", "--increments", "60/60", "--fee-owed")
     ok("bundles", "add", "mobile", *own, "--destination", "mobile", "--destination", "+4932")
+
+
+BEGUN = {"operator": by_commands("bundles", begin)}
+
+
+@pytest.fixture
+def operator() -> None:
+    """A reseller with a customer, and one bundle for each."""
 
 
 def shown(ok: Ok, code: str, at: str) -> list[tuple[str, str, int, int, int, int]]:

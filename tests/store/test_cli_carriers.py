@@ -10,16 +10,14 @@ from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
 from pbxbill.store.rerating_models import CallCorrectionRow
-from tests.store.command_line import Ok, Run
+from tests.store.command_line import Ok, Run, by_commands
 
 DAY_US = 86_400_000_000
 START_US = 1_770_000_000_000_000
 
 
-@pytest.fixture
-def operator(ok: Ok, tmp_path: Path) -> None:
-    """Two carriers, one of them paid in dollars; a reseller with alice below it, and bob."""
-    (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.03\n")
+def begin(ok: Ok) -> None:
+    Path("rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.03\n")
     ok("init")
     ok("units", "add", "USD")
     ok("rates", "import", "rates.csv", "--deck", "cheap", "--yes")
@@ -34,6 +32,15 @@ def operator(ok: Ok, tmp_path: Path) -> None:
     ok("accounts", "add", "reseller", "--kind", "reseller", "--unit", "EUR")
     ok("accounts", "add", "alice", "--parent", "reseller", "--unit", "EUR")
     ok("accounts", "add", "bob", "--wallet-order", "USD,EUR")
+
+
+BEGUN = {"operator": by_commands("carriers", begin)}
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> None:
+    """Two carriers, one of them paid in dollars; a reseller with alice below it, and bob."""
+    (tmp_path / "rates.csv").write_text("prefix,destination,price_per_min\n49,Germany,0.03\n")
 
 
 class Calls:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.command_line import Ok, Run, shown
+from tests.store.command_line import Ok, Run, by_commands, shown
 
 OFFICE = """
 unit = "EUR"
@@ -23,11 +23,9 @@ amount = "50"
 NUMBER = 'unit = "EUR"\nkind = "did"\n[[charge]]\nname = "Number"\nprice = "2"\n'
 
 
-@pytest.fixture
-def operator(ok: Ok, tmp_path: Path) -> None:
-    """A postpaid and a prepaid customer, a reseller with one; a plan and a plan for DIDs."""
-    (tmp_path / "office.toml").write_text(OFFICE)
-    (tmp_path / "number.toml").write_text(NUMBER)
+def begin(ok: Ok) -> None:
+    Path("office.toml").write_text(OFFICE)
+    Path("number.toml").write_text(NUMBER)
     ok("init")
     ok("accounts", "add", "carol", "--mode", "postpaid", "--unit", "EUR")
     ok("accounts", "add", "bob", "--unit", "EUR")
@@ -35,6 +33,16 @@ def operator(ok: Ok, tmp_path: Path) -> None:
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR")
     ok("plans", "import", "office", "office.toml")
     ok("plans", "import", "number", "number.toml")
+
+
+BEGUN = {"operator": by_commands("subscriptions", begin)}
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> None:
+    """A postpaid and a prepaid customer, a reseller with one; a plan and a plan for DIDs."""
+    (tmp_path / "office.toml").write_text(OFFICE)
+    (tmp_path / "number.toml").write_text(NUMBER)
 
 
 @pytest.mark.usefixtures("operator")

@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.store.command_line import Ok, Run, shown
+from tests.store.command_line import Ok, Run, by_commands, shown
 
 
-@pytest.fixture
-def germany(ok: Ok) -> None:
-    """An operator in Germany with 19 % and 7 %, a reseller in Canada, and customers here and there."""
+def begin(ok: Ok) -> None:
     ok("init")
     ok("issuers", "set", "--zone", "Europe/Berlin")
     ok("parties", "set", "operator", "--legal-name", "Netz GmbH", "--country", "de", "--vat-id", "136695976")
@@ -24,6 +22,14 @@ def germany(ok: Ok) -> None:
         kind = "reseller" if code == "acme" else "customer"
         ok("accounts", "add", code, "--unit", "EUR", "--kind", kind)
         ok("parties", "set", code, *party)
+
+
+BEGUN = {"germany": by_commands("taxes", begin)}
+
+
+@pytest.fixture
+def germany() -> None:
+    """An operator in Germany with 19 % and 7 %, a reseller in Canada, and customers here and there."""
 
 
 def taxed(ok: Ok, *words: object) -> dict[str, Any]:

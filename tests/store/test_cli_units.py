@@ -9,17 +9,23 @@ from pbxbill.money import Unit
 from pbxbill.rating.exchange import to_wallet
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.exchange import exchange_table
-from tests.store.command_line import Ok, Run
+from tests.store.command_line import Ok, Run, by_commands
 
 
-@pytest.fixture
-def operator(ok: Ok) -> None:
-    """Euros, dollars, yen and bitcoin."""
+def begin(ok: Ok) -> None:
     ok("init")
     ok("units", "set", "EUR", "--name", "Euro", "--symbol", "€")
     ok("units", "add", "usd", "--name", "US dollar", "--symbol", "$")
     ok("units", "add", "JPY", "--digits", "0")
     ok("units", "add", "BTC", "--kind", "crypto", "--name", "Bitcoin", "--symbol", "₿")
+
+
+BEGUN = {"operator": by_commands("units", begin)}
+
+
+@pytest.fixture
+def operator() -> None:
+    """Euros, dollars, yen and bitcoin."""
 
 
 @pytest.mark.usefixtures("operator")
