@@ -2,7 +2,8 @@
 
 A site of 100,000 accounts with 2 million calls in a month, some hundred invoices, and roll-ups. Clients ask
 for the ten main pages and the main answers of the API in turn, each as soon as the one before has come;
-beside them another process charges calls at a steady pace, first alone.
+beside them another process charges calls at a steady pace, first alone. Before, one client alone asks for
+every page that links lead to, and for every list of the API.
 """
 
 import http.client
@@ -24,6 +25,7 @@ from bench.billing import Beside, bill
 from bench.billing_site import TO_US, Site, open_billing_site
 from bench.figures import Figures, percentile, progress, run
 from bench.postgres import measured_postgres
+from bench.web_walk import over, slowest, walk, walk_lists
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.api_keys import MAX_PER_MINUTE, NewKey, make_key
 from pbxbill.access.permissions import Role, permissions_of_kind
@@ -197,10 +199,11 @@ def measure_database(figures: Figures, name: str, url: str, *, quick: bool) -> N
     with served(url) as port:
         asked = asked_of(url, port)
         ask(port, asked, 1, lasts_s / 4)  # what is loaded once
-        slowest = 0.0
+        _walk(figures, name, port, asked)
+        slowest_ms = 0.0
         for clients in CLIENTS[:-1]:
             took = ask(port, asked, clients, lasts_s)
-            slowest = slowest or max(percentile(x, 99) for x in took.values())
+            slowest_ms = slowest_ms or max(percentile(x, 99) for x in took.values())
             _add(figures, f"{name}.{clients}", took, lasts_s)
         beside = Beside(url, site)
         try:
@@ -214,11 +217,28 @@ def measure_database(figures: Figures, name: str, url: str, *, quick: bool) -> N
             beside.close()
     figures.add(f"{name}.reserve alone", **alone)
     figures.add(f"{name}.reserve meanwhile", **meanwhile)
-    figures.at_most(f"{name}.slowest_p99_ms", slowest, MOST_MS)
+    figures.at_most(f"{name}.slowest_p99_ms", slowest_ms, MOST_MS)
     if name == "sqlite":
         figures.at_most(f"{name}.reserve_p99_ms", meanwhile["p99_ms"], MOST_RESERVE_MS)
     else:
         figures.at_most(f"{name}.reserve_p99_ratio", meanwhile["p99_ms"] / alone["p99_ms"], SLOWER)
+
+
+def _walk(figures: Figures, name: str, port: int, asked: list[Asked]) -> None:
+    """Every page, as the operator and as a customer see it; every list of the API."""
+    headers = {x.name: x.headers for x in asked}
+    walked = {
+        "panel": walk(port, "/panel/", headers["dashboard"]),
+        "portal": walk(port, "/my/", headers["portal"]),
+        "api": walk_lists(port, headers["api accounts"]),
+    }
+    for part, took in walked.items():
+        path, ms = slowest(took)
+        figures.add(f"{name}.walk {part}", pages=len(took), slowest_ms=ms, slowest=path)
+        for slow, slow_ms in over(took, MOST_MS):
+            progress(f"{name}: {slow_ms:.0f} ms: {slow}")
+    together = {path: ms for took in walked.values() for path, ms in took.items()}
+    figures.at_most(f"{name}.slowest_page_ms", slowest(together)[1], MOST_MS)
 
 
 def _add(figures: Figures, row: str, took: dict[str, list[float]], lasts_s: float) -> None:
