@@ -1,0 +1,119 @@
+"""A customer's and an operator's pages in French and Spanish: page by page no text is left in English."""
+
+import re
+from functools import cache
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lab.messages import texts
+from pbxbill.web.languages import catalogue
+from tests.web.browsers import Desk
+from tests.web.test_invoice_pages import issued
+from tests.web.test_live_calls import Calling
+
+NAMES = ("Alice", "Reseller", "Operator", "Router", "Germany")
+"""What somebody called so is called so in every language."""
+SHORT = 4
+"""Words of up to so many letters are the same in many languages: Total, Plan, Code, no."""
+
+
+@cache
+def english(language: str) -> frozenset[str]:
+    """Whole texts that are said otherwise in a language, and so must not stand on its pages."""
+    known = catalogue(language)
+    found = set()
+    for message in texts():
+        id = message.id if isinstance(message.id, str) else ""
+        if len(id) > SHORT and "%" not in id and known.gettext(id) != id:
+            found.add(id)
+    return frozenset(found - set(NAMES))
+
+
+def lines_of(page: Page) -> set[str]:
+    """What a person reads, text by text, with what is said to those who only hear it."""
+    found = page.evaluate(
+        """() => {
+          const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) {
+            const place = walker.currentNode.parentElement;
+            const skip = "script, style, option, [lang]:not(html)";
+            if (!place.closest(skip)) found.push(walker.currentNode.data);
+          }
+          for (const node of document.querySelectorAll("[aria-label], [title], [placeholder], option"))
+            found.push(node.ariaLabel || node.title || node.placeholder || node.label || "");
+          return found;
+        }"""
+    )
+    return {" ".join(x.split()) for x in found} - {""}
+
+
+def untranslated(page: Page, language: str) -> list[str]:
+    assert page.locator("html").get_attribute("lang") == language
+    spoken = {catalogue(language).gettext(x) for x in english(language)}
+    return sorted((lines_of(page) & english(language)) - spoken)
+
+
+def choose(page: Page, desk: Desk, language: str) -> None:
+    """The reader chooses his language and his zone under his own settings."""
+    page.goto(f"{desk.url}/me")
+    page.get_by_label("Language").select_option(language)
+    page.get_by_label("Time zone").fill("America/New_York")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("html")).to_have_attribute("lang", language)
+
+
+@pytest.mark.parametrize("language", ["fr", "es"])
+@pytest.mark.parametrize("login", ["alice", "admin"])
+def test_a_journey_in_another_language(desk: Desk, login: str, language: str) -> None:
+    office = desk.office
+    id = issued(office, "alice", "reseller")
+    calling = Calling(office)
+    calling.end(calling.talking("alice", seconds=30))
+    calling.engine.stop()
+    page = desk.page(login)
+    choose(page, desk, language)
+    menu = page.locator("#menu li a").evaluate_all("links => links.map(x => x.getAttribute('href'))")
+    more = {
+        "alice": ("/me", f"/my/invoices/{id}", f"/my/invoices/{id}/dispute", "/my/top-up", "/my/voucher"),
+        "admin": (
+            "/me",
+            "/panel/accounts/new",
+            f"/panel/accounts/{office.account_id('alice')}",
+            "/panel/plans/new",
+        ),
+    }
+    left: dict[str, list[str]] = {}
+    for path in dict.fromkeys((*menu, *more[login])):
+        page.goto(desk.url + path)
+        if found := untranslated(page, language):
+            left[path] = found
+    assert left == {}
+
+
+@pytest.mark.parametrize(
+    "language, day, evening, amount",
+    [
+        ("fr", "31 déc. 2025", "31 déc. 2025 à 19:00", "20,00"),
+        ("es", "31 dic 2025", "31 dic 2025, 19:00", "20,00"),
+    ],
+)
+def test_amounts_and_times_are_the_readers(
+    desk: Desk, language: str, day: str, evening: str, amount: str
+) -> None:
+    """It is 1 January 2026, midnight UTC: New Year's Eve where the reader is."""
+    office = desk.office
+    id = issued(office, "alice", "reseller")
+    calling = Calling(office)
+    calling.end(calling.ringing("alice"))
+    calling.engine.stop()
+    page = desk.page("alice")
+    choose(page, desk, language)
+    page.goto(f"{desk.url}/my/invoices/{id}")
+    main = re.sub(r"[\u00a0\u202f\u2009]", " ", page.locator("main").inner_text())
+    assert amount in main
+    assert "20.00" not in main
+    page.goto(f"{desk.url}/my/calls")
+    shown = re.sub(r"[\u00a0\u202f\u2009]", " ", page.locator("tbody tr").first.inner_text())
+    assert day in shown, shown
+    assert evening in shown, shown
