@@ -34,7 +34,8 @@ CHECKS = (
 
 @contextmanager
 def served(app: Flask) -> Iterator[int]:
-    """Served as it is in production; the port."""
+    """Served as it is in production, the document being made already; the port."""
+    app.test_client().get(f"{BASE}/openapi.json")
     server = WebServer(app, ServingSettings("127.0.0.1", 0, 4, 50, 60))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -10,12 +10,12 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.dunning.ageing import BUCKETS, ageing
 from pbxbill.billing.dunning.dunning_catalogue import (
     Policy,
-    all_policies,
     assign_penalty,
     import_penalty,
     make_standard,
     penalty_by_name,
     penalty_classes,
+    policy_by_name,
     set_groups,
 )
 from pbxbill.billing.dunning.dunning_runs import preview
@@ -26,7 +26,7 @@ from pbxbill.billing.dunning.promises_to_pay import policy_of
 from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.listing.previews import seen_of_dunning
 from pbxbill.store.billing_models import BillingProfileRow
-from pbxbill.store.dunning_models import PenaltyClassRow
+from pbxbill.store.dunning_models import DunningPolicyRow, PenaltyClassRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
@@ -34,7 +34,6 @@ from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.dunning import TAG, DunningPolicyShown, Name, PolicyPath, shown_policy
 from pbxbill.web.api.fields import Id, Line, Money, Sent, left_out, money
 from pbxbill.web.api.objects import conflicts, field, found, issuer
-from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
 
@@ -271,9 +270,9 @@ def _declare_looks(api: Api) -> None:
     @needs(Permission.DUNNING_READ)
     def preview_dunning() -> DunningRunShown:
         """What the next run would do. Nothing is changed by looking."""
-        found = preview(front.desks.application.database, front.clock.now_us())
+        run = preview(front.desks.application.database, front.clock.now_us())
         with front.reading() as session:
-            seen = seen_of_dunning(session, front.scope, found)
+            seen = seen_of_dunning(session, front.scope, run)
             units = units_by_code(session)
         items = [
             PlannedStep(
@@ -350,11 +349,8 @@ def _declare_lifting(api: Api) -> None:
 def _policy(front: Front, session: Session, id: int) -> Policy:
     session.flush()
     session.expire_all()
-    known = all_policies(session, issuer(session, front.scope))
-    policy = next((x for x in known if x.id == id), None)
-    if policy is None:
-        raise Refused(404)
-    return policy
+    row = found(session, DunningPolicyRow, id, front.scope.issued(DunningPolicyRow.issuer_id))
+    return policy_by_name(session, issuer(session, front.scope), row.name)
 
 
 def _whole(session: Session, policy: Policy) -> WholePolicy:

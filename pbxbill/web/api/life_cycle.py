@@ -25,13 +25,14 @@ from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.charging.status import AccountStatus
 from pbxbill.listing.life_cycle import STAGES
 from pbxbill.listing.previews import life_cycle_preview
+from pbxbill.store.dunning_models import LifeCyclePolicyRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.dunning import Name
 from pbxbill.web.api.fields import Id, Moment, Sent, left_out, moment, moment_or_none
 from pbxbill.web.api.listed import declare_list
-from pbxbill.web.api.objects import SentDay, conflicts, field, issuer, wrong
+from pbxbill.web.api.objects import SentDay, conflicts, field, found, issuer, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
@@ -153,7 +154,7 @@ def life_cycle(api: Api) -> None:
     def preview_life_cycle() -> LifeCycleRunShown:
         """What the next run would do. Nothing is changed by looking."""
         with front.reading() as session:
-            found = life_cycle_preview(session, front.scope, front.clock.now_us(), MOST_PREVIEWED)
+            run = life_cycle_preview(session, front.scope, front.clock.now_us(), MOST_PREVIEWED)
         items = [
             PlannedStage(
                 account_id=x.account_id,
@@ -161,12 +162,12 @@ def life_cycle(api: Api) -> None:
                 what=x.what,
                 status=x.status.value,
                 day=x.day.isoformat(),
-                policy=found.names.get(x.policy_id or 0),
+                policy=run.names.get(x.policy_id or 0),
             )
-            for x in found.steps
+            for x in run.steps
         ]
-        held = [HeldPolicy(**x._asdict()) for x in found.held]
-        return LifeCycleRunShown(items=items, all=found.is_all, held=held)
+        held = [HeldPolicy(**x._asdict()) for x in run.held]
+        return LifeCycleRunShown(items=items, all=run.is_all, held=held)
 
     _declare_policies(api)
     _declare_accounts(api)
@@ -180,8 +181,8 @@ def _declare_policies(api: Api) -> None:
     def list_life_cycle_policies() -> LifeCyclePolicies:
         """Policies of the key's own account."""
         with front.reading() as session:
-            found = policies_of(session, front.scope.account_id)
-            return LifeCyclePolicies(items=[_shown(session, x) for x in found])
+            own = policies_of(session, front.scope.account_id)
+            return LifeCyclePolicies(items=[_shown(session, x) for x in own])
 
     @api.get("/life-cycle-policies/<int:policy_id>", LifeCyclePolicyShown, TAG)
     @needs(Permission.DUNNING_READ)
@@ -302,10 +303,8 @@ def _set_standard(session: Session, seller: AccountRow, policy: KnownPolicy, sta
 def _policy(front: Front, session: Session, id: int) -> KnownPolicy:
     session.flush()
     session.expire_all()
-    found = next((x for x in policies_of(session, front.scope.account_id) if x.id == id), None)
-    if found is None:
-        raise Refused(404)
-    return found
+    row = found(session, LifeCyclePolicyRow, id, front.scope.issued(LifeCyclePolicyRow.issuer_id))
+    return policy_by_name(session, issuer(session, front.scope), row.name)
 
 
 def _shown(session: Session, policy: KnownPolicy) -> LifeCyclePolicyShown:
