@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
@@ -28,6 +28,7 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
+from pbxbill.listing.payments import beside_calls
 from pbxbill.store.billing_models import DidRow, PlanRow, PlanVersionRow, SubscriptionRow
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow, MessageRow
 from pbxbill.store.models import JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
@@ -85,9 +86,11 @@ def _payments(_session: Session, scope: Scope) -> Rows:
         .where(LedgerAccountRow.code.in_([str(x) for x in _CAME_FROM]))
         .scalar_subquery()
     )
+    entry = aliased(JournalEntryRow)
     of_wallets = (
         select(PostingRow.entry_id)
         .join(WalletRow, WalletRow.ledger_account_id == PostingRow.ledger_account_id)
+        .join(entry, (entry.id == PostingRow.entry_id) & beside_calls(entry))
         .where(scope.among(WalletRow.account_id))
     )
     of_invoices = (
@@ -103,6 +106,7 @@ def _payments(_session: Session, scope: Scope) -> Rows:
         came.label("amount"),
         JournalEntryRow.unit.label("unit"),
     ).where(
+        beside_calls(JournalEntryRow),
         JournalEntryRow.kind.in_(PAYMENT_KINDS),
         JournalEntryRow.id.in_(of_wallets.union(of_invoices)),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
@@ -38,6 +38,13 @@ KINDS = (
 _REVERSING = aliased(JournalEntryRow)
 
 
+def beside_calls(entry: Any) -> ColumnElement[bool]:
+    """That an entry is not of a call, as most are: the others have indexes of their own. Written out, as
+    these are: SQLite compares no parameters."""
+    found: ColumnElement[bool] = entry.kind != literal_column("'usage'")
+    return found
+
+
 def _rows(_session: Session, scope: Scope) -> Rows:
     return (
         select(
@@ -52,6 +59,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
         .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
         .join(JournalEntryRow, JournalEntryRow.id == PostingRow.entry_id)
         .outerjoin(_REVERSING, _REVERSING.reverses_id == JournalEntryRow.id)
+        .where(beside_calls(JournalEntryRow))
         .where(LedgerAccountRow.code == LedgerCode.CASH, kept_by_sellers(scope, LedgerAccountRow.issuer_id))
     )
 
@@ -59,9 +67,10 @@ def _rows(_session: Session, scope: Scope) -> Rows:
 def _of_account(query: Rows, code: str) -> Rows:
     """An account's entries, found from its wallets and its invoices."""
     account_id = select(AccountRow.id).where(AccountRow.code == code).scalar_subquery()
-    posting = aliased(PostingRow)
+    posting, entry = aliased(PostingRow), aliased(JournalEntryRow)
     in_wallets = (
         select(posting.entry_id)
+        .join(entry, (entry.id == posting.entry_id) & beside_calls(entry))
         .join(WalletRow, WalletRow.ledger_account_id == posting.ledger_account_id)
         .where(WalletRow.account_id == account_id)
     )
@@ -70,7 +79,7 @@ def _of_account(query: Rows, code: str) -> Rows:
         .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
         .where(InvoiceRow.account_id == account_id)
     )
-    return query.where(or_(PostingRow.entry_id.in_(in_wallets), PostingRow.entry_id.in_(at_invoices)))
+    return query.where(JournalEntryRow.id.in_(in_wallets.union(at_invoices)))
 
 
 def accounts_of_entries(session: Session, entry_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -114,8 +123,8 @@ PAYMENTS = Listing(
     rows=_rows,
     orders=(
         # Ids of entries grow with time.
-        Order("newest", N_("Newest first"), PostingRow.entry_id, PostingRow.line, descending=True),
-        Order("oldest", N_("Oldest first"), PostingRow.entry_id, PostingRow.line),
+        Order("newest", N_("Newest first"), JournalEntryRow.id, PostingRow.line, descending=True),
+        Order("oldest", N_("Oldest first"), JournalEntryRow.id, PostingRow.line),
     ),
     filters=(
         Filter("q", N_("Reference"), contains(JournalEntryRow.memo)),

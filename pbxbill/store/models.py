@@ -270,6 +270,21 @@ class JournalEntryRow(Base):
     at_us: Mapped[int]
     memo: Mapped[str] = mapped_column(String(200))
     reverses_id: Mapped[str | None] = mapped_column(String(32), unique=True)
+    __table_args__ = (
+        # Payments are few among the calls.
+        Index(
+            "ix_journal_entries_beside_calls",
+            "id",
+            sqlite_where=text("kind <> 'usage'"),
+            postgresql_where=text("kind <> 'usage'"),
+        ),
+        Index(
+            "ix_journal_entries_beside_calls_at_us",
+            "at_us",
+            sqlite_where=text("kind <> 'usage'"),
+            postgresql_where=text("kind <> 'usage'"),
+        ),
+    )
 
 
 class PostingRow(Base):

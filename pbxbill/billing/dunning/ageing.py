@@ -20,21 +20,32 @@ BUCKETS = ("current", "1-30", "31-60", "61-90", "91-120", "120+")
 """Days late; current: the due day is not over."""
 BEHAVIOUR_DAYS = 365
 
+# Once for each invoice that is open, or was: sums of it are needed for each bucket.
 _OPEN = (
-    "SELECT a.id AS account_id, a.code AS code, a.name AS name, a.parent_id AS parent_id, i.unit AS unit, "
-    "i.due_us AS due_us, i.id AS invoice_id, i.number AS number, "
-    "i.due - COALESCE((SELECT SUM(x.amount) FROM allocations x "
-    "WHERE x.invoice_id = i.id AND x.at_us <= :at_us), 0) AS open "
-    "FROM invoices i JOIN accounts a ON a.id = i.account_id "
-    "WHERE i.kind IN ('invoice', 'debit_note') AND i.number IS NOT NULL AND i.issued_us <= :at_us "
-    "AND (i.open > 0 OR EXISTS (SELECT 1 FROM allocations y WHERE y.invoice_id = i.id AND y.at_us > :at_us)) "
-    "{chosen}"
+    "WITH unsettled AS (SELECT i.id FROM invoices i WHERE i.open > 0 {mine} "
+    "UNION SELECT y.invoice_id FROM allocations y WHERE y.at_us > :at_us), "
+    "o AS MATERIALIZED (SELECT i.account_id, i.unit, i.due_us, i.id AS invoice_id, i.number, "
+    "CAST(i.due - COALESCE(SUM(x.amount), 0) AS BIGINT) AS open "
+    "FROM unsettled s JOIN invoices i ON i.id = s.id "
+    "LEFT JOIN allocations x ON x.invoice_id = i.id AND x.at_us <= :at_us "
+    "WHERE i.kind IN ('invoice', 'debit_note') AND i.number IS NOT NULL AND i.issued_us <= :at_us {mine} "
+    "GROUP BY i.account_id, i.unit, i.due_us, i.id, i.number, i.due) "
 )
-_BUCKET = "SUM(CASE WHEN {condition} THEN o.open ELSE 0 END)"
+_BUCKET = "CAST(SUM(CASE WHEN {condition} THEN o.open ELSE 0 END) AS BIGINT) AS late_{number}"
 _AGED = (
-    "SELECT {group}, o.unit, COUNT(*), CAST(SUM(o.open) AS BIGINT), {buckets}, CAST(MIN(o.due_us) AS BIGINT) "
-    "FROM ({open}) o JOIN accounts p ON p.id = o.parent_id WHERE o.open > 0 "
-    "GROUP BY {group}, o.unit ORDER BY 5 DESC, 1"
+    "{open}, g AS (SELECT o.account_id, o.unit, COUNT(*) AS invoices, CAST(SUM(o.open) AS BIGINT) AS open, "
+    "{buckets}, CAST(MIN(o.due_us) AS BIGINT) AS oldest_us FROM o WHERE o.open > 0 "
+    "GROUP BY o.account_id, o.unit) "
+)
+_AGED_ACCOUNTS = (
+    "{aged}SELECT a.code, a.name, g.unit, g.invoices, g.open, {late}, g.oldest_us "
+    "FROM g JOIN accounts a ON a.id = g.account_id WHERE a.parent_id IS NOT NULL ORDER BY 5 DESC, 1"
+)
+_AGED_SELLERS = (
+    "{aged}SELECT p.code, p.name, g.unit, CAST(SUM(g.invoices) AS BIGINT), CAST(SUM(g.open) AS BIGINT), "
+    "{late}, CAST(MIN(g.oldest_us) AS BIGINT) FROM g JOIN accounts a ON a.id = g.account_id "
+    "JOIN accounts p ON p.id = a.parent_id "
+    "GROUP BY p.code, p.name, g.unit ORDER BY 5 DESC, 1"
 )
 _PAID = text(
     # When an invoice was settled: the last of what went to it.
@@ -149,9 +160,11 @@ def ageing(
 
     by_reseller: summed up for each account that sells.
     """
-    chosen, values = _chosen(at_us, below, account)
-    group = "p.code, p.name" if by_reseller else "o.code, o.name"
-    statement = _AGED.format(group=group, buckets=_buckets(), open=_OPEN.format(chosen=chosen))
+    aged, values = _chosen(at_us, below, account)
+    names = [f"late_{number}" for number in range(len(BUCKETS))]
+    late = ", ".join(f"CAST(SUM(g.{x}) AS BIGINT)" if by_reseller else f"g.{x}" for x in names)
+    aged = _AGED.format(open=aged, buckets=_buckets())
+    statement = (_AGED_SELLERS if by_reseller else _AGED_ACCOUNTS).format(aged=aged, late=late)
     found = []
     for code, name, unit, invoices, open_, *late, oldest_us in session.execute(text(statement), values):
         found.append(Aged(code, name, unit, invoices, open_, tuple(late), oldest_us))
@@ -160,9 +173,9 @@ def ageing(
 
 def open_invoices(session: Session, account: AccountRow, at_us: int) -> list[OpenInvoice]:
     """What is open of one account's invoices, what was due first first."""
-    chosen, values = _chosen(at_us, None, account)
+    open_, values = _chosen(at_us, None, account)
     statement = (
-        f"SELECT o.number, o.unit, CAST(o.open AS BIGINT), o.due_us FROM ({_OPEN.format(chosen=chosen)}) o "  # noqa: S608
+        f"{open_}SELECT o.number, o.unit, CAST(o.open AS BIGINT), o.due_us FROM o "  # noqa: S608 ours
         "WHERE o.open > 0 ORDER BY o.due_us, o.invoice_id"
     )
     return [
@@ -192,15 +205,17 @@ def collection_list(
 def _chosen(
     at_us: int, below: AccountRow | None, account: AccountRow | None
 ) -> tuple[str, dict[str, object]]:
-    chosen, named = "", dict[str, object](at_us=at_us)
+    """What is open of which accounts, and its values."""
+    mine, named = "", dict[str, object](at_us=at_us)
     if account is not None:
-        chosen += " AND i.account_id = :account_id"
+        mine = "AND i.account_id = :account_id"
         named["account_id"] = account.id
     if below is not None:
         # Paths are digits and strokes: there is nothing to escape.
-        chosen += " AND a.path LIKE :below AND a.id <> :below_id"
+        below_it = "SELECT b.id FROM accounts b WHERE b.path LIKE :below AND b.id <> :below_id"
+        mine += f" AND i.account_id IN ({below_it})"
         named |= {"below": f"{below.path}%", "below_id": below.id}
-    return chosen, named
+    return _OPEN.format(mine=mine), named
 
 
 def _buckets() -> str:
@@ -208,4 +223,4 @@ def _buckets() -> str:
     ends = (0, 30, 60, 90, 120)
     between = (f"{late} > {first * DAY_US} AND {late} <= {last * DAY_US}" for first, last in pairwise(ends))
     conditions = (f"{late} <= 0", *between, f"{late} > {ends[-1] * DAY_US}")
-    return ", ".join(f"CAST({_BUCKET.format(condition=each)} AS BIGINT)" for each in conditions)
+    return ", ".join(_BUCKET.format(condition=x, number=number) for number, x in enumerate(conditions))

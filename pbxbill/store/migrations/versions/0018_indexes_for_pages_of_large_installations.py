@@ -33,6 +33,16 @@ def upgrade() -> None:
         sqlite_where=denied,
         postgresql_where=denied,
     )
+    beside_calls = sa.text("kind <> 'usage'")
+    for name, column in (("beside_calls", "id"), ("beside_calls_at_us", "at_us")):
+        op.create_index(
+            f"ix_journal_entries_{name}",
+            "journal_entries",
+            [column],
+            unique=False,
+            sqlite_where=beside_calls,
+            postgresql_where=beside_calls,
+        )
     unpaid = sa.text("open > 0")
     op.create_index(
         "ix_invoices_unpaid",
