@@ -9,11 +9,12 @@ from playwright.sync_api import Page, expect
 from lab.messages import texts
 from pbxbill.web.languages import catalogue
 from tests.web.browsers import Desk
+from tests.web.offices import USERS
 from tests.web.test_invoice_pages import issued
 from tests.web.test_live_calls import Calling
 
-NAMES = ("Alice", "Reseller", "Operator", "Router", "Germany")
-"""What somebody called so is called so in every language."""
+NAMES = {*USERS, *map(str.title, USERS), "operator", "Operator", "Router", "Germany"}
+"""What is called so is called so in every language."""
 SHORT = 4
 """Words of up to so many letters are the same in many languages: Total, Plan, Code, no."""
 
@@ -27,7 +28,7 @@ def english(language: str) -> frozenset[str]:
         id = message.id if isinstance(message.id, str) else ""
         if len(id) > SHORT and "%" not in id and known.gettext(id) != id:
             found.add(id)
-    return frozenset(found - set(NAMES))
+    return frozenset(found - NAMES)
 
 
 def lines_of(page: Page) -> set[str]:
