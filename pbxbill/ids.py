@@ -4,6 +4,9 @@ import os
 import re
 import time
 
+_KIND_BITS = (0xF << 76) | (0b11 << 62)
+_KIND = (0x7 << 76) | (0b10 << 62)
+"""The version and the variant."""
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -11,9 +14,8 @@ def new_id() -> str:
     """A fresh UUIDv7 as 32 lower-case hexadecimal digits."""
     # No Clock here: the time in an id only keeps rows of one time together, nothing is decided by it.
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10))
-    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 68) << 64) | (0b10 << 62)
-    return f"{value | (random & ((1 << 62) - 1)):032x}"
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10))
+    return f"{(value & ~_KIND_BITS) | _KIND:032x}"
 
 
 def new_number() -> int:

@@ -324,10 +324,10 @@ def read_reservations(
     counts: dict[str, list[ReservedCount]] = {}
     if rows:
         found = [row[0] for row in rows]
-        for session_id, *values in driver.select(LEVELS, found):
-            levels.setdefault(session_id, []).append(ReservationLevel(*values))
-        for session_id, *values in driver.select(COUNTS, found) if counted else ():
-            counts.setdefault(session_id, []).append(ReservedCount(*values))
+        for row in driver.select(LEVELS, found):
+            levels.setdefault(row[0], []).append(ReservationLevel(*row[1:]))
+        for row in driver.select(COUNTS, found) if counted else ():
+            counts.setdefault(row[0], []).append(ReservedCount(*row[1:]))
     return [_reservation(row, tuple(levels.get(row[0], ())), tuple(counts.get(row[0], ()))) for row in rows]
 
 

@@ -110,12 +110,8 @@ def settle(command: Settle, state: ChargingState) -> Decision:
         watched,
     )
     charges, counts, effects = collect(usage, rated_levels(reservation, state), reservation.counts, state)
-    closed = reservation._replace(
-        state=target,
-        answered_us=answered_us,
-        levels=tuple([ReservationLevel(*level[:6], 0, *level[7:]) for level in reservation.levels]),
-        counts=counts,
-    )
+    released = tuple([ReservationLevel(*level[:6], 0, *level[7:]) for level in reservation.levels])
+    closed = reservation.ended(target, answered_us, released, counts)
     detail = command.detail if ended_us >= answered_us else "the switch says it ended before its answer"
     record = _record(closed, command, answered_us, billed_us, charges, detail)
     effects += [ReservationChanged(closed, None, ended_us), CdrWritten(record)]
@@ -196,7 +192,7 @@ def void(command: Void, state: ChargingState) -> Decision:
     released = tuple(level._replace(reserved=0) for level in reservation.levels)
     free = tuple(count._replace(reserved=0) for count in reservation.counts)
     effects += moved_counts(reservation.counts, free)
-    closed = reservation._replace(state=target, answered_us=None, levels=released, counts=free)
+    closed = reservation.ended(target, None, released, free)
     record = _record(closed, command, None, 0, (), command.detail)
     effects += [ReservationChanged(closed, None, command.ended_us), CdrWritten(record)]
     return Voided(command.session_id), effects

@@ -251,7 +251,9 @@ class ChargingState:
     opened: dict[str, Reservation] = field(default_factory=dict)
     changed: dict[str, Reservation] = field(default_factory=dict)
     relevelled: set[str] = field(default_factory=set)
-    """Sessions whose levels hold other amounts than before."""
+    """Those of them whose levels hold other amounts than before."""
+    ended: dict[str, Reservation] = field(default_factory=dict)
+    """Those whose only change is their end."""
     steps: list[tuple[str, str, int, int, int]] = field(default_factory=list)
     new_entries: list[JournalEntry] = field(default_factory=list)
     new_cdrs: list[RatedCdr] = field(default_factory=list)
@@ -304,17 +306,7 @@ class ChargingState:
                     self._step(reservation, Verb.RESERVE, reservation.requested_us)
                     self._count_live(reservation, 1)
                 case ReservationChanged():
-                    reservation, verb, at_us = effect
-                    session_id = reservation.session_id
-                    before = self.reservations[session_id]
-                    if reservation.state not in OPEN_STATES and before.state in OPEN_STATES:
-                        self._count_live(reservation, -1)
-                    if reservation.levels is not before.levels:
-                        self.relevelled.add(session_id)
-                    self.reservations[session_id] = reservation
-                    (self.opened if session_id in self.opened else self.changed)[session_id] = reservation
-                    if verb is not None:
-                        self._step(reservation, verb, at_us)
+                    self._change(effect)
                 case EntryPosted():
                     entry = effect.entry
                     self.entries[entry.idempotency_key] = entry
@@ -350,6 +342,25 @@ class ChargingState:
         check(after >= 0 or after >= before or overdraw, "wallet {} would be overspent", wallet_id)
         check(wallet.reserved >= 0, "wallet {} would release more than it reserved", wallet_id)
         self.changed_wallets.add(wallet_id)
+
+    def _change(self, effect: ReservationChanged) -> None:
+        reservation, verb, at_us = effect
+        session_id = reservation.session_id
+        before = self.reservations[session_id]
+        ended = reservation.state not in OPEN_STATES
+        if ended and before.state in OPEN_STATES:
+            self._count_live(reservation, -1)
+        self.reservations[session_id] = reservation
+        if session_id in self.opened:
+            self.opened[session_id] = reservation
+        elif ended and session_id not in self.changed:
+            self.ended[session_id] = reservation
+        else:
+            self.changed[session_id] = reservation
+            if reservation.levels is not before.levels:
+                self.relevelled.add(session_id)
+        if verb is not None:
+            self._step(reservation, verb, at_us)
 
     def _count(self, effect: CounterMoved | CounterSet) -> None:
         if isinstance(effect, CounterMoved):

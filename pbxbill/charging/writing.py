@@ -1,6 +1,7 @@
 """Writes what a batch of commands caused: each table with one statement.
 
-Rows hold plain text: a database's library takes several times as long for a member of an enumeration.
+Rows hold plain text and numbers: a database's library takes several times as long for a member of an
+enumeration or a truth value.
 """
 
 from pbxbill.charging.batch import CDR_COLUMNS, RESERVATION_COLUMNS
@@ -85,7 +86,10 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
         driver.insert(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
             (*RESERVATION_COLUMNS, "created_us"),
-            [(*r[:9], str(r.state), *r[10:-2], now_us) for r in state.opened.values()],
+            [
+                (*r[:9], str(r.state), *r[10:14], int(r.final), *r[15:-2], now_us)
+                for r in state.opened.values()
+            ],
         )
         rows = [(r.session_id, *level) for r in state.opened.values() for level in r.levels]
         if rows:
@@ -101,14 +105,20 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
                 for r in state.changed.values()
             ],
         )
-        levels = [
-            (level.reserved, session_id, level.level, level.line)
-            for session_id in state.relevelled & state.changed.keys()
-            for level in state.changed[session_id].levels
-        ]
-        if levels:
-            table = models.ReservationLevelRow.__table__
-            driver.update(table, ("session_id", "level", "line"), ("reserved",), levels)  # type: ignore[arg-type]
+    if state.ended:
+        driver.update(
+            models.ReservationRow.__table__,  # type: ignore[arg-type]
+            ("session_id",),
+            ("state", "answered_us"),
+            [(str(r.state), r.answered_us, r.session_id) for r in state.ended.values()],
+        )
+    relevelled = [*(state.changed[session_id] for session_id in state.relevelled), *state.ended.values()]
+    levels = [
+        (level.reserved, r.session_id, level.level, level.line) for r in relevelled for level in r.levels
+    ]
+    if levels:
+        table = models.ReservationLevelRow.__table__
+        driver.update(table, ("session_id", "level", "line"), ("reserved",), levels)  # type: ignore[arg-type]
     if state.steps:
         columns = ("session_id", "verb", "at_us", "granted_us", "reserved")
         driver.insert(models.ReservationStepRow.__table__, columns, state.steps)  # type: ignore[arg-type]
@@ -129,9 +139,9 @@ def _write_journal(driver: Driver, state: ChargingState) -> None:
         models.PostingRow.__table__,  # type: ignore[arg-type]
         ("entry_id", "line", "ledger_account_id", "amount"),
         [
-            (entry.id, line, *posting)
+            (entry.id, line, ledger_account_id, amount)
             for entry in state.new_entries
-            for line, posting in enumerate(entry.postings)
+            for line, (ledger_account_id, amount) in enumerate(entry.postings)
         ],
     )
 
@@ -154,12 +164,13 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
 def _write_counts(driver: Driver, state: ChargingState) -> None:
     held = {
         (session_id, count.level, count.counter_id): count
-        for sessions in (state.opened, state.changed)
+        for sessions in (state.opened, state.changed, state.ended)
         for session_id, reservation in sessions.items()
         for count in reservation.counts
     }
     for cdr in state.new_cdrs:
-        held.update({(cdr.session_id, count.level, count.counter_id): count for count in cdr.counts})
+        for count in cdr.counts:
+            held[cdr.session_id, count.level, count.counter_id] = count
     if not held:
         return
     table = models_of_offers.ReservedCountRow.__table__

@@ -112,6 +112,34 @@ class Reservation(NamedTuple):
     """By level, then by line."""
     counts: tuple[ReservedCount, ...] = ()
 
+    def ended(
+        self,
+        state: ReservationState,
+        answered_us: int | None,
+        levels: tuple[ReservationLevel, ...],
+        counts: tuple[ReservedCount, ...],
+    ) -> "Reservation":
+        """As it stands after the call, with what its levels and counters still hold."""
+        # By position: _replace() takes more than twice as long.
+        return Reservation(
+            *self[:9],
+            state,
+            self.requested_us,
+            answered_us,
+            self.paid_leg,
+            self.granted_us,
+            self.final,
+            self.slice_s,
+            self.renew_before_s,
+            self.max_call_s,
+            self.failure_policy,
+            self.endpoint_id,
+            self.gateway,
+            self.shadow,
+            levels,
+            counts,
+        )
+
     @property
     def deadline_us(self) -> int | None:
         """When the money ends, in the switch's time; None before the answer."""

@@ -106,8 +106,10 @@ def charge(
 ) -> Charge:
     """What a call of this duration costs that was answered at start_us, UTC microseconds."""
     if rate.terms is None and not allotments:
-        seconds = billable_seconds(rate, duration_us) if duration_us > 0 else 0
-        total = _plain_total(rate, tariff, seconds) if duration_us > 0 else 0
+        if duration_us <= 0:
+            return Charge(0, 0, 0)
+        seconds = billable_seconds(rate, duration_us)
+        total = _plain_total(rate, tariff, seconds)
         return Charge(total, _tax_part(total, tariff), seconds)
     if duration_us <= 0:
         return Charge(0, 0, 0, (0,) * len(allotments))

@@ -208,14 +208,20 @@ class SqliteDriver:
         return int(version)
 
     def select(self, statement: str, *lists: Sequence[Any]) -> list[Row]:
-        return list(self.stream(statement, *lists))
-
-    def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
-        parameters = [json.dumps(list(values)) for values in lists]
         try:
-            yield from self._connection.execute(self._translate(statement), parameters)
+            return self._cursor(statement, lists).fetchall()
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(f"SQLite: {error}") from error
+
+    def stream(self, statement: str, *lists: Sequence[Any]) -> Iterable[Row]:
+        try:
+            yield from self._cursor(statement, lists)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"SQLite: {error}") from error
+
+    def _cursor(self, statement: str, lists: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
+        parameters = [json.dumps(list(values)) for values in lists]
+        return self._connection.execute(self._translate(statement), parameters)
 
     def insert(self, table: Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
         # Many rows a statement take two thirds of the time that one a statement takes.
