@@ -163,9 +163,13 @@ def page_of(session: Session, listing: Listing, scope: Scope, asked: Asked) -> P
     backwards = bool(asked.before)
     cursor = asked.before or asked.after
     if cursor:
-        place = tuple_(order.by, order.id)
-        at = tuple_(*_place_of(cursor, order))
-        query = query.where(place < at if order.descending != backwards else place > at)
+        at = _place_of(cursor, order)
+        place, end = tuple_(order.by, order.id), tuple_(*at)
+        # The first column is compared alone as well: an index on it is entered there, whatever the id is of.
+        if order.descending != backwards:
+            query = query.where(order.by <= at[0], place < end)
+        else:
+            query = query.where(order.by >= at[0], place > end)
     downwards = order.descending != backwards
     query = query.order_by(*(x.desc() if downwards else x.asc() for x in (order.by, order.id)))
     size = max(1, min(asked.size, MAX_PAGE_SIZE))
