@@ -95,7 +95,7 @@ def test_a_journey_in_another_language(desk: Desk, login: str, language: str) ->
 @pytest.mark.parametrize(
     "language, day, evening, amount",
     [
-        ("fr", "31 déc. 2025", "31 déc. 2025 à 19:00", "20,00"),
+        ("fr", "31 déc. 2025", "31 déc. 2025, 19:00", "20,00"),
         ("es", "31 dic 2025", "31 dic 2025, 19:00", "20,00"),
     ],
 )
