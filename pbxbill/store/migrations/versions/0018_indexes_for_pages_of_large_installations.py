@@ -8,17 +8,22 @@ down_revision = "0017"
 branch_labels = None
 depends_on = None
 
-PATTERNS = (("accounts", "path"), ("cdrs", "called"), ("cdrs", "caller"), ("cdrs", "destination"))
-"""Columns that are searched by how they begin."""
+PATTERNS = (
+    ("accounts", "path"),
+    ("cdrs", "called", "account_id"),
+    ("cdrs", "caller"),
+    ("cdrs", "destination"),
+)
+"""Columns that are searched by how they begin, and what is compared besides."""
 
 
 def upgrade() -> None:
     """Bring the schema forward."""
-    for table, column in PATTERNS:
+    for table, column, *others in PATTERNS:
         op.create_index(
             op.f(f"ix_{table}_{column}"),
             table,
-            [column],
+            [column, *others],
             unique=False,
             postgresql_ops={column: "varchar_pattern_ops"},
         )
