@@ -32,13 +32,13 @@ def reachable(office: Office, login: str, starts: Iterable[str]) -> dict[str, st
         if endpoint in found or tried[endpoint] >= TRIES or endpoint.endswith(FILES):
             continue
         tried[endpoint] += 1
-        answer = browser.get(path)
-        assert answer.status_code < 500, path
-        is_page = answer.mimetype == "text/html" and "<html" in answer.text
-        if answer.status_code != 200 or not is_page or "Content-Disposition" in answer.headers:
-            continue
+        with browser.get(path) as answer:
+            assert answer.status_code < 500, path
+            is_page = answer.mimetype == "text/html" and "<html" in answer.text
+            if answer.status_code != 200 or not is_page or "Content-Disposition" in answer.headers:
+                continue
+            links = dict.fromkeys(html.unescape(x) for x in LINK.findall(answer.text))
         found[endpoint] = path
-        links = dict.fromkeys(html.unescape(x) for x in LINK.findall(answer.text))
         waiting += [x for x in links if x not in known]
         known |= links.keys()
     return found
