@@ -1,10 +1,14 @@
 """Telephone numbers in the panel: added, given, taken back, rested; and whose they are."""
 
+import html
+import re
 from io import BytesIO
 
 from sqlalchemy import select
 
+from pbxbill.ivr.access_number import read_terms
 from pbxbill.store.billing_models import DidRow
+from pbxbill.store.payment_models import AccessNumberRow
 from tests.web.offices import Browser, Office
 
 
@@ -93,3 +97,76 @@ def test_who_may_only_look_does_not_change_numbers(office: Office) -> None:
     assert "Give to an account" not in finance.get(path).text
     assert finance.get(f"{path}/assign").status_code == 403
     assert office.seat("shop").get("/panel/numbers").status_code == 403
+
+
+ACCESS = {
+    "number": "+493055555",
+    "seller": "",
+    "first": "fr",
+    "second": "en",
+    "third": "",
+    "pin_digits": "12",
+    "pin_attempts": "3",
+    "repeats": "2",
+    "answer_s": "7",
+    "digit_s": "4",
+    "max_setup_s": "120",
+    "max_service_s": "600",
+    "max_lines": "20",
+    "say_balance": "y",
+    "refill": "y",
+}
+
+
+def test_an_access_number_is_made_changed_and_removed(office_on_each: Office) -> None:
+    office = office_on_each
+    admin, reseller = office.seat("admin"), office.seat("reseller")
+    assert 'value="120"' in admin.get("/panel/access-numbers/new").text
+    made = admin.post("/panel/access-numbers/new", ACCESS | {"seller": "reseller"})
+    assert made.status_code == 303, made.text
+    path = str(made.location)
+    page = admin.get(path).text
+    assert "Français, English" in page
+    assert path in admin.get("/panel/access-numbers").text
+    again = admin.post("/panel/access-numbers/new", ACCESS)
+    assert "This is an access number already." in again.text
+    assert 'value="+493055555"' in again.text
+    assert 'value="12"' in admin.get(f"{path}/edit").text
+    assert admin.post(f"{path}/edit", ACCESS | {"pin_digits": "8"}).status_code == 303
+    with office.reading() as session:
+        (row,) = session.scalars(select(AccessNumberRow)).all()
+        terms = read_terms(row.definition)
+    assert (terms.languages, terms.pin_digits, terms.known_callers) == (("fr", "en"), 8, False)
+    assert (terms.say_balance, terms.say_cost, terms.refill) == (True, False, True)
+    assert reseller.get(path).status_code == 200
+    assert reseller.get(f"{path}/edit").status_code == 403
+    assert office.seat("other").get(path).status_code == 404
+    assert "turned away" in admin.get(f"{path}/remove").text
+    assert admin.post(f"{path}/remove").status_code == 303
+    assert admin.get(path).status_code == 404
+
+
+def test_terms_of_an_access_number_that_cannot_hold_are_said_beside_the_field(office: Office) -> None:
+    admin = office.seat("admin")
+    for wrong, told in (
+        ({"pin_digits": "3"}, "From 8 to 20"),
+        ({"second": "fr"}, "each once"),
+        ({"number": "x"}, "is no number"),
+        ({"seller": "alice"}, "is a customer"),
+        ({"seller": "nobody"}, "nobody"),
+    ):
+        answer = admin.post("/panel/access-numbers/new", ACCESS | wrong)
+        assert answer.status_code == 200
+        assert told in answer.text, wrong
+    assert "There is no access number yet" in admin.get("/panel/access-numbers").text
+
+
+def test_of_two_who_change_an_access_number_the_second_is_told(office: Office) -> None:
+    admin = office.seat("admin")
+    path = str(admin.post("/panel/access-numbers/new", ACCESS).location)
+    found = re.search(r'name="edition"[^>]*value="([^"]*)"', admin.get(f"{path}/edit").text)
+    assert found is not None
+    edition = html.unescape(found[1])
+    assert admin.post(f"{path}/edit", ACCESS | {"pin_digits": "9", "edition": edition}).status_code == 303
+    second = admin.post(f"{path}/edit", ACCESS | {"pin_digits": "10", "edition": edition})
+    assert "Somebody else changed this while you were editing" in second.text

@@ -22,12 +22,13 @@ from pbxbill.billing.subscriptions.plan_catalogue import offered_version
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt
 from pbxbill.billing.subscriptions.subscribing import When
 from pbxbill.errors import InputRefused
-from pbxbill.listing.dids import ACCESS_NUMBERS, DIDS, visible_dids
+from pbxbill.listing.dids import DIDS, visible_dids
 from pbxbill.listing.listing import N_
 from pbxbill.store.billing_models import DidHistoryRow, DidRow, PlanRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.access_numbers import add_access_numbers
 from pbxbill.web.panel.did_forms import AssignForm, HandOverForm, NumberForm, NumberListForm, ReleaseForm
 from pbxbill.web.panel.did_quarantine import add_quarantine
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -54,20 +55,7 @@ def dids(front: Front) -> Blueprint:
             ),
         ),
     )
-    add_list(
-        section,
-        front,
-        ListPage(
-            ACCESS_NUMBERS,
-            "/access-numbers",
-            endpoint="access_numbers",
-            template="panel/dids/access_numbers.html",
-            empty=(
-                N_("There is no access number yet"),
-                N_("Callers dial an access number to use their calling card."),
-            ),
-        ),
-    )
+    add_access_numbers(section, front)
     _add_page(section, front)
     _add_inventory(section, front)
     _add_assigning(section, front)
