@@ -64,22 +64,22 @@ def call_rows(
         raise ParameterRefused("group", "carriers are the operator's")
     only, dimension, members = _narrowed(session, asked, seller, by)
     period = period_of(asked)
-    whole = Wanted(seller, dimension, [period], only, members, by_member=False)
-    totals = [_row({}, unit, sums) for unit, sums in _paired(read(session, whole)).get((0, ""), [])]
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
-        found = _paired(read(session, Wanted(seller, dimension, buckets, only, members, by_member=False)))
+        summed = read(session, Wanted(seller, dimension, buckets, only, members, by_member=False))
+        found, totals = _paired(summed), _total_rows(_together(summed))
         rows = [
             _row(period_cells(by, from_us, asked), *each)
             for number, (from_us, _) in enumerate(buckets)
             for each in found.get((number, ""), [(None, Sums())])
         ]
         return rows, totals, False
+    whole = Wanted(seller, dimension, [period], only, members, by_member=False)
+    totals = [] if by == "reseller" else _total_rows(read(session, whole))
     wanted = DIMENSION_OF[by]
     if by == "reseller":
         below = select(AccountRow.id).where(AccountRow.parent_id == seller.id, AccountRow.kind == "reseller")
         members = tuple(map(str, session.scalars(below)))
-        totals = []
     summed, is_cut = _greatest(session, Wanted(seller, wanted, [period], only, members), order, asked.limit)
     paired = _paired(summed)
     names = _names(session, wanted, [member for _, member in paired])
@@ -144,6 +144,18 @@ def _carrier(session: Session, name: str, seller: AccountRow) -> int:
 
 Paired = Mapping[tuple[int, str], list[tuple[str | None, Sums]]]
 """By bucket and member: unit and its sums; None: nothing was charged at all."""
+
+
+def _together(summed: Sequence[Summed]) -> list[Summed]:
+    """Periods as the one that they make up."""
+    found: dict[str, Sums] = {}
+    for one in summed:
+        found[one.unit] = add(found[one.unit], one.sums) if one.unit in found else one.sums
+    return [Summed(0, "", unit, sums) for unit, sums in found.items()]
+
+
+def _total_rows(whole: Sequence[Summed]) -> list[dict[str, Any]]:
+    return [_row({}, unit, sums) for unit, sums in _paired(whole).get((0, ""), [])]
 
 
 def _paired(summed: Sequence[Summed]) -> Paired:

@@ -6,6 +6,7 @@ Everything is what the one who looks has issued or may see. Sums of calls come f
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import Session
@@ -61,19 +62,6 @@ class Earned:
     """The same of money."""
 
 
-def earned(session: Session, seller: AccountRow, now_us: int, zone: str) -> Earned:
-    """The last days of the one who sells, and the same part of the day a week ago."""
-    today = local_date(now_us, zone)
-    starts = [day_start_us(today - timedelta(days=back), zone) for back in range(DAYS - 1, -1, -1)]
-    week_ago_us = starts[-1 - WEEK]
-    # Roll-ups hold whole hours: the hour that runs is compared as far as it has run, from the records.
-    same_time_us = week_ago_us + (now_us - starts[-1])
-    ends = [*starts[1:], now_us]
-    buckets = [*zip(starts, ends, strict=True), (week_ago_us, same_time_us)]
-    summed = read(session, Wanted(seller, "direction", buckets, by_member=False))
-    return _earned(starts, summed)
-
-
 def _earned(starts: Sequence[int], summed: Sequence[Summed]) -> Earned:
     calls, answered = [0] * (DAYS + 1), [0] * (DAYS + 1)
     by_unit: dict[str, list[DaySums]] = {}
@@ -107,28 +95,51 @@ class HourSums:
     net_then: dict[str, tuple[int, ...]]
 
 
-def by_hour(session: Session, seller: AccountRow, now_us: int, zone: str) -> HourSums:
-    """The hours of today, and those of the day a week ago."""
+def _by_hour(starts: Sequence[int], begun: int, then: int, summed: Sequence[Summed]) -> HourSums:
+    calls = [0] * (begun + then)
+    net: dict[str, list[int]] = {}
+    for one in summed:
+        calls[one.bucket] += one.sums.calls
+        if one.unit:
+            net.setdefault(one.unit, [0] * len(calls))[one.bucket] += one.sums.net
+    many = len(starts)
+    return HourSums(
+        tuple(starts),
+        _filled(calls[:begun], many),
+        _filled(calls[begun:], many),
+        {unit: _filled(values[:begun], many) for unit, values in sorted(net.items())},
+        {unit: _filled(values[begun:], many) for unit, values in sorted(net.items())},
+    )
+
+
+def first_page(session: Session, seller: AccountRow, now_us: int, zone: str) -> tuple[Earned, HourSums]:
+    """The last days of the one who sells, and the hours of today beside those of the day a week ago.
+
+    In one reading, today as the sum of its hours: what is not rolled up yet is read from the records once.
+    """
     today = local_date(now_us, zone)
+    days = [day_start_us(today - timedelta(days=back), zone) for back in range(DAYS - 1, -1, -1)]
     starts = _hours(today, zone)
     # Where clocks are changed a day has an hour more or less: what has no counterpart is left out.
     then = _hours(today - timedelta(days=WEEK), zone)[: len(starts)]
     begun = [x for x in starts if x < now_us]
-    buckets = [(x, min(x + HOUR_US, now_us)) for x in begun] + [(x, x + HOUR_US) for x in then]
-    calls = [0] * len(buckets)
-    net: dict[str, list[int]] = {}
-    for one in read(session, Wanted(seller, "direction", buckets, by_member=False)):
-        calls[one.bucket] += one.sums.calls
-        if one.unit:
-            net.setdefault(one.unit, [0] * len(buckets))[one.bucket] += one.sums.net
-    many, until = len(starts), len(begun)
-    return HourSums(
-        tuple(starts),
-        _filled(calls[:until], many),
-        _filled(calls[until:], many),
-        {unit: _filled(values[:until], many) for unit, values in sorted(net.items())},
-        {unit: _filled(values[until:], many) for unit, values in sorted(net.items())},
-    )
+    # Roll-ups hold whole hours: the hour that runs is compared as far as it has run, from the records.
+    week_ago_us = days[-1 - WEEK]
+    past = [*pairwise(days), (week_ago_us, week_ago_us + (now_us - days[-1]))]
+    hours = [(x, min(x + HOUR_US, now_us)) for x in begun] + [(x, x + HOUR_US) for x in then]
+    summed = read(session, Wanted(seller, "direction", [*past, *hours], by_member=False))
+    of_days, of_hours = [], []
+    for one in summed:
+        number = one.bucket - len(past)
+        if number >= 0:
+            of_hours.append(one._replace(bucket=number))
+        elif one.bucket == DAYS - 1:
+            of_days.append(one._replace(bucket=DAYS))
+        else:
+            of_days.append(one)
+        if 0 <= number < len(begun):
+            of_days.append(one._replace(bucket=DAYS - 1))
+    return _earned(days, of_days), _by_hour(starts, len(begun), len(then), of_hours)
 
 
 def _hours(day: date, zone: str) -> list[int]:

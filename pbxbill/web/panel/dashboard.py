@@ -14,8 +14,7 @@ from pbxbill.reports.dashboard import (
     Earned,
     HourSums,
     at_risk,
-    by_hour,
-    earned,
+    first_page,
     fresh_alerts,
     overdue,
     waiting,
@@ -40,8 +39,7 @@ def dashboard(front: Front) -> Blueprint:
         sees_alerts = actor.may(Permission.OPERATIONS_READ) or actor.may(Permission.ACCOUNTS_READ)
         with front.reading() as session:
             seller = session.get_one(AccountRow, scope.account_id)
-            sums = earned(session, seller, now_us, str(reader_zone()))
-            hours = by_hour(session, seller, now_us, str(reader_zone()))
+            sums, hours = first_page(session, seller, now_us, str(reader_zone()))
             owed = overdue(session, scope, now_us) if actor.may(Permission.INVOICES_READ) else []
             risks, riskiest = at_risk(session, scope)
             alerts = fresh_alerts(session, scope, now_us) if sees_alerts else []
