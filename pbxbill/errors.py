@@ -4,6 +4,7 @@ PbxbillError
 ├── InvariantBroken        a check() failed: a bug, or a database changed by hand
 ├── ConfigurationError     pbxbill.toml, environment or command line: says what to change
 ├── InputRefused           a value from outside is malformed: says what is wrong with it
+│   └── TermRefused        the same of one of many terms, and says which
 ├── StoreUnavailable       the database or cache cannot be reached or written now
 ├── EngineBusy             a queue is full or a command ran out of time
 ├── DuplicateKey           an idempotency key came again with another body
@@ -12,6 +13,9 @@ PbxbillError
 │   └── CommandTimeout     the switch did not answer a command in time
 └── AlreadyRunning         another daemon holds this switch
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class PbxbillError(Exception):
@@ -28,6 +32,25 @@ class ConfigurationError(PbxbillError):
 
 class InputRefused(PbxbillError):
     """A value from outside is malformed; the message says what is wrong with it."""
+
+
+class TermRefused(InputRefused):
+    """One of many terms is malformed. place: the way to it; rows count from 1: "level", 2, "days"."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+@contextmanager
+def refused_at(*place: str | int) -> Iterator[None]:
+    """What is refused within is refused of this place; what names one of its own, of that within this."""
+    try:
+        yield
+    except TermRefused as error:
+        raise TermRefused(str(error), *place, *error.place) from None
+    except InputRefused as error:
+        raise TermRefused(str(error), *place) from None
 
 
 class StoreUnavailable(PbxbillError):

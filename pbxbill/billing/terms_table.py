@@ -1,13 +1,14 @@
-"""A table of terms that a person wrote in TOML: reads its keys, and tells each fault with place and key."""
+"""A table of terms, of TOML or of a form: reads its keys, and tells each fault with place and key."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.money import Unit, parse_amount
 
 MAX_TEXT = 64
+Place = tuple[str | int, ...]
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -15,20 +16,23 @@ Choice = TypeVar("Choice", bound=StrEnum)
 class TermsTable:
     """One table of the file, whose faults are told with its place and key."""
 
-    def __init__(self, facts: Any, where: str, keys: Sequence[str]) -> None:
+    def __init__(self, facts: Any, where: str, keys: Sequence[str], place: Place = ()) -> None:
+        """where: begins each message; place: the same for a form that shows the fault at its field."""
         if not isinstance(facts, dict):
-            raise InputRefused(f"{where}this is no table of {', '.join(keys)}")
+            raise TermRefused(f"{where}this is no table of {', '.join(keys)}", *place)
         for key in facts:
             if key not in keys:
-                raise InputRefused(f"{where}there is no key {key[:40]!r}; there is {', '.join(keys)}")
+                raise TermRefused(f"{where}there is no key {key[:40]!r}; there is {', '.join(keys)}", *place)
         self.facts = facts
         self.where = where
+        self.place = place
 
     def __contains__(self, key: str) -> bool:
         return key in self.facts
 
     def refused(self, key: str, wanted: str) -> InputRefused:
-        return InputRefused(f"{self.where}{key} is {wanted}, not {str(self.facts[key])[:40]!r}")
+        message = f"{self.where}{key} is {wanted}, not {str(self.facts[key])[:40]!r}"
+        return TermRefused(message, *self.place, key)
 
     def text(self, key: str, default: str | None = None) -> str:
         if key not in self.facts and default is not None:
@@ -66,7 +70,7 @@ class TermsTable:
         try:
             amount = parse_amount(str(value), unit)
         except InputRefused as error:
-            raise InputRefused(f"{self.where}{key}: {error}") from None
+            raise TermRefused(f"{self.where}{key}: {error}", *self.place, key) from None
         if amount < 0:
             raise self.refused(key, "an amount from 0 on")
         return amount
@@ -79,5 +83,6 @@ class TermsTable:
 
     def needed(self, key: str, example: str) -> Any:
         if key not in self.facts:
-            raise InputRefused(f"{self.where}{key} is missing; write {key} = {example}")
+            message = f"{self.where}{key} is missing; write {key} = {example}"
+            raise TermRefused(message, *self.place, key)
         return self.facts[key]

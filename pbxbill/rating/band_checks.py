@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.rating.bands import DAY_S, BandCalendar, BandRule, Claim, Day, claims, winners
 
 MAX_RULES = 200
@@ -21,15 +21,18 @@ _YEARLY = re.compile(r"--(\d\d-\d\d)")
 
 def checked(calendar: BandCalendar) -> BandCalendar:
     """The calendar, if it says one band at most for every moment; InputRefused says what to change."""
-    zone_of(calendar.zone)
+    with refused_at("zone"):
+        zone_of(calendar.zone)
     if not calendar.rules:
-        raise InputRefused("the calendar has no band")
+        raise TermRefused("the calendar has no band", "band")
     if len(calendar.rules) > MAX_RULES:
-        raise InputRefused(f"the calendar has more than {MAX_RULES} rules")
-    for holiday in calendar.holidays:
-        _check_dates(holiday, "the public holidays")
-    for rule in calendar.rules:
-        _check_rule(rule, calendar)
+        raise TermRefused(f"the calendar has more than {MAX_RULES} rules", "band")
+    with refused_at("extra_holidays"):
+        for holiday in calendar.holidays:
+            _check_dates(holiday, "the public holidays")
+    for number, rule in enumerate(calendar.rules, 1):
+        with refused_at("band", number):
+            _check_rule(rule, calendar)
     for today, before, words in _kinds_of_days(calendar):
         _refuse_tie(claims(calendar.rules, today, before), words)
     return calendar
@@ -70,9 +73,12 @@ def _check_rule(rule: BandRule, calendar: BandCalendar) -> None:
     if rule.from_s == rule.to_s:
         raise InputRefused(f"{where}: its hours end where they begin; write 00:00-24:00 for the whole day")
     if rule.holidays and not calendar.holidays:
-        raise InputRefused(f"{where} counts on public holidays and the calendar has none; say whose")
-    for entry in rule.dates:
-        _check_dates(entry, where)
+        raise TermRefused(
+            f"{where} counts on public holidays and the calendar has none; say whose", "holidays"
+        )
+    with refused_at("dates"):
+        for entry in rule.dates:
+            _check_dates(entry, where)
 
 
 def _check_dates(entry: str, where: str) -> None:

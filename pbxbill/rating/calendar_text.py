@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.rating.band_checks import checked
 from pbxbill.rating.bands import DAY_S, BandCalendar, BandRule
 from pbxbill.written_toml import TOMLDecodeError, read_toml
@@ -52,12 +52,17 @@ def calendar_from_toml(text: str, id: int = 0, name: str | None = None) -> BandC
         facts = read_toml(text)
     except TOMLDecodeError as error:
         raise InputRefused(f"the calendar is not TOML: {error}") from None
+    return calendar_from_facts(facts, id, name)
+
+
+def calendar_from_facts(facts: dict[str, Any], id: int = 0, name: str | None = None) -> BandCalendar:
+    """The same of what was read from elsewhere, a form: the keys and values of the TOML."""
     _refuse_unknown(facts, _CALENDAR_KEYS, "the calendar")
     if name is not None and facts.setdefault("name", name) != name:
         raise InputRefused(f"the calendar calls itself {str(facts['name'])[:64]!r}, not {name!r}")
     for key in ("name", "zone"):
         if not isinstance(facts.get(key), str) or not facts[key]:
-            raise InputRefused(f'the calendar lacks its {key}; write {key} = "..."')
+            raise TermRefused(f'the calendar lacks its {key}; write {key} = "..."', key)
     bands = facts.get("band", [])
     if not isinstance(bands, list) or not all(isinstance(band, dict) for band in bands):
         raise InputRefused("each band of the calendar begins with [[band]]")
@@ -65,9 +70,12 @@ def calendar_from_toml(text: str, id: int = 0, name: str | None = None) -> BandC
     days = _listed(facts.get("extra_holidays", []), "extra_holidays")
     for day in days:
         if not _ISO_DAY.fullmatch(day):
-            raise InputRefused(f"extra_holidays: {day[:40]!r} is no date; write it like 2026-12-24")
+            raise TermRefused(
+                f"extra_holidays: {day[:40]!r} is no date; write it like 2026-12-24", "extra_holidays"
+            )
     if "holidays" in facts:
-        days = [*days, *_public_holidays(facts["holidays"])]
+        with refused_at("holidays"):
+            days = [*days, *_public_holidays(facts["holidays"])]
     calendar = BandCalendar(id, facts["name"], facts["zone"], tuple(rules), frozenset(days))
     return checked(calendar)
 
@@ -168,18 +176,21 @@ def public_holidays(country: str, subdivision: str | None, first: int, last: int
 def _rules(band: dict[str, Any], number: int) -> Iterable[BandRule]:
     name = band.get("name")
     if not isinstance(name, str) or not name:
-        raise InputRefused(f'band number {number} lacks its name; write name = "..."')
+        raise TermRefused(f'band number {number} lacks its name; write name = "..."', "band", number, "name")
     where = f"band {name[:40]!r}"
     _refuse_unknown(band, _BAND_KEYS, where)
     priority = band.get("priority", 0)
     if type(priority) is not int or not -1000 <= priority <= 1000:
-        raise InputRefused(f"{where}: priority is a whole number up to 1000")
+        raise TermRefused(f"{where}: priority is a whole number up to 1000", "band", number, "priority")
     if not isinstance(band.get("holidays", False), bool):
         raise InputRefused(f"{where}: holidays is true or false")
-    weekdays = frozenset(_weekdays(band.get("weekdays", []), where))
-    dates = tuple(_listed(band.get("dates", []), where))
-    for hours in _listed(band.get("hours", "00:00-24:00"), where):
-        from_s, to_s = _hours(hours, where)
+    with refused_at("band", number, "weekdays"):
+        weekdays = frozenset(_weekdays(band.get("weekdays", []), where))
+    with refused_at("band", number, "dates"):
+        dates = tuple(_listed(band.get("dates", []), where))
+    with refused_at("band", number, "hours"):
+        spans = [_hours(hours, where) for hours in _listed(band.get("hours", "00:00-24:00"), where)]
+    for from_s, to_s in spans:
         yield BandRule(name, weekdays, from_s, to_s, dates, band.get("holidays", False), priority)
 
 

@@ -25,7 +25,7 @@ from pbxbill.billing.parties import party_of
 from pbxbill.billing.period import local_date
 from pbxbill.billing.profiles import ProfileTerms, set_profile
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.money import Unit
 from pbxbill.rating.calendar_text import public_holidays
 from pbxbill.store.billing_models import BillingProfileRow
@@ -69,14 +69,23 @@ class PenaltyClass(NamedTuple):
 
 def import_policy(session: Session, issuer: AccountRow, name: str, text: str, now_us: int) -> Policy:
     """Write a policy from what a person wrote in TOML, as the newest version of its name."""
-    terms = policy_from_toml(text, _units(session))
+    return keep_policy(session, issuer, name, policy_from_toml(text, _units(session)), now_us)
+
+
+def keep_policy(session: Session, issuer: AccountRow, name: str, terms: DunningPolicy, now_us: int) -> Policy:
+    """Write a policy as the newest version of its name."""
     _check_name(name)
-    named = {level.penalty for level in terms.levels if level.penalty} | ({terms.penalty} - {""})
-    for penalty in sorted(named):
-        penalty_by_name(session, issuer, penalty)
+    if terms.penalty:
+        with refused_at("penalty"):
+            penalty_by_name(session, issuer, terms.penalty)
+    for number, level in enumerate(terms.levels, 1):
+        if level.penalty:
+            with refused_at("level", number, "penalty"):
+                penalty_by_name(session, issuer, level.penalty)
     if terms.quiet_holidays and not _holidays(session, issuer.id, now_us):
-        raise InputRefused(
-            f"quiet_holidays: the country of {issuer.code} is not known; `pbxbill parties set` tells it"
+        raise TermRefused(
+            f"quiet_holidays: the country of {issuer.code} is not known; `pbxbill parties set` tells it",
+            "quiet_holidays",
         )
     definition = policy_to_json(terms)
     row = _locked_policy(session, issuer, name, now_us)
@@ -205,8 +214,14 @@ def look_again(session: Session, issuer_id: int, now_us: int, account_id: int | 
 
 
 def import_penalty(session: Session, issuer: AccountRow, name: str, text: str, now_us: int) -> PenaltyClass:
+    """Write a penalty class from what a person wrote in TOML; what is charged from now on goes by it."""
+    return keep_penalty(session, issuer, name, penalty_from_toml(text, _units(session)), now_us)
+
+
+def keep_penalty(
+    session: Session, issuer: AccountRow, name: str, terms: PenaltyTerms, now_us: int
+) -> PenaltyClass:
     """Write a penalty class; what is charged from now on goes by it."""
-    terms = penalty_from_toml(text, _units(session))
     _check_name(name)
     query = select(PenaltyClassRow).where(
         PenaltyClassRow.issuer_id == issuer.id, PenaltyClassRow.name == name

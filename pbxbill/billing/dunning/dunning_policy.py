@@ -14,7 +14,7 @@ from enum import StrEnum
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import InputRefused, check
+from pbxbill.errors import InputRefused, TermRefused, check
 from pbxbill.rating.band_checks import zone_of
 
 MAX_LEVELS, MAX_DAYS = 20, 730
@@ -226,37 +226,45 @@ def decide(days: WorkingDays, invoice: Standing, now_us: int) -> Reached | Waits
 def checked_policy(policy: DunningPolicy) -> DunningPolicy:
     """The policy if it can be acted by; InputRefused says what to change."""
     if not 0 < len(policy.levels) <= MAX_LEVELS:
-        raise InputRefused(f"level: a policy has 1 to {MAX_LEVELS} of them; each begins with [[level]]")
+        raise TermRefused(
+            f"level: a policy has 1 to {MAX_LEVELS} of them; each begins with [[level]]", "level"
+        )
     for number, level in enumerate(policy.levels, 1):
         _check_level(policy, number, level)
     if not 0 <= policy.hour <= 22:
-        raise InputRefused(f"hour is 0 to 22, not {policy.hour}")
+        raise TermRefused(f"hour is 0 to 22, not {policy.hour}", "hour")
     if len(set(policy.quiet_weekdays)) == 7:
-        raise InputRefused("quiet_weekdays: all of them are quiet, and nothing would ever be done")
+        raise TermRefused(
+            "quiet_weekdays: all of them are quiet, and nothing would ever be done", "quiet_weekdays"
+        )
     if len(policy.quiet_dates) + len(policy.quiet_yearly) > MAX_QUIET_DAYS // 2:
-        raise InputRefused(f"quiet_days: up to {MAX_QUIET_DAYS // 2} of them")
+        raise TermRefused(f"quiet_days: up to {MAX_QUIET_DAYS // 2} of them", "quiet_days")
     if not 0 <= policy.promise_days <= MAX_DAYS:
-        raise InputRefused(f"promise_days is 0 to {MAX_DAYS}, not {policy.promise_days}")
+        raise TermRefused(f"promise_days is 0 to {MAX_DAYS}, not {policy.promise_days}", "promise_days")
     if not 0 <= policy.brake_ppm <= WHOLE_PPM:
-        raise InputRefused("brake is a percentage from 0 to 100")
+        raise TermRefused("brake is a percentage from 0 to 100", "brake")
     if policy.brake_accounts < 0:
-        raise InputRefused("brake_accounts is 0 or more")
+        raise TermRefused("brake_accounts is 0 or more", "brake_accounts")
     return policy
 
 
 def _check_level(policy: DunningPolicy, number: int, level: Level) -> None:
-    where = f"level {number}: "
+    where, place = f"level {number}: ", ("level", number)
     if not 0 <= level.days <= MAX_DAYS:
-        raise InputRefused(f"{where}days is 0 to {MAX_DAYS}, not {level.days}")
+        raise TermRefused(f"{where}days is 0 to {MAX_DAYS}, not {level.days}", *place, "days")
     # Two levels on one day would be one level.
     if policy.gap_days(number) < 1:
         before = "the due day" if number == 1 else f"level {number - 1}"
-        raise InputRefused(f"{where}it comes at least one day after {before}: change its days")
+        raise TermRefused(f"{where}it comes at least one day after {before}: change its days", *place, "days")
     if (level.action is Action.FEE) != bool(level.penalty):
-        raise InputRefused(f'{where}action = "fee" and penalty = "NAME" of a penalty class go together')
+        raise TermRefused(
+            f'{where}action = "fee" and penalty = "NAME" of a penalty class go together', *place, "penalty"
+        )
     if number < len(policy.levels) and level.action is Action.COLLECTION:
-        raise InputRefused(f"{where}collection is the last thing that is done; make it the last level")
+        raise TermRefused(
+            f"{where}collection is the last thing that is done; make it the last level", *place, "action"
+        )
     for language, words in level.words.items():
         if not 0 < len(words) <= MAX_WORDS:
-            raise InputRefused(f"{where}words.{language}: 1 to {MAX_WORDS} characters")
+            raise TermRefused(f"{where}words.{language}: 1 to {MAX_WORDS} characters", *place, "words")
     check(policy.days_after_due(number) >= 0, "level {} lies before the due day", number)

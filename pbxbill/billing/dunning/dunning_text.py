@@ -44,7 +44,7 @@ from pbxbill.billing.dunning.dunning_policy import (
     checked_policy,
 )
 from pbxbill.billing.terms_table import TermsTable
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.money import Unit
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -69,6 +69,11 @@ def policy_from_toml(text: str, units: Mapping[str, Unit]) -> DunningPolicy:
         facts = read_toml(text, parse_float=str)
     except TOMLDecodeError as error:
         raise InputRefused(f"the policy is not TOML: {error}") from None
+    return policy_from_facts(facts, units)
+
+
+def policy_from_facts(facts: dict[str, Any], units: Mapping[str, Unit]) -> DunningPolicy:
+    """The same of what was read from elsewhere, a form: the keys and values of the TOML."""
     policy = TermsTable(facts, "", _POLICY_KEYS)
     levels = policy.facts.get("level", [])
     if not isinstance(levels, list):
@@ -97,7 +102,7 @@ def policy_from_toml(text: str, units: Mapping[str, Unit]) -> DunningPolicy:
 def _minimum(policy: TermsTable, units: Mapping[str, Unit]) -> dict[str, int]:
     if "minimum" not in policy:
         return {}
-    found = TermsTable(policy.facts["minimum"], "minimum: ", tuple(sorted(units)))
+    found = TermsTable(policy.facts["minimum"], "minimum: ", tuple(sorted(units)), ("minimum",))
     return {code: found.amount(code, units[code]) for code in found.facts}
 
 
@@ -128,19 +133,23 @@ def _quiet_days(policy: TermsTable) -> tuple[tuple[date, ...], tuple[tuple[int, 
 
 
 def _level(facts: Any, number: int) -> Level:
-    level = TermsTable(facts, f"level {number}: ", _LEVEL_KEYS)
+    level = TermsTable(facts, f"level {number}: ", _LEVEL_KEYS, ("level", number))
     level.needed("days", "7")
     words = level.facts.get("words", {})
     if not isinstance(words, dict) or not all(isinstance(x, str) for x in words.values()):
         raise level.refused("words", 'texts by language, like { en = "..." }')
     for language, text in words.items():
         if not _LANGUAGE.fullmatch(language):
-            raise InputRefused(f"level {number}: words: {language[:20]!r} is no language like en or pt-BR")
+            raise TermRefused(
+                f"level {number}: words: {language[:20]!r} is no language like en or pt-BR",
+                *("level", number, "words"),
+            )
         for name in _BRACES.findall(text):
             if name not in PLACEHOLDERS:
-                raise InputRefused(
+                raise TermRefused(
                     f"level {number}: words.{language}: there is no {{{name[:40]}}}; "
-                    f"there is {', '.join(PLACEHOLDERS)}"
+                    f"there is {', '.join(PLACEHOLDERS)}",
+                    *("level", number, "words"),
                 )
     return Level(
         days=level.whole("days", 0),

@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from pbxbill.billing.charge import checked_product_class
 from pbxbill.billing.period import months_after
 from pbxbill.billing.terms_table import TermsTable
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.money import MAX_AMOUNT, Rounding, Unit, minor_step, round_ratio
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -146,10 +147,17 @@ def penalty_from_toml(text: str, units: Mapping[str, Unit]) -> PenaltyTerms:
         facts = read_toml(text, parse_float=str)
     except TOMLDecodeError as error:
         raise InputRefused(f"the penalty class is not TOML: {error}") from None
+    return penalty_from_facts(facts, units)
+
+
+def penalty_from_facts(facts: dict[str, Any], units: Mapping[str, Unit]) -> PenaltyTerms:
+    """The same of what was read from elsewhere, a form: the keys and values of the TOML."""
     table = TermsTable(facts, "", _KEYS)
     code = table.text("unit")
     if code not in units:
-        raise InputRefused(f"unit: there is no {code!r}; there is {', '.join(sorted(units)) or 'none'}")
+        raise TermRefused(
+            f"unit: there is no {code!r}; there is {', '.join(sorted(units)) or 'none'}", "unit"
+        )
     unit = units[code]
     return checked_penalty(
         PenaltyTerms(
@@ -170,17 +178,18 @@ def penalty_from_toml(text: str, units: Mapping[str, Unit]) -> PenaltyTerms:
 def checked_penalty(terms: PenaltyTerms, unit: Unit) -> PenaltyTerms:
     """These terms if something can be charged by them."""
     if not terms.fixed and not terms.percent_ppm:
-        raise InputRefused('the class costs nothing; write fixed = "5.00" or percent = "1.5"')
+        raise TermRefused('the class costs nothing; write fixed = "5.00" or percent = "1.5"', "fixed")
     if terms.percent_ppm > WHOLE_PPM:
-        raise InputRefused("percent is 0 to 100")
+        raise TermRefused("percent is 0 to 100", "percent")
     for key, amount in (("fixed", terms.fixed), ("minimum", terms.minimum), ("cap", terms.cap or 0)):
         if amount % minor_step(unit) or amount > MAX_AMOUNT // WHOLE_PPM:
-            raise InputRefused(f"{key} is in whole coins, and not out of range")
+            raise TermRefused(f"{key} is in whole coins, and not out of range", key)
     if terms.cap is not None and terms.cap < terms.minimum:
-        raise InputRefused("cap is below minimum: nothing fits between them")
+        raise TermRefused("cap is below minimum: nothing fits between them", "cap")
     if not 0 <= terms.grace_days <= MAX_GRACE_DAYS:
-        raise InputRefused(f"grace_days is 0 to {MAX_GRACE_DAYS}, not {terms.grace_days}")
-    checked_product_class(terms.product_class)
+        raise TermRefused(f"grace_days is 0 to {MAX_GRACE_DAYS}, not {terms.grace_days}", "grace_days")
+    with refused_at("product_class"):
+        checked_product_class(terms.product_class)
     return terms
 
 

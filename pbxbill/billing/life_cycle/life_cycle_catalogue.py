@@ -38,12 +38,25 @@ class KnownPolicy(NamedTuple):
 def import_policy(
     session: Session, issuer: AccountRow, name: str, text: str, now_us: int, *, standard: bool = False
 ) -> KnownPolicy:
-    """Keep a policy that a person wrote: a new one, or the newest version of one. It counts at once."""
+    """Keep a policy that a person wrote in TOML: a new one, or the newest version of one."""
+    terms = policy_from_toml(text, _units(session))
+    return keep_policy(session, issuer, name, terms, now_us, standard=standard)
+
+
+def keep_policy(
+    session: Session,
+    issuer: AccountRow,
+    name: str,
+    terms: LifeCyclePolicy,
+    now_us: int,
+    *,
+    standard: bool = False,
+) -> KnownPolicy:
+    """Keep a policy: a new one, or the newest version of one. It counts at once."""
     if issuer.kind == "customer":
         raise InputRefused("only the operator and resellers have policies")
     if not (name.isprintable() and name.strip() == name and 0 < len(name) <= MAX_NAME_LENGTH):
         raise InputRefused(f"a policy's name has 1 to {MAX_NAME_LENGTH} printable characters")
-    terms = policy_from_toml(text, _units(session))
     row = session.scalar(_named(issuer, name).with_for_update())
     if row is None:
         row = LifeCyclePolicyRow(

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.charging.status import WORSE, AccountStatus
 from pbxbill.clock import SECOND_US
-from pbxbill.errors import InputRefused
+from pbxbill.errors import TermRefused
 
 MAX_DAYS, MAX_ALERTS = 3_650, 10
 WHOLE_PPM = 1_000_000
@@ -226,27 +226,35 @@ def decide_stop(
 def checked_policy(policy: LifeCyclePolicy) -> LifeCyclePolicy:
     """The policy if it can be acted by; InputRefused says what to change."""
     if policy.validity_days is None and policy.inactivity_days is None and policy.stages:
-        raise InputRefused("say in [validity] or [inactivity] after how many days the stages begin")
+        raise TermRefused(
+            "say in [validity] or [inactivity] after how many days the stages begin", "validity", "days"
+        )
     for name, days in (("validity", policy.validity_days), ("inactivity", policy.inactivity_days)):
         if days is not None and not 1 <= days <= MAX_DAYS:
-            raise InputRefused(f"{name}: days is 1 to {MAX_DAYS}, not {days}")
+            raise TermRefused(f"{name}: days is 1 to {MAX_DAYS}, not {days}", name, "days")
     before: Stage | None = None
     for stage in policy.stages:
         if not 0 <= stage.days <= MAX_DAYS:
-            raise InputRefused(f"stages: {stage.status} comes after 0 to {MAX_DAYS} days, not {stage.days}")
+            raise TermRefused(
+                f"stages: {stage.status} comes after 0 to {MAX_DAYS} days, not {stage.days}",
+                *("stages", stage.status),
+            )
         if before is not None and stage.days <= before.days:
-            raise InputRefused(
+            raise TermRefused(
                 f"stages: {stage.status} comes later than {before.status}, which comes after "
-                f"{before.days} days"
+                f"{before.days} days",
+                *("stages", stage.status),
             )
         before = stage
     if len(policy.alert_days) > MAX_ALERTS or not all(1 <= x <= MAX_DAYS for x in policy.alert_days):
-        raise InputRefused(f"alerts: up to {MAX_ALERTS} of them, each 1 to {MAX_DAYS} days before a stage")
+        raise TermRefused(
+            f"alerts: up to {MAX_ALERTS} of them, each 1 to {MAX_DAYS} days before a stage", "alerts"
+        )
     statuses = {stage.status for stage in policy.stages}
     if policy.forfeit is not None and policy.forfeit not in statuses:
-        raise InputRefused(f"forfeit: {policy.forfeit} is none of the policy's stages")
+        raise TermRefused(f"forfeit: {policy.forfeit} is none of the policy's stages", "forfeit")
     if not policy.modes:
-        raise InputRefused(f"modes: name at least one of {', '.join(MODES)}")
+        raise TermRefused(f"modes: name at least one of {', '.join(MODES)}", "modes")
     if not 0 <= policy.brake_ppm <= WHOLE_PPM or policy.brake_accounts < 0:
-        raise InputRefused("brake is a percentage from 0 to 100, brake_accounts 0 or more")
+        raise TermRefused("brake is a percentage from 0 to 100, brake_accounts 0 or more", "brake")
     return policy

@@ -29,6 +29,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from typing import Any
 
 from pbxbill.billing.dunning.dunning_text import PERCENT
 from pbxbill.billing.life_cycle.life_cycle_policy import (
@@ -41,7 +42,7 @@ from pbxbill.billing.life_cycle.life_cycle_policy import (
 )
 from pbxbill.billing.terms_table import TermsTable
 from pbxbill.charging.status import AccountStatus
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.money import Unit
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -59,16 +60,28 @@ def policy_from_toml(text: str, units: Mapping[str, Unit]) -> LifeCyclePolicy:
         facts = read_toml(text, parse_float=str)
     except TOMLDecodeError as error:
         raise InputRefused(f"the policy is not TOML: {error}") from None
+    return policy_from_facts(facts, units)
+
+
+def policy_from_facts(facts: dict[str, Any], units: Mapping[str, Unit]) -> LifeCyclePolicy:
+    """The same of what was read from elsewhere, a form: the keys and values of the TOML."""
     policy = TermsTable(facts, "", _KEYS)
-    stages = TermsTable(policy.needed("stages", "{ no_outgoing = 0 }"), "stages: ", STAGES)
-    validity = TermsTable(facts.get("validity", {}), "validity: ", ("days", "minimum", "extends"))
-    inactivity = TermsTable(facts.get("inactivity", {}), "inactivity: ", ("days",))
-    minimum = TermsTable(validity.facts.get("minimum", {}), "validity: minimum: ", tuple(sorted(units)))
+    stages = TermsTable(policy.needed("stages", "{ no_outgoing = 0 }"), "stages: ", STAGES, ("stages",))
+    validity = TermsTable(
+        facts.get("validity", {}), "validity: ", ("days", "minimum", "extends"), ("validity",)
+    )
+    inactivity = TermsTable(facts.get("inactivity", {}), "inactivity: ", ("days",), ("inactivity",))
+    minimum = TermsTable(
+        validity.facts.get("minimum", {}),
+        "validity: minimum: ",
+        tuple(sorted(units)),
+        ("validity", "minimum"),
+    )
     for table in (validity, inactivity):
         if table.facts:
             table.needed("days", "30")
     if not stages.facts:
-        raise InputRefused(f"stages: name at least one of {', '.join(STAGES)}")
+        raise TermRefused(f"stages: name at least one of {', '.join(STAGES)}", "stages", STAGES[0])
     alerts = policy.listed("alerts") if "alerts" in policy else list(_DEFAULT.alert_days)
     if not all(isinstance(days, int) and not isinstance(days, bool) for days in alerts):
         raise policy.refused("alerts", "a list of days like [7, 1]")
