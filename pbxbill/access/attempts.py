@@ -3,6 +3,11 @@
 An attempt is counted before it is looked at, so that many at once are not more than one after another. It is
 counted for the log-in with the address, for the log-in from everywhere and for the address with every log-in;
 success forgets the first two. Log-ins that nobody has are counted alike.
+
+From a network where a user logged in rightly lately, what is tried elsewhere does not count: whoever locks
+his log-in from everywhere locks him out nowhere that he comes from. The pair and the address count there too.
+
+What opens something once is remembered here too, for as long as it would.
 """
 
 import ipaddress
@@ -17,9 +22,20 @@ from pbxbill.store.access_models import LoginFailureRow
 
 FORGET_US = 24 * 3600 * SECOND_US
 """So long after the last attempt, those before are forgotten."""
+KNOWN_US = 30 * FORGET_US
+"""So long after a user last came from a network, it is one of his."""
+_KNOWN = "known:"
 _ENSURE = text(
     "INSERT INTO login_failures (subject, failures, last_us, locked_to_us) VALUES (:subject, 0, :now_us, 0) "
     "ON CONFLICT (subject) DO NOTHING"
+)
+_REMEMBER = text(
+    "INSERT INTO login_failures (subject, failures, last_us, locked_to_us) VALUES (:subject, 0, :now_us, 0) "
+    "ON CONFLICT (subject) DO UPDATE SET last_us = excluded.last_us"
+)
+_ONCE = text(
+    "INSERT INTO login_failures (subject, failures, last_us, locked_to_us) VALUES (:subject, 0, :now_us, 0) "
+    "ON CONFLICT (subject) DO NOTHING RETURNING subject"
 )
 
 
@@ -54,8 +70,23 @@ class Locked:
 
 def attempt_log_in(session: Session, login: str, address: str, now_us: int) -> Locked | None:
     """Count an attempt to log in; Locked: it is not to be looked at."""
-    subjects = _subjects(login, address)
-    return _attempt(session, dict(zip(subjects, (PAIR, LOGIN, ADDRESS), strict=True)), now_us)
+    pair, everywhere, where = _subjects(login, address)
+    subjects = {pair: PAIR, where: ADDRESS}
+    known = session.get(LoginFailureRow, _known(login, address))
+    if known is None or now_us - known.last_us >= KNOWN_US:
+        subjects[everywhere] = LOGIN
+    return _attempt(session, subjects, now_us)
+
+
+def remember_network(session: Session, login: str, address: str, now_us: int) -> None:
+    """A user has proven himself there."""
+    session.execute(_REMEMBER, {"subject": _known(login, address), "now_us": now_us})
+
+
+def is_first_use(session: Session, what: bytes, now_us: int) -> bool:
+    """Whether something that opens once was not used before; from now on it was."""
+    subject = f"once:{sha256(what).hexdigest()}"
+    return session.execute(_ONCE, {"subject": subject, "now_us": now_us}).first() is not None
 
 
 def forget_log_in(session: Session, login: str, address: str) -> None:
@@ -80,7 +111,9 @@ def forget_code(session: Session, user_id: int) -> None:
 
 
 def _attempt(session: Session, subjects: dict[str, Patience], now_us: int) -> Locked | None:
-    session.execute(delete(LoginFailureRow).where(LoginFailureRow.last_us < now_us - FORGET_US))
+    last_us, is_known = LoginFailureRow.last_us, LoginFailureRow.subject.startswith(_KNOWN)
+    over = (last_us < now_us - FORGET_US) & (~is_known | (last_us < now_us - KNOWN_US))
+    session.execute(delete(LoginFailureRow).where(over))
     for subject in sorted(subjects):  # in one order, so that nobody waits for one who waits for him
         session.execute(_ENSURE, {"subject": subject, "now_us": now_us})
     rows = {x: session.get_one(LoginFailureRow, x, with_for_update=True) for x in sorted(subjects)}
@@ -96,10 +129,17 @@ def _attempt(session: Session, subjects: dict[str, Patience], now_us: int) -> Lo
 
 
 def _subjects(login: str, address: str) -> tuple[str, str, str]:
-    # Log-ins that nobody has may be of any length, and hold what no column takes.
-    name = sha256(login.encode("utf-8", "replace")).hexdigest()[:32]
-    where = network_of(address)
+    name, where = _name(login), network_of(address)
     return f"pair:{name} {where}", f"login:{name}", f"address:{where}"
+
+
+def _known(login: str, address: str) -> str:
+    return f"{_KNOWN}{_name(login)} {network_of(address)}"
+
+
+def _name(login: str) -> str:
+    # Log-ins that nobody has may be of any length, and hold what no column takes.
+    return sha256(login.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def network_of(address: str) -> str:

@@ -18,6 +18,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from pbxbill.access.attempts import is_first_use
 from pbxbill.errors import InputRefused
 from pbxbill.store.access_models import PasskeyRow, UserRow
 
@@ -82,6 +83,8 @@ def add(session: Session, site: Site, user: UserRow, made_there: Made, now_us: i
         )
     except (WebAuthnException, ValueError, KeyError, TypeError):
         raise InputRefused("this passkey was not made for us") from None
+    if not is_first_use(session, made_there.challenge, now_us):
+        raise InputRefused("this offer was taken already: begin again")
     if (
         session.scalar(select(PasskeyRow.id).where(PasskeyRow.credential_id == made.credential_id))
         is not None
@@ -111,7 +114,8 @@ def offer_to_log_in(site: Site) -> tuple[str, bytes]:
 def user_of_answer(
     session: Session, site: Site, answer: str, challenge: bytes, now_us: int
 ) -> UserRow | None:
-    """Whose key answered; None: nobody's that we know, or the answer is not to this challenge."""
+    """Whose key answered; None: nobody's that we know, or the answer is not to this challenge, or
+    was given before."""
     try:
         sent = _read(answer)
         credential_id = base64url_to_bytes(str(sent["id"]))
@@ -129,6 +133,9 @@ def user_of_answer(
             require_user_verification=True,
         )
     except (WebAuthnException, ValueError, KeyError, TypeError):
+        return None
+    # The challenge came back in a cookie, and devices need not count: who copies both would get in again.
+    if not is_first_use(session, challenge, now_us):
         return None
     row.sign_count = proven.new_sign_count
     row.used_us = now_us

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
@@ -36,6 +36,8 @@ PAUSE_S = (5, 30, 60, 300)
 LONGEST_WAIT_S = 3 * 86_400
 """No message waits longer for its next attempt, nor for a digest."""
 WEBHOOKS_KEPT_S = 60 * 86_400
+ONE_TIME_LINK = "user_link"
+"""Kind of mails whose text opens somebody's access: it is forgotten once they are not to be sent any more."""
 MAX_ERROR = 500
 MAX_KEY = 120
 _COLUMNS = (
@@ -198,6 +200,7 @@ def server_down(session: Session, issuer_id: int, why: str, now_us: int) -> Mail
     session.execute(
         update(MessageRow).where(*of_issuer, too_old).values(state="failed", next_us=None, error=row.why)
     )
+    _forget_links(session, *of_issuer[:2], MessageRow.state == "failed", MessageRow.next_us.is_(None))
     return row
 
 
@@ -253,7 +256,9 @@ def retry(session: Session, ids: Sequence[int], now_us: int) -> int:
     """Let messages that were given up, or came back, wait again; how many there were."""
     found = session.scalars(
         select(MessageRow).where(
-            MessageRow.id.in_(ids), MessageRow.state.in_(("failed", "bounced", "waiting"))
+            MessageRow.id.in_(ids),
+            MessageRow.state.in_(("failed", "bounced", "waiting")),
+            or_(MessageRow.kind != ONE_TIME_LINK, MessageRow.text != ""),
         )
     ).all()
     for row in found:
@@ -300,6 +305,14 @@ def _free_abandoned(session: Session, now_us: int) -> None:
 
 def _end(session: Session, id: int, **values: object) -> None:
     session.execute(update(MessageRow).where(MessageRow.id == id).values(claimed_us=None, **values))
+    if values["state"] != "waiting":
+        _forget_links(session, MessageRow.id == id)
+
+
+def _forget_links(session: Session, *which: ColumnElement[bool]) -> None:
+    """A copy of the database opens nobody's access."""
+    links = MessageRow.kind == ONE_TIME_LINK, MessageRow.text != ""
+    session.execute(update(MessageRow).where(*which, *links).values(text=""))
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from pbxbill.app import Application, open_desk
 from pbxbill.billing.payments.gateway_payments import GatewayDesk
 from pbxbill.billing.payments.payment_gateways import OpenGateway
 from pbxbill.listing.live_calls import LiveBoard
+from pbxbill.web.later import Later
 
 
 class Desks:
@@ -21,6 +22,8 @@ class Desks:
         self.application = application
         self.live = LiveBoard(application.database, application.clock)
         """What live calls cost now, for all that show them."""
+        self.later = Later()
+        """What nobody waits for."""
         self.public_url = public_url.rstrip("/")
         self._opened = opened
         self._free: LifoQueue[GatewayDesk] = LifoQueue()
@@ -51,4 +54,5 @@ class Desks:
 
     def close(self) -> None:
         """Let go of all."""
+        self.later.close()
         self._open.close()

@@ -93,6 +93,7 @@ def _configure(app: Flask, front: Front) -> None:
         MAX_FORM_PARTS=2_000,
     )
     app.extensions["pbxbill_rules"] = front.rules
+    app.extensions["pbxbill_later"] = front.desks.later
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @app.before_request

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as Redirect
 from pbxbill.access import login_sessions
 from pbxbill.access.actor import Actor, acting
 from pbxbill.access.api_keys import NOTE_USE_EVERY_US, actor_of_key, note_use
-from pbxbill.access.attempts import network_of
+from pbxbill.access.attempts import network_of, remember_network
 from pbxbill.access.login_sessions import SEEN_EVERY_US, LoggedIn
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import StoreUnavailable
@@ -99,6 +99,7 @@ class Identity:
             before = request.cookies.get(self.cookie, "")
             if before:
                 login_sessions.end(change.session, user.id, login_sessions.token_hash(before))
+            remember_network(change.session, user.login, address(), change.now_us)
             came = (address(), request.headers.get("User-Agent", ""))
             limits = self._front.rules.limits
             token = login_sessions.begin(change.session, user, change.now_us, limits, came)

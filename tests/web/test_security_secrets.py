@@ -39,6 +39,7 @@ def asked_by_host(app: Flask, base_url: str) -> None:
     sent = {"csrf_token": token[1], "login": "admin"}
     headers = {"Referer": f"{base_url}/log-in/forgotten"}
     assert client.post("/log-in/forgotten", data=sent, base_url=base_url, headers=headers).status_code == 303
+    app.extensions["pbxbill_later"].wait()
 
 
 def mails(office: Office) -> list[str]:
