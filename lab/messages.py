@@ -2,8 +2,9 @@
 
     python -m lab.messages          (make messages)
 
-Texts are marked by _(), gettext(), lazy_gettext(), ngettext() and N_(). A new text is added with an empty
-translation, one that is gone is dropped; nothing is guessed.
+Texts are marked by _(), gettext(), lazy_gettext(), ngettext() and N_(); refusals of the domain are found by
+lab/refusals.py. A new text is added with an empty translation, one that is gone is dropped.
+Nothing is guessed.
 """
 
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
+
+from lab.refusals import refusals
+from pbxbill.web.refusals import CONTEXT
 
 PACKAGE = Path(__file__).parent.parent / "pbxbill"
 FOLDER = PACKAGE / "web/translations"
@@ -37,6 +41,8 @@ def texts() -> Catalog:
     for path, _line, message, comments, context in found:
         # Without line numbers: a file that moves a little changes no translation.
         template.add(message, None, [(path, None)], auto_comments=comments, context=context)  # type: ignore[list-item]
+    for where, text in refusals(PACKAGE):
+        template.add(text, None, [(str(where.relative_to(PACKAGE)), None)], context=CONTEXT)  # type: ignore[list-item]
     return template
 
 

@@ -32,6 +32,7 @@ from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.web.editions import Difference, Stale
 from pbxbill.web.formatting import day_of, reader_locale
 from pbxbill.web.languages import LANGUAGES
+from pbxbill.web.refusals import told
 
 MAX_LINE_LENGTH = 200
 _MICROSECONDS = 1_000_000
@@ -78,7 +79,8 @@ def refusals(form: PanelForm, name: str = "") -> Iterator[Refusals]:
 
 
 def sentence(message: str) -> str:
-    """A refusal as a sentence of a page: what tells of commands is for the command line alone."""
+    """A refusal as a sentence of a page, in its language; what tells of commands is for terminals alone."""
+    message = told(message)
     parts = [x for x in message.split("; ") if "`pbxbill" not in x]
     text = "; ".join(parts) or message
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

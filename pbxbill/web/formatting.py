@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit, to_decimal
+from pbxbill.web.refusals import told
 from pbxbill.web.words import STATES, cause_of, tone_of, word_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -183,7 +184,7 @@ def install_filters(app: Flask, find_unit: FindUnit) -> None:
     """Make the filters known to templates; find_unit reads a unit by its code."""
     app.extensions["pbxbill_find_unit"] = find_unit
     filters = (
-        money, plain_amount, moment, day, duration_s, count, ppm, state, word, yes_no, cause,
+        money, plain_amount, moment, day, duration_s, count, ppm, state, word, yes_no, cause, told,
     )  # fmt: skip
     app.jinja_env.filters.update({x.__name__: x for x in filters})
     app.jinja_env.globals.update(cell=cell, is_right=lambda kind: kind in RIGHT)

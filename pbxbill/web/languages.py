@@ -7,6 +7,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -19,13 +20,21 @@ LANGUAGES = {"en": "English", "fr": "Français", "es": "Español"}
 
 
 @cache
-def catalogue(language: str) -> Translations | NullTranslations:
-    """The translations of a language; none for English."""
+def written(language: str) -> Catalog:
+    """What translators wrote; nothing for English."""
     path = FOLDER / language / "LC_MESSAGES" / "messages.po"
     if not path.is_file():
-        return NullTranslations()
+        return Catalog()
     with path.open("rb") as file:
-        messages = read_po(file, locale=language)
+        return read_po(file, locale=language)
+
+
+@cache
+def catalogue(language: str) -> Translations | NullTranslations:
+    """The translations of a language; none for English."""
+    messages = written(language)
+    if not len(messages):
+        return NullTranslations()
     compiled = BytesIO()
     write_mo(compiled, messages)
     compiled.seek(0)

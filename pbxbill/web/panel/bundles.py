@@ -29,6 +29,7 @@ from pbxbill.web.fields import (
     at_most,
     refusals,
     required,
+    sentence,
 )
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -156,7 +157,7 @@ def _add_holders(section: Blueprint, front: Front) -> None:
                 account = front.account(change.session, account_id)
                 take_bundle(change.session, account, _row(change.session, front, id), change.now_us)
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         else:
             flash(gettext("The bundle is taken. Calls that are up keep what they hold of it."))
         return redirect(url_for(".show", id=id), 303)

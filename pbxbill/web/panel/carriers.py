@@ -1,5 +1,6 @@
 """Carriers: whom calls are sent through, by which gateways of the switches, and what they ask."""
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -13,15 +14,22 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.carriers import CARRIERS
 from pbxbill.listing.listing import N_
+from pbxbill.reports.catalogue import REPORTS
 from pbxbill.store.carriers import put_carrier, remove_gateway, set_gateway
 from pbxbill.store.catalogue_models import CarrierRow, GatewayRow
 from pbxbill.store.models import RateDeckRow, TariffRow
 from pbxbill.store.tariff_trial import newest_version_of
 from pbxbill.web.editions import EditionField, check_edition, edition_of
-from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.destinations import operator_only
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.reports_links import links_of
+from pbxbill.web.report_cells import table_parts
+from pbxbill.web.report_pages import entries_of, made_for_page, query_of, today_of
+
+DAYS_SHOWN = 30
+"""Of what went by a carrier, where its page is not asked for others."""
 
 
 class CarrierForm(PanelForm):
@@ -55,6 +63,7 @@ def carriers(front: Front) -> Blueprint:
             CARRIERS,
             "/carriers",
             link="carriers.show",
+            template="panel/carriers/list.html",
             empty=(
                 N_("There is no carrier yet"),
                 N_("With carriers and their gateways, each call shows what it costs and what is left of it."),
@@ -99,7 +108,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
                     abort(404)
                 remove_gateway(change.session, name)
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         else:
             flash(gettext("What calls through %(gateway)s cost is unknown from now on.", gateway=name))
         return redirect(url_for(".show", id=id), 303)
@@ -160,6 +169,7 @@ def _page(front: Front, id: int, form: GatewayForm) -> str:
         )
     return render_template(
         "panel/carriers/show.html",
+        **_carried(front, row),
         row=row,
         tariff=tariff,
         unit=version.unit,
@@ -167,6 +177,33 @@ def _page(front: Front, id: int, form: GatewayForm) -> str:
         gateways=names,
         form=form,
     )
+
+
+def _carried(front: Front, row: CarrierRow) -> dict[str, Any]:
+    """What went by a carrier in the days that the address asks for; nothing for who may read no reports."""
+    report = REPORTS["carriers"]
+    if not front.actor.may(report.permission):
+        return {"report": None}
+    today = today_of(front)
+    args = request.args.to_dict() | {"carrier": row.name}
+    if not any(args.get(x) for x in ("from", "to", "days")):
+        since = today - timedelta(days=DAYS_SHOWN - 1)
+        args |= {"from": since.isoformat(), "to": today.isoformat()}
+    query = query_of(report, front.scope, {"group": "destination"} | args, today)
+    made = made_for_page(front, report, query)
+    wrong = made.refused.field if made.refused else ""
+    link = None
+    if made.table is not None:
+        with front.reading() as session:
+            link = links_of(session, front.actor, report, query, made.table)
+    return {
+        "report": report,
+        "query": query,
+        "made": made,
+        "entries": entries_of(report, front.scope, query, wrong, without=("carrier",)),
+        "link": link,
+        **table_parts(made.table),
+    }
 
 
 def _row(session: Session, front: Front, id: int) -> CarrierRow:

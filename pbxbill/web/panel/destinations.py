@@ -21,7 +21,7 @@ from pbxbill.store.destinations import (
     put_destinations,
     remove_destination,
 )
-from pbxbill.web.fields import PanelForm, refusals
+from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.destination_forms import (
     MAX_LIST_LENGTH,
@@ -159,7 +159,7 @@ def _add_import(section: Blueprint, front: Front) -> None:
                 )
             )
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         return redirect(url_for(".listed"), 303)
 
 

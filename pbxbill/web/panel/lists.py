@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Asked, Filter, FilterKind, FilterRefused, Listing, Page, page_of
+from pbxbill.web.fields import sentence
 from pbxbill.web.formatting import reader_zone
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.kept_views import forget_view, keep_view, views_of
@@ -100,7 +101,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
                 keep_view(change.session, front, page_name, request.form.get("name", ""), query)
             flash(gettext("The view is kept."))
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         return redirect(url_for(f".{name}", **path) + (f"?{query}" if query else ""))
 
     @needs(listing.permission)

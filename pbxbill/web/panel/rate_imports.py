@@ -26,7 +26,7 @@ from pbxbill.store.rate_uploads import (
     unpacked,
     write_upload,
 )
-from pbxbill.web.fields import plain_number, refusals
+from pbxbill.web.fields import plain_number, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.rate_import_words import COUNTED, SAMPLES, ImportForm
@@ -112,7 +112,7 @@ def _add_decision(section: Blueprint, front: Front, background: Background) -> N
             with front.changing("rates.import", deck) as change:
                 begin_writing(change.session, _seen(change.session, front, id).id, change.now_us)
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         else:
             background.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
         return redirect(url_for(".show", id=id), 303)
@@ -124,7 +124,7 @@ def _add_decision(section: Blueprint, front: Front, background: Background) -> N
             with front.changing("rates.drop", str(id)) as change:
                 drop_upload(change.session, _seen(change.session, front, id))
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
             return redirect(url_for(".show", id=id), 303)
         flash(gettext("The sheet is dropped. No rate has changed."))
         return redirect(url_for("decks.listed"), 303)

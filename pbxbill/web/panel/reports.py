@@ -13,6 +13,7 @@ from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import ParameterRefused, Report
 from pbxbill.reports.runs import runs_of
 from pbxbill.reports.schedules import schedules_of
+from pbxbill.web.fields import sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.kept_views import forget_view, keep_view, views_of
 from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
@@ -30,7 +31,7 @@ from pbxbill.web.report_pages import (
 
 THEMES = (
     (N_("Calls and what they brought"), ("revenue", "margin", "top-accounts", "destinations", "usage")),
-    (N_("Quality and traffic"), ("quality", "hours")),
+    (N_("Quality and traffic"), ("quality", "carriers", "hours")),
     (N_("Invoices and payments"), ("taxes", "ageing", "payment-behaviour", "dunning")),
     (N_("What is held, deferred and sold ahead"), ("prepaid", "deferred", "vouchers")),
     (N_("Resellers"), ("resellers",)),
@@ -151,7 +152,7 @@ def _add_views(section: Blueprint, front: Front) -> None:
                 keep_view(change.session, front, f"report:{found.name}", request.form.get("name", ""), text)
             flash(gettext("The view is kept."))
         except InputRefused as error:
-            flash(str(error), "bad")
+            flash(sentence(str(error)), "bad")
         return redirect(f"{url_for('.show', report=report)}?{text}", 303)
 
     @section.post(f"/reports/{REPORT}/views/<int:view_id>/forget")
