@@ -134,6 +134,7 @@ def _hours(session: Session, asked: Asked) -> Table:
 
 USAGE_GROUPS = (BY_DAY, BY_WEEK, BY_MONTH, BY_HOUR, _CUSTOMER, _RESELLER, _DESTINATION, _CARRIER, _DIRECTION)
 MARGIN_GROUPS = (_DESTINATION, _CARRIER, _CUSTOMER, _RESELLER, BY_DAY, BY_WEEK, BY_MONTH)
+CARRIER_GROUPS = (_CARRIER, _DESTINATION, _CUSTOMER, BY_DAY, BY_WEEK, BY_MONTH)
 QUALITY_GROUPS = (_DESTINATION, _CARRIER, BY_DAY, BY_HOUR, BY_WEEK, BY_MONTH, _CUSTOMER)
 _DAYS = (FROM, TO)
 
@@ -200,6 +201,20 @@ CALL_REPORTS = (
             series=("asr_ppm",),
             notes=(NO_PDD,),
         ),
+    ),
+    Report(
+        "carriers",
+        N_("Carriers: quality and margin"),
+        N_("How many calls carriers complete and how long they last, what they ask, and what is left."),
+        (*_DAYS, _grouping(CARRIER_GROUPS), CARRIER, DESTINATION, ACCOUNT),
+        _simple(
+            CARRIER_GROUPS,
+            (CALLS, ANSWERED, ASR, ACD, NET, COST, MARGIN, MARGIN_PPM, UNKNOWN),
+            order="calls",
+            series=("asr_ppm", "margin"),
+            notes=(OWN_UNITS,),
+        ),
+        operators=True,
     ),
     Report(
         "hours",

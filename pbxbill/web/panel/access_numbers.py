@@ -1,4 +1,4 @@
-"""Access numbers of calling cards: listed, made, changed, removed. They are the switch's, so the operator's."""
+"""Access numbers of calling cards: listed, made, changed, removed. They are of the switch: the operator's."""
 
 from dataclasses import asdict, fields
 from typing import Any

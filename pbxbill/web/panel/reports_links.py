@@ -18,7 +18,7 @@ from pbxbill.web.report_pages import Query
 
 Link = Callable[[Mapping[str, Any]], str | None]
 _P = Permission
-OF_CALLS = ("revenue", "usage", "destinations", "top-accounts", "margin", "quality")
+OF_CALLS = ("revenue", "usage", "destinations", "top-accounts", "margin", "quality", "carriers")
 OF_INVOICES = {"taxes": "", "ageing": "unpaid", "payment-behaviour": "paid", "resellers": ""}
 """Reports whose rows are invoices, and of which status."""
 
