@@ -59,6 +59,8 @@ def wrong_on(page: Page, axe: Axe) -> list[str]:
 
 
 def _width(page: Page) -> int:
+    """How wide the page is once it is drawn."""
+    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     return int(page.evaluate("document.documentElement.scrollWidth"))
 
 
