@@ -260,3 +260,33 @@ def test_details_are_changed_and_two_who_do_so_see_each_other(shop: Shop) -> Non
     assert "Somebody else changed this" in late.text
     assert "Leeds" in late.text
     assert "E-mail" in alice.post(path, form | {"email": "nowhere"}).text
+
+
+def test_an_operator_sees_and_removes_saved_cards_and_sets_the_automatic_top_up(shop: Shop) -> None:
+    card, other = shop.save_card(), shop.save_card(last4="1111")
+    id = shop.office.account_id("alice")
+    reseller = shop.browser("reseller")
+    path = f"/panel/accounts/{id}/saved-cards"
+    page = reseller.get(path).text
+    assert "4242" in page
+    assert "This balance does not fill itself." in page
+    terms = {"below": "5", "amount": "20", "card": str(card), "daily_cap": "10", "monthly_cap": ""}
+    fills = f"/panel/accounts/{id}/wallets/EUR/auto-top-up"
+    assert "daily cap is less" in reseller.post(fills, terms).text
+    assert reseller.post(fills, terms | {"daily_cap": "40"}).status_code == 303
+    assert "40.00" in reseller.get(path).text
+    assert "40.00" in shop.browser("alice").get("/my/auto-top-up").text
+    assert "The automatic top-up uses it" in reseller.get(f"{path}/{card}/remove").text
+    reseller.post(f"{fills}/off", page=path)
+    assert "This balance does not fill itself." in reseller.get(path).text
+    reseller.post(f"{path}/{other}/prefer", page=path)
+    assert reseller.get(path).text.index("1111") < reseller.get(path).text.index("4242")
+    assert reseller.post(f"{path}/{card}/remove").status_code == 303
+    assert shop.gateway.removed() == ["pm_4242"]
+    assert reseller.get(f"{path}/{card}/remove").status_code == 404
+    support = shop.browser("support")
+    assert support.get(f"{path}/{other}/remove").status_code == 403
+    assert shop.browser("other").get(path).status_code == 404
+    with shop.office.reading() as session:
+        told = session.query(AuditRow).filter(AuditRow.action.in_(("card.remove", "auto-top-up.set")))
+        assert {x.account_id for x in told} == {id}

@@ -123,7 +123,7 @@ def _add_endpoints(section: Blueprint, front: Front) -> None:
     def shown(account: AccountRow, form: EndpointForm) -> str:
         with front.reading() as session:
             rows = [row for row, _ in list_endpoints(session, account)]
-        return _part("endpoints", front, account, form=form, rows=rows)
+        return account_part("endpoints", front, account, form=form, rows=rows)
 
     @section.get("/accounts/<int:id>/endpoints")
     @needs(Permission.ACCOUNTS_READ)
@@ -181,7 +181,7 @@ def _add_limits(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             rows = [(row, endpoint) for row, _, endpoint in list_limits(session, account)]
             countries = [row for row, _ in list_countries(session, account)]
-        return _part("limits", front, account, form=form, rows=rows, countries=countries)
+        return account_part("limits", front, account, form=form, rows=rows, countries=countries)
 
     def known(id: int, form: LimitForm) -> AccountRow:
         with front.reading() as session:
@@ -299,7 +299,7 @@ def _add_notes(section: Blueprint, front: Front) -> None:
                 .limit(MAX_NOTES)
             )
             rows = list(session.scalars(query))
-        return _part("notes", front, account, form=form, rows=rows)
+        return account_part("notes", front, account, form=form, rows=rows)
 
     @section.post("/accounts/<int:id>/notes/<int:note_id>/remove")
     @needs(Permission.ACCOUNTS_WRITE)
@@ -316,7 +316,8 @@ def _add_notes(section: Blueprint, front: Front) -> None:
         return redirect(url_for("accounts.notes", id=id), 303)
 
 
-def _part(name: str, front: Front, account: AccountRow, **more: Any) -> str:
+def account_part(name: str, front: Front, account: AccountRow, **more: Any) -> str:
+    """One part of an account's page."""
     return render_template(
         f"panel/accounts/{name}.html",
         account=account,

@@ -17,6 +17,7 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("limits", gettext("Limits"), "accounts.limits", Permission.ACCOUNTS_READ),
         ("dunning", gettext("How it pays"), "dunning.account", Permission.DUNNING_READ),
         ("points", gettext("Points"), "points.account", Permission.ACCOUNTS_READ),
+        ("saved_cards", gettext("Saved cards"), "accounts.saved_cards", Permission.PAYMENTS_READ),
         ("notes", gettext("Notes"), "accounts.notes", Permission.ACCOUNTS_WRITE),
     ]
     if account.kind == "reseller":

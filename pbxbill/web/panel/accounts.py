@@ -52,6 +52,7 @@ from pbxbill.web.panel.account_forms import (
     unit_choices,
 )
 from pbxbill.web.panel.account_parts import add_parts
+from pbxbill.web.panel.account_saved_cards import add_saved_cards
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.lists import ListPage, add_list
 
@@ -66,6 +67,7 @@ def accounts(front: Front) -> Blueprint:
     _add_pages(section, front)
     _add_editing(section, front)
     add_parts(section, front)
+    add_saved_cards(section, front)
     add_barring(section, front)
     return section
 

@@ -5,12 +5,12 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.payments.saved_methods import active_method, forget_method, methods_of, prefer_method
-from pbxbill.store.payment_models import AutoTopUpRow, SavedMethodRow
+from pbxbill.billing.payments.saved_methods import methods_of, prefer_method
+from pbxbill.store.payment_models import SavedMethodRow
 from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
-from pbxbill.web.portal.own import own_account, own_row, own_wallets
-from pbxbill.web.portal.paying import card_text
+from pbxbill.web.portal.own import own_account, own_row
+from pbxbill.web.saved_cards import card_text, is_filling, remove_card
 
 
 def add_cards(section: Blueprint, front: Front) -> None:
@@ -47,19 +47,11 @@ def add_cards(section: Blueprint, front: Front) -> None:
         form = PanelForm()
         with front.reading() as session:
             card = own_row(front, session, SavedMethodRow, method_id)
-            rows = [session.get(AutoTopUpRow, x.id) for x in own_wallets(front, session)]
-            fills = any(x is not None and x.method_id == method_id and x.state == "on" for x in rows)
+            fills = is_filling(session, front.scope.account_id, method_id)
         if form.validate_on_submit():
-            named = card_text(card)
-            with (
-                refusals(form) as refused,
-                front.changing("card.remove", named, account_id=front.scope.account_id) as change,
-            ):
-                forget_method(change.session, active_method(change.session, method_id))
-            if not refused:
-                with front.desks.desk() as desk:
-                    is_gone = desk.tell_removed(method_id)
-                flash(gettext("%(card)s is not charged any more.", card=named))
+            is_gone = remove_card(front, form, card)
+            if is_gone is not None:
+                flash(gettext("%(card)s is not charged any more.", card=card_text(card)))
                 if not is_gone:
                     flash(gettext("The payment service could not be told yet that it is gone."), "warn")
                 return redirect(url_for("my_payments.cards"), 303)

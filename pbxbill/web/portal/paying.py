@@ -21,10 +21,11 @@ from pbxbill.billing.payments.payment_gateways import chosen_gateway, gateways_f
 from pbxbill.billing.payments.saved_methods import active_method, methods_of
 from pbxbill.errors import InputRefused
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, SavedMethodRow
+from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow
 from pbxbill.web.fields import AmountField, PanelForm, required
 from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front
+from pbxbill.web.saved_cards import card_text
 
 KINDS = {"stripe": "Stripe", "paypal": "PayPal", "ccavenue": "CCAvenue"}
 
@@ -58,13 +59,6 @@ def give_ways(session: Session, form: PayForm, account: AccountRow, unit: str, f
     if form.seen.data is None:
         form.seen.data = str(_newest(session, account.id))
     return bool(ways)
-
-
-def card_text(card: SavedMethodRow) -> str:
-    """A saved card as people know it."""
-    shown = " ".join(filter(None, (card.brand.capitalize(), f"•••• {card.last4}" if card.last4 else "")))
-    text = shown or gettext("Saved way to pay")
-    return gettext("%(card)s, until %(month)s", card=text, month=card.expires) if card.expires else text
 
 
 def gateway_text(gateway: PaymentGatewayRow, all_of_them: Sequence[PaymentGatewayRow]) -> str:
