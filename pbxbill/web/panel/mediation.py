@@ -9,7 +9,7 @@ from pbxbill.listing.mediation import MEDIATION_RUNS
 from pbxbill.mediation.report import report_of_row
 from pbxbill.money import parse_amount
 from pbxbill.web.formatting import unit_known
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 
 PAGE_COLUMNS = (
@@ -58,5 +58,12 @@ def mediation(front: Front) -> Blueprint:
             unit = unit_known(row["unit"])
             row |= {key: parse_amount(row[key], unit) for key in ("total", "uncollected")}
         return render_template("panel/mediation/show.html", report=report)
+
+    @section.get("/imports/<int:id>/now")
+    @background
+    @needs(Permission.OPERATIONS_READ)
+    def show_now(id: int) -> str:
+        """The same as it is now, for a page that is watched while the work goes on."""
+        return show(id)
 
     return section

@@ -27,7 +27,7 @@ from pbxbill.store.rate_uploads import (
     write_upload,
 )
 from pbxbill.web.fields import plain_number, refusals, sentence
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.rate_import_words import COUNTED, SAMPLES, ImportForm
 
@@ -38,9 +38,9 @@ _PLAIN = ("delimiter", "decimal", "encoding", "date_format", "price_per", "zone"
 def rate_imports(front: Front) -> Blueprint:
     """The section."""
     section = Blueprint("rate_imports", __name__)
-    background = Background()
-    _add_upload(section, front, background)
-    _add_decision(section, front, background)
+    worker = Background()
+    _add_upload(section, front, worker)
+    _add_decision(section, front, worker)
 
     @section.get("/decks/imports/<int:id>")
     @needs(Permission.CATALOGUE_WRITE)
@@ -62,6 +62,13 @@ def rate_imports(front: Front) -> Blueprint:
             samples=SAMPLES,
         )
 
+    @section.get("/decks/imports/<int:id>/now")
+    @background
+    @needs(Permission.CATALOGUE_WRITE)
+    def show_now(id: int) -> str:
+        """The same as it is now, for a page that is watched while the work goes on."""
+        return show(id)
+
     @section.get("/decks/imports/<int:id>/<any(refused, changes):which>.csv")
     @needs(Permission.CATALOGUE_WRITE)
     def file(id: int, which: str) -> Response:
@@ -77,7 +84,7 @@ def rate_imports(front: Front) -> Blueprint:
     return section
 
 
-def _add_upload(section: Blueprint, front: Front, background: Background) -> None:
+def _add_upload(section: Blueprint, front: Front, worker: Background) -> None:
     database = front.desks.application.database
 
     @section.route("/decks/import", methods=["GET", "POST"])
@@ -95,12 +102,12 @@ def _add_upload(section: Blueprint, front: Front, background: Background) -> Non
                 with front.changing("rates.upload", upload.deck) as change:
                     row_id = keep_upload(change.session, upload, change.now_us).id
             if row_id:
-                background.start(f"rates-{row_id}", lambda: read_upload(database, row_id, front.clock))
+                worker.start(f"rates-{row_id}", lambda: read_upload(database, row_id, front.clock))
                 return redirect(url_for(".show", id=row_id), 303)
         return render_template("panel/rate_imports/new.html", form=form, largest=front.rules.upload_bytes)
 
 
-def _add_decision(section: Blueprint, front: Front, background: Background) -> None:
+def _add_decision(section: Blueprint, front: Front, worker: Background) -> None:
     database = front.desks.application.database
 
     @section.post("/decks/imports/<int:id>/agree")
@@ -114,7 +121,7 @@ def _add_decision(section: Blueprint, front: Front, background: Background) -> N
         except InputRefused as error:
             flash(sentence(str(error)), "bad")
         else:
-            background.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
+            worker.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
         return redirect(url_for(".show", id=id), 303)
 
     @section.post("/decks/imports/<int:id>/drop")

@@ -15,7 +15,7 @@ from pbxbill.listing.listing import N_
 from pbxbill.listing.reconciliations import DIFFERENCES, RECONCILIATIONS
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.notice_models import JobRow
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 
@@ -75,7 +75,7 @@ def reconciliation(front: Front) -> Blueprint:
 
 
 def _add_proof(section: Blueprint, front: Front) -> None:
-    background, proof, turn = Background(), _Proof(), threading.Lock()
+    worker, proof, turn = Background(), _Proof(), threading.Lock()
 
     def work() -> None:
         driver = front.desks.application.connect()
@@ -100,6 +100,13 @@ def _add_proof(section: Blueprint, front: Front) -> None:
             "panel/reconciliation/proof.html", proof=proof, job=job, broken=broken, most=PROBLEMS_SHOWN
         )
 
+    @section.get("/reconciliation/proof/now")
+    @background
+    @needs(Permission.OPERATIONS_READ)
+    def proved_now() -> str:
+        """The same as it is now, for a page that is watched while the work goes on."""
+        return proved()
+
     @section.post("/reconciliation/proof")
     @needs(Permission.OPERATIONS_WRITE)
     def prove() -> Response:
@@ -108,5 +115,5 @@ def _add_proof(section: Blueprint, front: Front) -> None:
             if begins:
                 proof.begun_us, proof.ended_us, proof.found = front.clock.now_us(), None, ()
         if begins:
-            background.start("verify", work)
+            worker.start("verify", work)
         return redirect(url_for(".proved"), 303)

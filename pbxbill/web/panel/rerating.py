@@ -26,7 +26,7 @@ from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
 from pbxbill.store.rerating_models import ReratingPlanRow
 from pbxbill.web.fields import AccountField, MomentField, PanelForm, refusals, required, sentence
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.rerate_worker import RerateWorker
 
@@ -159,6 +159,13 @@ def _add_plan(section: Blueprint, front: Front, worker: RerateWorker) -> None:
             codes=codes,
             may_write=front.actor.may(Permission.OPERATIONS_WRITE),
         )
+
+    @section.get("/rerating/<int:id>/now")
+    @background
+    @needs(Permission.OPERATIONS_READ)
+    def show_now(id: int) -> str:
+        """The same as it is now, for a page that is watched while the work goes on."""
+        return show(id)
 
     @section.post("/rerating/<int:id>/<any(begin, stop):do>")
     @needs(Permission.OPERATIONS_WRITE)
