@@ -36,6 +36,10 @@ class Scope:
             return account.id == self.account_id
         return account.path.startswith(self.path) and account.id != self.account_id
 
+    def bills(self, account: AccountRow) -> bool:
+        """Whether what an account owes is his matter: a reseller's where no other is between them."""
+        return self.is_everything or account.parent_id == self.account_id
+
     def among(self, account_id: Any) -> ColumnElement[bool]:
         """The condition that a column with an account's id names an account that may be seen."""
         if self.own:

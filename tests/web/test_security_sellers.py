@@ -1,5 +1,7 @@
 """What a seller may do to those below him, and what of that is another seller's."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from sqlalchemy import update
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.api_keys import NewKey, make_key
 from pbxbill.access.permissions import PERMISSIONS_OF, Permission, Role
+from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise
+from pbxbill.billing.period import local_date
 from pbxbill.ids import new_id
 from pbxbill.store.access_models import ApiKeyRow
 from pbxbill.store.accounts import NewAccount, open_account, open_wallet
@@ -45,7 +49,7 @@ def key_of(office: Office, code: str, *scopes: Permission) -> str:
         return make_key(session, actor, NewKey(new_id(), frozenset(scopes)), office.clock.now_us())[1]
 
 
-def ask(office: Office, key: str, path: str, body: dict[str, Any]) -> int:
+def ask(office: Office, key: str, path: str, body: dict[str, Any] | None) -> int:
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": new_id()}
     client = office.app.test_client()
     return client.post(f"/api/v1{path}", base_url=URL, headers=headers, json=body).status_code
@@ -61,6 +65,70 @@ def test_what_a_reseller_below_issued_is_his_to_give_up_or_give_back(office: Off
     assert "/decide" not in page.text
     assert [office.seat("admin").get(x).status_code for x in paths] == [200, 200]
     assert [office.seat("other").get(x).status_code for x in paths] == [404, 404]
+
+
+def promised(office: Office, id: int) -> int:
+    """That an invoice will be paid, instead of its dispute."""
+    with office.writing() as session:
+        row = session.get_one(InvoiceRow, id)
+        row.disputed, row.disputed_us = 0, None
+        now_us = office.clock.now_us()
+        new = NewPromise("EUR", local_date(now_us, "UTC") + timedelta(days=3), id)
+        return promise(session, session.get_one(AccountRow, row.account_id), new, now_us).id
+
+
+def test_how_a_reseller_below_is_owed_to_is_his_matter(office: Office) -> None:
+    """Whoever is above him looks on."""
+    id = disputed_below(office)
+    below, kept = office.account_id("below"), promised(office, id)
+    reseller, sent = office.seat("reseller"), {"reason": "so", "remark": "so", "amount": "1"}
+    seen = (
+        f"/panel/disputes/{id}", f"/panel/dunning/invoices/{id}", f"/panel/dunning/of-account/{below}",
+        f"/panel/promises/{kept}", f"/panel/life-cycle/of-account/{below}",
+    )  # fmt: skip
+    offered = (
+        r"/begin|/remarks|/lift|/promises/new|/withdraw|/policy\"|/life-cycle/of-account/\d+/(edit|revive)"
+    )
+    for path in seen:
+        page = reseller.get(path)
+        assert (path, page.status_code, re.findall(offered, page.text)) == (path, 200, [])
+    asked = (
+        f"/panel/disputes/{id}/begin", f"/panel/dunning/invoices/{id}/lift",
+        "/panel/promises/new?account=below", f"/panel/promises/{kept}/withdraw",
+        f"/panel/dunning/of-account/{below}/policy",
+        f"/panel/life-cycle/of-account/{below}/edit", f"/panel/life-cycle/of-account/{below}/revive",
+    )  # fmt: skip
+    for path in asked:
+        assert (path, reseller.get(path).status_code) == (path, 403)
+        assert (path, reseller.post(path, sent, page="/panel/accounts/new").status_code) == (path, 403)
+        assert (path, office.seat("admin").get(path).status_code) == (path, 200)
+        assert (path, office.seat("other").get(path).status_code) == (path, 404)
+    for part in ("remarks", "files"):
+        path = f"/panel/disputes/{id}/{part}"
+        assert reseller.post(path, sent, page="/panel/accounts/new").status_code == 403
+        assert office.seat("other").post(path, sent, page="/panel/accounts/new").status_code == 404
+
+
+def test_nor_does_a_program_begin_or_end_anything_of_it(office: Office) -> None:
+    id = disputed_below(office)
+    below, kept = office.account_id("below"), promised(office, id)
+    file = {"name": "letter.csv", "content": "YSxiCg=="}
+    asked: dict[str, dict[str, Any] | None] = {
+        f"/invoices/{id}/dispute": {"reason": "so"},
+        f"/invoices/{id}/dispute/remarks": {"text": "so"},
+        f"/invoices/{id}/dispute/files": file,
+        f"/invoices/{id}/dunning/lifting": {"reason": "so"},
+        f"/accounts/{below}/promises": {"until": "2031-01-01", "unit": "EUR"},
+        f"/promises/{kept}/withdrawal": None,
+        f"/accounts/{below}/life-cycle/revival": {"days": 3},
+    }
+    scopes = PERMISSIONS_OF[Role.RESELLER]
+    keys = key_of(office, "reseller", *scopes), key_of(office, "other", *scopes)
+    for path, body in asked.items():
+        assert (path, [ask(office, key, path, body) for key in keys]) == (path, [403, 404])
+    own = key_of(office, "sub", *scopes)
+    assert ask(office, own, f"/promises/{kept}/withdrawal", None) == 201
+    assert ask(office, own, f"/invoices/{id}/dispute", {"reason": "so"}) == 201
 
 
 @pytest.mark.parametrize("outcome", ["credit", "reject"])

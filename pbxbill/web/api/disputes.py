@@ -168,7 +168,7 @@ def _declare(api: Api, *, own: bool, read: Permission, write: Permission) -> Non
     def begin(path: InvoicePath, body: NewDispute) -> Answer:
         sent: Any = body.amount
         with front.reading() as session:
-            row = _asking(session, api, path.invoice_id)
+            row = _changed(session, api, path.invoice_id, own=own)
             amount = None
             if sent is not None:
                 with field("amount"):
@@ -185,7 +185,7 @@ def _declare(api: Api, *, own: bool, read: Permission, write: Permission) -> Non
 
     def say(path: InvoicePath, body: Remark) -> Answer:
         with front.reading() as session:
-            row = _asking(session, api, path.invoice_id)
+            row = _changed(session, api, path.invoice_id, own=own)
         with api.writing("dispute.remark", row.number or "", account_id=row.account_id) as change:
             with conflicts():
                 remark(change.session, row.id, body.text, now_us=change.now_us, by=front.actor.name)
@@ -211,7 +211,7 @@ def _declare_files(api: Api, *, own: bool, read: Permission, write: Permission) 
 
     def add(path: InvoicePath, body: SentFile) -> Answer:
         with front.reading() as session:
-            row = _asking(session, api, path.invoice_id)
+            row = _changed(session, api, path.invoice_id, own=own)
         content = sent_content(body.content, "content", MAX_BYTES)
         with field("content"):
             name, _media_type = checked_file(body.name, content)
@@ -244,6 +244,12 @@ def _asking(session: Session, api: Api, id: int) -> InvoiceRow:
     if row.kind not in ASKING or row.number is None:
         raise Refused(404)
     return row
+
+
+def _changed(session: Session, api: Api, id: int, *, own: bool) -> InvoiceRow:
+    """One whose dispute who asks may go on with: whom it asks for money, and who issued it."""
+    row = _asking(session, api, id)
+    return row if own else own_invoice(api.front, session, id)
 
 
 def _shown(session: Session, id: int) -> Dispute:

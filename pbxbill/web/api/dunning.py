@@ -26,7 +26,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api, Writing
 from pbxbill.web.api.fields import Id, Line, Sent, SentMoney, left_out
 from pbxbill.web.api.listed import declare_file, declare_item, declare_list
-from pbxbill.web.api.objects import SentDay, conflicts, field, found, issuer, wrong
+from pbxbill.web.api.objects import SentDay, billed_account, conflicts, field, found, issuer, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
@@ -145,9 +145,9 @@ def dunning(api: Api) -> None:
     def assign_dunning_policy(path: AccountPath, body: Assigned) -> Answer:
         """Say by which policy of who bills it an account is dunned."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("dunning.assign", code, account_id=path.account_id) as change:
-            account = front.account(change.session, path.account_id)
+            account = billed_account(front, change.session, path.account_id)
             policy = None
             if body.policy is not None:
                 seller = change.session.get_one(AccountRow, account.parent_id)
@@ -169,10 +169,10 @@ def promises(api: Api) -> None:
         """Write down what an account promises to pay; it is not dunned for that until then."""
         sent: Any = body
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("promise.make", code, account_id=path.account_id) as change:
             session = change.session
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             with field("unit"):
                 unit = unit_of(session, body.unit)
             amount = None
@@ -204,7 +204,9 @@ def promises(api: Api) -> None:
 
         def seen(session: Session) -> PromiseToPayRow:
             among = front.scope.among(PromiseToPayRow.account_id)
-            return found(session, PromiseToPayRow, path.promise_id, among)
+            row = found(session, PromiseToPayRow, path.promise_id, among)
+            billed_account(front, session, row.account_id)
+            return row
 
         with front.reading() as session:
             account_id = seen(session).account_id

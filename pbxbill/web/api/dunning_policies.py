@@ -31,6 +31,7 @@ from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
+from pbxbill.web.api.drafts import own_invoice
 from pbxbill.web.api.dunning import TAG, DunningPolicyShown, Name, PolicyPath, shown_policy
 from pbxbill.web.api.fields import Id, Line, Money, Sent, left_out, money
 from pbxbill.web.api.objects import conflicts, field, found, issuer
@@ -318,14 +319,15 @@ def _declare_lifting(api: Api) -> None:
 
     def seen(session: Session, id: int) -> InvoiceRow:
         asks = InvoiceRow.kind.in_(ASKING) & InvoiceRow.number.is_not(None)
-        return found(session, InvoiceRow, id, asks & front.scope.among(InvoiceRow.account_id))
+        found(session, InvoiceRow, id, asks & front.scope.among(InvoiceRow.account_id))
+        return own_invoice(front, session, id)
 
     @api.post("/invoices/<int:invoice_id>/dunning/lifting", Lifted, TAG)
     @needs(Permission.DUNNING_WRITE)
     def lift_dunning(path: InvoicePath, body: Lifting) -> Answer:
         """Lift what dunning did to an account for an invoice, even that it was closed.
 
-        Later levels still come. 409: it has done nothing that lasts.
+        Later levels still come. 403: a reseller below issued it. 409: it has done nothing that lasts.
         """
         with front.reading() as session:
             row = seen(session, path.invoice_id)

@@ -32,7 +32,7 @@ from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.dunning import Name
 from pbxbill.web.api.fields import Id, Moment, Sent, left_out, moment, moment_or_none
 from pbxbill.web.api.listed import declare_list
-from pbxbill.web.api.objects import SentDay, conflicts, field, found, issuer, wrong
+from pbxbill.web.api.objects import SentDay, billed_account, conflicts, field, found, issuer, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
@@ -250,10 +250,10 @@ def _declare_accounts(api: Api) -> None:
     def change_account_life_cycle(path: AccountPath, body: LifeChange) -> Answer:
         """Say what is different for an account. What that means is done with the next run."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("life-cycle.set", code, account_id=path.account_id) as change:
             session = change.session
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             if account.parent_id is None:
                 raise Refused(404)
             with conflicts():
@@ -267,10 +267,10 @@ def _declare_accounts(api: Api) -> None:
     def revive_account(path: AccountPath, body: Revival) -> Answer:
         """Bring an account back from any stage. What else bars it stays. 409: nothing of it bars it."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("life-cycle.revive", code, account_id=path.account_id) as change:
             session = change.session
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             with conflicts():
                 revive(session, account.id, change.now_us, days=body.days, by=front.actor.name)
             return change.done(_life(session, account), 201)

@@ -55,7 +55,7 @@ def account_named(session: Session, scope: Scope, code: str, field: str = "accou
 def billed_account(front: Front, session: Session, id: int) -> AccountRow:
     """An account that who asks bills himself; 404 where it is not seen."""
     account = front.account(session, id)
-    if not front.scope.is_everything and account.parent_id != front.scope.account_id:
+    if not front.scope.bills(account):
         raise Refused(403, "The account is billed by the reseller above it.")
     return account
 

@@ -113,7 +113,7 @@ def _page(front: Front, id: int, remarks: RemarkForm, files: AttachForm) -> str:
             files=files_of(session, id),
             remarks=remarks,
             attach_form=files,
-            may_decide=is_own(front.scope, row),
+            may_write=is_own(front.scope, row) and front.actor.may(Permission.DUNNING_WRITE),
             crumbs=_crumbs(),
         )
 
@@ -129,14 +129,14 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def add_remark(id: int) -> str | AnyResponse:
         form = RemarkForm()
         with front.reading() as session:
-            row = asking_invoice(front, session, id)
+            row = own_asking_invoice(front, session, id)
         if form.validate_on_submit():
             text = " ".join((form.remark.data or "").split())
             with (
                 refusals(form, "remark") as refused,
                 front.changing("dispute.remark", row.number or "", account_id=row.account_id) as change,
             ):
-                asking_invoice(front, change.session, id)
+                own_asking_invoice(front, change.session, id)
                 remark(change.session, id, text, now_us=change.now_us, by=front.actor.name)
             if not refused:
                 return redirect(url_for(".show", id=id), 303)
@@ -147,7 +147,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def add_file(id: int) -> str | AnyResponse:
         form = AttachForm()
         with front.reading() as session:
-            row = asking_invoice(front, session, id)
+            row = own_asking_invoice(front, session, id)
         if form.validate_on_submit():
             sent = form.file.data
             content = sent.stream.read(MAX_BYTES + 1)
@@ -156,7 +156,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
                 refusals(form, "file") as refused,
                 front.changing("dispute.file", row.number or "", account_id=row.account_id) as change,
             ):
-                asking_invoice(front, change.session, id)
+                own_asking_invoice(front, change.session, id)
                 attach(change.session, id, name, content, now_us=change.now_us, by=front.actor.name)
             if not refused:
                 return redirect(url_for(".show", id=id), 303)
@@ -200,7 +200,7 @@ def _add_beginning(section: Blueprint, front: Front) -> None:
     def begin(id: int) -> str | AnyResponse:
         form = DisputeForm()
         with front.reading() as session:
-            row = asking_invoice(front, session, id)
+            row = own_asking_invoice(front, session, id)
             form.amount.unit = unit_of(session, row.unit)
         if request.method == "GET" and row.disputed:
             form.amount.data = row.disputed
@@ -209,7 +209,7 @@ def _add_beginning(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("dispute.begin", row.number or "", account_id=row.account_id) as change,
             ):
-                asking_invoice(front, change.session, id)
+                own_asking_invoice(front, change.session, id)
                 dispute(
                     change.session,
                     id,

@@ -43,7 +43,7 @@ from pbxbill.web.panel.asking import (
 )
 from pbxbill.web.panel.dunning_accounts import add_accounts, dunning_tabs
 from pbxbill.web.panel.dunning_policies import add_policies
-from pbxbill.web.panel.invoice_access import asking_invoice
+from pbxbill.web.panel.invoice_access import asking_invoice, is_own, own_account, own_asking_invoice
 from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_PREVIEWED = 500
@@ -160,6 +160,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 standing=session.get(DunningStateRow, id),
                 steps=[(step, policy) for step, policy in steps],
                 promises=list(promises),
+                may_write=is_own(front.scope, row) and front.actor.may(Permission.DUNNING_WRITE),
                 lasts=any(x.suspension_id and x.ended_us is None for x, _policy in steps),
                 crumbs=crumbs(),
             )
@@ -169,14 +170,14 @@ def _add_pages(section: Blueprint, front: Front) -> None:
     def lift(id: int) -> str | Response:
         form = ReasonForm()
         with front.reading() as session:
-            row = asking_invoice(front, session, id)
+            row = own_asking_invoice(front, session, id)
         back = url_for(".invoice", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("dunning.lift", row.number or "", account_id=row.account_id) as change,
             ):
-                asking_invoice(front, change.session, id)
+                own_asking_invoice(front, change.session, id)
                 lift_by_hand(
                     change.session,
                     id,
@@ -222,16 +223,24 @@ def _promise(session: Session, front: Front, id: int) -> PromiseToPayRow:
     )
 
 
+def _own_promise(session: Session, front: Front, id: int) -> PromiseToPayRow:
+    row = _promise(session, front, id)
+    own_account(front, session, row.account_id)
+    return row
+
+
 def _add_promises(section: Blueprint, front: Front) -> None:
     @section.get("/promises/<int:id>")
     @needs(Permission.DUNNING_READ)
     def promise_page(id: int) -> str:
         with front.reading() as session:
             row = _promise(session, front, id)
+            account = session.get_one(AccountRow, row.account_id)
             return render_template(
                 "panel/dunning/promise.html",
                 row=row,
-                account=session.get_one(AccountRow, row.account_id),
+                account=account,
+                may_write=front.scope.bills(account) and front.actor.may(Permission.DUNNING_WRITE),
                 invoice=session.get(InvoiceRow, row.invoice_id) if row.invoice_id else None,
                 crumbs=[(gettext("Promises to pay"), url_for(".promises"))],
             )
@@ -246,6 +255,7 @@ def _add_promises(section: Blueprint, front: Front) -> None:
             account = account_asked(session, front)
             if account is None:
                 return find_page(title, url_for(".promises"), above)
+            own_account(front, session, account.id)
             give_units(form, wallet_units(session, account))
         if request.method == "GET":
             form.invoice.data = request.args.get("invoice", "")[:64]
@@ -273,14 +283,14 @@ def _add_promises(section: Blueprint, front: Front) -> None:
     def withdraw_promise(id: int) -> str | Response:
         form = PanelForm()
         with front.reading() as session:
-            row = _promise(session, front, id)
+            row = _own_promise(session, front, id)
         back = url_for(".promise_page", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("promise.withdraw", str(id), account_id=row.account_id) as change,
             ):
-                _promise(change.session, front, id)
+                _own_promise(change.session, front, id)
                 withdraw(change.session, id, change.now_us, front.actor.name)
             if not refused:
                 flash(gettext("The promise is withdrawn."))
@@ -296,7 +306,7 @@ def _add_promises(section: Blueprint, front: Front) -> None:
 
 
 def _promised(session: Session, front: Front, account_id: int, form: PromiseForm, now_us: int) -> int:
-    account = front.account(session, account_id)
+    account = own_account(front, session, account_id)
     invoice_id, unit = None, form.unit.data
     if form.invoice.data:
         row = session.scalar(

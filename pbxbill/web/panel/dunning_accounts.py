@@ -27,6 +27,7 @@ from pbxbill.web.formatting import day_of, reader_zone
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.asking import form_page, issuer, tabs_of
+from pbxbill.web.panel.invoice_access import own_account
 
 MOST_AGED = 500
 MOST_PROMISES = 10
@@ -152,6 +153,7 @@ def _add_account(section: Blueprint, front: Front) -> None:
                 invoices=open_invoices(session, row, now_us),
                 paid=behaviour(session, row, now_us),
                 promises=[x for x, _code in promises_of(session, row, most=MOST_PROMISES)],
+                may_write=front.scope.bills(row) and front.actor.may(Permission.DUNNING_WRITE),
                 may_assign=row.parent_id == front.scope.account_id,
             )
 
@@ -160,7 +162,7 @@ def _add_account(section: Blueprint, front: Front) -> None:
     def assign_account(id: int) -> str | AnyResponse:
         form = AssignForm()
         with front.reading() as session:
-            row = front.account(session, id)
+            row = own_account(front, session, id)
             seller = session.get_one(AccountRow, row.parent_id)
             policies = {x.id: x for x in all_policies(session, seller)}
             classes = {x.id: x for x in penalty_classes(session, seller)}
@@ -182,7 +184,7 @@ def _add_account(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("dunning.assign", row.code, account_id=id) as change,
             ):
-                now = front.account(change.session, id)
+                now = own_account(front, change.session, id)
                 assign(change.session, now, policies.get(form.policy.data), change.now_us)
                 assign_penalty(change.session, now, classes.get(form.penalty.data), change.now_us)
             if not refused:

@@ -46,7 +46,8 @@ def asking_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
 
 
 def own_asking_invoice(front: Front, session: Session, id: int) -> InvoiceRow:
-    """The same, which who acts may also give up or give back; 403 for what another issuer made."""
+    """The same, which who acts may also dun, argue about, give up or give back; 403 for what another issuer
+    made."""
     row = asking_invoice(front, session, id)
     if not is_own(front.scope, row):
         abort(403)
@@ -102,9 +103,17 @@ def account_below(front: Front, session: Session, code: str) -> AccountRow:
     return account
 
 
+def own_account(front: Front, session: Session, id: int) -> AccountRow:
+    """One that who acts bills himself; 403 for one that a reseller below bills, 404 for all others."""
+    account = front.account(session, id)
+    if not front.scope.bills(account):
+        abort(403)
+    return account
+
+
 def billed_account(front: Front, session: Session, code: str) -> AccountRow:
     """One that who acts bills himself: a reseller does not bill his resellers' customers."""
     account = account_below(front, session, code)
-    if not front.scope.is_everything and account.parent_id != front.scope.account_id:
+    if not front.scope.bills(account):
         raise InputRefused(gettext("Account %(code)s is billed by the reseller above it.", code=code[:64]))
     return account

@@ -39,6 +39,7 @@ from pbxbill.web.fields import CountField, DayField, LineField, PanelForm, at_mo
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import TermsForm, done_at_once, form_page, issuer
 from pbxbill.web.panel.dunning_accounts import dunning_tabs
+from pbxbill.web.panel.invoice_access import own_account
 from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_PREVIEWED = 500
@@ -293,6 +294,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
             return render_template(
                 "panel/life_cycle/account.html",
                 account=row,
+                may_write=front.scope.bills(row) and front.actor.may(Permission.DUNNING_WRITE),
                 barred=all_in_force(session, id),
                 crumbs=_crumbs(),
                 **_standing(session, life_of(session, row)),
@@ -303,7 +305,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
     def change(id: int) -> str | Response:
         form = LifeForm()
         with front.reading() as session:
-            row = front.account(session, id)
+            row = own_account(front, session, id)
             known = {x.id: x for x in policies_of(session, row.parent_id)}
             standing = _standing(session, life_of(session, row))
         form.policy.choices = [(0, gettext("the standard one")), *((x.id, x.name) for x in known.values())]
@@ -327,7 +329,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("life-cycle.set", row.code, account_id=id) as changing,
             ):
-                now = front.account(changing.session, id)
+                now = own_account(front, changing.session, id)
                 set_life_cycle(changing.session, now, wanted, changing.now_us, by=front.actor.name)
             if not refused:
                 flash(gettext("It is set. What that means is done with the next run."))
@@ -345,14 +347,14 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
     def bring_back(id: int) -> str | Response:
         form = ReviveForm()
         with front.reading() as session:
-            row = front.account(session, id)
+            row = own_account(front, session, id)
         back = url_for(".account", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("life-cycle.revive", row.code, account_id=id) as changing,
             ):
-                front.account(changing.session, id)
+                own_account(front, changing.session, id)
                 revive(changing.session, id, changing.now_us, days=form.days.data, by=front.actor.name)
             if not refused:
                 flash(gettext("The account is back. What else bars it stays."))
