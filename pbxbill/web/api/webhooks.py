@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from flask import request
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
@@ -111,7 +112,8 @@ def webhooks(api: Api) -> None:
             found = [_shown(row, code) for row, code in session.execute(wanted)]
         items = found[: query.size]
         more = len(found) > query.size
-        address = f"/api/v1/webhooks?size={query.size}&after={items[-1].id}" if more else None
+        place = f"{request.script_root}{request.path}"
+        address = f"{place}?size={query.size}&after={items[-1].id}" if more else None
         return Endpoints(items=items, next=address)
 
     @api.get("/webhooks/<int:endpoint_id>", Endpoint, TAG)
