@@ -93,6 +93,10 @@ class Endpoints(BaseModel):
     next: str | None
 
 
+def _address(size: int, after: int) -> str:
+    return f"{request.script_root}{request.path}?size={size}&after={after}"
+
+
 def webhooks(api: Api) -> None:
     """Endpoints."""
     front = api.front
@@ -112,9 +116,7 @@ def webhooks(api: Api) -> None:
             found = [_shown(row, code) for row, code in session.execute(wanted)]
         items = found[: query.size]
         more = len(found) > query.size
-        place = f"{request.script_root}{request.path}"
-        address = f"{place}?size={query.size}&after={items[-1].id}" if more else None
-        return Endpoints(items=items, next=address)
+        return Endpoints(items=items, next=_address(query.size, items[-1].id) if more else None)
 
     @api.get("/webhooks/<int:endpoint_id>", Endpoint, TAG)
     @needs(Permission.NOTICES_READ)
