@@ -1,4 +1,4 @@
-"""The list of calling cards."""
+"""The lists of calling cards, and of callers who need no PIN."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,11 +14,12 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
+    begins,
     contains,
     equals,
 )
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import CallingCardRow
+from pbxbill.store.payment_models import CallingCardRow, KnownCallerRow
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -65,5 +66,42 @@ CARDS = Listing(
             FilterKind.CHOICE,
             (("active", N_("Active")), ("locked", N_("Locked")), ("blocked", N_("Blocked"))),
         ),
+    ),
+)
+
+
+def _callers(_session: Session, scope: Scope) -> Rows:
+    return (
+        select(
+            KnownCallerRow.number.label("id"),
+            KnownCallerRow.number.label("number"),
+            KnownCallerRow.card_id.label("card_id"),
+            CallingCardRow.name.label("name"),
+            AccountRow.code.label("account"),
+            KnownCallerRow.created_us.label("created_us"),
+        )
+        .join(CallingCardRow, CallingCardRow.id == KnownCallerRow.card_id)
+        .join(AccountRow, AccountRow.id == CallingCardRow.account_id)
+        .where(scope.among(CallingCardRow.account_id))
+    )
+
+
+KNOWN_CALLERS = Listing(
+    name="known-callers",
+    title=N_("Known callers"),
+    permission=Permission.ACCOUNTS_READ,
+    columns=(
+        Column("number", N_("Caller"), ColumnKind.CODE),
+        Column("card_id", N_("Card"), ColumnKind.CODE),
+        Column("name", N_("Name of the card")),
+        Column("account", N_("Account"), ColumnKind.CODE),
+        Column("created_us", N_("Since"), ColumnKind.DAY, wide=True),
+    ),
+    rows=_callers,
+    orders=(Order("number", N_("Caller"), KnownCallerRow.number, KnownCallerRow.number),),
+    filters=(
+        Filter("number", N_("Caller begins"), begins(KnownCallerRow.number)),
+        Filter("card", N_("Card"), equals(KnownCallerRow.card_id), FilterKind.NUMBER),
+        Filter("account", N_("Account's code"), equals(AccountRow.code)),
     ),
 )

@@ -90,6 +90,10 @@ def test_a_cards_pin_is_shown_once(office: Office) -> None:
     assert not any(pin in page for pin in pins)
     assert reseller.post(f"{card}/callers", {"number": "+4930123456"}, page=card).status_code == 303
     assert "4930123456" in reseller.get(card).text
+    listed = reseller.get("/panel/known-callers?number=4930").text
+    assert card in listed
+    assert "No caller is known yet" in office.seat("other").get("/panel/known-callers").text
+    assert "4930123456" in reseller.get("/panel/known-callers.csv").text
     assert reseller.post(f"{card}/block", page=card).status_code == 303
     assert "blocked" in reseller.get(card).text
     fresh = reseller.post(f"{card}/pin")

@@ -15,18 +15,20 @@ from pbxbill.billing.codes.calling_cards import (
     add_known_caller,
     block,
     new_pin,
+    remove_known_caller,
     unblock,
 )
 from pbxbill.billing.points.points import Spending, holdings, spend
 from pbxbill.errors import check
-from pbxbill.listing.cards import CARDS
+from pbxbill.listing.cards import CARDS, KNOWN_CALLERS
 from pbxbill.listing.points import REFERRALS, RULES
 from pbxbill.store.accounts import unit_of
-from pbxbill.store.payment_models import CallingCardRow
+from pbxbill.store.payment_models import CallingCardRow, KnownCallerRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Moment, Money, Sent, left_out, moment_or_none, money
 from pbxbill.web.api.listed import declare_item, declare_list
 from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found, wrong
+from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import needs
 
@@ -38,6 +40,12 @@ class CardPath(Sent):
     """A card, by its number."""
 
     card_id: Id
+
+
+class CallerPath(Sent):
+    """A known caller, by his number."""
+
+    caller: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
 
 
 class Holding(BaseModel):
@@ -214,6 +222,22 @@ def calling_cards(api: Api) -> None:
                     change.session, seen(change.session, path.card_id), body.number, change.now_us
                 )
             return change.done(types.shown(change.session, front.scope, path.card_id), 201)
+
+    declare_list(api, "/known-callers", KNOWN_CALLERS, CARD)
+
+    @api.delete("/known-callers/<caller>", CARD)
+    @needs(Permission.ACCOUNTS_WRITE)
+    def remove_caller(path: CallerPath) -> Answer:
+        """Ask this caller for a PIN from now on."""
+        with front.reading() as session:
+            known = session.get(KnownCallerRow, path.caller)
+            if known is None:
+                raise Refused(404)
+            card = seen(session, known.card_id)
+        with api.writing("card.caller-removed", str(card.id), account_id=card.account_id) as change:
+            with conflicts():
+                remove_known_caller(change.session, path.caller)
+            return change.done(None)
 
 
 def _holdings(session: Session, account_id: int, now_us: int) -> Holdings:

@@ -15,7 +15,7 @@ from pbxbill.billing.codes.calling_cards import NewCard, add_card, add_known_cal
 from pbxbill.billing.period import day_start_us
 from pbxbill.billing.subscriptions.subscribed import billing_place
 from pbxbill.errors import InputRefused
-from pbxbill.listing.cards import CARDS
+from pbxbill.listing.cards import CARDS, KNOWN_CALLERS
 from pbxbill.listing.listing import N_
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import CallingCardRow, KnownCallerRow
@@ -74,6 +74,22 @@ def cards(front: Front) -> Blueprint:
             ),
             actions=((N_("New cards"), "cards.new", Permission.ACCOUNTS_WRITE),),
             more=lambda: {"tabs": voucher_tabs(front), "tab": "cards"},
+        ),
+    )
+    add_list(
+        section,
+        front,
+        ListPage(
+            KNOWN_CALLERS,
+            "/known-callers",
+            endpoint="callers",
+            link=lambda row: url_for("cards.show", id=row["card_id"]),
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("No caller is known yet"),
+                N_("A card's page has the callers who need not enter its PIN."),
+            ),
+            more=lambda: {"tabs": voucher_tabs(front), "tab": "callers"},
         ),
     )
     _add_making(section, front)

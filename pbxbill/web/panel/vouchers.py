@@ -66,6 +66,7 @@ def voucher_tabs(front: Front) -> list[tuple[str, str, str]]:
         ("batches", gettext("Batches"), "vouchers.listed", "vouchers:read"),
         ("serials", gettext("By serial"), "vouchers.serials", "vouchers:read"),
         ("cards", gettext("Calling cards"), "cards.listed", "accounts:read"),
+        ("callers", gettext("Known callers"), "cards.callers", "accounts:read"),
         ("points", gettext("Points"), "points.listed", "catalogue:read"),
         ("referrals", gettext("Referrals"), "points.referrals", "accounts:read"),
     )
