@@ -182,6 +182,9 @@ def test_a_call_that_ended_meanwhile_is_told_and_not_asked_for(calling: Calling)
 def test_an_accounts_page_shows_its_balance_ticking(calling: Calling) -> None:
     calling.talking("alice", seconds=60)
     account_id = calling.office.account_id("alice")
+    page = calling.office.seat("admin").get(f"/panel/accounts/{account_id}").text
+    assert f'data-live="/panel/live-calls/of-account/{account_id}"' in page
+    assert "js/live.js" in page
     shown = calling.office.seat("admin").get(f"/panel/live-calls/of-account/{account_id}").text
     assert "0.72 " in shown
     assert "9.28 " in shown
