@@ -45,7 +45,7 @@ def test_an_account_is_opened_with_its_wallet_and_line(office_on_each: Office) -
         ({"credit_limit": "-1"}, "At least"),
         ({"credit_limit": "many"}, "is not a number"),
         ({"parent": "olga"}, "only resellers"),
-        ({"parent": "nobody"}, "No account"),
+        ({"parent": "nobody"}, "There is no reseller nobody"),
         ({"tariff": "999"}, "Not a valid choice"),
         ({"opened": "2999-01-01"}, "is to come"),
         ({"sip": "alice"}, "identifies another account already"),
