@@ -10,10 +10,16 @@ from pbxbill.cli.output import json_option, moment, parse_moment, print_json, pr
 from pbxbill.errors import InputRefused
 from pbxbill.money import to_decimal
 from pbxbill.rating.exchange import EXCHANGE_SCALE
-from pbxbill.rating.exchange_sheet import ExchangeCells, ExchangeSheet, RefusedCells
+from pbxbill.rating.exchange_sheet import ExchangeSheet, RefusedCells
 from pbxbill.store.catalogue_models import ExchangeRateRow
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.exchange import ExchangeWriter, NewExchangeRate, exchange_rates, parse_exchange_rate
+from pbxbill.store.exchange import (
+    ExchangeWriter,
+    NewExchangeRate,
+    exchange_rates,
+    parse_exchange_rate,
+    read_rates,
+)
 from pbxbill.store.units import UNIT_KINDS, add_unit, all_units, change_unit, checked_unit
 
 REFUSED_SHOWN = 10
@@ -116,7 +122,6 @@ def import_rates(context: Context, file: Path, effective_from: str | None, as_js
     """
     now_us = context.clock.now_us()
     default_us = now_us if effective_from is None else parse_moment(effective_from)
-    refused: list[RefusedCells] = []
     with (
         context.application() as application,
         file.open("rb") as stream,
@@ -124,11 +129,7 @@ def import_rates(context: Context, file: Path, effective_from: str | None, as_js
     ):
         sheet = ExchangeSheet(stream)
         writer = ExchangeWriter(session, file.name, now_us)
-        for row in sheet.rows():
-            fault = row if isinstance(row, RefusedCells) else _added(writer, sheet, row, default_us)
-            if fault is not None:
-                refused.append(fault)
-        writer.finish()
+        refused = read_rates(writer, sheet, default_us, write=True).refused
     aside = _keep_aside(file, sheet, refused)
     if as_json:
         found = [{"line": row.line, "reason": row.reason} for row in refused]
@@ -141,17 +142,6 @@ def import_rates(context: Context, file: Path, effective_from: str | None, as_js
         listed = f" ({aside} lists them)" if aside else ""
         click.echo(f"rows refused: {len(refused)}; correct them and import them again{listed}", err=True)
         sys.exit(EXIT_ROWS_REFUSED)
-
-
-def _added(
-    writer: ExchangeWriter, sheet: ExchangeSheet, row: ExchangeCells, default_us: int
-) -> RefusedCells | None:
-    from_us = default_us if row.effective_from_us is None else row.effective_from_us
-    try:
-        writer.add(NewExchangeRate(row.from_unit, row.to_unit, parse_exchange_rate(row.rate), from_us))
-    except InputRefused as refusal:
-        return sheet.refused(row, str(refusal))
-    return None
 
 
 def _keep_aside(file: Path, sheet: ExchangeSheet, refused: list[RefusedCells]) -> Path | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, parse_amount
 from pbxbill.rating.exchange import EXCHANGE_SCALE, ExchangeRate, ExchangeTable, wallet_order
+from pbxbill.rating.exchange_sheet import ExchangeSheet, RefusedCells
 from pbxbill.store.accounts import bump_catalogue, unit_of
 from pbxbill.store.catalogue_models import ExchangeRateRow
 from pbxbill.store.models import AccountRow, TariffVersionRow, UnitRow
@@ -40,8 +41,8 @@ class ExchangeWriter:
         self._known: dict[tuple[str, str], set[int]] = {}
         self.written = 0
 
-    def add(self, new: NewExchangeRate) -> None:
-        """Write a rate; InputRefused if a unit is unknown or the moment has one already."""
+    def check(self, new: NewExchangeRate) -> None:
+        """InputRefused if a unit is unknown, or the moment has a rate already or by one checked before."""
         for code in (new.from_unit, new.to_unit):
             if code not in self._units:
                 unit_of(self._session, code)  # says which there are
@@ -54,6 +55,10 @@ class ExchangeWriter:
                 "have used; set the new one from a later moment"
             )
         taken.add(new.effective_from_us)
+
+    def add(self, new: NewExchangeRate) -> None:
+        """Write a rate; InputRefused as check() says."""
+        self.check(new)
         self._session.add(
             ExchangeRateRow(**new._asdict(), source=self._source, created_us=self._now_us),
         )
@@ -73,6 +78,36 @@ class ExchangeWriter:
             )
             self._known[pair] = set(self._session.scalars(query))
         return self._known[pair]
+
+
+class SheetRead(NamedTuple):
+    """What a sheet of exchange rates comes to."""
+
+    rates: list[NewExchangeRate]
+    refused: list[RefusedCells]
+
+
+def read_rates(writer: ExchangeWriter, sheet: ExchangeSheet, default_us: int, *, write: bool) -> SheetRead:
+    """Read a sheet; write its rates, or see only which could be. default_us: for rows that say no date."""
+    found = SheetRead([], [])
+    for row in sheet.rows():
+        if isinstance(row, RefusedCells):
+            found.refused.append(row)
+            continue
+        from_us = default_us if row.effective_from_us is None else row.effective_from_us
+        try:
+            new = NewExchangeRate(row.from_unit, row.to_unit, parse_exchange_rate(row.rate), from_us)
+            if write:
+                writer.add(new)
+            else:
+                writer.check(new)
+        except InputRefused as refusal:
+            found.refused.append(sheet.refused(row, str(refusal)))
+        else:
+            found.rates.append(new)
+    if write:
+        writer.finish()
+    return found
 
 
 def parse_exchange_rate(text: str) -> int:

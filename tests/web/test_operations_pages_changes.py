@@ -1,9 +1,12 @@
 """What operations change: re-rating, limits, held countries, meters, settings; and the first page."""
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -273,10 +276,10 @@ def test_an_exchange_rate_is_set_once(office: Office) -> None:
 def test_a_calendar_gets_a_new_version(office_on_each: Office) -> None:
     admin = office_on_each.seat("admin")
     text = 'zone = "Europe/Berlin"\n[[band]]\nname = "day"\nweekdays = "Mon-Fri"\nhours = "08:00-18:00"\n'
-    made = admin.post("/panel/settings/calendars/new", {"name": "work", "text": text})
+    made = admin.post("/panel/settings/calendars/new/text", {"name": "work", "text": text})
     assert made.status_code == 303, made.text
     assert "Europe/Berlin" in admin.get(made.location).text
-    edit = f"{made.location}/edit"
+    edit = f"{made.location}/edit/text"
     assert "hours = &#34;08:00-18:00&#34;" in admin.get(edit).text
     changed = {"name": "work", "text": text.replace("18:00", "20:00")}
     changed["edition"] = json.dumps({"version": "1"})
@@ -303,3 +306,28 @@ def test_the_first_page_compares_hours_with_a_week_ago(calling: Calling) -> None
     assert "a week ago" in page
     assert "Revenue of calls today by hour" in office.seat("reseller").get("/panel/").text
     assert "Revenue of calls today by hour" not in office.seat("other").get("/panel/").text
+
+
+def test_exchange_rates_of_a_file_are_looked_at_and_then_set(office_on_each: Office) -> None:
+    admin = office_on_each.seat("admin")
+    admin.post("/panel/settings/units/new", {"code": "GBP", "kind": "currency", "name": "", "symbol": ""})
+    path = "/panel/settings/exchange/import"
+    sheet = b"from;to;rate;effective_from\nEUR;GBP;0,8517;2026-01-31\nEUR;XXX;1;\nEUR;GBP;0,86;2026-01-31\n"
+    page = admin.post(path, {"file": (BytesIO(sheet), "ecb.csv"), "since": ""}).text
+    assert "0.8517" in page
+    assert "Nothing has been set yet" in page
+    assert 'role="rowheader">3</th>' in page
+    assert 'role="rowheader">4</th>' in page
+    assert "0.8517" not in admin.get("/panel/settings/exchange").text
+    sent = {
+        name: html.unescape(found[1])
+        for name in ("text", "name", "since")
+        if (found := re.search(rf'name="{name}"[^>]*value="([^"]*)"', page))
+    }
+    assert admin.post(f"{path}/agree", sent, page=path).status_code == 303
+    listed = admin.get("/panel/settings/exchange").text
+    assert "Exchange rates that are set: 1. Rows that could not be used: 2." in listed
+    assert "0.8517" in listed
+    assert "ecb.csv" in listed
+    assert "must be there once" in admin.post(path, {"file": (BytesIO(b"a,b\n"), "x.csv")}).text
+    assert office_on_each.seat("reseller").get(path).status_code == 403

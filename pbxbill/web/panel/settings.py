@@ -34,6 +34,7 @@ from pbxbill.web.fields import (
     required,
 )
 from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.exchange_import import add_exchange_import
 from pbxbill.web.panel.lists import Link, ListPage, add_list
 
 MAX_CALENDAR_LENGTH = 200_000
@@ -146,6 +147,7 @@ def settings(front: Front) -> Blueprint:
         )
     _add_units(section, front)
     _add_exchange(section, front)
+    add_exchange_import(section, front)
     _add_calendars(section, front)
     return section
 
