@@ -1,7 +1,8 @@
 """API keys: pbx_PREFIX_SECRET. The prefix finds a key and may be shown; the secret is kept as a hash.
 
 A key belongs to an account. It may what it was made for, and never more than users of that account can. What
-a key makes may no more than itself, asks no oftener, and ends with it: by its end, or when it is revoked.
+a key makes may no more than itself, asks no oftener, and ends with it: by its end, or when it is revoked. Who
+made a key may leave: it goes on, unless whoever lets him in no more revokes it, too.
 """
 
 import hmac
@@ -18,7 +19,7 @@ from pbxbill.access.permissions import OWN, Permission, permissions_of_kind
 from pbxbill.charging.status import AccountStatus
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
-from pbxbill.store.access_models import ApiKeyRow
+from pbxbill.store.access_models import ApiKeyRow, UserRow
 from pbxbill.store.models import AccountRow
 
 DEFAULT_PER_MINUTE, MAX_PER_MINUTE = 300, 60_000
@@ -27,6 +28,8 @@ MAX_KEYS = 100
 """Of one account that still open something."""
 NOTE_USE_EVERY_US = 60 * SECOND_US
 _FORM = re.compile(r"pbx_([a-z2-7]{12})_([A-Za-z0-9_-]{43})")
+BY_KEY = "key:"
+"""What `by` begins with where it was a program."""
 _PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -45,7 +48,7 @@ def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[
     """A key for the actor's account, and the text that is shown this once, or InputRefused."""
     account = session.get_one(AccountRow, actor.scope.account_id)
     _check(session, actor, account, new, now_us)
-    maker = None if actor.api_key_id is None else session.get_one(ApiKeyRow, actor.api_key_id)
+    maker = _key_of(session, actor)
     if maker is not None:
         _check_maker(maker, new)
     prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(12))
@@ -87,7 +90,7 @@ def actor_of_key(session: Session, presented: str, now_us: int, address: str) ->
         return None
     permissions = scopes_of(row) & permissions_of_kind(account.kind)
     return Actor(
-        name=f"key:{row.name}",
+        name=f"{BY_KEY}{row.name}",
         scope=Scope(account.id, account.path, own=account.kind == "customer" or permissions <= OWN),
         permissions=permissions,
         api_key_id=row.id,
@@ -123,6 +126,24 @@ def revoke(session: Session, row: ApiKeyRow, now_us: int) -> None:
             ApiKeyRow.revoked_us.is_(None),
         )
         ended += session.scalars(made)
+
+
+def keys_of_user(session: Session, user: UserRow, now_us: int) -> list[ApiKeyRow]:
+    """Those that a user made and that still open something; what they made ends with them."""
+    made = select(ApiKeyRow).where(ApiKeyRow.account_id == user.account_id, ApiKeyRow.by == user.login)
+    return [row for row in session.scalars(made.order_by(ApiKeyRow.name, ApiKeyRow.id)) if opens(row, now_us)]
+
+
+def maker_named(session: Session, actor: Actor) -> str:
+    """As `by` says who made something that ends with a key where one made it."""
+    key = _key_of(session, actor)
+    return actor.name if key is None else _made_by(key)
+
+
+def key_named(session: Session, by: str) -> ApiKeyRow | None:
+    """The key that `by` says made something; None: nobody's, or it is not there any more."""
+    name, _, prefix = by.rpartition(" pbx_")
+    return session.scalar(select(ApiKeyRow).where(ApiKeyRow.prefix == prefix)) if name else None
 
 
 def opens(row: ApiKeyRow, now_us: int) -> bool:
@@ -161,9 +182,13 @@ def _check_maker(maker: ApiKeyRow, new: NewKey) -> None:
         raise InputRefused(f"a key asks no oftener than the key that makes it: {maker.per_minute} a minute")
 
 
+def _key_of(session: Session, actor: Actor) -> ApiKeyRow | None:
+    return None if actor.api_key_id is None else session.get_one(ApiKeyRow, actor.api_key_id)
+
+
 def _made_by(maker: ApiKeyRow) -> str:
     """As `by` says which key made another: names may be the same, prefixes are not."""
-    return f"key:{maker.name} pbx_{maker.prefix}"
+    return f"{BY_KEY}{maker.name} pbx_{maker.prefix}"
 
 
 def _hash(secret: str) -> str:

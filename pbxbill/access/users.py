@@ -74,7 +74,7 @@ def may_manage(actor: Actor, account: AccountRow, role: Role) -> bool:
 
 
 def may_let_in(actor: Actor) -> bool:
-    """Whether what he opens to others may stay open: a key that ends opens nothing, since users do not end."""
+    """Whether what he opens to others may stay open: a key that ends opens nothing: users do not end."""
     return actor.ends_us is None
 
 

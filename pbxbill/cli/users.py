@@ -4,6 +4,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.access.api_keys import keys_of_user, revoke
 from pbxbill.access.one_time_links import VALID_US, Purpose, make_link
 from pbxbill.access.permissions import Role
 from pbxbill.access.users import NewUser, add_user, disable, enable, find_user, reset_factors, set_role
@@ -100,13 +101,19 @@ def link(context: Context, /, login: str, *, lost: bool) -> None:
 
 @users.command("disable")
 @click.argument("login")
+@click.option("--revoke-keys", "revokes", is_flag=True, help="End the API keys that he made as well.")
 @pass_context
-def disable_user(context: Context, /, login: str) -> None:
-    """Let a user in no more; he is logged out everywhere."""
+def disable_user(context: Context, /, login: str, *, revokes: bool) -> None:
+    """Let a user in no more; he is logged out everywhere. API keys that he made go on, unless told not to."""
     with context.application() as application, transaction(application.database) as session:
-        user = _known(session, login)
+        user, now_us = _known(session, login), context.clock.now_us()
         disable(session, user)
+        keys = [(x.name, x.prefix) for x in keys_of_user(session, user, now_us)]
+        for key in keys_of_user(session, user, now_us) if revokes else ():
+            revoke(session, key, now_us)
     click.echo(f"{user.login} is disabled")
+    for name, prefix in keys:
+        click.echo(f"API key {name} (pbx_{prefix}) {'is revoked' if revokes else 'still opens what it did'}")
 
 
 @users.command("enable")

@@ -121,7 +121,10 @@ API_KEYS = Listing(
         Order("newest", N_("Newest first"), ApiKeyRow.created_us, ApiKeyRow.id, descending=True),
         Order("name", N_("Name"), ApiKeyRow.name, ApiKeyRow.id),
     ),
-    filters=(Filter("q", N_("Name"), contains(ApiKeyRow.name)),),
+    filters=(
+        Filter("q", N_("Name"), contains(ApiKeyRow.name)),
+        Filter("by", N_("Made by"), equals(ApiKeyRow.by)),
+    ),
 )
 
 

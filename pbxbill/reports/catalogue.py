@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from pbxbill.access.actor import Scope
+from pbxbill.access.actor import Actor, Scope
 from pbxbill.clock import SystemClock
 from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
@@ -58,6 +58,11 @@ def report_named(name: str, scope: Scope) -> Report:
         if report.name == name:
             return report
     raise InputRefused(f"there is no report {name[:40]!r}; `pbxbill reports list` shows them")
+
+
+def may_have(actor: Actor, name: str) -> bool:
+    """Whether somebody may have a report, and what was made of it: each has a permission of its own."""
+    return any(x.name == name and actor.may(x.permission) for x in reports_of(actor.scope))
 
 
 def parameters_of(report: Report, scope: Scope) -> list[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.access.api_keys import BY_KEY, key_named, still_opens
 from pbxbill.access.login_sessions import may_log_in
 from pbxbill.access.permissions import PERMISSIONS_OF, Permission, Role
 from pbxbill.billing.period import day_start_us, local_date, months_after
@@ -51,6 +52,7 @@ class NewSchedule:
     minute: int = 360
     """Of the local day after the period."""
     by: str = ""
+    """A key's as api_keys.maker_named() says it: the schedule ends with the key."""
     user_id: int | None = None
 
 
@@ -137,6 +139,11 @@ def _may_have(session: Session, user: UserRow, report: str, scope: Scope) -> boo
     return needed <= PERMISSIONS_OF[Role(user.role)]
 
 
+def _key_goes_on(session: Session, row: ReportScheduleRow, now_us: int) -> bool:
+    key = key_named(session, row.by)
+    return key is not None and key.account_id == row.scope_id and still_opens(session, key.id, now_us)
+
+
 def _start(session: Session, id: int, now_us: int) -> bool:
     row = session.scalar(
         select(ReportScheduleRow).where(ReportScheduleRow.id == id).with_for_update(skip_locked=True)
@@ -148,7 +155,8 @@ def _start(session: Session, id: int, now_us: int) -> bool:
         return False
     scope = scope_of(session, row.scope_id)
     user = None if row.user_id is None else session.get(UserRow, row.user_id)
-    if user is not None and not _may_have(session, user, row.report, scope):
+    is_over = row.by.startswith(BY_KEY) and not _key_goes_on(session, row, now_us)
+    if is_over or (user is not None and not _may_have(session, user, row.report, scope)):
         # Whoever may not look at it any more is sent nothing either.
         row.enabled = False
         return False

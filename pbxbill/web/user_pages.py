@@ -11,8 +11,9 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as Redirect
-from wtforms import SelectField
+from wtforms import BooleanField, SelectField
 
+from pbxbill.access.api_keys import keys_of_user, revoke
 from pbxbill.access.one_time_links import Purpose, make_link
 from pbxbill.access.permissions import ROLES_OF_KIND, Permission, Role
 from pbxbill.access.users import NewUser, add_user, disable, enable, may_manage, reset_factors, set_role
@@ -50,6 +51,14 @@ class RoleForm(PanelForm):
     """Another role."""
 
     role = SelectField(lazy_gettext("Role"))
+
+
+class DoForm(PanelForm):
+    """Nothing but the decision, and what goes with it."""
+
+    revoke_keys = BooleanField(
+        lazy_gettext("Revoke the API keys of this user as well, and those that they made")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
     def show(user_id: int) -> Redirect | str:
         with front.reading() as session:
             user, account = _user(session, front, user_id)
+            keys = keys_of_user(session, user, front.clock.now_us())
         managed = may_manage(front.actor, account, Role(user.role))
         form = RoleForm(data={"role": user.role})
         form.role.choices = _roles(front, account)
@@ -109,6 +119,7 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
         return render_template(
             "panel/users/show.html",
             pages=pages, user=user, account=account, form=form, managed=managed and not is_self,
+            keys=keys, has_keys_here=_has_keys_here(front, user, pages),
         )  # fmt: skip
 
     _add_deeds(made, front, pages)
@@ -132,15 +143,31 @@ def _add_deeds(made: Blueprint, front: Front, pages: UserPages) -> None:
         if do not in ("disable", "enable", "reset-factors"):
             abort(404)
         user = _managed(front, user_id)
-        form = PanelForm()
+        form = DoForm()
+        with front.reading() as session:
+            keys = keys_of_user(session, user, front.clock.now_us()) if do == "disable" else []
+        if not keys:
+            del form.revoke_keys
         if form.validate_on_submit():
             with refusals(form) as refused, _changing(front, f"user.{do}", user) as change:
                 _refuse_own(front, user)
-                _do(change.session, change.session.get_one(UserRow, user.id), do)
+                row = change.session.get_one(UserRow, user.id)
+                _do(change.session, row, do)
+                if keys and form.revoke_keys.data:
+                    for key in keys_of_user(change.session, row, change.now_us):
+                        revoke(change.session, key, change.now_us)
             if not refused:
                 flash(_("Done."))
                 return redirect(url_for(".show", user_id=user.id), 303)
-        return render_template("panel/users/confirm.html", form=form, pages=pages, user=user, do=do)
+        return render_template(
+            "panel/users/confirm.html", form=form, pages=pages, user=user, do=do, keys=keys,
+            has_keys_here=_has_keys_here(front, user, pages),
+        )  # fmt: skip
+
+
+def _has_keys_here(front: Front, user: UserRow, pages: UserPages) -> bool:
+    """Whether the pages of his keys are for whoever asks."""
+    return user.account_id == front.scope.account_id and pages.read is Permission.USERS_READ
 
 
 def _do(session: Session, user: UserRow, do: str) -> None:

@@ -7,12 +7,13 @@ from flask import Response
 from pydantic import BaseModel, Field, JsonValue, StringConstraints
 from sqlalchemy.orm import Session
 
+from pbxbill.access.api_keys import maker_named
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Column
 from pbxbill.listing.report_runs import REPORT_RUNS, REPORT_SCHEDULES
 from pbxbill.money import Unit
-from pbxbill.reports.catalogue import made, report_named, reports_of
+from pbxbill.reports.catalogue import made, may_have, report_named, reports_of
 from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import Asked, Report
 from pbxbill.reports.runs import NewRun, ask, run_of
@@ -161,7 +162,9 @@ def reports(api: Api) -> None:
     @needs(Permission.REPORTS_READ)
     def list_reports() -> Reports:
         """Which reports there are, and what they can be asked for by."""
-        return Reports(items=[described(x) for x in reports_of(front.scope)])
+        return Reports(
+            items=[described(x) for x in reports_of(front.scope) if may_have(front.actor, x.name)]
+        )
 
     @api.post("/reports/<report>/table", ReportTable, TAG, 200)
     @needs(Permission.REPORTS_READ)
@@ -171,12 +174,14 @@ def reports(api: Api) -> None:
             report = report_named(path.report, front.scope)
         except InputRefused:
             raise Refused(404) from None
+        _check(front, report.name)
         return table_of(front, report, body)
 
     @api.post("/report-runs", ReportRun, TAG, 202)
     @needs(Permission.REPORTS_READ)
     def make_report(body: WantedFile) -> Answer:
         """Have a report made as a file, in the background, by the process that runs jobs."""
+        _check(front, body.report)
         with api.writing("report.ask", body.report) as change:
             with field("values"):
                 row = ask(change.session, front.scope, _new_run(front, body), change.now_us)
@@ -213,12 +218,16 @@ def report_schedules(api: Api) -> None:
         row = schedule_of(session, front.scope, id)
         if row is None:
             raise Refused(404)
+        _check(front, row.report)
         return row
 
     @api.post("/report-schedules", types.item, TAG)
     @needs(Permission.REPORTS_READ)
     def schedule_report(body: SentSchedule) -> Answer:
-        """Have a report made of every day, week or month, and sent."""
+        """Have a report made of every day, week or month, and sent. It ends with the key."""
+        _check(front, body.report)
+        with front.reading() as session:
+            by = maker_named(session, front.actor)
         new = NewSchedule(
             body.name,
             body.report,
@@ -229,7 +238,7 @@ def report_schedules(api: Api) -> None:
             body.zone,
             body.language,
             body.minute,
-            front.actor.name,
+            by,
         )
         with api.writing("report.schedule", body.name) as change:
             with conflicts():
@@ -312,7 +321,14 @@ def _run(front: Front, session: Session, id: int) -> ReportRunRow:
     row = run_of(session, front.scope, id)
     if row is None:
         raise Refused(404)
+    _check(front, row.report)
     return row
+
+
+def _check(front: Front, name: str) -> None:
+    """403 for a report that there is and the key may not have."""
+    if any(x.name == name for x in reports_of(front.scope)) and not may_have(front.actor, name):
+        raise Refused(403, "The key may not have this report.")
 
 
 def _shown(row: ReportRunRow) -> ReportRun:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from pbxbill.access.api_keys import keys_of_user, revoke
 from pbxbill.access.one_time_links import Purpose, make_link
 from pbxbill.access.permissions import Permission, Role
 from pbxbill.access.users import (
@@ -60,6 +61,11 @@ class UserChange(Sent):
 
     role: Literal[tuple(Role)] = left_out()  # type: ignore[valid-type]  # the same
     active: bool = left_out("Whether he is let in.")
+    revoke_keys: bool = Field(
+        default=False,
+        description="With active = false: his API keys are revoked as well, and what they made. "
+        "`/api-keys?by=LOGIN` lists them; else they go on, for they are the account's.",
+    )
 
 
 class Link(BaseModel):
@@ -152,6 +158,8 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
                     set_role(change.session, row, Role(sent.role))
                 if sent.active is False:
                     disable(change.session, row)
+                    for key in keys_of_user(change.session, row, change.now_us) if sent.revoke_keys else ():
+                        revoke(change.session, key, change.now_us)
                 elif sent.active:
                     enable(row)
             return change.done(types.shown(change.session, front.scope, path.user_id))

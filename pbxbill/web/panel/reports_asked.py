@@ -3,7 +3,7 @@
 from flask import abort, request
 
 from pbxbill.errors import InputRefused
-from pbxbill.reports.catalogue import report_named
+from pbxbill.reports.catalogue import may_have, report_named
 from pbxbill.reports.report import Report
 from pbxbill.web.front import Front
 from pbxbill.web.report_pages import Query, query_of, today_of
@@ -17,7 +17,7 @@ def report_of(front: Front, name: str) -> Report:
         found = report_named(name, front.scope)
     except InputRefused:
         abort(404)
-    if not front.actor.may(found.permission):
+    if not may_have(front.actor, found.name):
         abort(404)
     return found
 

@@ -18,7 +18,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.listing.jobs import jobs_are_run
 from pbxbill.listing.listing import N_
 from pbxbill.listing.report_runs import REPORT_RUNS
-from pbxbill.reports.catalogue import REPORTS, check_values
+from pbxbill.reports.catalogue import REPORTS, check_values, may_have
 from pbxbill.reports.files import facts_of
 from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
@@ -165,7 +165,7 @@ def _add_making(section: Blueprint, front: Front) -> None:
 
 def _seen(session: Session, front: Front, run_id: int) -> ReportRunRow:
     row = run_of(session, front.scope, run_id)
-    if row is None:
+    if row is None or not may_have(front.actor, row.report):
         abort(404)
     return row
 

@@ -17,7 +17,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.report_runs import REPORT_SCHEDULES
-from pbxbill.reports.catalogue import REPORTS
+from pbxbill.reports.catalogue import REPORTS, may_have
 from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
 from pbxbill.reports.schedules import NewSchedule, add_schedule, schedule_of
 from pbxbill.store.access_models import UserRow
@@ -211,7 +211,7 @@ def _switch(front: Front, schedule_id: int, *, enabled: bool) -> Response:
 
 def _seen(session: Session, front: Front, schedule_id: int) -> ReportScheduleRow:
     row = schedule_of(session, front.scope, schedule_id)
-    if row is None:
+    if row is None or not may_have(front.actor, row.report):
         abort(404)
     return row
 
