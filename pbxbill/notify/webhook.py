@@ -194,7 +194,8 @@ def _resolved(parts: SplitResult, *, private: bool) -> Sequence[str]:
     for address in addresses:
         literal = _literal(address)
         if not private and (literal is None or not is_public(literal)):
-            raise InputRefused(f"{host} is {address}, in a private network; webhooks are not posted there")
+            # Whoever asks is not told how names of our own network resolve.
+            raise InputRefused(f"{host} is in a private network; webhooks are not posted there")
     return addresses
 
 
