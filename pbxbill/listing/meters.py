@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
@@ -135,3 +135,31 @@ READINGS = Listing(
     filters=(Filter("meter", N_("Meter"), equals(MeterReadingRow.meter_id), FilterKind.NUMBER),),
     finish=_shown,
 )
+
+_NEWER = aliased(MeterTariffRow)
+
+
+def _tariffs(_session: Session, _scope: Scope) -> Rows:
+    newer = select(_NEWER.id).where(_NEWER.name == MeterTariffRow.name, _NEWER.number > MeterTariffRow.number)
+    names = ("id", "name", "number", "unit", "effective_from_us", "created_us")
+    return select(*(getattr(MeterTariffRow, x).label(x) for x in names)).where(~newer.exists())
+
+
+METER_TARIFFS = Listing(
+    name="meter-tariffs",
+    title=N_("Meter tariffs"),
+    permission=Permission.OPERATIONS_READ,
+    columns=(
+        Column("name", N_("Name")),
+        Column("number", N_("Version"), ColumnKind.COUNT),
+        Column("unit", N_("Unit"), ColumnKind.CODE),
+        Column("effective_from_us", N_("Counts from"), ColumnKind.MOMENT),
+    ),
+    rows=_tariffs,
+    orders=(Order("name", N_("Name"), MeterTariffRow.name, MeterTariffRow.id),),
+    filters=(
+        Filter("q", N_("Name"), contains(MeterTariffRow.name)),
+        Filter("unit", N_("Unit"), equals(MeterTariffRow.unit)),
+    ),
+)
+"""Newest versions. Meter tariffs are the operator's, and so are all who may read of operations."""

@@ -331,3 +331,29 @@ def test_exchange_rates_of_a_file_are_looked_at_and_then_set(office_on_each: Off
     assert "ecb.csv" in listed
     assert "must be there once" in admin.post(path, {"file": (BytesIO(b"a,b\n"), "x.csv")}).text
     assert office_on_each.seat("reseller").get(path).status_code == 403
+
+
+def test_a_meter_tariff_is_set_by_text_or_file_and_has_versions(office_on_each: Office) -> None:
+    admin = office_on_each.seat("admin")
+    assert "New meter tariff" in admin.get("/panel/meters/new").text
+    path = "/panel/meter-tariffs/new"
+    assert "base price" in admin.get(path).text
+    made = admin.post(path, {"name": "power", "since": "", "text": POWER})
+    assert made.status_code == 303, made.text
+    page = admin.get(str(made.location)).text
+    assert "from 100: 0.15" in page
+    assert "19 %, on top" in page
+    assert "There is a meter tariff of this name" in admin.post(path, {"name": "power", "text": POWER}).text
+    wrong = admin.post(path, {"name": "gas", "text": POWER.replace("per_day", "per_year")}).text
+    assert "per_year" in wrong
+    assert "kind" in wrong
+    cheaper_file = (BytesIO(POWER.replace("0.15", "0.10").encode()), "power.toml")
+    sent = {"text": "", "file": cheaper_file, "since": "2026-12-01T00:00"}
+    second = admin.post(f"{made.location}/edit", sent)
+    assert second.status_code == 303, second.text
+    assert "from 100: 0.1<" in admin.get(str(second.location)).text
+    assert "power" in admin.get("/panel/meter-tariffs").text
+    assert "power" in admin.get("/panel/meters/new").text
+    support = office_on_each.seat("support")
+    assert support.get(f"{made.location}/edit").status_code == 403
+    assert office_on_each.seat("reseller").get("/panel/meter-tariffs").status_code == 403

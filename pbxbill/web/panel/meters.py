@@ -30,6 +30,7 @@ from pbxbill.web.fields import (
 )
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.meter_tariffs import add_meter_tariffs
 
 
 class MeterForm(PanelForm):
@@ -100,6 +101,7 @@ def meters(front: Front) -> Blueprint:
         ),
     )
     _add_forms(section, front)
+    add_meter_tariffs(section, front)
     return section
 
 
