@@ -97,6 +97,14 @@ def setting_names(kind: str) -> Mapping[str, bool]:
     return {field.name: _needed(field) for field in fields(settings)}
 
 
+def is_address(name: str) -> bool:
+    """Whether a setting says where a service is: set by the command line alone.
+
+    Who names both a file of secrets and where they are sent could have any file of the server sent to him.
+    """
+    return name.endswith(("_base", "_url"))
+
+
 def secret(path: str) -> str:
     """The one secret in a file; ConfigurationError says what is wrong with it."""
     found = secrets(path)

@@ -1,9 +1,11 @@
 """What who attacks log-ins and links tries: hosts that are not ours, others' secrets, others' names."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -14,6 +16,7 @@ from pbxbill.notify.smtp import MailSettings
 from pbxbill.store.access_models import BrandRow, OneTimeLinkRow
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import WalletRow
+from pbxbill.store.payment_models import PaymentGatewayRow
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
@@ -127,6 +130,32 @@ def test_credit_is_given_by_whoever_may_change_it(office: Office) -> None:
             select(WalletRow.credit_limit).where(WalletRow.account_id == office.account_id("friend"))
         )
         assert list(limits) == [0]
+
+
+def test_nobody_has_files_sent_to_himself_as_a_gateways_secret(office: Office, tmp_path: Path) -> None:
+    """Where a service is, is said by the command line, which the files are for anyway."""
+    for name in ("key", "hooks"):
+        (tmp_path / name).write_text("sk_test_123" if name == "key" else "whsec_123")
+    path, admin = "/panel/payment-gateways/new?kind=stripe", office.seat("admin")
+    assert "set_api_base" not in admin.get(path).text
+    files = {"set_secret_key_file": f"{tmp_path}/key", "set_webhook_secret_file": f"{tmp_path}/hooks"}
+    sent = {"name": "cards", "units": "EUR", "set_api_base": EVIL, **files}
+    made = admin.post(path, sent)
+    assert made.status_code == 303, made.text
+    assert "evil" not in admin.get(made.location).text
+    with office.writing() as session:
+        row = session.scalars(select(PaymentGatewayRow)).one()
+        row.settings = json.dumps({**json.loads(row.settings), "api_base": "https://stripe.example"})
+    edit = f"{made.location}/edit"
+    page = admin.get(edit).text
+    assert 'name="set_api_base"' not in page
+    edition = re.search(r'name="edition"[^>]*value="([^"]*)"', page)
+    assert edition is not None
+    again = sent | {"edition": html.unescape(edition[1]), "enabled": "y"}
+    assert admin.post(edit, again).status_code == 303
+    with office.reading() as session:
+        kept = json.loads(session.scalars(select(PaymentGatewayRow.settings)).one())
+    assert kept == {"api_base": "https://stripe.example", **{k[4:]: v for k, v in files.items()}}
 
 
 def test_who_has_many_addresses_of_one_network_tries_no_more_often(office: Office) -> None:

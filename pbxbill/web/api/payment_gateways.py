@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.payments.payment_gateways import add_gateway, change_gateway
 from pbxbill.errors import ConfigurationError
-from pbxbill.gateways.registry import KINDS, setting_names
+from pbxbill.gateways.registry import KINDS, is_address, setting_names
 from pbxbill.listing.gateways import RECEIVED_WEBHOOKS
 from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.store.models import AccountRow
@@ -29,8 +29,6 @@ from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
 
 MAX_BODY_SHOWN = 20_000
-ADDRESSES = ("_base", "_url")
-"""How settings end that say where a service is."""
 Unit = Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,12}$")]
 Settings = Annotated[
     dict[
@@ -253,13 +251,9 @@ def _operators(front: Front) -> None:
 
 
 def _refuse_addresses(settings: dict[str, Any]) -> None:
-    """Who names a file of secrets and where they are sent could have any file of the server sent to him.
-
-    A key is not asked for a password, as somebody at the panel is.
-    """
     for name in settings:
-        if name.endswith(ADDRESSES):
-            raise wrong(f"settings.{name}", "is set on the panel or by the command line, not by a program")
+        if is_address(name):
+            raise wrong(f"settings.{name}", "is set by the command line alone")
 
 
 def _shown(front: Front, session: Session, row: PaymentGatewayRow) -> GatewayShown:

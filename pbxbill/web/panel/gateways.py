@@ -1,6 +1,7 @@
 """Payment gateways: accounts at payment services, and what the services sent.
 
 Secrets stand in files on the server; here only the names of those files are entered, by the operator alone.
+Where a service is, which is asked with them, is said by the command line.
 """
 
 import json
@@ -18,7 +19,7 @@ from wtforms.validators import Optional
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.payments.payment_gateways import add_gateway, change_gateway
 from pbxbill.errors import ConfigurationError, InputRefused
-from pbxbill.gateways.registry import KINDS, setting_names
+from pbxbill.gateways.registry import KINDS, is_address, setting_names
 from pbxbill.listing.gateways import GATEWAYS, RECEIVED_WEBHOOKS
 from pbxbill.listing.listing import N_
 from pbxbill.listing.sellers import kept_by_sellers
@@ -160,7 +161,7 @@ def _form_of(kind: str, *, is_new: bool) -> Any:
             description=lazy_gettext("With commas between. Empty: any."),
         )
 
-    for key, needed in setting_names(kind).items():
+    for key, needed in _asked_for(kind).items():
         described = (
             lazy_gettext(
                 "A file on the server that holds the secret, with its whole path. It is not shown here."
@@ -174,8 +175,12 @@ def _form_of(kind: str, *, is_new: bool) -> Any:
     return GatewayForm
 
 
+def _asked_for(kind: str) -> dict[str, bool]:
+    return {name: needed for name, needed in setting_names(kind).items() if not is_address(name)}
+
+
 def _settings_of(form: Any, kind: str) -> dict[str, str]:
-    return {key: value for key in setting_names(kind) if (value := form[f"set_{key}"].data)}
+    return {key: value for key in _asked_for(kind) if (value := form[f"set_{key}"].data)}
 
 
 def _units(text: str | None) -> tuple[str, ...]:
