@@ -22,20 +22,23 @@ from babel import Locale
 from flask import g, url_for
 from flask_babel import gettext, lazy_gettext
 from flask_wtf import FlaskForm
-from wtforms import Field, SelectField, StringField
+from wtforms import Field, SelectField, SelectMultipleField, StringField
 from wtforms.validators import InputRequired, Length, Optional, ValidationError
-from wtforms.widgets import TextInput
+from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
 from pbxbill.billing.period import day_start_us
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.web.editions import Difference, Stale
 from pbxbill.web.formatting import day_of, reader_locale
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.refusals import told
+from pbxbill.web.rows import refuse
 
 MAX_LINE_LENGTH = 200
 _MICROSECONDS = 1_000_000
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_LONGEST_NUMBER = 30
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 
 
@@ -72,6 +75,8 @@ def refusals(form: PanelForm, name: str = "") -> Iterator[Refusals]:
     except InputRefused as error:
         message = sentence(str(error))
         refused.messages.append(message)
+        if isinstance(error, TermRefused) and refuse(form, error.place, message):
+            return
         if name and name in form:
             form[name].errors = [*form[name].errors, message]
         else:
@@ -200,6 +205,30 @@ def plain_number(written: str) -> str:
     if len(groups) > 1 and len(groups[0]) <= 3 and all(len(x) == 3 for x in groups[1:]):
         whole = whole.replace(",", "")
     return f"{whole}{point}{part}"
+
+
+class NumberField(_ReadField):
+    """A decimal number, exactly. Its data is text with a point, which the domain reads."""
+
+    def __init__(self, label: Any = None, validators: Any = None, **more: Any) -> None:
+        super().__init__(label, validators or [Optional()], **more)
+        self.render_kw = {"inputmode": "decimal", "autocomplete": "off", **(self.render_kw or {})}
+
+    def read(self, written: str) -> str:
+        text = plain_number(written)
+        if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+            raise InputRefused(gettext("%(text)s is not a number", text=repr(written[:40])))
+        return text
+
+    def shown(self, value: str) -> str:
+        return str(value).replace(".", reader_locale().number_symbols["latn"]["decimal"])
+
+
+class ChecksField(SelectMultipleField):
+    """Boxes to be ticked."""
+
+    widget = ListWidget(prefix_label=False)
+    option_widget = CheckboxInput()
 
 
 class CountField(_ReadField):

@@ -143,10 +143,10 @@ def subscribe_to(office: Office, code: str, plan: str) -> int:
 
 def _unpaid(office: Office, reseller: Browser) -> None:
     terms = "[validity]\ndays = 30\n\n[stages]\nsuspended = 0\n"
-    _sent(reseller, "/panel/life-cycle/new", {"name": "thirty", "terms": terms, "standard": "y"})
+    _sent(reseller, "/panel/life-cycle/new/text", {"name": "thirty", "terms": terms, "standard": "y"})
     _sent(
         office.seat("admin"),
-        "/panel/dunning/penalties/new",
+        "/panel/dunning/penalties/new/text",
         {"name": "late", "terms": 'unit = "EUR"\nfixed = "5.00"\n'},
     )
     written(office)
@@ -251,6 +251,6 @@ def _settings(office: Office, admin: Browser) -> None:
         {"from_unit": "EUR", "to_unit": "USD", "rate": "1.09", "since": ""},
     )
     text = 'zone = "Europe/Berlin"\n[[band]]\nname = "day"\nweekdays = "Mon-Fri"\nhours = "08:00-18:00"\n'
-    _sent(admin, "/panel/settings/calendars/new", {"name": "work", "text": text})
+    _sent(admin, "/panel/settings/calendars/new/text", {"name": "work", "text": text})
     asked = {"name": "shop", "scopes": "accounts:read", "days": "30", "per_minute": "60"}
     assert admin.post("/panel/api-keys/new", asked).status_code == 200

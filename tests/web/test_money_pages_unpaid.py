@@ -28,7 +28,7 @@ action = "suspend"
 
 def written(office: Office, login: str = "reseller", **more: str) -> str:
     sent = {"name": "strict", "terms": POLICY, "standard": "y"}
-    answer = office.seat(login).post("/panel/dunning/policies/new", sent | more)
+    answer = office.seat(login).post("/panel/dunning/policies/new/text", sent | more)
     assert answer.status_code == 303, answer.text
     return answer.location
 
@@ -52,12 +52,15 @@ def test_a_policy_is_written_looked_at_and_changed(office_on_each: Office) -> No
     page = reseller.get(policy).text
     assert "1 day after the level before" in page
     assert "all accounts for whom nothing else is said" in page
-    assert reseller.post(f"{policy}/edit", {"terms": POLICY.replace("suspend", "explode")}).status_code == 200
-    refused = reseller.post(f"{policy}/edit", {"terms": POLICY.replace("suspend", "explode")}).text
+    assert (
+        reseller.post(f"{policy}/edit/text", {"terms": POLICY.replace("suspend", "explode")}).status_code
+        == 200
+    )
+    refused = reseller.post(f"{policy}/edit/text", {"terms": POLICY.replace("suspend", "explode")}).text
     assert "Level 2: action is" in refused
     assert "explode" in refused
     changed = reseller.post(
-        f"{policy}/edit", {"terms": POLICY.replace("suspend", "terminate"), "standard": "y"}
+        f"{policy}/edit/text", {"terms": POLICY.replace("suspend", "terminate"), "standard": "y"}
     )
     assert changed.status_code == 303, changed.text
     with office_on_each.reading() as session:
@@ -158,18 +161,18 @@ def test_who_owes_what_and_how_it_pays(office: Office) -> None:
 def test_penalty_classes(office: Office) -> None:
     admin = office.seat("admin")
     sent = {"name": "late", "terms": 'unit = "EUR"\nfixed = "5.00"\n'}
-    assert admin.post("/panel/dunning/penalties/new", sent).status_code == 303
+    assert admin.post("/panel/dunning/penalties/new/text", sent).status_code == 303
     page = admin.get("/panel/dunning/penalties").text
     assert "5.00" in page
     path = "/panel/dunning/penalties/" + page.split("/panel/dunning/penalties/")[2].split('"')[0]
-    assert "costs nothing" in admin.post(path, {"terms": 'unit = "EUR"\n'}).text
+    assert "costs nothing" in admin.post(f"{path}/text", {"terms": 'unit = "EUR"\n'}).text
     assert office.seat("reseller").get(path).status_code == 404
 
 
 def test_a_life_cycle_policy_and_an_account(office: Office) -> None:
     reseller = office.seat("reseller")
     sent = {"name": "thirty", "terms": "[validity]\ndays = 30\n\n[stages]\nsuspended = 0\n", "standard": "y"}
-    made = reseller.post("/panel/life-cycle/new", sent)
+    made = reseller.post("/panel/life-cycle/new/text", sent)
     assert made.status_code == 303, made.text
     assert "30 days" in reseller.get(made.location).text
     assert office.seat("other").get(made.location).status_code == 404

@@ -1,86 +1,60 @@
-"""Dunning policies and penalty classes of whoever acts: written, paused, released."""
+"""Dunning policies of whoever acts: written, in fields or as text, paused, released."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
-from wtforms import BooleanField
-from wtforms.validators import Optional
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.dunning import dunning_text, penalties
+from pbxbill.billing.dunning import dunning_text
 from pbxbill.billing.dunning.dunning_catalogue import (
-    MAX_NAME_LENGTH,
     Policy,
     all_policies,
-    import_penalty,
-    import_policy,
+    keep_policy,
     make_standard,
     pause,
     penalty_classes,
     release,
     set_groups,
 )
-from pbxbill.billing.dunning.dunning_text import WEEKDAYS
-from pbxbill.billing.dunning.dunning_written import (
-    FIRST_PENALTY,
-    FIRST_POLICY,
-    penalty_to_toml,
-    policy_to_toml,
-)
-from pbxbill.errors import InputRefused
-from pbxbill.store.dunning_models import DunningPolicyRow, DunningPolicyVersionRow, PenaltyClassRow
+from pbxbill.billing.dunning.dunning_policy import DunningPolicy
+from pbxbill.billing.dunning.dunning_text import policy_from_facts, policy_from_toml
+from pbxbill.billing.dunning.dunning_written import FIRST_POLICY, policy_to_toml
+from pbxbill.errors import InputRefused, TermRefused, refused_at
+from pbxbill.money import Unit
+from pbxbill.store.dunning_models import DunningPolicyRow, DunningPolicyVersionRow
 from pbxbill.store.units import units_by_code
-from pbxbill.web.editions import EditionField, check_edition, edition_of
-from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.editions import check_edition, edition_of
+from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.asking import TermsForm, done_at_once, form_page, issuer
+from pbxbill.web.panel.asking import done_at_once, form_page, issuer
 from pbxbill.web.panel.dunning_accounts import dunning_tabs
+from pbxbill.web.panel.dunning_policy_forms import (
+    PolicyForm,
+    PolicyTextForm,
+    facts_of,
+    fill,
+    give_choices,
+    shown,
+    steps_of,
+    weekday_name,
+)
+from pbxbill.web.panel.penalties import add_penalties
+from pbxbill.web.panel.terms_forms import facts_in, tabs_of_terms, terms_page, wants_preview
+from pbxbill.web.rows import rows_changed
 
 MOST_VERSIONS = 20
-
-
-class PolicyForm(TermsForm):
-    """A policy as text."""
-
-    edition = EditionField()
-    standard = BooleanField(
-        lazy_gettext("The standard one"),
-        description=lazy_gettext("Of all accounts for whom nothing else is said."),
-    )
-    groups = LineField(
-        lazy_gettext("Of the groups"),
-        [Optional(), at_most(1_000)],
-        description=lazy_gettext("Of billing profiles, with commas between."),
-    )
-
-
-class NewPolicyForm(PolicyForm):
-    """A new one."""
-
-    name = LineField(lazy_gettext("Name"), [required(), at_most(MAX_NAME_LENGTH)])
-
-
-class PenaltyForm(TermsForm):
-    """A penalty class as text."""
-
-    edition = EditionField()
-
-
-class NewPenaltyForm(PenaltyForm):
-    """A new one."""
-
-    name = LineField(lazy_gettext("Name"), [required(), at_most(MAX_NAME_LENGTH)])
 
 
 def add_policies(section: Blueprint, front: Front) -> None:
     """Add the routes."""
     _add_policy_pages(section, front)
     _add_policy_forms(section, front)
-    _add_penalties(section, front)
+    add_penalties(section, front)
 
 
 def _policy(session: Session, front: Front, id: int) -> Policy:
@@ -119,7 +93,7 @@ def _add_policy_pages(section: Blueprint, front: Front) -> None:
                 "panel/dunning/policy.html",
                 policy=found,
                 terms=found.terms,
-                weekdays=[gettext(WEEKDAYS[x]) for x in found.terms.quiet_weekdays],
+                weekdays=[weekday_name(x) for x in found.terms.quiet_weekdays],
                 versions=list(versions),
                 released_to_us=row.released_to_us,
                 crumbs=_crumbs(),
@@ -171,164 +145,111 @@ def _add_policy_pages(section: Blueprint, front: Front) -> None:
         )
 
 
-def _facts(session: Session, found: Policy) -> dict[str, str | None]:
-    return {
-        "terms": policy_to_toml(found.terms, units_by_code(session)),
-        "standard": "yes" if found.standard else "",
-        "groups": ", ".join(found.groups),
-    }
-
-
 def _groups(text: str | None) -> tuple[str, ...]:
     return tuple(x.strip() for x in (text or "").split(",") if x.strip())
 
 
 def _add_policy_forms(section: Blueprint, front: Front) -> None:
-    example = (dunning_text.__doc__ or "").partition("\n\n")[2]
-
     @section.route("/dunning/policies/new", methods=["GET", "POST"])
     @needs(Permission.DUNNING_WRITE)
     def new_policy() -> str | Response:
-        form = NewPolicyForm()
-        if request.method == "GET":
-            form.terms.data = FIRST_POLICY
-        if form.validate_on_submit():
-            made = 0
-            with refusals(form) as refused, front.changing("dunning.policy", form.name.data or "") as change:
-                seller = issuer(change.session, front)
-                if any(x.name == form.name.data for x in all_policies(change.session, seller)):
-                    raise InputRefused(gettext("There is a policy of this name already."))
-                made = _written(change.session, front, form.name.data or "", form, change.now_us)
-            if not refused:
-                return redirect(url_for(".policy", id=made), 303)
-        return form_page(
-            form,
-            gettext("New dunning policy"),
-            gettext("Save"),
-            url_for(".policies"),
-            _crumbs(),
-            example=example,
-            wide=True,
-        )
+        return _written(front, PolicyForm(), None)
+
+    @section.route("/dunning/policies/new/text", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def new_policy_text() -> str | Response:
+        return _written(front, PolicyTextForm(), None)
 
     @section.route("/dunning/policies/<int:id>/edit", methods=["GET", "POST"])
     @needs(Permission.DUNNING_WRITE)
     def edit_policy(id: int) -> str | Response:
-        form = PolicyForm()
-        with front.reading() as session:
-            found = _policy(session, front, id)
-            facts = _facts(session, found)
-        if request.method == "GET":
-            form.terms.data, form.groups.data, form.standard.data = (
-                facts["terms"],
-                facts["groups"],
-                found.standard,
-            )
-            form.edition.data = edition_of(facts)
-        if form.validate_on_submit():
-            with refusals(form) as refused, front.changing("dunning.policy", found.name) as change:
-                now = _policy(change.session, front, id)
-                check_edition(form, _facts(change.session, now))
-                _written(change.session, front, now.name, form, change.now_us)
-            if not refused:
+        return _written(front, PolicyForm(), id)
+
+    @section.route("/dunning/policies/<int:id>/edit/text", methods=["GET", "POST"])
+    @needs(Permission.DUNNING_WRITE)
+    def edit_policy_text(id: int) -> str | Response:
+        return _written(front, PolicyTextForm(), id)
+
+
+def _written(front: Front, form: PolicyForm | PolicyTextForm, id: int | None) -> str | Response:
+    with front.reading() as session:
+        found = None if id is None else _policy(session, front, id)
+        units = units_by_code(session)
+        classes = [x.name for x in penalty_classes(session, issuer(session, front))]
+    if isinstance(form, PolicyForm):
+        give_choices(form, units, classes)
+    if found is not None:
+        del form.name
+    if request.method == "GET":
+        _fill(form, found, units)
+    steps = None
+    if rows_changed(form):
+        pass  # the form comes back with them
+    elif wants_preview() and form.validate():
+        with refusals(form):
+            steps = steps_of(_terms(form, units))
+    elif not wants_preview() and form.validate_on_submit():
+        with refusals(form) as refused:
+            made = _kept(front, form, found, _terms(form, units))
+        if not refused:
+            if found is not None:
                 flash(gettext("The policy is saved as its newest version. It counts from the next run on."))
-                return redirect(url_for(".policy", id=id), 303)
-        return form_page(
-            form,
-            gettext("Edit %(name)s", name=found.name),
-            gettext("Save"),
-            url_for(".policy", id=id),
-            [*_crumbs(), (found.name, url_for(".policy", id=id))],
-            example=example,
-            wide=True,
-        )
+            return redirect(url_for(".policy", id=made), 303)
+    return _form_page(form, found, steps)
 
 
-def _written(session: Session, front: Front, name: str, form: Any, now_us: int) -> int:
-    text = (form.terms.data or "").replace("\r\n", "\n")
-    made = import_policy(session, issuer(session, front), name, text, now_us)
-    if form.standard.data:
-        make_standard(session, made.id, now_us)
-    set_groups(session, made.id, _groups(form.groups.data), now_us)
+def _terms(form: PolicyForm | PolicyTextForm, units: Mapping[str, Unit]) -> DunningPolicy:
+    if isinstance(form, PolicyForm):
+        return policy_from_facts(facts_of(form), units)
+    return policy_from_toml((form.terms.data or "").replace("\r\n", "\n"), units)
+
+
+def _kept(front: Front, form: PolicyForm | PolicyTextForm, found: Policy | None, terms: DunningPolicy) -> int:
+    name = (form.name.data or "") if found is None else found.name
+    with front.changing("dunning.policy", name) as change:
+        session, seller = change.session, issuer(change.session, front)
+        if found is None and any(x.name == name for x in all_policies(session, seller)):
+            raise TermRefused(gettext("There is a policy of this name already."), "name")
+        if found is not None:
+            now = _policy(session, front, found.id)
+            check_edition(form, _facts(form, now, units_by_code(session)))
+        made = keep_policy(session, seller, name, terms, change.now_us)
+        if form.standard.data:
+            make_standard(session, made.id, change.now_us)
+        with refused_at("groups"):
+            set_groups(session, made.id, _groups(form.groups.data), change.now_us)
     return made.id
 
 
-def _penalty(session: Session, front: Front, id: int) -> PenaltyClassRow:
-    return front.one(
-        session,
-        select(PenaltyClassRow).where(
-            PenaltyClassRow.id == id, front.scope.issued(PenaltyClassRow.issuer_id)
-        ),
-    )
+def _facts(
+    form: PolicyForm | PolicyTextForm, found: Policy, units: Mapping[str, Unit]
+) -> dict[str, str | None]:
+    text = policy_to_toml(found.terms, units)
+    terms = shown(facts_in(text), found.version) if isinstance(form, PolicyForm) else {"terms": text}
+    return {**terms, "standard": "yes" if found.standard else "", "groups": ", ".join(found.groups)}
 
 
-def _penalty_text(session: Session, row: PenaltyClassRow) -> str:
-    terms = penalties.penalty_from_json(row.definition)
-    return penalty_to_toml(terms, units_by_code(session)[terms.unit])
+def _fill(form: PolicyForm | PolicyTextForm, found: Policy | None, units: Mapping[str, Unit]) -> None:
+    text = FIRST_POLICY if found is None else policy_to_toml(found.terms, units)
+    if isinstance(form, PolicyForm):
+        fill(form, facts_in(text))
+    else:
+        form.terms.data = text
+    if found is not None:
+        form.standard.data, form.groups.data = found.standard, ", ".join(found.groups)
+        form.edition.data = edition_of(_facts(form, found, units))
 
 
-def _add_penalties(section: Blueprint, front: Front) -> None:
-    example = (penalties.__doc__ or "").partition("\n\n")[2]
-
-    @section.get("/dunning/penalties", endpoint="penalties")
-    @needs(Permission.DUNNING_READ)
-    def listed() -> str:
-        with front.reading() as session:
-            found = penalty_classes(session, issuer(session, front))
-        return render_template("panel/dunning/penalties.html", classes=found, tabs=dunning_tabs(front))
-
-    @section.route("/dunning/penalties/new", methods=["GET", "POST"])
-    @needs(Permission.DUNNING_WRITE)
-    def new_penalty() -> str | Response:
-        form = NewPenaltyForm()
-        if request.method == "GET":
-            with front.reading() as session:
-                unit = next((x for x in units_by_code(session) if len(x) == 3), "EUR")
-            form.terms.data = FIRST_PENALTY.format(unit=unit)
-        if form.validate_on_submit():
-            with refusals(form) as refused, front.changing("penalty.make", form.name.data or "") as change:
-                seller = issuer(change.session, front)
-                if any(x.name == form.name.data for x in penalty_classes(change.session, seller)):
-                    raise InputRefused(gettext("There is a penalty class of this name already."))
-                import_penalty(
-                    change.session, seller, form.name.data or "", form.terms.data or "", change.now_us
-                )
-            if not refused:
-                flash(gettext("The penalty class is written. Policies name it."))
-                return redirect(url_for(".penalties"), 303)
-        return form_page(
-            form,
-            gettext("New penalty class"),
-            gettext("Save"),
-            url_for(".penalties"),
-            [(gettext("Penalty classes"), url_for(".penalties"))],
-            example=example,
-        )
-
-    @section.route("/dunning/penalties/<int:id>/edit", methods=["GET", "POST"])
-    @needs(Permission.DUNNING_WRITE)
-    def edit_penalty(id: int) -> str | Response:
-        form = PenaltyForm()
-        with front.reading() as session:
-            row = _penalty(session, front, id)
-            text = _penalty_text(session, row)
-        if request.method == "GET":
-            form.terms.data = text
-            form.edition.data = edition_of({"terms": text})
-        if form.validate_on_submit():
-            with refusals(form) as refused, front.changing("penalty.change", row.name) as change:
-                now = _penalty(change.session, front, id)
-                check_edition(form, {"terms": _penalty_text(change.session, now)})
-                seller = issuer(change.session, front)
-                import_penalty(change.session, seller, now.name, form.terms.data or "", change.now_us)
-            if not refused:
-                flash(gettext("What is charged from now on goes by it."))
-                return redirect(url_for(".penalties"), 303)
-        return form_page(
-            form,
-            gettext("Edit %(name)s", name=row.name),
-            gettext("Save"),
-            url_for(".penalties"),
-            [(gettext("Penalty classes"), url_for(".penalties"))],
-            example=example,
-        )
+def _form_page(form: PolicyForm | PolicyTextForm, found: Policy | None, steps: list[Any] | None) -> str:
+    as_text = isinstance(form, PolicyTextForm)
+    if found is None:
+        title, back, crumbs = gettext("New dunning policy"), url_for(".policies"), _crumbs()
+        ways = url_for(".new_policy"), url_for(".new_policy_text")
+    else:
+        title, back = gettext("Edit %(name)s", name=found.name), url_for(".policy", id=found.id)
+        crumbs = [*_crumbs(), (found.name, back)]
+        ways = url_for(".edit_policy", id=found.id), url_for(".edit_policy_text", id=found.id)
+    template = "panel/terms_text.html" if as_text else "panel/dunning/policy_form.html"
+    example = (dunning_text.__doc__ or "").partition("\n\n")[2]
+    tabs = tabs_of_terms(*ways, as_text=as_text)
+    return terms_page(template, form, title, back, crumbs, example=example, steps=steps, **tabs)

@@ -5,60 +5,35 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import BooleanField, SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.life_cycle import life_cycle_text
 from pbxbill.billing.life_cycle.life_cycle import LifeOf, Wanted, life_of, revive, set_life_cycle, standing_of
 from pbxbill.billing.life_cycle.life_cycle_catalogue import (
     ACTIVE,
-    MAX_NAME_LENGTH,
     PAUSED,
     RELEASED,
     KnownPolicy,
-    import_policy,
-    make_standard,
     policies_of,
     set_state,
 )
 from pbxbill.billing.life_cycle.life_cycle_policy import over_us
-from pbxbill.billing.life_cycle.life_cycle_written import FIRST_POLICY, policy_to_toml
 from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.billing.period import local_date
-from pbxbill.errors import InputRefused
 from pbxbill.listing.life_cycle import STAGES
 from pbxbill.listing.listing import N_
 from pbxbill.listing.previews import life_cycle_preview
-from pbxbill.store.dunning_models import LifeCyclePolicyRow
-from pbxbill.store.units import units_by_code
-from pbxbill.web.editions import EditionField, check_edition, edition_of
-from pbxbill.web.fields import CountField, DayField, LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.fields import CountField, DayField, PanelForm, refusals
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.asking import TermsForm, done_at_once, form_page, issuer
+from pbxbill.web.panel.asking import done_at_once, form_page, issuer
 from pbxbill.web.panel.dunning_accounts import dunning_tabs
 from pbxbill.web.panel.invoice_access import own_account
+from pbxbill.web.panel.life_cycle_policies import add_policy_forms, policy_of_scope
 from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_PREVIEWED = 500
-
-
-class PolicyForm(TermsForm):
-    """A policy as text."""
-
-    edition = EditionField()
-    standard = BooleanField(
-        lazy_gettext("The standard one"),
-        description=lazy_gettext("Of all customers of its modes for whom nothing else is said."),
-    )
-
-
-class NewPolicyForm(PolicyForm):
-    """A new one."""
-
-    name = LineField(lazy_gettext("Name"), [required(), at_most(MAX_NAME_LENGTH)])
 
 
 class LifeForm(PanelForm):
@@ -106,7 +81,7 @@ def life_cycle(front: Front) -> Blueprint:
         ),
     )
     _add_policies(section, front)
-    _add_forms(section, front)
+    add_policy_forms(section, front)
     _add_accounts(section, front)
     return section
 
@@ -118,14 +93,6 @@ def _policies(front: Front) -> list[KnownPolicy]:
 
 def _crumbs() -> list[tuple[str, str]]:
     return [(gettext("Life-cycle"), url_for("life_cycle.listed"))]
-
-
-def _policy(session: Session, front: Front, id: int) -> KnownPolicy:
-    own = select(LifeCyclePolicyRow.id).where(
-        LifeCyclePolicyRow.id == id, front.scope.issued(LifeCyclePolicyRow.issuer_id)
-    )
-    front.one(session, own)
-    return next(x for x in policies_of(session, front.scope.account_id) if x.id == id)
 
 
 def _add_policies(section: Blueprint, front: Front) -> None:
@@ -144,7 +111,7 @@ def _add_policies(section: Blueprint, front: Front) -> None:
     @needs(Permission.DUNNING_READ)
     def policy(id: int) -> str:
         with front.reading() as session:
-            found = _policy(session, front, id)
+            found = policy_of_scope(session, front, id)
         return render_template(
             "panel/life_cycle/policy.html", policy=found, terms=found.terms, crumbs=_crumbs()
         )
@@ -154,7 +121,7 @@ def _add_policies(section: Blueprint, front: Front) -> None:
     def change_state(id: int, do: str) -> Response:
         state = PAUSED if do == "pause" else ACTIVE
         with front.reading() as session:
-            name = _policy(session, front, id).name
+            name = policy_of_scope(session, front, id).name
         return done_at_once(
             front,
             f"life-cycle.{do}",
@@ -171,7 +138,7 @@ def _add_policies(section: Blueprint, front: Front) -> None:
     def release(id: int) -> str | Response:
         form = PanelForm()
         with front.reading() as session:
-            found = _policy(session, front, id)
+            found = policy_of_scope(session, front, id)
         back = url_for(".policy", id=id)
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing("life-cycle.release", found.name) as change:
@@ -189,85 +156,6 @@ def _add_policies(section: Blueprint, front: Front) -> None:
                 "Its brake stopped it, since too many accounts would be barred at once. Look at what would "
                 "be done first: the next run does all of that."
             ),
-        )
-
-
-def _facts(session: Session, found: KnownPolicy) -> dict[str, str | None]:
-    return {
-        "terms": policy_to_toml(found.terms, units_by_code(session)),
-        "standard": "yes" if found.standard else "",
-    }
-
-
-def _add_forms(section: Blueprint, front: Front) -> None:
-    example = (life_cycle_text.__doc__ or "").partition("\n\n")[2]
-
-    @section.route("/life-cycle/new", methods=["GET", "POST"])
-    @needs(Permission.DUNNING_WRITE)
-    def new() -> str | Response:
-        form = NewPolicyForm()
-        if request.method == "GET":
-            form.terms.data = FIRST_POLICY
-        if form.validate_on_submit():
-            made = 0
-            with (
-                refusals(form) as refused,
-                front.changing("life-cycle.policy", form.name.data or "") as change,
-            ):
-                name, seller = form.name.data or "", issuer(change.session, front)
-                if any(x.name == name for x in policies_of(change.session, seller.id)):
-                    raise InputRefused(gettext("There is a policy of this name already."))
-                kept = import_policy(
-                    change.session,
-                    seller,
-                    name,
-                    form.terms.data or "",
-                    change.now_us,
-                    standard=form.standard.data,
-                )
-                made = kept.id
-            if not refused:
-                return redirect(url_for(".policy", id=made), 303)
-        return form_page(
-            form,
-            gettext("New life-cycle policy"),
-            gettext("Save"),
-            url_for(".listed"),
-            _crumbs(),
-            example=example,
-            wide=True,
-        )
-
-    @section.route("/life-cycle/<int:id>/edit", methods=["GET", "POST"])
-    @needs(Permission.DUNNING_WRITE)
-    def edit(id: int) -> str | Response:
-        form = PolicyForm()
-        with front.reading() as session:
-            found = _policy(session, front, id)
-            facts = _facts(session, found)
-        if request.method == "GET":
-            form.terms.data, form.standard.data = facts["terms"], found.standard
-            form.edition.data = edition_of(facts)
-        back = url_for(".policy", id=id)
-        if form.validate_on_submit():
-            with refusals(form) as refused, front.changing("life-cycle.policy", found.name) as change:
-                now = _policy(change.session, front, id)
-                check_edition(form, _facts(change.session, now))
-                seller = issuer(change.session, front)
-                import_policy(change.session, seller, now.name, form.terms.data or "", change.now_us)
-                if form.standard.data != now.standard:
-                    make_standard(change.session, seller, id if form.standard.data else None)
-            if not refused:
-                flash(gettext("The policy is saved as its newest version. It counts at once."))
-                return redirect(back, 303)
-        return form_page(
-            form,
-            gettext("Edit %(name)s", name=found.name),
-            gettext("Save"),
-            back,
-            [*_crumbs(), (found.name, back)],
-            example=example,
-            wide=True,
         )
 
 

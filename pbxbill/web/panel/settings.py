@@ -6,18 +6,12 @@ from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
-from wtforms import SelectField, TextAreaField
+from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_, Listing
 from pbxbill.listing.units import CALENDARS, EXCHANGE_RATES, UNITS
-from pbxbill.rating.calendar_text import WEEKDAYS, calendar_from_toml, calendar_to_toml
-from pbxbill.store.calendars import calendar_of, set_calendar, tariffs_of_older_versions
-from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.exchange import ExchangeWriter, NewExchangeRate, parse_exchange_rate
 from pbxbill.store.models import UnitRow
 from pbxbill.store.units import UNIT_KINDS, add_unit, all_units, change_unit, checked_unit
@@ -34,25 +28,10 @@ from pbxbill.web.fields import (
     required,
 )
 from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.calendars import add_calendars
 from pbxbill.web.panel.exchange_import import add_exchange_import
 from pbxbill.web.panel.lists import Link, ListPage, add_list
 
-MAX_CALENDAR_LENGTH = 200_000
-SAMPLE = """\
-zone = "Europe/Berlin"
-holidays = { country = "DE", years = "2024-2035" }
-
-[[band]]
-name = "day"
-weekdays = "Mon-Fri"
-hours = "08:00-18:00"
-
-[[band]]
-name = "weekend"
-weekdays = "Sat, Sun"
-holidays = true
-priority = 1
-"""
 KINDS = (
     ("currency", N_("a currency: 6 digits are kept, 2 shown")),
     ("crypto", N_("a crypto-currency: 8 digits")),
@@ -90,19 +69,6 @@ class ExchangeForm(PanelForm):
     rate = LineField(lazy_gettext("is"), [required(), at_most(40)], render_kw={"inputmode": "decimal"})
     to_unit = UnitField(lazy_gettext("Of"))
     since = MomentField(lazy_gettext("Counts from"), description=lazy_gettext("Empty: at once."))
-
-
-class CalendarForm(PanelForm):
-    """A calendar as text."""
-
-    name = LineField(lazy_gettext("Name"), [required(), at_most(64)])
-    text = TextAreaField(
-        lazy_gettext("Bands"),
-        [required(), at_most(MAX_CALENDAR_LENGTH)],
-        description=lazy_gettext("TOML: a zone, holidays, and a [[band]] for each time of the day or week."),
-        render_kw={"rows": 22, "spellcheck": "false", "class": "form-control mono"},
-    )
-    edition = EditionField()
 
 
 def settings(front: Front) -> Blueprint:
@@ -148,7 +114,7 @@ def settings(front: Front) -> Blueprint:
     _add_units(section, front)
     _add_exchange(section, front)
     add_exchange_import(section, front)
-    _add_calendars(section, front)
+    add_calendars(section, front)
     return section
 
 
@@ -233,76 +199,3 @@ def _add_exchange(section: Blueprint, front: Front) -> None:
                 flash(gettext("The exchange rate is set. Charges keep the rate that they were made by."))
                 return redirect(url_for(".exchange"), 303)
         return render_template("panel/settings/exchange_rate.html", form=form, few=len(known) < 2)
-
-
-def _add_calendars(section: Blueprint, front: Front) -> None:
-    @section.get("/settings/calendars/<int:id>")
-    @needs(Permission.SETTINGS_READ)
-    def calendar(id: int) -> str:
-        with front.reading() as session:
-            row = _calendar(session, id)
-            newest = session.scalars(
-                select(BandCalendarRow)
-                .where(BandCalendarRow.name == row.name)
-                .order_by(BandCalendarRow.number.desc())
-            ).all()
-            behind = tariffs_of_older_versions(session, newest[0]) if front.scope.is_everything else []
-        return render_template(
-            "panel/settings/calendar.html",
-            row=row,
-            calendar=calendar_of(row),
-            versions=newest,
-            behind=behind,
-            weekdays=WEEKDAYS,
-        )
-
-    @section.route("/settings/calendars/new", methods=["GET", "POST"])
-    @needs(Permission.SETTINGS_WRITE)
-    def new_calendar() -> str | Response:
-        _operator(front)
-        form = CalendarForm()
-        if request.method == "GET":
-            form.text.data = SAMPLE
-        return _written(front, form, None)
-
-    @section.route("/settings/calendars/<int:id>/edit", methods=["GET", "POST"])
-    @needs(Permission.SETTINGS_WRITE)
-    def edit_calendar(id: int) -> str | Response:
-        _operator(front)
-        form = CalendarForm()
-        with front.reading() as session:
-            row = _calendar(session, id)
-        form.name.data = row.name
-        if request.method == "GET":
-            form.text.data = calendar_to_toml(calendar_of(row))
-            form.edition.data = edition_of({"version": str(row.number)})
-        return _written(front, form, row)
-
-
-def _written(front: Front, form: CalendarForm, row: BandCalendarRow | None) -> str | Response:
-    if form.validate_on_submit():
-        name, made_id = form.name.data or "", 0
-        with refusals(form, "text") as refused, front.changing("calendar.set", name) as change:
-            newest = change.session.scalar(
-                select(BandCalendarRow.number)
-                .where(BandCalendarRow.name == name)
-                .order_by(BandCalendarRow.number.desc())
-                .limit(1)
-            )
-            if row is None and newest is not None:
-                raise InputRefused(gettext("There is a calendar of this name already."))
-            if row is not None:
-                check_edition(form, {"version": str(newest)})
-            calendar = calendar_from_toml(form.text.data or "", name=name)
-            made_id = set_calendar(change.session, calendar, change.now_us).id
-        if not refused:
-            flash(gettext("The calendar has a new version. Tariffs take it when they are changed."))
-            return redirect(url_for(".calendar", id=made_id), 303)
-    return render_template("panel/settings/calendar_form.html", form=form, row=row)
-
-
-def _calendar(session: Session, id: int) -> BandCalendarRow:
-    row = session.get(BandCalendarRow, id)
-    if row is None:
-        abort(404)
-    return row

@@ -4,9 +4,8 @@ from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from werkzeug.wrappers import Response as Redirect
-from wtforms import IntegerField, SelectField, SelectMultipleField
+from wtforms import IntegerField, SelectField
 from wtforms.validators import NumberRange
-from wtforms.widgets import CheckboxInput, ListWidget
 
 from pbxbill.access.api_keys import DEFAULT_PER_MINUTE, MAX_PER_MINUTE, NewKey, make_key, revoke, scopes_of
 from pbxbill.access.permissions import Permission
@@ -14,19 +13,12 @@ from pbxbill.clock import SECOND_US
 from pbxbill.listing.listing import N_
 from pbxbill.listing.users import API_KEYS, USERS
 from pbxbill.store.access_models import ApiKeyRow
-from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.fields import ChecksField, LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, grave, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.user_pages import UserPages, add_user_pages
 
 DAY_US = 86_400 * SECOND_US
-
-
-class SelectMultipleChecks(SelectMultipleField):
-    """Boxes to be ticked."""
-
-    widget = ListWidget(prefix_label=False)
-    option_widget = CheckboxInput()
 
 
 class KeyForm(PanelForm):
@@ -37,7 +29,7 @@ class KeyForm(PanelForm):
         [required(), at_most(64)],
         description=lazy_gettext("What uses it, e.g. web shop."),
     )
-    scopes = SelectMultipleChecks(lazy_gettext("It may"), [required()])
+    scopes = ChecksField(lazy_gettext("It may"), [required()])
     days = SelectField(
         lazy_gettext("It ends after"),
         choices=[

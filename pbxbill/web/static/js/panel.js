@@ -63,6 +63,37 @@
     if (frame.firstElementChild) sized.observe(frame.firstElementChild);
   }
 
+  // Rows of a form come and go at once; otherwise their buttons send the form, which comes back with them.
+  const counted = (rows) => {
+    [...rows.querySelector(":scope > .rows-body").children].forEach((row, index) => {
+      for (const place of row.querySelectorAll(":scope > legend [data-place], :scope > button [data-place]")) {
+        place.textContent = index + 1;
+      }
+    });
+  };
+  addEventListener("click", (event) => {
+    const button = event.target.closest("button[name='rows']");
+    if (!button) return;
+    const rows = button.closest(".rows");
+    const body = rows.querySelector(":scope > .rows-body");
+    const adds = rows.querySelector(":scope > button");
+    if (button !== adds) {
+      const row = button.parentElement;
+      const next = row.nextElementSibling ?? row.previousElementSibling;
+      row.remove();
+      (next?.querySelector("input, select, textarea") ?? adds).focus();
+    } else {
+      if (body.children.length >= Number(rows.dataset.most)) return; // the server says so
+      const blank = rows.querySelector(":scope > template");
+      const made = document.createElement("template");
+      made.innerHTML = blank.innerHTML.replaceAll(blank.dataset.number, rows.dataset.next++);
+      body.append(made.content);
+      body.lastElementChild.querySelector("input, select, textarea")?.focus();
+    }
+    event.preventDefault();
+    counted(rows);
+  });
+
   // A form is sent once, however often its button is clicked.
   addEventListener("submit", (event) => {
     const form = event.target;
