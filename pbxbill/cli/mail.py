@@ -11,17 +11,13 @@ from sqlalchemy import select
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, warn
 from pbxbill.errors import InputRefused
-from pbxbill.ids import new_id
 from pbxbill.notify.bounces import MAX_BYTES, NoBounce, read_bounce
 from pbxbill.notify.outbox import counts, mark_bounced, retry, server_up
-from pbxbill.notify.sending import Sent, send_waiting
+from pbxbill.notify.sending import Sent, send_test, send_waiting
 from pbxbill.notify.sending import mail_settings as settings_of_issuer
 from pbxbill.notify.smtp import (
     SECURITIES,
     Delivered,
-    Mail,
-    SmtpLink,
-    check_address,
     checked,
     settings_from_json,
     settings_to_json,
@@ -188,9 +184,7 @@ def try_server(context: Context, /, code: str, address: str) -> None:
     default = mail_settings(context.settings.mail)
     with context.application() as application, transaction(reading(application.database)) as session:
         settings = settings_of_issuer(session, account_by_code(session, code).id, default)
-    message = Mail(new_id(), check_address(address), "Test", "This mail server works.")
-    with SmtpLink(settings) as link:
-        outcome = link.deliver(message, context.clock.now_us())
+    outcome = send_test(settings, address, context.clock.now_us())
     if not isinstance(outcome, Delivered):
         raise InputRefused(f"not sent: {outcome.why}")
     click.echo(f"{settings.host}:{settings.port} took it for {address}")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
+from pbxbill.ids import new_id
 from pbxbill.notify.outbox import (
     SURE_S,
     claim,
@@ -26,6 +27,8 @@ from pbxbill.notify.outbox import (
     still_ours,
 )
 from pbxbill.notify.smtp import (
+    MESSAGE_TIMEOUT_S,
+    STEP_TIMEOUT_S,
     Attachment,
     Bounced,
     Delivered,
@@ -34,6 +37,7 @@ from pbxbill.notify.smtp import (
     MailSettings,
     SmtpLink,
     Unreachable,
+    check_address,
     settings_from_json,
 )
 from pbxbill.store.alerts import alert_since, raise_alert
@@ -49,6 +53,7 @@ TURN_CLAIMS = 10
 TURN_US = 30 * SECOND_US
 OUTAGE_TOLD_US = 900 * SECOND_US
 """A mail server that is away for so long is an alert."""
+TEST_TEXT = "This mail server works."
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 MEDIA_TYPES = {
     "pdf": "application/pdf",
@@ -225,6 +230,26 @@ def mail_settings(session: Session, issuer_id: int, default: MailSettings) -> Ma
         sender_name=name or server.sender_name,
         reply_to=reply_to if reply_to != sender else "",
     )
+
+
+def has_own_server(session: Session, issuer_id: int) -> bool:
+    """Whether an issuer's mail goes by a server of his own, not by that of whoever is above."""
+    return bool(_kept(session, issuer_id).host)
+
+
+def send_test(
+    settings: MailSettings,
+    address: str,
+    now_us: int,
+    *,
+    subject: str = "Test",
+    text: str = TEST_TEXT,
+    within_s: float = MESSAGE_TIMEOUT_S,
+) -> Delivery:
+    """Send a message now, past the outbox, to see what the server answers; InputRefused: no address."""
+    message = Mail(new_id(), check_address(address), subject, text)
+    with SmtpLink(settings, step_timeout_s=min(within_s, STEP_TIMEOUT_S)) as link:
+        return link.deliver(message, now_us, within_s=within_s)
 
 
 def _kept(session: Session, issuer_id: int) -> MailSettings:

@@ -2,14 +2,17 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
 from pbxbill.billing.parties import issuer_of, party_of
 from pbxbill.billing.profiles import profile_of
-from pbxbill.store.billing_models import TaxExemptionRow, TaxRateRow
+from pbxbill.notify.smtp import settings_to_json
+from pbxbill.store.billing_models import IssuerRow, PartyRow, TaxExemptionRow, TaxRateRow
 from pbxbill.store.invoice_models import TemplateRow, TemplateVersionRow
+from tests.notify.mail_servers import inbox
 from tests.web.offices import Office
 from tests.web.test_invoice_pages import id_of, issued
 
@@ -252,3 +255,25 @@ def test_markup_runs_nothing(office: Office) -> None:
     assert "script-src" not in answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.status_code == 200
+
+
+def test_the_mail_server_is_shown_and_tried_and_its_password_is_not(office: Office) -> None:
+    admin, reseller = office.seat("admin"), office.seat("reseller")
+    path = "/panel/company/mail-server"
+    assert "There is no mail server yet" in admin.get(path).text
+    own_id = office.account_id("reseller")
+    with inbox() as (kept, settings), office.writing() as session:
+        mail = replace(settings, sender="bills@phones.example", password_file="/etc/pbxbill/mail-secret")
+        session.merge(IssuerRow(account_id=own_id, mail=settings_to_json(mail)))
+        session.merge(PartyRow(account_id=own_id, legal_name="Phones", email="office@phones.example"))
+        session.commit()
+        page = reseller.get(path).text
+        assert f"127.0.0.1:{settings.port}" in page
+        assert "mail-secret" not in page
+        assert reseller.post(path, {"address": "stranger@example.com"}).status_code == 200
+        assert kept.messages == []
+        assert reseller.post(path, {"address": "office@phones.example"}).status_code == 303
+        assert kept.messages[0].rcpt_tos == ["office@phones.example"]
+        kept.answers["office@phones.example"] = "550 nobody here"
+        assert "nobody here" in reseller.post(path, {"address": "office@phones.example"}).text
+    assert "127.0.0.1" not in admin.get(path).text

@@ -41,6 +41,7 @@ from pbxbill.web.fields import (
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.panel.issuer_forms import BillingForm, NumberForm, PartyForm, TermsForm, said
+from pbxbill.web.panel.mail_server import add_mail_server
 
 
 def issuer(front: Front) -> Blueprint:
@@ -49,6 +50,7 @@ def issuer(front: Front) -> Blueprint:
     _add_company(section, front)
     _add_numbers(section, front)
     _add_accounts(section, front)
+    add_mail_server(section, front)
     return section
 
 
