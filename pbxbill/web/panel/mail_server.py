@@ -30,7 +30,7 @@ class TryForm(PanelForm):
     """Whom to write to."""
 
     address = SelectField(
-        lazy_gettext("To"),
+        lazy_gettext("Send it to"),
         description=lazy_gettext("Addresses of your company and of your own users are offered."),
     )
 
