@@ -18,14 +18,19 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
+    amount_at_least,
+    amount_at_most,
     at_least,
     below,
     equals,
 )
+from pbxbill.rating.cycles import CYCLES
+from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 
 _WHEN = func.coalesce(InvoiceRow.issued_us, InvoiceRow.created_us)
+_TOTAL = InvoiceRow.total, InvoiceRow.unit
 UNSEEN = ("draft", "discarded")
 """What the account itself does not see: it may still change."""
 
@@ -56,6 +61,22 @@ def _rows(_session: Session, scope: Scope) -> Rows:
         .where(scope.among(InvoiceRow.account_id))
     )
     return query.where(InvoiceRow.state.not_in(UNSEEN)) if scope.own else query
+
+
+def _below(query: Rows, code: str) -> Rows:
+    """What a reseller is billed himself, and everybody below him, at any depth."""
+    path = (
+        select(AccountRow.path)
+        .where(AccountRow.code == code, AccountRow.kind != "customer")
+        .scalar_subquery()
+    )
+    return query.where(func.substr(AccountRow.path, 1, func.length(path)) == path)
+
+
+def _of_profile(column: Any, otherwise: str) -> Any:
+    # An account without a profile is billed by the month, and is in no group.
+    own = select(column).where(BillingProfileRow.account_id == InvoiceRow.account_id)
+    return func.coalesce(own.scalar_subquery(), otherwise)
 
 
 def invoices(clock: Clock) -> Listing:
@@ -116,6 +137,32 @@ def invoices(clock: Clock) -> Listing:
             Filter("from", N_("Issued from"), at_least(_WHEN), FilterKind.DAY),
             Filter("to", N_("Issued to"), below(_WHEN), FilterKind.DAY, next_day=True),
             Filter("due_before", N_("Due before"), below(InvoiceRow.due_us), FilterKind.DAY),
+            Filter(
+                "least",
+                N_("Total at least"),
+                amount_at_least(*_TOTAL),
+                FilterKind.AMOUNT,
+            ),
+            Filter(
+                "most",
+                N_("Total at most"),
+                amount_at_most(*_TOTAL),
+                FilterKind.AMOUNT,
+            ),
+            Filter("reseller", N_("Below reseller"), _below),
+            Filter(
+                "cycle",
+                N_("Billing cycle"),
+                lambda query, cycle: query.where(_of_profile(BillingProfileRow.cycle, "month") == cycle),
+                FilterKind.CHOICE,
+                tuple((x, x.capitalize()) for x in CYCLES),
+            ),
+            Filter(
+                "group",
+                N_("Group"),
+                lambda query, name: query.where(_of_profile(BillingProfileRow.group_name, "") == name),
+            ),
+            Filter("step", N_("Dunning level"), equals(InvoiceRow.dunning_step), FilterKind.NUMBER),
             Filter("run", N_("Billing run"), equals(InvoiceRow.run_id), FilterKind.NUMBER),
         ),
     )

@@ -6,19 +6,24 @@ meanwhile shifts nothing.
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.period import day_start_us
 from pbxbill.errors import InputRefused
+from pbxbill.money import MAX_AMOUNT
+from pbxbill.rating.exchange import MAX_UNIT_SCALE
+from pbxbill.store.models import UnitRow
 from pbxbill.store.prefixes import begins_with
 
 Rows = Select[*tuple[Any, ...]]
@@ -28,6 +33,8 @@ PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 MAX_EXPORTED = 1_000_000
 MAX_FILTER_LENGTH = 200
 MAX_CURSOR_LENGTH = 1_000
+AMOUNT_FORM = r"-?[0-9]{1,12}(\.[0-9]{1,9})?"
+"""Of amounts in filters."""
 
 
 def N_(text: str) -> str:  # noqa: N802 as gettext names it
@@ -80,7 +87,7 @@ class FilterKind(StrEnum):
     NUMBER = "number"
     """A whole number, an id."""
     AMOUNT = "amount"
-    """A decimal number, whatever the unit is."""
+    """A decimal number, whatever the unit is; narrow gets it as a Decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +253,28 @@ def below(column: Any) -> Callable[[Rows, Any], Rows]:
     return lambda query, value: query.where(column < value)
 
 
+def amount_at_least(column: Any, unit: Any) -> Callable[[Rows, Any], Rows]:
+    """Narrow to amounts from here on; unit: the column with their units' codes."""
+    return lambda query, value: query.where(_in_steps(unit, value, ROUND_CEILING, lambda x: column >= x))
+
+
+def amount_at_most(column: Any, unit: Any) -> Callable[[Rows, Any], Rows]:
+    """Narrow to amounts up to this one; unit: the column with their units' codes."""
+    return lambda query, value: query.where(_in_steps(unit, value, ROUND_FLOOR, lambda x: column <= x))
+
+
+def _in_steps(
+    unit: Any, value: Decimal, rounding: str, condition: Callable[[int], ColumnElement[bool]]
+) -> ColumnElement[bool]:
+    # Amounts are whole steps, and units differ in how small theirs are.
+    each = []
+    for scale in range(MAX_UNIT_SCALE + 1):
+        steps = int(value.scaleb(scale).to_integral_value(rounding))
+        of_scale = unit.in_(select(UnitRow.code).where(UnitRow.scale == scale))
+        each.append(and_(of_scale, condition(max(-MAX_AMOUNT, min(steps, MAX_AMOUNT)))))
+    return or_(*each)
+
+
 def _read(known: Filter, text: str, zone: str) -> Any:
     if len(text) > MAX_FILTER_LENGTH or "\x00" in text:
         raise FilterRefused(known.key, f"up to {MAX_FILTER_LENGTH} characters")
@@ -260,6 +289,10 @@ def _read(known: Filter, text: str, zone: str) -> Any:
             if not (text.isascii() and text.isdigit() and len(text) <= 18):
                 raise FilterRefused(known.key, f"{text[:40]!r} is not a whole number")
             return int(text)
+        case FilterKind.AMOUNT:
+            if not re.fullmatch(AMOUNT_FORM, text):
+                raise FilterRefused(known.key, f"{text[:40]!r} is not an amount; write it as 1234.50")
+            return Decimal(text)
         case _:
             return text
 

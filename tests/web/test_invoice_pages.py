@@ -202,6 +202,24 @@ def test_the_list_is_filtered_and_says_what_to_do_when_there_is_nothing(office: 
     assert b"INV-2026-00001" in admin.get("/panel/invoices.csv").data
 
 
+def test_invoices_are_found_by_amount_reseller_cycle_group_and_dunning_level(office_on_each: Office) -> None:
+    admin = office_on_each.seat("admin")
+    issued(office_on_each)
+    for query in ("least=20", "least=19.999&most=20", "reseller=other", "cycle=month", "step=0"):
+        assert "INV-2026-00001" in admin.get(f"/panel/invoices.csv?{query}").text, query
+    for query in (
+        "least=20.01",
+        "most=19.99",
+        "reseller=reseller",
+        "reseller=alice",
+        "cycle=year",
+        "group=gold",
+        "step=1",
+    ):
+        assert "INV-2026-00001" not in admin.get(f"/panel/invoices.csv?{query}").text, query
+    assert "is not an amount; write it as 1234.50" in admin.get("/panel/invoices?least=much").text
+
+
 def test_a_quote_is_offered_and_accepted(office: Office) -> None:
     admin = office.seat("admin")
     until = {"account": "other", "until": "2026-01-31", "unit": "EUR", "plan": "", "plan_quantity": "1"}

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.listing import (
+    AMOUNT_FORM,
     MAX_CURSOR_LENGTH,
     MAX_FILTER_LENGTH,
     MAX_PAGE_SIZE,
@@ -327,7 +328,7 @@ def _filter_type(known: Filter) -> Any:
         case FilterKind.NUMBER:
             return Digits
         case FilterKind.AMOUNT:
-            return Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$")]
+            return Annotated[str, StringConstraints(pattern=f"^{AMOUNT_FORM}$")]
         case _:
             return Annotated[str, StringConstraints(max_length=MAX_FILTER_LENGTH)]
 
