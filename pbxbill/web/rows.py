@@ -47,7 +47,7 @@ class RowsField(FieldList):  # type: ignore[type-arg]  # it is no generic when i
     @property
     def rows(self) -> list[Any]:
         """The rows that count, as forms."""
-        found: Iterable[Any] = (x.form for x in self.entries)  # type: ignore[attr-defined]  # FormFields
+        found: Iterable[Any] = (x.form for x in self.entries)
         return [x for x in found if not self.by or x[self.by].data not in (None, "")]
 
     @property
@@ -72,7 +72,7 @@ class RowsField(FieldList):  # type: ignore[type-arg]  # it is no generic when i
         """What is wrong in it: the id of a field, what it is called with its row, and why."""
         found = [(str(self.id), str(self.label.text), x) for x in self.refused]
         for number, entry in enumerate(self.entries, 1):
-            for field in entry.form:  # type: ignore[attr-defined]  # as above
+            for field in entry.form:
                 where = f"{self.item} {number}"
                 if isinstance(field, RowsField):
                     found += [(id, f"{where}, {name}", why) for id, name, why in field.faults()]
@@ -120,7 +120,7 @@ def _all_rows(form: Any) -> list[RowsField]:
         if isinstance(field, RowsField):
             found.append(field)
             for entry in field.entries:
-                found += _all_rows(entry.form)  # type: ignore[attr-defined]  # a FormField
+                found += _all_rows(entry.form)
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from html import unescape
+from typing import Any
 
 from sqlalchemy import select
 
@@ -18,7 +19,7 @@ from pbxbill.store.dunning_models import DunningPolicyRow, LifeCyclePolicyRow, P
 from tests.web.offices import Browser, Office
 
 POLICIES = "/panel/dunning/policies"
-NEW = {
+NEW: dict[str, Any] = {
     "name": "gentle",
     "standard": "y",
     "groups": "good, better",
@@ -236,7 +237,7 @@ def test_a_penalty_class_is_made_and_changed(office: Office) -> None:
     assert json.loads(values(reseller.get(f"{edit}/text").text)["edition"])["terms"] == text
 
 
-LIFE = {
+LIFE: dict[str, Any] = {
     "name": "thirty",
     "standard": "y",
     "modes": ["prepaid", "hybrid"],
@@ -316,7 +317,7 @@ def test_a_life_cycle_policy_is_refused_at_its_field(office: Office) -> None:
         assert session.scalars(select(LifeCyclePolicyRow)).all() == []
 
 
-CALENDAR = {
+CALENDAR: dict[str, Any] = {
     "name": "work",
     "zone": "Europe/Berlin",
     "country": "DE",

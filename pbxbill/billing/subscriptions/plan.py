@@ -74,7 +74,7 @@ from pbxbill.billing.subscriptions.plan_terms import (
     checked_plan,
 )
 from pbxbill.billing.terms_table import MAX_TEXT, TermsTable
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.money import Unit, format_amount
 from pbxbill.written_toml import TOMLDecodeError, read_toml
 
@@ -165,22 +165,28 @@ def _charges(plan: TermsTable) -> list[Any]:
 def _charge(facts: Any, number: int, unit: Unit, kind: PlanKind) -> PlanCharge:
     name = facts.get("name") if isinstance(facts, dict) else None
     where = f"charge {name[:40]!r}: " if isinstance(name, str) and name else f"charge {number}: "
-    charge = TermsTable(facts, where, _CHARGE_KEYS)
+    place = ("charge", number)
+    charge = TermsTable(facts, where, _CHARGE_KEYS, place)
     steps = tuple(
         PriceStep(step.whole("from", 1), step.amount("price", unit))
-        for step in (TermsTable(facts, f"{where}steps: ", _STEP_KEYS) for facts in charge.listed("steps"))
+        for step in (
+            TermsTable(facts, f"{where}steps: ", _STEP_KEYS, (*place, "steps"))
+            for facts in charge.listed("steps")
+        )
     )
     if "price" not in charge and not steps:
-        raise InputRefused(f'{where}it has no price; write price = "9.90" (or "0"), or steps')
+        raise TermRefused(f'{where}it has no price; write price = "9.90" (or "0"), or steps', *place, "price")
     if "price" in charge and steps:
-        raise InputRefused(f"{where}it has a price and steps; leave one of them out")
+        raise TermRefused(f"{where}it has a price and steps; leave one of them out", *place, "price")
+    with refused_at(*place, "product_class"):
+        product_class = checked_product_class(charge.text("product_class", kind.value))
     return PlanCharge(
         name=charge.text("name"),
         price=charge.amount("price", unit, 0),
         type=charge.choice("type", ChargeType.RECURRING),
         counted=charge.choice("quantity", _Counting.COUNTED) is _Counting.COUNTED,
         steps=steps,
-        product_class=checked_product_class(charge.text("product_class", kind.value)),
+        product_class=product_class,
     )
 
 
@@ -197,7 +203,7 @@ def _fixed_day(plan: TermsTable, cycle: str) -> date | None:
 
 
 def _term(facts: Any, unit: Unit) -> MinimumTerm:
-    term = TermsTable(facts, "term: ", _TERM_KEYS)
+    term = TermsTable(facts, "term: ", _TERM_KEYS, ("term",))
     if ("months" in term) == ("cycles" in term):
         raise InputRefused("term: its length is either months = 24 or cycles = 24")
     of = TermUnit.MONTHS if "months" in term else TermUnit.CYCLES
@@ -210,10 +216,10 @@ def _fee(term: TermsTable, unit: Unit) -> CancellationFee | None:
     for key in ("amount", "share"):
         if key in term and (kind is None or needed[kind] != key):
             kinds = " or ".join(f'"{fee}"' for fee, its in needed.items() if its == key)
-            raise InputRefused(f"term: {key} counts with fee = {kinds} only")
+            raise TermRefused(f"term: {key} counts with fee = {kinds} only", "term", "fee")
     if kind is None:
         if "product_class" in term:
-            raise InputRefused("term: product_class is the fee's, and there is no fee")
+            raise TermRefused("term: product_class is the fee's, and there is no fee", "term", "fee")
         return None
     product_class = checked_product_class(term.text("product_class", "fee"))
     if kind is FeeKind.REMAINING:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pbxbill.billing.charge import ChargeKind, Collection
 from pbxbill.billing.period import check_cycle
 from pbxbill.billing.proration import Proration
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.money import MAX_AMOUNT, Unit, parse_amount
 
 MAX_CHARGES = 50
@@ -225,12 +225,14 @@ def checked_plan(terms: PlanTerms) -> PlanTerms:
     if len(terms.charges) > MAX_CHARGES:
         raise InputRefused(f"charge: a plan has up to {MAX_CHARGES} of them, not {len(terms.charges)}")
     names = [charge.name for charge in terms.charges]
-    for charge in terms.charges:
-        _check_charge(charge)
+    for number, charge in enumerate(terms.charges, 1):
+        with refused_at("charge", number):
+            _check_charge(charge)
         if names.count(charge.name) > 1:
-            raise InputRefused(f"charge {charge.name!r}: there are two of this name; each has its own")
+            why = f"charge {charge.name!r}: there are two of this name; each has its own"
+            raise TermRefused(why, "charge", number, "name")
     if not 0 <= terms.minimum_spend <= MAX_AMOUNT:
-        raise InputRefused("minimum_spend is an amount from 0 on")
+        raise TermRefused("minimum_spend is an amount from 0 on", "minimum_spend")
     if not 0 <= terms.trial_days <= MAX_TRIAL_DAYS:
         raise InputRefused(f"trial_days are 0 to {MAX_TRIAL_DAYS}, not {terms.trial_days}")
     if not 0 <= terms.remind_days_before <= 366:
@@ -246,7 +248,7 @@ def checked_plan(terms: PlanTerms) -> PlanTerms:
 
 def _check_anchoring(terms: PlanTerms) -> None:
     if terms.anchoring is Anchoring.FIXED_DAY and terms.fixed_day is None:
-        raise InputRefused('anchor = "fixed_day" needs a fixed_day, e.g. fixed_day = 2026-01-01')
+        raise TermRefused('anchor = "fixed_day" needs a fixed_day, e.g. fixed_day = 2026-01-01', "fixed_day")
     if terms.anchoring is not Anchoring.FIXED_DAY and terms.fixed_day is not None:
         raise InputRefused('fixed_day counts with anchor = "fixed_day" only; leave one of them out')
 
@@ -277,14 +279,14 @@ def _check_term(terms: PlanTerms) -> None:
     term = terms.term
     if term is None:
         if terms.renewal is Renewal.TERM:
-            raise InputRefused('renewal = "term" needs a [term] that is renewed')
+            raise TermRefused('renewal = "term" needs a [term] that is renewed', "renewal")
         return
     if not 1 <= term.length <= MAX_TERM:
-        raise InputRefused(f"term: it has 1 to {MAX_TERM} {term.of}, not {term.length}")
+        raise TermRefused(f"term: it has 1 to {MAX_TERM} {term.of}, not {term.length}", "term")
     if term.fee is not None and not (
         0 <= term.fee.amount <= MAX_AMOUNT and 0 <= term.fee.share_ppm <= WHOLE_PPM
     ):
-        raise InputRefused("term: an amount is not below 0, and a share is 0 to 100 percent")
+        raise TermRefused("term: an amount is not below 0, and a share is 0 to 100 percent", "term", "amount")
 
 
 def checked_quantity(quantity: int) -> int:

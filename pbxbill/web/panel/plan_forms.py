@@ -1,9 +1,10 @@
 """The form of a plan: what it costs and how, made into the facts that a plan's TOML has."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from flask_babel import gettext, lazy_gettext
-from wtforms import BooleanField, FieldList, Form, FormField, RadioField, SelectField, SelectMultipleField
+from wtforms import BooleanField, Form, RadioField, SelectField, SelectMultipleField
 
 from pbxbill.billing.charge import Collection
 from pbxbill.billing.proration import Proration
@@ -20,7 +21,7 @@ from pbxbill.billing.subscriptions.plan_terms import (
     Timing,
     Unpaid,
 )
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, refused_at
 from pbxbill.money import Unit
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.web.editions import EditionField
@@ -34,13 +35,15 @@ from pbxbill.web.fields import (
     plain_number,
     required,
 )
+from pbxbill.web.rows import RowsField
 
-CHARGES = 8
-"""Rows of charges that the form has at least."""
+MOST_CHARGES = 50
 
 
 class ChargeForm(Form):
     """One charge; a row without a name is none."""
+
+    places: ClassVar[Mapping[tuple[str, ...], tuple[str, ...]]] = {("steps",): ("price",)}
 
     name = LineField(lazy_gettext("Charge"), [at_most(40)])
     price = LineField(lazy_gettext("Price"), [at_most(200)])
@@ -62,6 +65,15 @@ class ChargeForm(Form):
 class PlanForm(PanelForm):
     """A plan's terms."""
 
+    places: ClassVar[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+        ("charge",): ("charges",),
+        ("term", "amount"): ("fee_amount",),
+        ("term", "share"): ("fee_amount",),
+        ("term", "fee"): ("fee",),
+        ("term", "product_class"): ("fee_class",),
+        ("term",): ("term_length",),
+    }
+
     name = LineField(lazy_gettext("Name"), [required(), at_most(64)])
     kind = RadioField(
         lazy_gettext("What it is for"),
@@ -72,7 +84,20 @@ class PlanForm(PanelForm):
         default=PlanKind.SERVICE.value,
     )
     unit = UnitField(lazy_gettext("Unit"))
-    charges = FieldList(FormField(ChargeForm), min_entries=CHARGES, max_entries=50)
+    charges = RowsField(
+        ChargeForm,
+        lazy_gettext("Charges"),
+        description=lazy_gettext(
+            "A price is for one piece: 9.90, or by quantity: 1:4 11:3 costs 4 for each up to ten and 3 for "
+            "each from the eleventh."
+        ),
+        item=lazy_gettext("Charge"),
+        add=lazy_gettext("Add a charge"),
+        least=1,
+        most=MOST_CHARGES,
+        by="name",
+        inline=True,
+    )
     cycle = SelectField(
         lazy_gettext("Period"), choices=[(x, lazy_gettext(x)) for x in CYCLES], default="month"
     )
@@ -160,6 +185,9 @@ class PlanForm(PanelForm):
         default="",
     )
     fee_amount = LineField(lazy_gettext("How much"), [at_most(30)])
+    fee_class = LineField(
+        lazy_gettext("The fee is taxed as"), [at_most(32)], description=lazy_gettext("Empty: as a fee.")
+    )
     edition = EditionField()
 
 
@@ -185,7 +213,7 @@ def facts_of(form: PlanForm) -> dict[str, Any]:
     facts |= {
         "set_up_on_change": form.set_up_on_change.data,
         "bundles": form.bundles.data,
-        "charge": [_charge(x.form, str(form.kind.data)) for x in form.charges if x.form.name.data],
+        "charge": [_charge(x, number, str(form.kind.data)) for number, x in enumerate(form.charges.rows, 1)],
     }
     if form.anchor.data == Anchoring.FIXED_DAY.value and form.fixed_day.data is not None:
         facts["fixed_day"] = form.fixed_day.data
@@ -200,18 +228,19 @@ def facts_of(form: PlanForm) -> dict[str, Any]:
     return facts
 
 
-def _charge(row: Any, kind: str) -> dict[str, Any]:
+def _charge(row: Any, number: int, kind: str) -> dict[str, Any]:
     written = (row.price.data or "").strip()
     facts: dict[str, Any] = {"name": row.name.data, "type": row.type.data}
     facts |= {"quantity": row.quantity.data, "product_class": row.product_class.data or kind}
-    if ":" not in written:
-        return facts | {"price": plain_number(written or "0")}
     steps = []
-    for piece in written.split():
-        begins, _, price = piece.partition(":")
-        if not (begins.isascii() and begins.isdigit() and len(begins) <= 9):
-            raise InputRefused(gettext("%(text)s is no step; write 1:4 11:3", text=repr(piece[:40])))
-        steps.append({"from": int(begins), "price": plain_number(price)})
+    with refused_at("charge", number, "price"):
+        if ":" not in written:
+            return facts | {"price": plain_number(written or "0")}
+        for piece in written.split():
+            begins, _, price = piece.partition(":")
+            if not (begins.isascii() and begins.isdigit() and len(begins) <= 9):
+                raise InputRefused(gettext("%(text)s is no step; write 1:4 11:3", text=repr(piece[:40])))
+            steps.append({"from": int(begins), "price": plain_number(price)})
     return facts | {"steps": steps}
 
 
@@ -219,7 +248,10 @@ def _fee(form: PlanForm) -> dict[str, Any]:
     if not form.fee.data:
         return {}
     key = "share" if form.fee.data == FeeKind.REMAINING.value else "amount"
-    return {"fee": form.fee.data, key: plain_number(form.fee_amount.data or "0")}
+    with refused_at("term", key):
+        amount = plain_number(form.fee_amount.data or "0")
+    known = {"product_class": form.fee_class.data} if form.fee_class.data else {}
+    return {"fee": form.fee.data, key: amount} | known
 
 
 def fill(form: PlanForm, name: str, terms: PlanTerms, unit: Unit) -> None:
@@ -236,6 +268,7 @@ def fill(form: PlanForm, name: str, terms: PlanTerms, unit: Unit) -> None:
         form.term_length.data, form.term_of.data = terms.term.length, terms.term.of.value
         form.fee.data = term.get("fee", "")
         form.fee_amount.data = term.get("amount", term.get("share", ""))
+        form.fee_class.data = term.get("product_class", "")
     for at, charge in enumerate(facts["charge"]):
         if at >= len(form.charges):
             form.charges.append_entry()

@@ -35,6 +35,7 @@ from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.plan_forms import PlanForm, facts_of, fill, shown
+from pbxbill.web.rows import rows_changed
 
 
 class MigrateForm(PanelForm):
@@ -103,7 +104,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
         form = PlanForm()
         with front.reading() as session:
             units = _fill_choices(session, front, form, PlanTerms(""))
-        if form.validate_on_submit():
+        if not rows_changed(form) and form.validate_on_submit():
             name, id = form.name.data or "", 0
             with refusals(form) as refused, front.changing("plan.make", name) as change:
                 known = select(PlanRow.id).where(_issued(front), PlanRow.name == name)
@@ -126,7 +127,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
         if request.method == "GET":
             fill(form, plan.name, terms, units[terms.unit])
             form.edition.data = edition_of(shown(terms, units[terms.unit]))
-        if form.validate_on_submit():
+        if not rows_changed(form) and form.validate_on_submit():
             with refusals(form) as refused, front.changing("plan.change", plan.name) as change:
                 now = newest_version(change.session, _plan(change.session, front, id)).terms
                 check_edition(form, shown(now, units[now.unit]))

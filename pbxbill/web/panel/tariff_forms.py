@@ -171,14 +171,30 @@ def fill_terms(form: TariffForm, terms: NewTariff) -> None:
 def facts_of(terms: NewTariff) -> dict[str, str]:
     """What a form shows of terms, for two people who change them at once."""
     facts = {key: str(getattr(terms, key)) for key in SIMPLE}
-    return facts | {
-        "deck": terms.deck or "",
-        "mark_up": "" if terms.mark_up is None else mark_up_text(terms.mark_up),
-        "tax_mode": terms.tax_mode.value,
-        "tax": _plain(terms.tax_ppm, 4),
-        "rounding": terms.rounding.value,
-        "calendar": terms.calendar or "",
-        "cycle_steps": "" if terms.cycle_steps is None else steps_text(terms.cycle_steps.steps),
+    return (
+        facts
+        | {
+            "deck": terms.deck or "",
+            "mark_up": "" if terms.mark_up is None else mark_up_text(terms.mark_up),
+            "tax_mode": terms.tax_mode.value,
+            "tax": _plain(terms.tax_ppm, 4),
+            "rounding": terms.rounding.value,
+            "calendar": terms.calendar or "",
+            "unit": terms.unit or "",
+        }
+        | _cycle_facts(terms.cycle_steps)
+    )
+
+
+def _cycle_facts(cycle: CycleSteps | None) -> dict[str, str]:
+    if cycle is None:
+        return dict.fromkeys(("cycle_steps", "cycle_kind", "cycle", "cycle_zone", "cycle_destinations"), "")
+    return {
+        "cycle_steps": steps_text(cycle.steps),
+        "cycle_kind": cycle.kind.value,
+        "cycle": cycle.cycle,
+        "cycle_zone": cycle.zone,
+        "cycle_destinations": ", ".join(cycle.destinations),
     }
 
 
