@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.web.browsers import PHONE, Desk, assert_accessible
+from tests.web.test_live_calls import Calling
 
 OF_ACCOUNT = re.compile(r"/panel/accounts/[0-9]+$")
 
@@ -116,3 +117,20 @@ def test_dark_is_chosen_and_kept(desk: Desk) -> None:
     assert page.locator("html").get_attribute("data-bs-theme") == "dark"
     page.reload()
     assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+
+
+@pytest.mark.parametrize("width", [1320, 1440, 1600, 1920])
+def test_a_call_can_be_hung_up_however_wide_the_window_is(desk: Desk, width: int) -> None:
+    calling = Calling(desk.office)
+    try:
+        calling.talking("alice")
+        page = desk.page("admin", width=width)
+        page.goto(desk.url + "/panel/live-calls")
+        hang_up = page.get_by_role("link", name="Hang up").bounding_box()
+        frame = page.locator(".list-frame").bounding_box()
+        assert hang_up is not None
+        assert frame is not None
+        assert hang_up["x"] >= frame["x"]
+        assert hang_up["x"] + hang_up["width"] <= frame["x"] + frame["width"]
+    finally:
+        calling.engine.stop()

@@ -229,3 +229,13 @@ def test_a_page_that_asks_by_itself_keeps_nobody_logged_in(calling: Calling) -> 
             calling.office.clock.advance(9 * 60 * SECOND_US)
             support.get(path)
         assert (support.get("/panel/live-calls").status_code == 200) is still
+
+
+def test_the_totals_are_of_the_calls_that_the_filters_leave(calling: Calling) -> None:
+    calling.talking("alice")
+    calling.talking("olga")
+    admin = calling.office.seat("admin")
+    assert "2 live calls" in admin.get("/panel/live-calls").text
+    for path in ("/panel/live-calls", "/panel/live-calls/now"):
+        assert "1 live call" in admin.get(f"{path}?account=olga").text
+    assert "0 live calls" in admin.get("/panel/live-calls?account=nobody").text

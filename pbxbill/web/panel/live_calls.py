@@ -13,12 +13,13 @@ from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.hang_ups import HangUp, hang_up, hang_ups_of
-from pbxbill.listing.listing import N_, Asked
+from pbxbill.listing.listing import N_, Asked, FilterRefused
+from pbxbill.listing.live_calls import LiveTotals
 from pbxbill.store.hang_ups import HangUpState
 from pbxbill.store.models import AccountRow, CdrRow
 from pbxbill.web.fields import LineField, PanelForm, at_most
 from pbxbill.web.front import Front, background, needs
-from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.lists import ListPage, add_list, asked_of
 
 SESSION = "<string(maxlength=32):session_id>"
 WHILE_SHOWN = 20
@@ -51,7 +52,7 @@ def live_calls(front: Front) -> Blueprint:
             link=lambda row: url_for("live.show", session_id=row["id"]),
             template="panel/live_calls/list.html",
             empty=(N_("Nobody is calling now"), N_("Calls appear here as soon as they are asked for.")),
-            more=lambda: {"totals": board.totals(front.scope), "may_hang_up": _may_hang_up(front)},
+            more=lambda: {"totals": _totals(front), "may_hang_up": _may_hang_up(front)},
         ),
     )
 
@@ -96,6 +97,16 @@ def live_calls(front: Front) -> Blueprint:
         )
 
     return section
+
+
+def _totals(front: Front) -> LiveTotals:
+    """Of the calls that the address's filters leave; none while one of them cannot be understood."""
+    board = front.desks.live
+    filters = asked_of(board.listing, {}).filters
+    try:
+        return board.totals(front.scope, {key: text for key, text in filters.items() if text.strip()})
+    except FilterRefused:
+        return LiveTotals(front.clock.now_us(), 0, 0, (), ())
 
 
 def _may_hang_up(front: Front) -> bool:
