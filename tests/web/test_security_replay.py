@@ -95,6 +95,7 @@ def test_the_answer_of_a_passkey_is_taken_once(office_on_each: Office) -> None:
         )  # fmt: skip
     browser = office.browser()
     offered = browser.get("/log-in/passkey").json
+    assert offered is not None
     client_data = {"type": "webauthn.get", "challenge": offered["challenge"], "origin": URL}
     said = json.dumps(client_data).encode()
     about = sha256(b"bill.example").digest() + bytes([0b101]) + bytes(4)

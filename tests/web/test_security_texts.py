@@ -60,7 +60,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         with office.writing() as session:
             session.execute(text("PRAGMA ignore_check_constraints = ON"))
             for table in Base.metadata.sorted_tables:
-                for column in filter(lambda x, of=table: written(of, x), table.columns):
+                for column in [x for x in table.columns if written(table, x)]:
                     change = (
                         f"UPDATE {table.name} SET {column.name} = :evil || rowid WHERE {column.name} <> ''"
                     )
