@@ -1,8 +1,9 @@
 """API keys: pbx_PREFIX_SECRET. The prefix finds a key and may be shown; the secret is kept as a hash.
 
-A key belongs to an account. It may what it was made for, and never more than users of that account can. What
-a key makes may no more than itself, asks no oftener, and ends with it: by its end, or when it is revoked. Who
-made a key may leave: it goes on, unless whoever lets him in no more revokes it, too.
+A key belongs to an account. It may what it was made for, and never more than users of that account can. Who
+sells to an account makes it keys as well, for what its portal shows. What a key makes may no more than
+itself, asks no oftener, and ends with it: by its end, or when it is revoked. Who made a key may leave: it
+goes on, unless whoever lets him in no more revokes it, too.
 """
 
 import hmac
@@ -10,8 +11,9 @@ import re
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor, Scope
@@ -30,6 +32,9 @@ NOTE_USE_EVERY_US = 60 * SECOND_US
 _FORM = re.compile(r"pbx_([a-z2-7]{12})_([A-Za-z0-9_-]{43})")
 BY_KEY = "key:"
 """What `by` begins with where it was a program."""
+_OF_PORTAL = tuple(
+    "\n".join(some) for count in range(1, len(OWN) + 1) for some in combinations(sorted(OWN), count)
+)
 _PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -44,9 +49,11 @@ class NewKey:
     per_minute: int = DEFAULT_PER_MINUTE
 
 
-def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[ApiKeyRow, str]:
-    """A key for the actor's account, and the text that is shown this once, or InputRefused."""
-    account = session.get_one(AccountRow, actor.scope.account_id)
+def make_key(
+    session: Session, actor: Actor, new: NewKey, now_us: int, account: AccountRow | None = None
+) -> tuple[ApiKeyRow, str]:
+    """A key, and the text that is shown this once, or InputRefused. Without an account: for the actor's."""
+    account = account or session.get_one(AccountRow, actor.scope.account_id)
     _check(session, actor, account, new, now_us)
     maker = _key_of(session, actor)
     if maker is not None:
@@ -67,6 +74,23 @@ def make_key(session: Session, actor: Actor, new: NewKey, now_us: int) -> tuple[
     session.add(row)
     session.flush()
     return row, f"pbx_{prefix}_{secret}"
+
+
+def givable(actor: Actor, account: AccountRow) -> frozenset[Permission]:
+    """What somebody may give a key: of his own account what he may himself, of one below its portal."""
+    if account.id == actor.scope.account_id:
+        return actor.permissions & OWN if actor.scope.own else actor.permissions
+    return OWN if actor.may(Permission.USERS_WRITE) and actor.scope.covers(account) else frozenset()
+
+
+def is_of_portal(row: ApiKeyRow) -> bool:
+    """Whether a key opens nothing but what an account sees and does of its own."""
+    return row.scopes in _OF_PORTAL
+
+
+def of_portal() -> ColumnElement[bool]:
+    """The same as a condition on keys."""
+    return ApiKeyRow.scopes.in_(_OF_PORTAL)
 
 
 def find_key(session: Session, presented: str, now_us: int) -> ApiKeyRow | None:
@@ -121,7 +145,6 @@ def revoke(session: Session, row: ApiKeyRow, now_us: int) -> None:
         if key.revoked_us is None:
             key.revoked_us = now_us
         made = select(ApiKeyRow).where(
-            ApiKeyRow.account_id == key.account_id,
             ApiKeyRow.by == _made_by(key),
             ApiKeyRow.revoked_us.is_(None),
         )
@@ -129,8 +152,11 @@ def revoke(session: Session, row: ApiKeyRow, now_us: int) -> None:
 
 
 def keys_of_user(session: Session, user: UserRow, now_us: int) -> list[ApiKeyRow]:
-    """Those that a user made and that still open something; what they made ends with them."""
-    made = select(ApiKeyRow).where(ApiKeyRow.account_id == user.account_id, ApiKeyRow.by == user.login)
+    """Those that a user made, for whatever account, and that still open something.
+
+    What they made ends with them.
+    """
+    made = select(ApiKeyRow).where(ApiKeyRow.by == user.login)
     return [row for row in session.scalars(made.order_by(ApiKeyRow.name, ApiKeyRow.id)) if opens(row, now_us)]
 
 
@@ -162,7 +188,7 @@ def _check(session: Session, actor: Actor, account: AccountRow, new: NewKey, now
         raise InputRefused(f"a key's name has 1 to {MAX_NAME_LENGTH} printable characters")
     if not new.scopes:
         raise InputRefused("a key needs at least one scope")
-    more = new.scopes - actor.permissions
+    more = new.scopes - givable(actor, account)
     if more:
         raise InputRefused(f"you cannot give what you may not do yourself: {', '.join(sorted(more))}")
     if new.ends_us is not None and new.ends_us <= now_us:

@@ -1,11 +1,13 @@
 """Lists of who has access: users, API keys, and what everybody did."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.access.api_keys import BY_KEY, of_portal
 from pbxbill.access.permissions import Permission, Role
 from pbxbill.listing.listing import (
     N_,
@@ -91,16 +93,20 @@ USERS = Listing(
 
 def _keys(_session: Session, scope: Scope) -> Rows:
     # Keys of accounts below are those accounts' own business.
+    return _key_columns(ApiKeyRow.by).where(scope.issued(ApiKeyRow.account_id))
+
+
+def _key_columns(by: Any) -> Rows:
     return select(
         ApiKeyRow.id.label("id"),
         ApiKeyRow.name.label("name"),
         ApiKeyRow.prefix.label("prefix"),
-        ApiKeyRow.by.label("by"),
+        by.label("by"),
         ApiKeyRow.created_us.label("created_us"),
         ApiKeyRow.used_us.label("used_us"),
         ApiKeyRow.ends_us.label("ends_us"),
         case((ApiKeyRow.revoked_us.is_not(None), "revoked"), else_="active").label("state"),
-    ).where(scope.issued(ApiKeyRow.account_id))
+    )
 
 
 API_KEYS = Listing(
@@ -126,6 +132,43 @@ API_KEYS = Listing(
         Filter("by", N_("Made by"), equals(ApiKeyRow.by)),
     ),
 )
+
+
+def _keys_of_portals(_session: Session, scope: Scope) -> Rows:
+    return _key_columns(_told_by(scope)).where(scope.among(ApiKeyRow.account_id), of_portal())
+
+
+def told_maker(session: Session, scope: Scope, key: ApiKeyRow) -> str:
+    """Who made a key, as somebody may know it."""
+    return session.scalar(select(_told_by(scope)).where(ApiKeyRow.id == key.id)) or ""
+
+
+def _told_by(scope: Scope) -> ColumnElement[str]:
+    # People of who sells are not named to whom he sells.
+    if scope.is_everything:
+        return ApiKeyRow.by.expression
+    known = select(UserRow.login).where(UserRow.account_id.in_([ApiKeyRow.account_id, scope.account_id]))
+    return case((or_(ApiKeyRow.by.startswith(BY_KEY), ApiKeyRow.by.in_(known)), ApiKeyRow.by), else_="")
+
+
+OWN_API_KEYS = replace(
+    API_KEYS,
+    name="my-api-keys",
+    permission=Permission.OWN_WRITE,
+    rows=_keys_of_portals,
+    filters=tuple(x for x in API_KEYS.filters if x.key != "by"),
+)
+"""What programs of an account open with: its portal, and nothing else."""
+ACCOUNT_API_KEYS = replace(
+    API_KEYS,
+    name="account-api-keys",
+    rows=_keys_of_portals,
+    filters=(
+        *OWN_API_KEYS.filters,
+        Filter("account_id", N_("Account"), equals(ApiKeyRow.account_id), FilterKind.NUMBER),
+    ),
+)
+"""The same, as who sells to the account sees it."""
 
 
 def _audit(_session: Session, scope: Scope) -> Rows:

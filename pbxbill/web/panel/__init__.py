@@ -57,7 +57,7 @@ from pbxbill.web.panel.taxes import taxes
 from pbxbill.web.panel.templates import invoice_templates
 from pbxbill.web.panel.till import till
 from pbxbill.web.panel.together import together
-from pbxbill.web.panel.users import api_keys, users
+from pbxbill.web.panel.users import account_api_keys, api_keys, users
 from pbxbill.web.panel.vouchers import vouchers
 
 SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
@@ -99,6 +99,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     brand,
     users,
     api_keys,
+    account_api_keys,
     audit,
     alerts,
     calls,

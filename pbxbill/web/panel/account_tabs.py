@@ -18,6 +18,7 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("dunning", gettext("How it pays"), "dunning.account", Permission.DUNNING_READ),
         ("points", gettext("Points"), "points.account", Permission.ACCOUNTS_READ),
         ("saved_cards", gettext("Saved cards"), "accounts.saved_cards", Permission.PAYMENTS_READ),
+        ("api_keys", gettext("API keys"), "account_api_keys.listed", Permission.USERS_READ),
         ("notes", gettext("Notes"), "accounts.notes", Permission.ACCOUNTS_WRITE),
     ]
     if account.kind == "reseller":
@@ -27,6 +28,7 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("invoices", gettext("Invoices"), "invoices.listed", Permission.INVOICES_READ),
         ("payments", gettext("Payments"), "payments.listed", Permission.PAYMENTS_READ),
         ("subscriptions", gettext("Subscriptions"), "subscriptions.listed", Permission.ACCOUNTS_READ),
+        ("users", gettext("Users"), "users.listed", Permission.USERS_READ),
     ]
     known = current_app.view_functions
     return [

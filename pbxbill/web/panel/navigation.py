@@ -122,6 +122,7 @@ PORTAL = (
             Item("my_notices.show", N_("Notices"), _P.OWN_READ, "envelope"),
             Item("my_details.show", N_("Your details"), _P.OWN_READ, "card-text"),
             Item("my_users.listed", N_("Users"), _P.OWN_WRITE, "people"),
+            Item("my_api_keys.listed", N_("API keys"), _P.OWN_WRITE, "key"),
         ),
     ),
 )

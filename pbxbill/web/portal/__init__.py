@@ -10,6 +10,7 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from pbxbill.web.front import Front
+from pbxbill.web.portal.api_keys import my_api_keys
 from pbxbill.web.portal.calls import calls
 from pbxbill.web.portal.details import details
 from pbxbill.web.portal.disputes import disputes
@@ -36,5 +37,6 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     notices,
     details,
     my_users,
+    my_api_keys,
 )
 PREFIX = "/my"
