@@ -9,6 +9,7 @@ from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.listing import (
     N_,
+    Asked,
     Column,
     ColumnKind,
     Filter,
@@ -20,6 +21,7 @@ from pbxbill.listing.listing import (
     below,
     contains,
     equals,
+    narrowed,
 )
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.models import AccountRow
@@ -79,3 +81,9 @@ ALERTS = Listing(
     ),
     finish=_finish,
 )
+
+
+def open_alerts(session: Session, scope: Scope, asked: Asked) -> list[int]:
+    """Ids of those that filters leave and nobody has dealt with; FilterRefused as page_of() says."""
+    chosen = narrowed(session, ALERTS, scope, asked).subquery()
+    return list(session.scalars(select(chosen.c.id).where(chosen.c.done_us.is_(None))))

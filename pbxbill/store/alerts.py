@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US
@@ -20,6 +20,7 @@ AGAIN_US = 3600 * SECOND_US
 """The same kind, account and subject is not told again for so long."""
 LAST_READ = 1000
 """How many alerts back the charging path looks for an equal one: a flood of others may hide it."""
+MARKED_AT_ONCE = 500
 KIND_LENGTH, SUBJECT_LENGTH, DETAIL_LENGTH = 32, 200, 500
 
 _LAST = f"SELECT kind, account_id, subject, at_us FROM alerts ORDER BY at_us DESC LIMIT {LAST_READ}"  # noqa: S608
@@ -122,3 +123,13 @@ def _fitted(alert: NewAlert) -> NewAlert:
         alert.subject[:SUBJECT_LENGTH],
         alert.detail[:DETAIL_LENGTH],
     )
+
+
+def mark_done(session: Session, ids: Sequence[int], by: str, now_us: int) -> None:
+    """Somebody has dealt with these; what was dealt with before stays as it is."""
+    for start in range(0, len(ids), MARKED_AT_ONCE):
+        session.execute(
+            update(AlertRow)
+            .where(AlertRow.id.in_(ids[start : start + MARKED_AT_ONCE]), AlertRow.done_us.is_(None))
+            .values(done_us=now_us, done_by=by)
+        )

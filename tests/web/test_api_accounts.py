@@ -180,6 +180,8 @@ def test_a_live_call_is_asked_to_end(installed: Installation) -> None:
         session_id = installed.accounts.call(engine, "bob").session_id
         address = f"/live-calls/{session_id}/hang-up"
         assert [x["id"] for x in program.get("/live-calls").json["items"]] == [session_id]
+        assert program.get(f"/live-calls/{session_id}").json["id"] == session_id
+        problem(reseller.get(f"/live-calls/{session_id}"), 404)
         problem(program.get(address), 404)
         problem(reseller.post(address, {}), 404)
         asked = program.post(address, {"note": "a fraud"})

@@ -1,6 +1,7 @@
 """Calls, invoices, payments through gateways and webhooks by the API; its document."""
 
 import csv
+import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -8,6 +9,11 @@ import pytest
 
 from pbxbill.access.permissions import Permission, Role
 from pbxbill.billing.invoices.drafting import Drafted
+from pbxbill.ids import new_id
+from pbxbill.notify.webhook import Accepted, NotAccepted
+from pbxbill.store.catalogue_models import AlertRow
+from pbxbill.store.engine import transaction
+from pbxbill.web.api.webhooks import webhooks
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import FRANCE, GERMANY, talk_to_germany_and_france
 from tests.web.programs import BASE, Installation, installation
@@ -197,3 +203,57 @@ def test_the_page_of_the_document_needs_nobody_else(installed: Installation) -> 
         with client.get(f"{BASE}/docs/{name}") as asset:
             assert asset.status_code == 200
     assert client.get(f"{BASE}/docs/swagger.svg").status_code == 404
+
+
+def test_what_stands_behind_an_invoice_is_told(installed: Installation) -> None:
+    for day in (3, 4):
+        installed.invoicing.call("carol", 60, day)
+    issued = installed.invoicing.invoice("carol")
+    program = installed.program()
+    address = f"/invoices/{issued.invoice_id}/entries"
+    first = program.get(f"{address}?size=1").json
+    second = program.get(f"{address}?after={first['after']}").json
+    (one,) = first["items"]
+    assert (one["kind"], one["amount"], one["called"], one["billed_s"]) == (
+        "usage",
+        euro("0.12"),
+        GERMANY,
+        60,
+    )
+    assert ([x["amount"] for x in second["items"]], second["after"]) == ([euro("0.12")], None)
+    problem(installed.program("reseller", role=Role.RESELLER).get(address), 404)
+
+
+def test_the_figures_of_the_first_page(talked: Installation) -> None:
+    found = talked.program().get("/figures").json
+    assert found["live_calls"] == 0
+    assert found["waiting"]["alerts"] >= 0
+    assert found["calls"] >= 0
+    assert found["overdue"] == []
+    few = talked.program("reseller", Permission.REPORTS_READ).get("/figures").json
+    assert (few["live_calls"], few["overdue"], few["waiting"]) == (None, None, None)
+    problem(talked.program("alice", Permission.OWN_READ).get("/figures"), 403)
+
+
+def test_a_webhook_is_tried(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    reseller = installed.program("reseller", role=Role.RESELLER)
+    made = reseller.post("/webhooks", {"url": "https://shop.example/hook", "kinds": []}).json
+    answers = iter((Accepted(), NotAccepted("503")))
+    monkeypatch.setattr(
+        sys.modules[webhooks.__module__], "try_endpoint", lambda *_given, **_more: next(answers)
+    )
+    address = f"/webhooks/{made['id']}/test"
+    assert reseller.post(address, None, content_type=None).json == {"taken": True, "why": None}
+    assert reseller.post(address, None, content_type=None).json == {"taken": False, "why": "503"}
+    problem(installed.program("alice", Permission.NOTICES_WRITE).post(address, None, content_type=None), 403)
+
+
+def test_alerts_are_done_all_at_once(installed: Installation) -> None:
+    with transaction(installed.desks.application.database) as session:
+        for kind in ("spend", "spend", "switch_lost"):
+            session.add(AlertRow(at_us=1, kind=kind, account_id=None, subject=new_id(), detail=""))
+    program = installed.program()
+    assert program.post("/alerts/completion", {"kind": "switch_lost"}).json == {"alerts": 1}
+    assert program.post("/alerts/completion", {}).json == {"alerts": 2}
+    assert program.post("/alerts/completion", {}).json == {"alerts": 0}
+    problem(installed.program("reseller", role=Role.RESELLER).post("/alerts/completion", {}), 403)

@@ -31,10 +31,12 @@ from pbxbill.web.api.drafts import drafts
 from pbxbill.web.api.dunning import dunning, promises
 from pbxbill.web.api.dunning_policies import dunning_policies
 from pbxbill.web.api.endpoints import endpoints
+from pbxbill.web.api.figures import figures
 from pbxbill.web.api.gateway_payments import gateway_payments
 from pbxbill.web.api.hang_ups import hang_ups
 from pbxbill.web.api.invoice_actions import invoice_actions
 from pbxbill.web.api.invoice_changes import invoice_changes
+from pbxbill.web.api.invoice_entries import invoice_entries
 from pbxbill.web.api.invoice_templates import invoice_templates
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.life_cycle import life_cycle
@@ -83,6 +85,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     hang_ups,
     calls,
     invoices,
+    invoice_entries,
     payments,
     webhooks,
     plans,
@@ -116,6 +119,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     operations,
     quarantine,
     report_schedules,
+    figures,
     reports,
     taxes,
     calling_cards,

@@ -15,6 +15,7 @@ from pbxbill.listing.live_calls import LivePage, WalletBalance
 from pbxbill.listing.live_rows import LiveCallNow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Api, File
+from pbxbill.web.api.calls import CallPath
 from pbxbill.web.api.fields import Moment, Money, moment, moment_or_none, money
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.problems import Refused
@@ -79,7 +80,14 @@ def balance(api: Api) -> None:
     front = api.front
     streams = Streams(api.most_streams)
     board = front.desks.live
-    declare_list(api, "/live-calls", board.listing, TAG)
+    types = declare_list(api, "/live-calls", board.listing, TAG)
+
+    @api.get("/live-calls/<session_id>", types.item, TAG)
+    @needs(Permission.CALLS_READ)
+    def get_live_call(path: CallPath) -> BaseModel:
+        """One live call. 404 also where it has ended: `/calls` has it then."""
+        with front.reading() as session:
+            return types.shown(session, front.scope, path.session_id)
 
     @api.get("/balance", Balance, TAG)
     @needs(Permission.OWN_READ)

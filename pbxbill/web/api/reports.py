@@ -22,7 +22,7 @@ from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api, File
 from pbxbill.web.api.fields import Id, Line, Moment, Sent, moment, moment_or_none
-from pbxbill.web.api.listed import declare_list, name_of, value_of
+from pbxbill.web.api.listed import declare_item, declare_list, name_of, value_of
 from pbxbill.web.api.objects import conflicts, field
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
@@ -162,9 +162,7 @@ def reports(api: Api) -> None:
     @needs(Permission.REPORTS_READ)
     def list_reports() -> Reports:
         """Which reports there are, and what they can be asked for by."""
-        return Reports(
-            items=[described(x) for x in reports_of(front.scope) if may_have(front.actor, x.name)]
-        )
+        return Reports(items=[described(x) for x in reports_of(front.scope) if may_have(front.actor, x.name)])
 
     @api.post("/reports/<report>/table", ReportTable, TAG, 200)
     @needs(Permission.REPORTS_READ)
@@ -213,6 +211,8 @@ def report_schedules(api: Api) -> None:
     """Schedules."""
     front = api.front
     types = declare_list(api, "/report-schedules", REPORT_SCHEDULES, TAG)
+    one = "/report-schedules/<int:schedule_id>"
+    declare_item(api, one, types, TAG, "get_report_schedule", "One schedule.")
 
     def seen(session: Session, id: int) -> ReportScheduleRow:
         row = schedule_of(session, front.scope, id)

@@ -17,7 +17,9 @@ from pbxbill.billing.notices.webhook_endpoints import (
     retry_given_up,
     rotate,
     switch,
+    try_endpoint,
 )
+from pbxbill.notify.webhook import Accepted
 from pbxbill.store.models import AccountRow
 from pbxbill.store.notice_models import WebhookEndpointRow
 from pbxbill.web.api.api import Answer, Api
@@ -77,6 +79,13 @@ class Retried(BaseModel):
     """What is delivered once more."""
 
     deliveries: int
+
+
+class Tried(BaseModel):
+    """What became of a test."""
+
+    taken: bool
+    why: str | None = Field(description="Why it was not.")
 
 
 class EndpointsQuery(Sent):
@@ -175,6 +184,25 @@ def webhooks(api: Api) -> None:
         with api.writing("webhook.remove", row.url, account_id=account.id) as change:
             remove(change.session, path.endpoint_id)
             return change.done(None)
+
+    _tried(api)
+
+
+def _tried(api: Api) -> None:
+    """What is posted because somebody asks for it."""
+    front = api.front
+
+    @api.post("/webhooks/<int:endpoint_id>/test", Tried, TAG)
+    @needs(Permission.NOTICES_WRITE)
+    def test_webhook(path: EndpointPath) -> Answer:
+        """Post a test there, now, and say whether the address took it."""
+        with front.reading() as session:
+            row, account = _endpoint(session, front.scope, path.endpoint_id)
+        # No transaction is open while the address is waited for.
+        answer = try_endpoint(row, account, front.clock.now_us(), private=False)
+        why = None if isinstance(answer, Accepted) else answer.why
+        with api.writing("webhook.test", row.url, account_id=account.id) as change:
+            return change.done(Tried(taken=why is None, why=why))
 
     @api.post("/webhooks/<int:endpoint_id>/retry", Retried, TAG, 202)
     @needs(Permission.NOTICES_WRITE)

@@ -218,9 +218,9 @@ def _add_forms(section: Blueprint, front: Front) -> None:
 
 def _seller(front: Front, form: AccessNumberForm) -> AccountRow | None:
     """Whose number it becomes; None: who is named sells nothing, which the form says."""
-    with refusals(form, "seller"), front.reading() as session:
-        return issuer_by_code(session, form.seller.data or None)
-    return None
+    with refusals(form, "seller") as refused, front.reading() as session:
+        found = issuer_by_code(session, form.seller.data or None)
+    return None if refused else found
 
 
 def _checked(form: AccessTermsForm) -> AccessTerms | None:
@@ -229,9 +229,9 @@ def _checked(form: AccessTermsForm) -> AccessTerms | None:
         return None
     values = {x.name: form[x.name].data for x in fields(AccessTerms) if x.name in form}
     languages = tuple(form[x].data for x in _ORDER if form[x].data)
-    with refusals(form, "second"):
-        return AccessTerms(languages=languages, **values)
-    return None
+    with refusals(form, "second") as refused:
+        found = AccessTerms(languages=languages, **values)
+    return None if refused else found
 
 
 def _entered(terms: AccessTerms) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask_babel import gettext, ngettext
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.listing.alerts import ALERTS
-from pbxbill.listing.listing import N_, FilterRefused, narrowed
+from pbxbill.listing.alerts import ALERTS, open_alerts
+from pbxbill.listing.listing import N_, FilterRefused
+from pbxbill.store.alerts import mark_done
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm
@@ -75,18 +76,12 @@ def _add_many(section: Blueprint, front: Front) -> None:
         back = url_for(".listed", **{key: value for key, value in asked.filters.items() if value})  # type: ignore[arg-type]  # names of filters
         try:
             with front.reading() as session:
-                chosen = narrowed(session, ALERTS, front.scope, asked).subquery()
-                ids = list(session.scalars(select(chosen.c.id).where(chosen.c.done_us.is_(None))))
+                ids = open_alerts(session, front.scope, asked)
         except FilterRefused:
             abort(404)
         if form.validate_on_submit():
             with front.changing("alert.done", f"{len(ids)} alerts") as change:
-                for start in range(0, len(ids), 500):
-                    change.session.execute(
-                        update(AlertRow)
-                        .where(AlertRow.id.in_(ids[start : start + 500]), AlertRow.done_us.is_(None))
-                        .values(done_us=change.now_us, done_by=front.actor.name)
-                    )
+                mark_done(change.session, ids, front.actor.name, change.now_us)
             flash(ngettext("%(num)d alert is done.", "%(num)d alerts are done.", len(ids)))
             return redirect(back, 303)
         return render_template("panel/alerts/mark_all.html", form=form, count=len(ids), back=back)

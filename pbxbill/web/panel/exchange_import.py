@@ -81,13 +81,15 @@ def add_exchange_import(section: Blueprint, front: Front) -> None:
 
 
 def _told(found: SheetRead) -> str:
-    if not found.refused:
-        return gettext("Exchange rates that are set: %(rates)d.", rates=len(found.rates))
-    return gettext(
+    rates, refused = len(found.rates), len(found.refused)
+    if not refused:
+        return str(gettext("Exchange rates that are set: %(rates)d.", rates=rates))
+    told = gettext(
         "Exchange rates that are set: %(rates)d. Rows that could not be used: %(refused)d.",
-        rates=len(found.rates),
-        refused=len(found.refused),
+        rates=rates,
+        refused=refused,
     )
+    return str(told)
 
 
 def _preview(front: Front, form: RatesFileForm, content: bytes) -> str:
