@@ -50,8 +50,8 @@ class Members(NamedTuple):
 
 EVERY = Members()
 
-_FACTS = """
-WITH RECURSIVE {spans}operator(id) AS (SELECT id FROM accounts WHERE kind = 'operator'),
+_CALLS = """
+WITH RECURSIVE {spans}operator(id) AS (SELECT id FROM accounts WHERE path = '/'),
 calls AS (
   SELECT d.bucket, d.session_id, d.account_id, d.direction, d.destination,
     COALESCE(d.answered_us - d.started_us, 0) AS wait_us, d.billed_us,
@@ -67,23 +67,53 @@ up(account_id, customer_id, seller_id) AS (
   UNION ALL
   SELECT u.account_id, a.id, a.parent_id FROM up u JOIN accounts a ON a.id = u.seller_id
   WHERE a.parent_id IS NOT NULL),
-lines AS (
-  SELECT c.bucket, c.session_id, c.account_id, c.direction, c.destination, c.carrier_id,
-    x.account_id AS payer_id, x.rate_id, w.unit, CASE WHEN x.line = 0 THEN 1 ELSE 0 END AS charges,
-    CASE WHEN x.line = 0 THEN x.billable_s ELSE 0 END AS billable_s, x.total, x.tax
-  FROM calls c JOIN call_charges x ON x.session_id = c.session_id JOIN wallets w ON w.id = x.wallet_id
-  UNION ALL
-  SELECT c.bucket, c.session_id, c.account_id, c.direction, c.destination, c.carrier_id, y.account_id,
-    x.rate_id, w.unit, 0, 0, y.new_total - y.old_total, y.tax_delta
-  FROM calls c JOIN call_corrections y ON y.session_id = c.session_id
-  JOIN call_charges x ON x.session_id = y.session_id AND x.level = y.level AND x.line = y.line
-  JOIN wallets w ON w.id = y.wallet_id),
-sold AS (
+offered AS (
   SELECT c.*, COALESCE(u.seller_id, o.id) AS seller_id, COALESCE(u.customer_id, 0) AS customer_id,
-    CASE WHEN COALESCE(u.seller_id, o.id) = o.id THEN 1 ELSE 0 END AS by_operator,
-    COALESCE(l.rate_id, 0) AS rate_id, COALESCE(l.unit, '') AS unit
-  FROM calls c CROSS JOIN operator o LEFT JOIN up u ON u.account_id = c.account_id
-  LEFT JOIN lines l ON l.session_id = c.session_id AND l.payer_id = u.customer_id AND l.charges = 1),
+    CASE WHEN COALESCE(u.seller_id, o.id) = o.id THEN 1 ELSE 0 END AS by_operator
+  FROM calls c CROSS JOIN operator o LEFT JOIN up u ON u.account_id = c.account_id {of_seller}),
+"""
+_CHARGED = """
+charged AS (
+  SELECT c.*, x.account_id AS payer_id, x.rate_id, w.unit,
+    CASE WHEN x.line = 0 THEN 1 ELSE 0 END AS charges,
+    CASE WHEN x.line = 0 THEN x.billable_s ELSE 0 END AS charged_s, x.total, x.tax
+  FROM {charged_of} c JOIN call_charges x ON x.session_id = c.session_id {of_payers}
+  JOIN wallets w ON w.id = x.wallet_id
+  UNION ALL
+  SELECT c.*, y.account_id, x.rate_id, w.unit, 0, 0, y.new_total - y.old_total, y.tax_delta
+  FROM {charged_of} c JOIN call_corrections y ON y.session_id = c.session_id
+  JOIN call_charges x ON x.session_id = y.session_id AND x.level = y.level AND x.line = y.line {of_payers}
+  JOIN wallets w ON w.id = y.wallet_id),
+"""
+# Of one seller, each call has one customer of his: charges are found by indexes, and no two of these big
+# parts are joined, whose sizes PostgreSQL cannot know.
+_OF_ONE = """
+sold AS (
+  SELECT c.*, COALESCE(x.rate_id, 0) AS rate_id, COALESCE(w.unit, '') AS unit
+  FROM offered c LEFT JOIN call_charges x ON x.session_id = c.session_id
+    AND x.account_id = c.customer_id AND x.line = 0
+  LEFT JOIN wallets w ON w.id = x.wallet_id),
+taken AS (
+  SELECT c.*, c.carrier_id * c.by_operator AS carried_by
+  FROM charged c WHERE payer_id = customer_id OR customer_id = 0),
+paid AS (
+  SELECT c.* FROM charged c WHERE payer_id = seller_id AND customer_id <> 0),
+"""
+# Of all sellers, each charge is one's income and may be another's cost.
+_OF_ALL = """
+sold AS (
+  SELECT c.*, COALESCE(x.rate_id, 0) AS rate_id, COALESCE(x.unit, '') AS unit
+  FROM offered c LEFT JOIN charged x ON x.session_id = c.session_id
+    AND x.payer_id = c.customer_id AND x.charges = 1),
+taken AS (
+  SELECT c.*, COALESCE(a.parent_id, o.id) AS seller_id,
+    CASE WHEN COALESCE(a.parent_id, o.id) = o.id THEN c.carrier_id ELSE 0 END AS carried_by
+  FROM charged c CROSS JOIN operator o JOIN accounts a ON a.id = c.payer_id),
+paid AS (
+  SELECT c.*, u.seller_id, u.customer_id
+  FROM charged c JOIN up u ON u.account_id = c.account_id AND u.seller_id = c.payer_id),
+"""
+_FACTS = """
 facts AS (
   SELECT bucket, seller_id, customer_id, destination, direction, carrier_id * by_operator AS carrier_id,
     rate_id, unit, 1 AS calls, denied, answered, billed_us, wait_us * answered AS wait_us,
@@ -92,18 +122,17 @@ facts AS (
     CASE WHEN direction = 'outbound' AND cost_unit IS NULL THEN by_operator * answered ELSE 0 END AS unknown
   FROM sold
   UNION ALL
-  SELECT l.bucket, COALESCE(a.parent_id, o.id), l.payer_id, l.destination, l.direction,
-    CASE WHEN a.parent_id = o.id THEN l.carrier_id ELSE 0 END, l.rate_id, l.unit,
-    0, 0, 0, 0, 0, l.charges, l.billable_s, l.total, l.tax, 0, 0
-  FROM lines l CROSS JOIN operator o JOIN accounts a ON a.id = l.payer_id
+  SELECT bucket, seller_id, payer_id, destination, direction, carried_by, rate_id, unit,
+    0, 0, 0, 0, 0, charges, charged_s, total, tax, 0, 0
+  FROM taken
   UNION ALL
   SELECT bucket, seller_id, customer_id, destination, direction, carrier_id, rate_id, cost_unit,
     0, 0, 0, 0, 0, 0, 0, 0, 0, cost, 0
   FROM sold WHERE by_operator = 1 AND cost_unit <> unit
   UNION ALL
-  SELECT l.bucket, u.seller_id, u.customer_id, l.destination, l.direction, 0, 0, l.unit,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, l.total - l.tax, 0
-  FROM lines l JOIN up u ON u.account_id = l.account_id AND u.seller_id = l.payer_id)
+  SELECT bucket, seller_id, customer_id, destination, direction, 0, 0, unit,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, total - tax, 0
+  FROM paid)
 """
 FEW_SPANS = 50
 OF_SPAN = "s.bucket"
@@ -112,11 +141,17 @@ OF_HALF = f"d.started_us / {HALF_US}"
 
 
 def facts(
-    spans: Iterable[Span], members: Members = EVERY, below: str | None = None, bucket: str = OF_SPAN
+    spans: Iterable[Span],
+    members: Members = EVERY,
+    below: str | None = None,
+    bucket: str = OF_SPAN,
+    *,
+    of_seller: bool = False,
 ) -> str:
-    """WITH ... facts AS (...): the caller adds what it selects, and gives the values of `values()`.
+    """WITH ... facts AS (...): the caller adds what it selects, and gives the values that are named.
 
-    below: the path of an account; only calls of accounts below it are read.
+    below: the path of an account; only calls of accounts below it are read. of_seller: facts of others than
+    :seller_id need not be whole.
     """
     chosen, carried = [], []
     if below is not None and below != "/":
@@ -130,7 +165,17 @@ def facts(
     if members.carrier_id is not None:
         carried.append(f"AND k.carrier_id = {int(members.carrier_id)}")
     listed, records = _records(list(spans), bucket, " ".join(chosen))
-    return _FACTS.format(spans=listed, records=records, carried=" ".join(carried))
+    begun = _CALLS.format(
+        spans=listed,
+        records=records,
+        carried=" ".join(carried),
+        of_seller="AND u.seller_id = :seller_id" if of_seller else "",
+    )
+    charged = _CHARGED.format(
+        charged_of="offered" if of_seller else "calls",
+        of_payers="AND x.account_id IN (c.customer_id, c.seller_id)" if of_seller else "",
+    )
+    return begun + charged + (_OF_ONE if of_seller else _OF_ALL) + _FACTS
 
 
 def _records(spans: Sequence[Span], bucket: str, chosen: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from pbxbill.reports.report import (
     period_of,
     seller_of,
 )
-from pbxbill.reports.sums import Summed, Sums, Wanted, add, read
+from pbxbill.reports.sums import Summed, Sums, Wanted, add, read, read_greatest
 from pbxbill.store.catalogue_models import CarrierRow
 from pbxbill.store.models import AccountRow, DeckVersionRow, RateDeckRow, RateRow
 
@@ -67,48 +67,22 @@ def call_rows(
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
         summed = read(session, Wanted(seller, dimension, buckets, only, members, by_member=False))
-        found, totals = _paired(summed), _total_rows(_together(summed))
+        by_period = _paired(summed)
         rows = [
             _row(period_cells(by, from_us, asked), *each)
             for number, (from_us, _) in enumerate(buckets)
-            for each in found.get((number, ""), [(None, Sums())])
+            for each in by_period.get((number, ""), [(None, Sums())])
         ]
-        return rows, totals, False
-    whole = Wanted(seller, dimension, [period], only, members, by_member=False)
-    totals = [] if by == "reseller" else _total_rows(read(session, whole))
+        return rows, _total_rows(_together(summed)), False
     wanted = DIMENSION_OF[by]
     if by == "reseller":
         below = select(AccountRow.id).where(AccountRow.parent_id == seller.id, AccountRow.kind == "reseller")
         members = tuple(map(str, session.scalars(below)))
-    summed, is_cut = _greatest(session, Wanted(seller, wanted, [period], only, members), order, asked.limit)
-    paired = _paired(summed)
+    found = read_greatest(session, Wanted(seller, wanted, [period], only, members), order, asked.limit)
+    paired = _paired(found.rows)
     names = _names(session, wanted, [member for _, member in paired])
     rows = [_row(names.get(member, {}), *each) for (_, member), pairs in paired.items() for each in pairs]
-    if by == "reseller":
-        totals = _totals(rows)
-    return rows, totals, is_cut
-
-
-def _greatest(session: Session, wanted: Wanted, order: str, limit: int) -> tuple[list[Summed], bool]:
-    """All sums of the members that come first by a measure, in that order."""
-    ordered = Wanted(
-        wanted.seller, wanted.dimension, wanted.buckets, wanted.only, wanted.members,
-        order=order, limit=limit * 2 + 2,
-    )  # fmt: skip
-    first = read(session, ordered)
-    # A member may have a row for each unit, and one of what cost nothing: read the others of those found.
-    members = list(dict.fromkeys(x.member for x in first))
-    is_cut = len(members) > limit or len(first) == limit * 2 + 2
-    members = members[:limit]
-    if not is_cut:
-        return first, False
-    found: dict[str, list[Summed]] = {member: [] for member in members}
-    for start in range(0, len(members), NAMES_AT_ONCE):
-        some = tuple(members[start : start + NAMES_AT_ONCE])
-        of_some = Wanted(wanted.seller, wanted.dimension, wanted.buckets, wanted.only, some)
-        for each in read(session, of_some):
-            found[each.member].append(each)
-    return [each for member in members for each in found[member]], True
+    return rows, _total_rows(found.totals), found.is_cut
 
 
 def _narrowed(
@@ -206,19 +180,6 @@ def ratio_ppm(part: int, whole: int) -> int:
     """Millionths, rounded towards zero."""
     sign = -1 if part < 0 else 1
     return sign * (abs(part) * 1_000_000 // whole)
-
-
-def _totals(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sums of rows that are all there are, by unit."""
-    keys = ("calls", "denied", "answered", "billed_s", "unknown")
-    money = ("charges", "billable_s", "net", "tax", "total", "cost", "margin")
-    found: dict[str | None, dict[str, Any]] = {}
-    for row in rows:
-        total = found.setdefault(row["unit"], {"unit": row["unit"]})
-        for key in (*keys, *money):
-            if row.get(key) is not None:
-                total[key] = total.get(key, 0) + row[key]
-    return [found[unit] for unit in sorted(found, key=str)]
 
 
 def _names(session: Session, dimension: str, members: Sequence[str]) -> dict[str, dict[str, Any]]:

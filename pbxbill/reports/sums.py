@@ -60,10 +60,6 @@ class Wanted:
     only: Members = EVERY
     members: tuple[str, ...] | None = None
     """Of the dimension; None: all of them."""
-    unit: str | None = None
-    order: str = ""
-    """A measure: the greatest first. Empty: in no order."""
-    limit: int = 0
     by_member: bool = True
     """False: the whole of each period."""
 
@@ -80,32 +76,75 @@ _ROLLED = (
 )
 # Hundreds of single halves are found by their beginnings: no database has a good way to join so many ranges.
 MOST_TRIES = 3
+_BY_MEMBER = f"SELECT bucket, member, unit, {SUMS} FROM every_row GROUP BY bucket, member, unit"  # noqa: S608 names are ours
+_WHOLE = f"SELECT bucket, '' AS member, unit, {SUMS} FROM every_row GROUP BY bucket, unit"  # noqa: S608 the same
+_GREATEST = (
+    f", by_member AS (SELECT member, unit, {SUMS} FROM every_row GROUP BY member, unit), "  # noqa: S608 the same
+    "greatest AS (SELECT member, ROW_NUMBER() OVER (ORDER BY MAX({measure}) DESC, member) AS place "
+    "FROM by_member GROUP BY member ORDER BY 2 LIMIT {most}) "
+    f"SELECT 0 AS place, '' AS member, unit, {SUMS} FROM by_member GROUP BY unit "
+    f"UNION ALL SELECT g.place, b.member, b.unit, {', '.join(f'b.{x}' for x in MEASURES)} "
+    "FROM greatest g JOIN by_member b ON b.member = g.member"
+)
+"""What is selected of every row. Greatest: members in their places from one on; of all of them in place 0."""
 _PLACES = {
     "single_spans": "r.start_us = s.from_us",
     "long_spans": "r.start_us >= s.from_us AND r.start_us < s.to_us",
 }
 
 
+class Greatest(NamedTuple):
+    """The members of a period that come first by a measure."""
+
+    totals: list[Summed]
+    """Of all members, by unit."""
+    rows: list[Summed]
+    """All that those members have, member by member in their order."""
+    is_cut: bool
+    """There are more members."""
+
+
 def read(session: Session, wanted: Wanted) -> list[Summed]:
     """The sums; members and periods without any are left out."""
+    return _held(session, wanted, _BY_MEMBER if wanted.by_member else _WHOLE)
+
+
+def read_greatest(session: Session, wanted: Wanted, order: str, limit: int) -> Greatest:
+    """The members with the greatest of a measure in one unit, and the sums of all, in one reading.
+
+    order: a measure, or net. Of wanted, which has one period, every member counts.
+    """
+    measure = {"net": "total - tax"}.get(order, order)
+    found = _held(session, wanted, _GREATEST.format(measure=measure, most=int(limit) + 1))
+    rows = sorted((x for x in found if 0 < x.bucket <= limit), key=lambda x: (x.bucket, x.unit))
+    return Greatest(
+        [x for x in found if x.bucket == 0],
+        [x._replace(bucket=0) for x in rows],
+        any(x.bucket > limit for x in found),
+    )
+
+
+def _held(session: Session, wanted: Wanted, selected: str) -> list[Summed]:
+    """What is read with parts that hold meanwhile."""
     if not wanted.buckets:
         return []
     from_us, to_us = min(x for x, _ in wanted.buckets), max(x for _, x in wanted.buckets)
     period = Period(wanted.seller.id, wanted.dimension, from_us, to_us)
     if session.get_bind().dialect.name == "postgresql":
-        # Compiling takes longer than reading roll-ups does.
+        # Compiling takes longer than reading roll-ups does; what was written last is in memory.
         session.execute(text("SET LOCAL jit = off"))
+        session.execute(text("SET LOCAL random_page_cost = 1.1"))
     standing = standing_of(session, period)
     for _ in range(MOST_TRIES):
-        found = _read(session, wanted, standing)
+        found = _read(session, wanted, standing, selected)
         # What was made again between both statements may have been read with the wrong parts.
         before, standing = standing, standing_of(session, period)
         if before == standing:
             return found
-    return _read(session, wanted, Standing())
+    return _read(session, wanted, Standing(), selected)
 
 
-def _read(session: Session, wanted: Wanted, standing: Standing) -> list[Summed]:
+def _read(session: Session, wanted: Wanted, standing: Standing, selected: str) -> list[Summed]:
     by_records = wanted.only != EVERY
     parts: list[tuple[int, Part]] = []
     for bucket, (from_us, to_us) in enumerate(wanted.buckets):
@@ -115,13 +154,13 @@ def _read(session: Session, wanted: Wanted, standing: Standing) -> list[Summed]:
     spans = [Span(bucket, part.from_us, part.to_us) for bucket, part in parts if part.grain == RECORDS]
     if not parts:
         return []
-    statement, values = _statement(wanted, rolled, spans)
+    begin, values = _statement(wanted, rolled, spans)
     if wanted.only.account_id is not None:
         path = session.get_one(AccountRow, wanted.only.account_id).path
         values["member_path"] = f"{path}%"
     return [
         Summed(bucket, member, unit, Sums(*sums))
-        for bucket, member, unit, *sums in session.execute(text(statement), values)
+        for bucket, member, unit, *sums in session.execute(text(begin + selected), values)
     ]
 
 
@@ -140,7 +179,7 @@ def _statement(
     sources, begin = [], "WITH "
     if spans:
         path = wanted.seller.path
-        begin = facts(spans, wanted.only, path) + ", "
+        begin = facts(spans, wanted.only, path, of_seller=True) + ", "
         if path != "/":
             values["below"] = f"{path}%"
         for name in ("destination", "direction"):
@@ -163,23 +202,10 @@ def _statement(
     if rolled:
         values["first_us"] = min(part.from_us for _, part in rolled)
         values["last_us"] = max(part.to_us for _, part in rolled)
-    narrowed = ["1 = 1"]
+    narrowed = ""
     if wanted.members is not None:
         names = [f"m{number}" for number in range(len(wanted.members))]
         values |= dict(zip(names, wanted.members, strict=True))
-        narrowed.append(f"member IN ({', '.join(f':{x}' for x in names) or 'NULL'})")
-    if wanted.unit is not None:
-        narrowed.append("unit = :unit")
-        values["unit"] = wanted.unit
-    member = "member" if wanted.by_member else "''"
-    statement = (
-        f"{begin}every_row AS ({' UNION ALL '.join(sources)}) "  # noqa: S608 names are ours
-        f"SELECT bucket, {member} AS member, unit, {SUMS} FROM every_row WHERE {' AND '.join(narrowed)} "
-        "GROUP BY bucket, 2, unit"
-    )
-    if wanted.order:
-        measure = {"net": "SUM(total - tax)"}.get(wanted.order, f"SUM({wanted.order})")
-        statement += f" ORDER BY {measure} DESC, 2"
-    if wanted.limit:
-        statement += f" LIMIT {int(wanted.limit)}"
-    return statement, values
+        narrowed = f"WHERE member IN ({', '.join(f':{x}' for x in names) or 'NULL'})"
+    rows = f"SELECT * FROM ({' UNION ALL '.join(sources)}) r {narrowed}"  # noqa: S608 names are ours
+    return f"{begin}every_row AS ({rows}) ", values
