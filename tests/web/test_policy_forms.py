@@ -16,6 +16,7 @@ from pbxbill.rating.bands import BandRule
 from pbxbill.store.calendars import calendar_of
 from pbxbill.store.catalogue_models import BandCalendarRow
 from pbxbill.store.dunning_models import DunningPolicyRow, LifeCyclePolicyRow, PenaltyClassRow
+from tests.web.browsers import Desk, assert_accessible
 from tests.web.offices import Browser, Office
 
 POLICIES = "/panel/dunning/policies"
@@ -395,3 +396,26 @@ def test_a_calendar_is_refused_at_its_row(office: Office) -> None:
     rows = admin.post("/panel/settings/calendars/new", CALENDAR | {"rows": "remove band-0"})
     assert [x for x in values(rows.text) if x.endswith("-name") and x.startswith("band")] == ["band-1-name"]
     assert office.seat("reseller").get("/panel/settings/calendars/new").status_code in (403, 404)
+
+
+def test_rows_come_and_go_at_once_in_a_browser(desk: Desk) -> None:
+    page = desk.page("reseller")
+    page.goto(f"{desk.url}{POLICIES}/new")
+    page.get_by_label("Name").fill("strict")
+    levels = page.locator("#level > .rows-body > .one-row > legend")
+    begun = levels.count()
+    page.get_by_role("button", name="Add a level").click()
+    page.keyboard.type("20")  # the new row has the focus
+    page.get_by_role("button", name="Remove Level 1", exact=True).click()
+    assert levels.all_inner_texts() == [f"Level {number}" for number in range(1, begun + 1)]
+    page.get_by_role("group", name=f"Level {begun}").get_by_role("button", name="Add words").click()
+    page.keyboard.type("en")
+    page.get_by_role("group", name="Words 1").get_by_label("Words").fill("Please pay {number}.")
+    assert_accessible(page)
+    page.get_by_label("Name").press("Enter")  # saves, and touches no row
+    page.wait_for_url(re.compile(r"/policies/\d+$"))
+    with desk.office.reading() as session:
+        terms = policy_from_json(session.scalars(select(DunningPolicyRow.definition)).one())
+    assert len(terms.levels) == begun
+    assert terms.levels[-1].days == 20
+    assert terms.levels[-1].words == {"en": "Please pay {number}."}

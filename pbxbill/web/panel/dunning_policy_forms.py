@@ -76,7 +76,15 @@ class WordsRow(Form):
     language = LineField(
         lazy_gettext("Language"), [at_most(5)], description=lazy_gettext("As in en or pt-BR.")
     )
-    text = TextAreaField(lazy_gettext("Words"), [required(), Length(max=MAX_WORDS)], render_kw={"rows": 3})
+    text = TextAreaField(
+        lazy_gettext("Words"),
+        [required(), Length(max=MAX_WORDS)],
+        description=lazy_gettext(
+            "Put into the notice. %(names)s in braces are filled in, as in {number}.",
+            names=", ".join(PLACEHOLDERS),
+        ),
+        render_kw={"rows": 3},
+    )
 
 
 class LevelRow(Form):
@@ -93,10 +101,6 @@ class LevelRow(Form):
     words = RowsField(
         WordsRow,
         lazy_gettext("Own words"),
-        description=lazy_gettext(
-            "Put into the notice. %(names)s in braces are filled in, as in {number}.",
-            names=", ".join(PLACEHOLDERS),
-        ),
         item=lazy_gettext("Words"),
         add=lazy_gettext("Add words"),
         most=MOST_LANGUAGES,
