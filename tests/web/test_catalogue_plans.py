@@ -1,5 +1,7 @@
 """Plans in the panel: made, changed as versions, retired, brought to newer versions; and whose they are."""
 
+from dataclasses import fields
+
 from werkzeug.test import TestResponse
 
 from pbxbill.billing.subscriptions.plan_catalogue import newest_version, plan_by_name
@@ -8,6 +10,7 @@ from pbxbill.store.models import AccountRow
 from tests.web.offices import Browser, Office
 from tests.web.test_catalogue_decks import SHEET, imported
 from tests.web.test_catalogue_tariffs import make as make_tariff
+from tests.web.test_policy_forms import values
 
 TERMS = {
     "name": "Basic",
@@ -141,3 +144,59 @@ def test_who_may_only_look_does_not_change_plans(office: Office) -> None:
     assert finance.get(path).status_code == 200
     assert f"{path}/edit" not in finance.get(path).text
     assert finance.get(f"{path}/edit").status_code == 403
+
+
+def test_every_term_can_be_given_and_is_shown_as_it_is(office: Office) -> None:
+    admin = office.seat("admin")
+    every = {
+        "cycle": "quarter",
+        "every": "2",
+        "anchor": "fixed_day",
+        "fixed_day": "2026-01-15",
+        "timing": "arrears",
+        "proration": "second",
+        "collection": "invoice",
+        "change": "cycle_end",
+        "set_up_on_change": "y",
+        "minimum_spend": "10.00",
+        "renewal": "term",
+        "unpaid": "keep",
+        "remind_days_before": "14",
+        "trial_days": "7",
+        "inbound_tariff": "retail",
+        "fee": "remaining",
+        "fee_amount": "50",
+        "fee_class": "leaving",
+        "charges-0-product_class": "line",
+    }
+    made = make(admin, **every)
+    assert made.status_code == 303, made.text
+    terms = terms_of(office, "operator", "Basic")
+    plain = PlanTerms("EUR")
+    same = {x.name for x in fields(PlanTerms) if getattr(terms, x.name) == getattr(plain, x.name)}
+    assert same == {"unit", "kind", "bundles"}  # a number's plan has no tariff; no bundle was made here
+    assert terms.term is not None
+    assert terms.term.fee is not None
+    assert (terms.term.fee.share_ppm, terms.term.fee.product_class) == (500_000, "leaving")
+    assert terms.charges[0].product_class == "line"
+    page = admin.get(f"{made.location}/edit").text
+    again = admin.post(f"{made.location}/edit", values(page))
+    assert again.status_code == 303, again.text
+    assert terms_of(office, "operator", "Basic") == terms
+
+
+def test_charges_are_rows_and_are_refused_at_their_fields(office: Office) -> None:
+    admin = office.seat("admin")
+    more = make(admin, rows="add charges").text
+    assert values(more)["charges-8-name"] == ""
+    assert values(more)["charges-0-name"] == "Line"
+    less = values(make(admin, rows="remove charges-0").text)
+    assert "Line" not in less.values()
+    assert "Extension" in less.values()
+    for refused, where in (
+        ({"charges-0-price": "x"}, "charges-0-price"),
+        ({"charges-1-name": "Line"}, "charges-0-name"),
+        ({"fee_amount": "x"}, "fee_amount"),
+        ({"anchor": "fixed_day"}, "fixed_day"),
+    ):
+        assert f'<a href="#{where}"' in make(admin, **refused).text, refused

@@ -7,6 +7,7 @@ from pbxbill.store.accounts import tariff_by_name
 from pbxbill.store.models import RateDeckRow, TariffRow, TariffVersionRow
 from tests.web.offices import Browser, Office
 from tests.web.test_catalogue_decks import SHEET, imported
+from tests.web.test_policy_forms import values
 
 TERMS = {
     "name": "gold",
@@ -117,3 +118,22 @@ def test_who_may_not_write_does_not_change_tariffs(office: Office) -> None:
             "wholesale",
         ]
         assert len(session.scalars(select(RateDeckRow)).all()) == 2
+
+
+def test_two_who_change_steps_of_a_cycle_are_told(office: Office) -> None:
+    admin = office.seat("admin")
+    steps = {
+        "cycle_steps": "0:0.05 6000:0.04",
+        "cycle": "month",
+        "cycle_zone": "UTC",
+        "cycle_destinations": "Germany",
+    }
+    made = make(admin, **steps)
+    assert made.status_code == 303, made.text
+    edit = f"{made.location}/edit"
+    shown = values(admin.get(edit).text)
+    assert admin.post(edit, shown | {"cycle_kind": "volume"}).status_code == 303
+    second = admin.post(edit, shown | {"cycle_zone": "Europe/Berlin"}).text
+    assert "Somebody else changed this" in second
+    assert "volume" in second
+    assert values(second)["cycle_zone"] == "Europe/Berlin"
