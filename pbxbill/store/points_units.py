@@ -1,6 +1,8 @@
 """Which units are of points: they are earned and spent lot by lot, and nothing else moves wallets in them."""
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
@@ -11,6 +13,12 @@ def is_points_unit(session: Session, code: str) -> bool:
     """Whether rules give points in a unit, or once did."""
     rule = select(PointsRuleRow.id).where(PointsRuleRow.points_unit == code).limit(1)
     return session.scalar(rule) is not None
+
+
+def is_of_money(unit: Any) -> ColumnElement[bool]:
+    """The condition that a column with a unit's code names one of money."""
+    found: ColumnElement[bool] = unit.not_in(select(PointsRuleRow.points_unit))
+    return found
 
 
 def refuse_points(session: Session, code: str) -> None:

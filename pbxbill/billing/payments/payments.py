@@ -183,6 +183,13 @@ def spare_told(session: Session, invoice_id: int) -> str:
     return f"{said(spare, unit)} lies in the wallet: `pbxbill payments from-wallet {code}{chosen}`"
 
 
+def spare_funds(session: Session, account_id: int, unit: str) -> int:
+    """What a wallet has for invoices, beyond what it owes for; nothing without a wallet. Only reads."""
+    query = select(WalletRow).where(WalletRow.account_id == account_id, WalletRow.unit == unit)
+    wallet = session.scalar(query)
+    return 0 if wallet is None else _spare(session, wallet, unit_of(session, unit))
+
+
 def _spare(session: Session, wallet: WalletRow, unit: Unit) -> int:
     # What it owes for and no invoice asks for yet is paid after what invoices ask for.
     later = unclaimed_gross(session, wallet.account_id, unit.code, wallet.ledger_account_id)

@@ -5,12 +5,13 @@ from pydantic import BaseModel, Field
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import wallets_of
 from pbxbill.listing.own import OWN_DISPUTES, OWN_MESSAGES, OWN_NUMBERS, OWN_PAYMENTS
+from pbxbill.listing.own_ledger import OWN_LEDGER
 from pbxbill.reports.own_usage import OWN_USAGE
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.calls import TAG as CALLS
 from pbxbill.web.api.calls import Call, CallPath, explained, seen_call, shown_call
-from pbxbill.web.api.listed import declare_list
+from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.reports import TAG as REPORTS
 from pbxbill.web.api.reports import ReportShown, ReportTable, WantedTable, described, table_of
 from pbxbill.web.api.wallets import Wallets, shown_wallet
@@ -36,6 +37,9 @@ def own_records(api: Api) -> None:
         ("/own/disputes", OWN_DISPUTES, "list_own_disputes"),
     ):
         declare_list(api, rule, listing, OWN, name=name)
+
+    declare_list(api, "/own/ledger", OWN_LEDGER, OWN, name="list_own_ledger", id_type=str)
+    declare_file(api, "/own/ledger.csv", OWN_LEDGER, OWN)
 
     @api.get("/own/calls/<session_id>", Call, CALLS)
     @needs(Permission.OWN_READ)

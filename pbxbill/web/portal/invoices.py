@@ -1,23 +1,29 @@
 """/my/invoices: what the account was asked to pay; seen, fetched, and paid."""
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.document import PartyBlock
+from pbxbill.billing.invoices.documents import document_from_json
 from pbxbill.billing.invoices.invoice_files import invoice_files
 from pbxbill.billing.invoices.standing import ASKING, UNSETTLED
 from pbxbill.billing.payments.payment_gateways import gateways_for
+from pbxbill.billing.payments.payments import spare_funds
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import own_invoices
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.web.fields import refusals
+from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.portal.own import own_account, own_invoice
-from pbxbill.web.portal.paying import PayForm, give_ways, gone_on, pay
+from pbxbill.web.portal.paying import BALANCE, PayForm, give_balance, give_ways, gone_on, pay, pay_by_balance
+from pbxbill.web.portal.quotes import add_quotes, is_offered
 
 MIMETYPES = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
 
@@ -37,12 +43,23 @@ def invoices(front: Front) -> Blueprint:
     )
     _add_pages(section, front)
     _add_payment(section, front)
+    add_quotes(section, front)
     return section
 
 
 def is_payable(row: InvoiceRow) -> bool:
     """Whether money is asked for by it."""
     return row.kind in ASKING and row.state in UNSETTLED and row.open > 0
+
+
+def _has_ways(front: Front, session: Session, row: InvoiceRow) -> bool:
+    account = own_account(front, session)
+    return bool(gateways_for(session, account, row.unit)) or spare_funds(session, account.id, row.unit) > 0
+
+
+def _seller(row: InvoiceRow) -> PartyBlock | None:
+    """Who asks for the money, as the document says."""
+    return None if row.snapshot is None else document_from_json(row.snapshot).seller
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:
@@ -57,7 +74,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 .order_by(InvoiceLineRow.position, InvoiceLineRow.id)
             ).all()
             corrected = session.get(InvoiceRow, row.corrects_id) if row.corrects_id else None
-            can_pay = is_payable(row) and bool(gateways_for(session, own_account(front, session), row.unit))
+            can_pay = is_payable(row) and _has_ways(front, session, row)
         return render_template(
             "portal/invoices/show.html",
             row=row,
@@ -65,6 +82,8 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             corrected=corrected,
             can_pay=can_pay,
             is_open=is_payable(row),
+            is_offered=is_offered(row, front.clock.now_us()),
+            seller=_seller(row) if is_payable(row) else None,
             is_overdue=is_payable(row) and (row.due_us or front.clock.now_us()) < front.clock.now_us(),
         )
 
@@ -92,13 +111,27 @@ def _add_payment(section: Blueprint, front: Front) -> None:
             account = own_account(front, session)
             form.amount.unit = unit_of(session, row.unit)
             has_ways = give_ways(session, form, account, row.unit, front)
+            has_ways = give_balance(session, form, account, row.unit) or has_ways
+            has_gateways = bool(gateways_for(session, account, row.unit))
         if not is_payable(row):
             return redirect(url_for("my_invoices.show", id=id), 303)
         if request.method == "GET":
             form.amount.data = row.open
         if has_ways and form.validate_on_submit():
+            standing = None
             with refusals(form, "amount") as refused:
-                standing = pay(front, account, form, row.unit, (id,))
-            if not refused:
+                if form.way.data == BALANCE:
+                    pay_by_balance(front, account, form, row.unit, id)
+                else:
+                    standing = pay(front, account, form, row.unit, (id,))
+            if not refused and standing is not None:
                 return gone_on(standing)
-        return render_template("portal/invoices/pay.html", form=form, row=row, has_ways=has_ways)
+            if not refused:
+                amount = plain_amount(form.amount.data, form.amount.unit)
+                flash(gettext("%(amount)s is paid from your balance.", amount=amount))
+                return redirect(url_for("my_invoices.show", id=id), 303)
+        if not has_gateways:
+            del form.save
+        return render_template(
+            "portal/invoices/pay.html", form=form, row=row, has_ways=has_ways, has_gateways=has_gateways
+        )

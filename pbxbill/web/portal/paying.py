@@ -18,8 +18,10 @@ from pbxbill.billing.payments.gateway_payments import (
     ask_payment,
 )
 from pbxbill.billing.payments.payment_gateways import chosen_gateway, gateways_for
+from pbxbill.billing.payments.payments import pay_from_wallet, spare_funds
 from pbxbill.billing.payments.saved_methods import active_method, methods_of
 from pbxbill.errors import InputRefused
+from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow
 from pbxbill.web.fields import AmountField, PanelForm, required
@@ -27,6 +29,7 @@ from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front
 from pbxbill.web.saved_cards import card_text
 
+BALANCE = "balance"
 KINDS = {"stripe": "Stripe", "paypal": "PayPal", "ccavenue": "CCAvenue"}
 
 
@@ -59,6 +62,36 @@ def give_ways(session: Session, form: PayForm, account: AccountRow, unit: str, f
     if form.seen.data is None:
         form.seen.data = str(_newest(session, account.id))
     return bool(ways)
+
+
+def give_balance(session: Session, form: PayForm, account: AccountRow, unit: str) -> bool:
+    """Offer what the wallet has to spare, besides the other ways; whether it has anything."""
+    spare = spare_funds(session, account.id, unit)
+    if not spare:
+        return False
+    text = gettext(
+        "Your balance, which has %(amount)s to spare",
+        amount=plain_amount(spare, unit_of(session, unit)),
+    )
+    form.way.choices = [*form.way.choices, (BALANCE, text)]
+    if form.way.data in (None, "None"):
+        form.way.data = form.way.choices[0][0]
+    return True
+
+
+def pay_by_balance(front: Front, account: AccountRow, form: PayForm, unit: str, invoice_id: int) -> None:
+    """Put funds of the wallet to an invoice; InputRefused says what is wrong with it."""
+    with front.changing("payment.allocate", account.code, account_id=account.id) as change:
+        pay_from_wallet(
+            change.session,
+            change.books,
+            change.session.get_one(AccountRow, account.id),
+            unit=unit,
+            now_us=change.now_us,
+            amount=form.amount.data or 0,
+            invoice_ids=(invoice_id,),
+            by=front.actor.name,
+        )
 
 
 def gateway_text(gateway: PaymentGatewayRow, all_of_them: Sequence[PaymentGatewayRow]) -> str:

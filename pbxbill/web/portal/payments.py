@@ -12,6 +12,7 @@ from pbxbill.billing.codes.vouchers import NotRedeemed, Redeemed, WhyNot, redeem
 from pbxbill.billing.payments.gateway_payments import standing
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import OWN_PAYMENTS
+from pbxbill.listing.own_ledger import OWN_LEDGER
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.payment_models import GatewayPaymentRow
 from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
@@ -68,6 +69,21 @@ def payments(front: Front) -> Blueprint:
             template="portal/payments/list.html",
             empty=(N_("Nothing was paid yet"), N_("Top up your balance, or redeem a voucher.")),
             more=lambda: _offered(front),
+        ),
+    )
+    add_list(
+        section,
+        front,
+        ListPage(
+            OWN_LEDGER,
+            "/ledger",
+            link=lambda row: url_for("my_calls.show", session_id=row["call"]) if row["call"] else None,
+            endpoint="ledger",
+            template="portal/payments/ledger.html",
+            empty=(
+                N_("Nothing has moved in your balance yet"),
+                N_("Top-ups, calls and charges appear here."),
+            ),
         ),
     )
     _add_top_up(section, front)
