@@ -1,9 +1,10 @@
 """`pbxbill run`: one operating-system process per daemon, started, watched, restarted, stopped in order.
 
 A daemon that ends is started again, each time after a longer wait. One that ends for its configuration is
-tried again too, since a switch's files may be mended meanwhile; only when every daemon of a switch says so
-the supervisor gives up. Daemons read a pipe from here and end with it, so that none is left steering. They
-also say again and again that they work, as to systemd: one that falls silent is killed and started anew.
+tried again too, since a switch's files may be mended meanwhile; only when every daemon of a switch says so,
+or where there is no switch yet every daemon, the supervisor gives up. Daemons read a pipe from here and end
+with it, so that none is left steering. They also say again and again that they work, as to systemd: one that
+falls silent is killed and started anew.
 """
 
 import os
@@ -42,7 +43,7 @@ class DaemonProcess:
     name: str
     command: tuple[str, ...]
     steers: bool = True
-    """It steers a switch; with none of these there is no point in going on."""
+    """It steers a switch; where there are such, there is no point in going on without them."""
 
 
 class Supervisor:
@@ -82,7 +83,8 @@ class Supervisor:
         self._stop.set()
 
     def _hopeless(self) -> bool:
-        return all(watch.misconfigured for watch in self._watches if watch.steers)
+        needed = [watch for watch in self._watches if watch.steers] or self._watches
+        return all(watch.misconfigured for watch in needed)
 
     def _look(self) -> None:
         if self._hopeless():

@@ -60,7 +60,9 @@ def run(context: Context) -> None:
     settings = context.settings
     configure_logs(settings.log.level, settings.log.format, "run")
     if not settings.switch:
-        raise ConfigurationError("the configuration names no switch; add a [[switch]] table")
+        if not settings.web.enabled:
+            raise ConfigurationError("the configuration names no switch; add a [[switch]] table")
+        _log.warning("no_switch_yet", remedy="add a [[switch]] table, and start anew")
     with context.application():
         pass  # a database that is not set up is said here once, not by every daemon
     path = context.config_path

@@ -38,6 +38,9 @@ url = "sqlite:///pbxbill.db"            # or postgresql://USER:PASSWORD@HOST/NAM
 # [redis]                               # news between processes, faster; optional
 # url = "redis://127.0.0.1:6379/0"
 
+[web]
+enabled = true                          # the panel and the portals, at http://127.0.0.1:8440
+
 # One table for each switch.
 # [[switch]]
 # type = "asterisk"
@@ -93,7 +96,9 @@ def init(context: Context, unit_code: str, scale: int, digits: int, operator: st
         click.echo(f"the first administrator, {FIRST_LOGIN}, chooses a password here, once, within 24 h:")
         click.echo(link_of(settings, token))
     if not settings.switch:
-        click.echo(f"next: put your switch into {path}, then `pbxbill doctor`")
+        click.echo(
+            f"next: `pbxbill run` serves the panel; put your switch into {path}, then `pbxbill doctor`"
+        )
 
 
 def _make_key(session: Session, path: Path) -> bool:

@@ -1,5 +1,6 @@
 """SQLAlchemy engines for everything but the charging path, and the schema's migrations."""
 
+import sqlite3
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
@@ -29,9 +30,11 @@ def open_engine(url: str) -> Engine:
         engine = create_engine(url, connect_args={"isolation_level": None})
         event.listen(engine, "connect", lambda connection, _record: set_pragmas(connection))
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "handle_error", _leave_read_only)
         return engine
     if url.startswith("postgresql"):
-        options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+        # To compile a statement of a page takes longer than to run it.
+        options = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC -c jit=off"
         arguments: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, "options": options}
         return create_engine(url, connect_args=arguments, pool_size=5, max_overflow=5, pool_pre_ping=True)
     raise ConfigurationError("the database URL must start with sqlite:/// or postgresql://")
@@ -41,6 +44,13 @@ def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later may find that it cannot: take the lock at once.
     reading = connection.get_execution_options().get("reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    # A connection that was opened while the file could not be written never can: others are opened.
+    error = context.original_exception
+    if isinstance(error, sqlite3.OperationalError):
+        context.is_disconnect |= error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def reading(engine: Engine) -> Engine:

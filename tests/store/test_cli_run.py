@@ -160,6 +160,27 @@ def test_run_gives_up_when_no_daemon_can_work(start: Start, config: Path) -> Non
     assert program.wait_for("no_daemon_can_run")
 
 
+def test_before_there_is_a_switch_the_panel_is_served(start: Start, config: Path) -> None:
+    (port,) = free_ports(1)
+    before = config.read_text().split("[[switch]]")[0]
+    config.write_text(
+        f'{before}[web]\nenabled = true\nport = {port}\nkey_file = "{config.parent}/pbxbill.key"\n'
+    )
+    program = start("run")
+    assert program.wait_for("no_switch_yet")
+
+    def served() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/log-in", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    wait_until(served, TIMEOUT_S, "the panel is not served")
+    assert program.process.poll() is None
+    assert program.end() == 0, program.log.read_text()
+
+
 def test_a_top_up_beside_running_daemons(start: Start, config: Path) -> None:
     program = start("run")
     program.wait_for("daemon_serves", 2)

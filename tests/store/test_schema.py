@@ -1,12 +1,15 @@
 """The migrations make the schema that the models describe, and the schema itself refuses overspending."""
 
+from pathlib import Path
+
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from pbxbill.errors import StoreUnavailable
 from pbxbill.store import (  # noqa: F401 their tables register themselves
     access_models,
     billing_models,
@@ -21,8 +24,8 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     report_models,
     rerating_models,
 )
-from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision
-from pbxbill.store.models import Base
+from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision, transaction
+from pbxbill.store.models import Base, UnitRow
 from tests.store.billed_accounts import open_accounts
 
 
@@ -116,3 +119,18 @@ def test_what_the_first_release_wrote_is_kept(empty_database_url: str) -> None:
             assert account.all() == [("operator", None)]
     finally:
         database.dispose()
+
+
+def test_a_connection_that_can_never_write_is_left(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/pbxbill.db"
+    migrate(url)
+    database = open_engine(url)
+    with database.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")  # as one of a file that could not be written
+    with pytest.raises(StoreUnavailable, match="readonly"), transaction(database) as session:
+        session.execute(insert(UnitRow).values(code="EUR", scale=6, digits=2))
+    with transaction(database) as session:
+        session.execute(insert(UnitRow).values(code="EUR", scale=6, digits=2))
+    with transaction(database) as session:
+        assert session.get(UnitRow, "EUR") is not None
+    database.dispose()
