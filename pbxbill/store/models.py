@@ -414,10 +414,6 @@ class CdrRow(Base):
     __table_args__ = (
         Index("ix_cdrs_account_id_started_us", "account_id", "started_us"),
         Index("ix_cdrs_started_us", "started_us"),
-        # Searched by how they begin.
-        Index("ix_cdrs_called", "called", "account_id", postgresql_ops={"called": "varchar_pattern_ops"}),
-        Index("ix_cdrs_caller", "caller", postgresql_ops={"caller": "varchar_pattern_ops"}),
-        Index("ix_cdrs_destination", "destination", postgresql_ops={"destination": "varchar_pattern_ops"}),
         Index(
             "ix_cdrs_denied",
             "started_us",

@@ -8,25 +8,17 @@ down_revision = "0017"
 branch_labels = None
 depends_on = None
 
-PATTERNS = (
-    ("accounts", "path"),
-    ("cdrs", "called", "account_id"),
-    ("cdrs", "caller"),
-    ("cdrs", "destination"),
-)
-"""Columns that are searched by how they begin, and what is compared besides."""
-
 
 def upgrade() -> None:
     """Bring the schema forward."""
-    for table, column, *others in PATTERNS:
-        op.create_index(
-            op.f(f"ix_{table}_{column}"),
-            table,
-            [column, *others],
-            unique=False,
-            postgresql_ops={column: "varchar_pattern_ops"},
-        )
+    # Searched by how it begins.
+    op.create_index(
+        op.f("ix_accounts_path"),
+        "accounts",
+        ["path"],
+        unique=False,
+        postgresql_ops={"path": "varchar_pattern_ops"},
+    )
     op.create_index("ix_accounts_created_us", "accounts", ["created_us", "id"], unique=False)
     op.create_index("ix_accounts_name", "accounts", ["name", "id"], unique=False)
     denied = sa.text("denial IS NOT NULL")
