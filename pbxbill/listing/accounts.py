@@ -1,13 +1,15 @@
 """The list of accounts: who is below whom, how they pay, what their wallets hold."""
 
+import re
 from typing import Any
 
-from sqlalchemy import case, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.charging.status import AccountStatus
+from pbxbill.listing.at_risk import CHOICES, narrow_to_risk
 from pbxbill.listing.listing import (
     N_,
     Column,
@@ -17,12 +19,61 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
-    contains,
     equals,
 )
-from pbxbill.store.models import AccountRow, TariffRow, WalletRow
+from pbxbill.store.billing_models import DidRow, PartyRow
+from pbxbill.store.models import AccountRow, EndpointRow, TariffRow, WalletRow
+from pbxbill.store.prefixes import begins_with
 
-_ABOVE = aliased(AccountRow)
+NUMBER_FORM = r"[+0-9 ()/.-]+"
+"""As people write a telephone number."""
+LEAST_DIGITS = 3
+
+_ABOVE, _OVER = aliased(AccountRow), aliased(AccountRow)
+_FIRST, _OF_FIRST = aliased(WalletRow), aliased(WalletRow)
+# What the list shows as balance: that of the wallet which was opened first.
+_first_id = select(func.min(_OF_FIRST.id)).where(_OF_FIRST.account_id == AccountRow.id)
+_BALANCE = func.coalesce(
+    select(_FIRST.posted)
+    .where(_FIRST.id == _first_id.correlate(AccountRow).scalar_subquery())
+    .correlate(AccountRow)
+    .scalar_subquery(),
+    0,
+)
+
+
+def find_accounts(query: Rows, text: str) -> Rows:
+    """Narrow accounts to those that a text names: code or name, or what identifies and reaches them.
+
+    SIP accounts, addresses, caller IDs and numbers by how they begin; e-mail, telephone, VAT id and names
+    in law by a part of them.
+    """
+    named = or_(*(x.icontains(text, autoescape=True) for x in (AccountRow.code, AccountRow.name)))
+    party = [
+        x.icontains(text, autoescape=True)
+        for x in (PartyRow.legal_name, PartyRow.contact, PartyRow.email, PartyRow.phone, PartyRow.vat_id)
+    ]
+    begun = [text]
+    digits = re.sub(r"\D", "", text)
+    if re.fullmatch(NUMBER_FORM, text) and len(digits) >= LEAST_DIGITS:
+        written = PartyRow.phone
+        for sign in " ()/.-+":
+            written = func.replace(written, sign, "")
+        party.append(written.contains(digits, autoescape=True))
+        begun = list(dict.fromkeys((text, digits)))
+    identified = select(EndpointRow.account_id).where(
+        or_(*(begins_with(EndpointRow.value, x) for x in begun))
+    )
+    numbers = select(DidRow.account_id).where(
+        DidRow.account_id.is_not(None), or_(*(begins_with(DidRow.number, x) for x in begun))
+    )
+    of_party = select(PartyRow.account_id).where(or_(*party))
+    return query.where(or_(named, *(AccountRow.id.in_(x) for x in (identified, numbers, of_party))))
+
+
+def _below(query: Rows, code: str) -> Rows:
+    path = select(_OVER.path).where(_OVER.code == code, _OVER.kind == "reseller").scalar_subquery()
+    return query.where(func.substr(AccountRow.path, 1, func.length(path)) == path, AccountRow.code != code)
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -78,9 +129,10 @@ ACCOUNTS = Listing(
         Order("code", N_("Code"), AccountRow.code, AccountRow.id),
         Order("newest", N_("Newest first"), AccountRow.created_us, AccountRow.id, descending=True),
         Order("name", N_("Name"), AccountRow.name, AccountRow.id),
+        Order("balance", N_("Lowest balance first"), _BALANCE, AccountRow.id),
     ),
     filters=(
-        Filter("q", N_("Code or name"), contains(AccountRow.code, AccountRow.name)),
+        Filter("q", N_("Name, number or e-mail"), find_accounts),
         Filter(
             "kind",
             N_("Kind"),
@@ -96,6 +148,8 @@ ACCOUNTS = Listing(
             tuple((x.value, x.value.replace("_", " ").capitalize()) for x in AccountStatus),
         ),
         Filter("parent", N_("Reseller's code"), equals(_ABOVE.code)),
+        Filter("below", N_("Below reseller"), _below),
+        Filter("risk", N_("Balance at risk"), narrow_to_risk, FilterKind.CHOICE, CHOICES),
     ),
     finish=_wallets,
 )

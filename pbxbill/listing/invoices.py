@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
@@ -71,6 +71,11 @@ def _below(query: Rows, code: str) -> Rows:
         .scalar_subquery()
     )
     return query.where(func.substr(AccountRow.path, 1, func.length(path)) == path)
+
+
+def _of_issuer(query: Rows, code: str) -> Rows:
+    issuer = aliased(AccountRow)
+    return query.where(InvoiceRow.issuer_id == select(issuer.id).where(issuer.code == code).scalar_subquery())
 
 
 def _of_profile(column: Any, otherwise: str) -> Any:
@@ -150,6 +155,7 @@ def invoices(clock: Clock) -> Listing:
                 FilterKind.AMOUNT,
             ),
             Filter("reseller", N_("Below reseller"), _below),
+            Filter("issuer", N_("Issuer's code"), _of_issuer),
             Filter(
                 "cycle",
                 N_("Billing cycle"),

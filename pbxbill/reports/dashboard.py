@@ -3,31 +3,32 @@
 Everything is what the one who looks has issued or may see. Sums of calls come from roll-ups where they hold.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from fractions import Fraction
 from itertools import pairwise
 
-from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.clock import SECOND_US
+from pbxbill.listing.at_risk import at_risk as wallets_at_risk
+from pbxbill.reports.other_charges import charged_in
 from pbxbill.reports.sums import Summed, Wanted, read
 from pbxbill.store.catalogue_models import AlertRow, HeldCountryRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.lease import STALE_US
 from pbxbill.store.mediation_models import QuarantinedRow
-from pbxbill.store.models import AccountRow, DaemonLeaseRow, WalletRow
+from pbxbill.store.models import AccountRow, DaemonLeaseRow, UnitRow, WalletRow
 from pbxbill.store.notice_models import JobRow
 
 DAYS = 14
 """How far back the chart of days goes, today included."""
 WEEK = 7
 HOUR_US = 3_600 * SECOND_US
-USED_TENTHS = 9
-"""Who has used so many tenths of his credit is at risk."""
 SHOWN = 6
 FRESH_US = 2 * 86_400 * SECOND_US
 """How old an alert on the first page may be."""
@@ -35,15 +36,23 @@ FRESH_US = 2 * 86_400 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """What calls of one day, or of a part of it, brought in one unit."""
+    """What one day, or a part of it, brought in one unit."""
 
     net: int = 0
-    """Without tax."""
+    """Of calls, without tax."""
     cost: int = 0
+    """Of calls."""
+    other: int = 0
+    """Subscriptions, fees and what else was charged, without tax."""
+
+    @property
+    def income(self) -> int:
+        """Of calls and of all else, without tax."""
+        return self.net + self.other
 
     @property
     def margin(self) -> int:
-        """What is left after the cost."""
+        """What calls leave after their cost."""
         return self.net - self.cost
 
 
@@ -56,13 +65,20 @@ class Earned:
     calls: tuple[int, ...]
     answered: tuple[int, ...]
     by_unit: dict[str, tuple[DaySums, ...]]
+    """The unit that brought most comes first."""
     calls_then: int
     """Until the same time of the day, a week ago."""
     then: dict[str, DaySums]
     """The same of money."""
 
 
-def _earned(starts: Sequence[int], summed: Sequence[Summed]) -> Earned:
+def _earned(
+    starts: Sequence[int],
+    summed: Sequence[Summed],
+    other: Sequence[tuple[int, str, int]],
+    scales: Mapping[str, int],
+) -> Earned:
+    """other: charges by place of the day, unit and amount. scales: of units, so that they can be compared."""
     calls, answered = [0] * (DAYS + 1), [0] * (DAYS + 1)
     by_unit: dict[str, list[DaySums]] = {}
     for one in summed:
@@ -73,11 +89,19 @@ def _earned(starts: Sequence[int], summed: Sequence[Summed]) -> Earned:
         days = by_unit.setdefault(one.unit, [DaySums()] * (DAYS + 1))
         before = days[one.bucket]
         days[one.bucket] = DaySums(before.net + one.sums.net, before.cost + one.sums.cost)
+    for place, unit, net in other:
+        days = by_unit.setdefault(unit, [DaySums()] * (DAYS + 1))
+        days[place] = replace(days[place], other=days[place].other + net)
+
+    def size(unit: str) -> tuple[Fraction, str]:
+        brought = sum(x.income for x in by_unit[unit][:DAYS])
+        return -Fraction(brought, 10 ** scales.get(unit, 0)), unit
+
     return Earned(
         tuple(starts),
         tuple(calls[:DAYS]),
         tuple(answered[:DAYS]),
-        {unit: tuple(days[:DAYS]) for unit, days in sorted(by_unit.items())},
+        {unit: tuple(by_unit[unit][:DAYS]) for unit in sorted(by_unit, key=size)},
         calls[DAYS],
         {unit: days[DAYS] for unit, days in by_unit.items()},
     )
@@ -139,7 +163,12 @@ def first_page(session: Session, seller: AccountRow, now_us: int, zone: str) -> 
             of_days.append(one)
         if 0 <= number < len(begun):
             of_days.append(one._replace(bucket=DAYS - 1))
-    return _earned(days, of_days), _by_hour(starts, len(begun), len(then), of_hours)
+    # The day a week ago counts as far as today has come.
+    spans = [*pairwise(days), (days[-1], now_us + 1), past[-1]]
+    other = charged_in(session, seller, spans)
+    scales = {x.code: x.scale for x in session.scalars(select(UnitRow))}
+    earned = _earned(days, of_days, other, scales)
+    return earned, _by_hour(starts, len(begun), len(then), of_hours)
 
 
 def _hours(day: date, zone: str) -> list[int]:
@@ -214,7 +243,7 @@ def overdue(session: Session, scope: Scope, now_us: int) -> list[Owed]:
 
 @dataclass(frozen=True, slots=True)
 class AtRisk:
-    """A wallet whose credit is nearly used up, or overdrawn."""
+    """A wallet whose funds or credit are nearly used up, or overdrawn."""
 
     account_id: int
     code: str
@@ -225,33 +254,12 @@ class AtRisk:
 
 
 def at_risk(session: Session, scope: Scope) -> tuple[int, list[AtRisk]]:
-    """How many wallets are at risk, and those that owe most."""
+    """How many accounts have a wallet at risk, and the wallets that hold least."""
+    seen = scope.among(WalletRow.account_id)
+    counted = session.scalar(wallets_at_risk([func.count(WalletRow.account_id.distinct())]).where(seen))
     available = WalletRow.posted - WalletRow.reserved + WalletRow.credit_limit
-    nearly = (WalletRow.credit_limit > 0) & (available * 10 < WalletRow.credit_limit * (10 - USED_TENTHS))
-    condition = (
-        scope.among(WalletRow.account_id),
-        AccountRow.status != "terminated",
-        or_(nearly, WalletRow.overdraft > 0),
-    )
-    joined = AccountRow.id == WalletRow.account_id
-    counted = session.scalar(
-        select(func.count()).select_from(WalletRow).join(AccountRow, joined).where(*condition)
-    )
-    query = (
-        select(
-            AccountRow.id,
-            AccountRow.code,
-            AccountRow.name,
-            WalletRow.unit,
-            WalletRow.posted,
-            available,
-        )
-        .select_from(WalletRow)
-        .join(AccountRow, joined)
-        .where(*condition)
-        .order_by(WalletRow.posted, WalletRow.id)
-        .limit(SHOWN)
-    )
+    columns = AccountRow.id, AccountRow.code, AccountRow.name, WalletRow.unit, WalletRow.posted, available
+    query = wallets_at_risk(columns).where(seen).order_by(WalletRow.posted, WalletRow.id).limit(SHOWN)
     return counted or 0, [AtRisk(*row) for row in session.execute(query)]
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from pbxbill.reports.report import PERIOD_NAMES, Asked, buckets_of, period_cells, period_of, seller_of
+from pbxbill.store.models import AccountRow
 
 Rows = list[dict[str, Any]]
 
@@ -59,6 +60,14 @@ def add_other(
             row["income"] = row.get("net", 0) + row.get("other", 0)
 
 
+def charged_in(
+    session: Session, seller: AccountRow, spans: Sequence[tuple[int, int]]
+) -> list[tuple[int, str, int]]:
+    """What a seller's accounts were charged beside calls: the span's place, the unit, and the net in it."""
+    rows = _charged_between(session, spans, "s.bucket", {"seller_id": seller.id})
+    return [(bucket, unit, net) for bucket, unit, _, net in rows]
+
+
 def _add_totals(totals: Rows, sums: dict[str, int]) -> None:
     known = {total["unit"]: total for total in totals}
     for unit, net in sums.items():
@@ -81,7 +90,6 @@ def _charged(
 ) -> Sequence[Any]:
     """By period or account's code, and by unit; by nothing: by unit alone. codes: of these accounts only."""
     seller = seller_of(session, asked)
-    spans = ", ".join(f"({number}, {from_us}, {to_us})" for number, (from_us, to_us) in enumerate(buckets))
     values: dict[str, Any] = {"seller_id": seller.id}
     chosen = "AND a.kind = 'reseller'" if by == "reseller" else ""
     if asked.value("account"):
@@ -92,4 +100,11 @@ def _charged(
         values |= dict(zip(names, codes, strict=True))
         chosen += f" AND a.code IN ({', '.join(f':{x}' for x in names) or 'NULL'})"
     group = "s.bucket" if by in PERIOD_NAMES else "a.code" if by else "0"
+    return _charged_between(session, buckets, group, values, chosen)
+
+
+def _charged_between(
+    session: Session, buckets: Sequence[tuple[int, int]], group: str, values: dict[str, Any], chosen: str = ""
+) -> Sequence[Any]:
+    spans = ", ".join(f"({number}, {from_us}, {to_us})" for number, (from_us, to_us) in enumerate(buckets))
     return session.execute(text(_OTHER.format(spans=spans, group=group, chosen=chosen)), values).all()

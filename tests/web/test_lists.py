@@ -37,7 +37,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(office_on_each: Offic
 
 def test_what_is_filtered_stands_as_chips_that_take_it_away(office: Office) -> None:
     text = office.seat("admin").get(f"{LIST}?q=alice&status=active").text
-    assert "Code or name: alice" in text
+    assert "Name, number or e-mail: alice" in text
     assert f'href="{LIST}?status=active"' in text
 
 

@@ -58,6 +58,7 @@ def dashboard(front: Front) -> Blueprint:
             calls_by_hour=_calls_by_hour(hours),
             revenue_charts=[_revenue_chart(sums, unit) for unit in units],
             owed=owed,
+            seller=seller.code,
             risks=risks,
             riskiest=riskiest,
             alerts=alerts,
@@ -69,7 +70,7 @@ def dashboard(front: Front) -> Blueprint:
 
 def _change(sums: Earned, unit: str) -> str:
     """Today's revenue against the same part of the day a week ago, in words."""
-    now, then = sums.by_unit[unit][-1].net, sums.then[unit].net
+    now, then = sums.by_unit[unit][-1].income, sums.then[unit].income
     if then <= 0:
         return str(gettext("nothing to compare it with a week ago"))
     percent = (now - then) * 100 // then
@@ -130,10 +131,11 @@ def _calls_by_hour(hours: HourSums) -> Markup | None:
 def _revenue_chart(sums: Earned, unit: Unit) -> Markup:
     days = sums.by_unit[unit.code]
     return line_chart(
-        gettext("Revenue of calls per day, %(unit)s without tax", unit=unit.code),
+        gettext("Revenue per day, %(unit)s without tax", unit=unit.code),
         _labels(sums),
         [
-            Series(gettext("revenue"), tuple(x.net for x in days)),
+            Series(gettext("revenue"), tuple(x.income for x in days)),
+            Series(gettext("revenue of calls"), tuple(x.net for x in days)),
             Series(gettext("cost"), tuple(x.cost for x in days), is_faint=True),
         ],
         shown=lambda amount: short_amount_text(amount, unit),
