@@ -11,6 +11,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.clock import Clock
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.listing.calls import CALLS
+from pbxbill.listing.cards import CARDS
 from pbxbill.listing.invoices import UNSEEN
 from pbxbill.listing.invoices import invoices as all_invoices
 from pbxbill.listing.listing import (
@@ -71,6 +72,15 @@ def _of_oneself(listing: Listing, name: str) -> Listing:
 
 
 OWN_CALLS = _of_oneself(CALLS, "my-calls")
+
+
+OWN_CARDS = replace(
+    CARDS,
+    name="my-calling-cards",
+    permission=Permission.OWN_READ,
+    columns=tuple(x for x in CARDS.columns if x.key != "account"),
+    filters=tuple(x for x in CARDS.filters if x.key != "account"),
+)
 
 
 def own_invoices(clock: Clock) -> Listing:

@@ -39,12 +39,19 @@ class _Known:
 
 
 def _rows(session: Session, scope: Scope) -> Rows:
-    query = LEDGER.rows(session, scope).add_columns(
+    return _every(session, scope).where(is_of_money(WalletRow.unit))
+
+
+def _points(session: Session, scope: Scope) -> Rows:
+    return _every(session, scope).where(~is_of_money(WalletRow.unit))
+
+
+def _every(session: Session, scope: Scope) -> Rows:
+    return LEDGER.rows(session, scope).add_columns(
         PostingRow.ledger_account_id.label("wallet"),
         JournalEntryRow.idempotency_key.label("key"),
         WalletRow.account_id.label("account_id"),
     )
-    return query.where(is_of_money(WalletRow.unit))
 
 
 def _told(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -133,3 +140,11 @@ OWN_LEDGER = replace(
     ),
     finish=_told,
 )
+OWN_POINTS = replace(
+    OWN_LEDGER,
+    name="my-points",
+    title=N_("Points"),
+    rows=_points,
+    filters=tuple(x for x in OWN_LEDGER.filters if x.key != "kind"),
+)
+"""The same of points: earned, spent, expired."""

@@ -124,6 +124,8 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "promises": (PromiseToPayRow, "id"),
     "life-cycle": (LifeCyclePolicyRow, "id"),
     "messages": (MessageRow, "id"),
+    "sent": (MessageRow, "id"),
+    "calling-cards": (CallingCardRow, "id"),
     "webhook-endpoints": (WebhookEndpointRow, "id"),
     "webhook-deliveries": (MessageRow, "id"),
     "deck-versions": (DeckVersionRow, "id"),

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from pbxbill.billing.codes.calling_cards import add_card
 from pbxbill.billing.invoices.quotes import NewQuote, QuoteLine, offer
 from pbxbill.billing.parties import set_party
-from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.billing.points.points_rules import NewRule, add_rule
+from pbxbill.money import Unit
+from pbxbill.notify.outbox import ONE_TIME_LINK
+from pbxbill.store.invoice_models import InvoiceRow, MessageRow
 from pbxbill.store.models import AccountRow
+from pbxbill.store.units import add_unit
 from tests.small_operator import eur
 from tests.web.offices import Office
 from tests.web.portal_shop import DAY_US, Shop, opened_shop
@@ -119,3 +124,63 @@ def test_a_quote_is_refused_with_a_reason_that_the_seller_reads(office: Office) 
 def test_what_is_no_quote_is_not_accepted(shop: Shop) -> None:
     id = shop.invoice()
     assert shop.browser("alice").get(f"/my/quotes/{id}/accept").status_code == 404
+
+
+def test_the_text_of_a_message_is_shown_but_for_links_that_open_doors(office: Office) -> None:
+    ids = {}
+    with office.writing() as session:
+        for kind, text in (("invoice", "Dear Alice"), (ONE_TIME_LINK, "https://bill.example/link/x")):
+            row = MessageRow(
+                key=kind,
+                issuer_id=office.account_id("reseller"),
+                account_id=office.account_id("alice"),
+                kind=kind,
+                recipient="alice@example.com",
+                subject=f"About {kind}",
+                text=text,
+                state="sent",
+                created_us=0,
+            )
+            session.add(row)
+            session.flush()
+            ids[kind] = row.id
+    alice = office.seat("alice")
+    address = f"/my/notices/sent/{ids['invoice']}"
+    assert address in alice.get("/my/notices/sent").text
+    assert "Dear Alice" in alice.get(address).text
+    assert "/link/x" not in alice.get(f"/my/notices/sent/{ids[ONE_TIME_LINK]}").text
+    assert office.seat("olga").get(address).status_code == 404
+
+
+def test_points_are_shown_where_there_are_any(office: Office) -> None:
+    alice = office.seat("alice")
+    assert "/my/points" not in alice.get("/my/payments").text
+    with office.writing() as session:
+        add_unit(session, Unit("PTS", 0))
+        reseller = session.get_one(AccountRow, office.account_id("reseller"))
+        new = NewRule("top_up", "PTS", "EUR", eur("1"), 2)
+        rule = add_rule(session, reseller, new, 0).id
+    assert "You have no points yet" in alice.get("/my/points").text
+    assert "/my/points" in alice.get("/my/payments").text
+    give = f"/panel/points/of-account/{office.account_id('alice')}/give"
+    for points, key in (("7", "one"), ("5", "two")):
+        given = {"rule": rule, "points": points, "reason": "Sorry", "key": key}
+        assert office.seat("reseller").post(give, given).status_code == 303
+    page = alice.get("/my/points").text
+    assert re.search(r">\s*12\s*<", page)
+    assert "Sorry" in page
+    assert "Sorry" not in alice.get("/my/ledger.csv").text
+
+
+def test_a_lost_calling_card_is_blocked_after_asking(office: Office) -> None:
+    with office.writing() as session:
+        account = session.get_one(AccountRow, office.account_id("alice"))
+        id = add_card(session, account, 0, name="Anna").card_id
+    alice = office.seat("alice")
+    assert "/my/calling-cards" in alice.get("/my/numbers").text
+    assert "Anna" in alice.get("/my/calling-cards").text
+    address = f"/my/calling-cards/{id}"
+    assert "Only your provider" in alice.get(f"{address}/block").text
+    assert alice.post(f"{address}/block").status_code == 303
+    assert "blocked" in alice.get(address).text
+    assert office.seat("olga").get(address).status_code == 404

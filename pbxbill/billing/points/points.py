@@ -87,6 +87,15 @@ def holdings(session: Session, account_id: int, now_us: int) -> list[Holding]:
     return found
 
 
+def earns_points(session: Session, account: AccountRow) -> bool:
+    """Whether a rule of who bills an account gives points, or it has some from before."""
+    rule = select(PointsRuleRow.id).where(
+        PointsRuleRow.issuer_id == account.parent_id, PointsRuleRow.state == "active"
+    )
+    lot = select(PointsLotRow.id).where(PointsLotRow.account_id == account.id)
+    return any(session.scalar(query.limit(1)) is not None for query in (rule, lot))
+
+
 def spend(session: Session, books: Bookkeeper, account: AccountRow, spending: Spending, now_us: int) -> Spent:
     """Turn points into funds; InputRefused where there are not so many that are worth something."""
     if spending.points <= 0:

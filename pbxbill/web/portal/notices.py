@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -26,13 +26,15 @@ from pbxbill.billing.notices.notice_profiles import (
 from pbxbill.billing.payments.balance_thresholds import set_thresholds, thresholds_of
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import OWN_MESSAGES
+from pbxbill.notify.outbox import ONE_TIME_LINK
 from pbxbill.store.accounts import unit_of
+from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.thresholds import DEFAULT, NOTICE
 from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import AmountField, LineField, PanelForm, at_most, refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
-from pbxbill.web.portal.own import own_account, own_wallet, own_wallets
+from pbxbill.web.portal.own import own_account, own_row, own_wallet, own_wallets
 
 ABOUT: dict[NoticeKind, str] = {
     NoticeKind.LOW_BALANCE: N_("Your balance fell below a threshold"),
@@ -124,6 +126,7 @@ def notices(front: Front) -> Blueprint:
         ListPage(
             OWN_MESSAGES,
             "/notices/sent",
+            link="my_notices.message",
             endpoint="sent",
             template="portal/notices/sent.html",
             empty=(N_("Nothing was sent to you yet"), N_("Messages appear here as they are written.")),
@@ -149,6 +152,17 @@ def notices(front: Front) -> Blueprint:
             delivery=delivery,
             wallets=wallets,
         )
+
+    @section.get("/notices/sent/<int:id>")
+    @needs(Permission.OWN_READ)
+    def message(id: int) -> str:
+        with front.reading() as session:
+            row = own_row(front, session, MessageRow, id)
+        if row.channel != "mail":
+            abort(404)
+        # A link that opens somebody's access is for him alone.
+        is_secret = row.kind == ONE_TIME_LINK
+        return render_template("portal/notices/message.html", row=row, is_secret=is_secret)
 
     _add_choices(section, front)
     _add_times(section, front)

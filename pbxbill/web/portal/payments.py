@@ -10,9 +10,10 @@ from wtforms import SelectField
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.codes.vouchers import NotRedeemed, Redeemed, WhyNot, redeem
 from pbxbill.billing.payments.gateway_payments import standing
+from pbxbill.billing.points.points import earns_points, holdings
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import OWN_PAYMENTS
-from pbxbill.listing.own_ledger import OWN_LEDGER
+from pbxbill.listing.own_ledger import OWN_LEDGER, OWN_POINTS
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.payment_models import GatewayPaymentRow
 from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
@@ -86,6 +87,18 @@ def payments(front: Front) -> Blueprint:
             ),
         ),
     )
+    add_list(
+        section,
+        front,
+        ListPage(
+            OWN_POINTS,
+            "/points",
+            endpoint="points",
+            template="portal/payments/points.html",
+            empty=(N_("You have no points yet"), N_("They appear here as your provider gives them to you.")),
+            more=lambda: _held(front),
+        ),
+    )
     _add_top_up(section, front)
     _add_voucher(section, front)
     add_cards(section, front)
@@ -100,7 +113,13 @@ def _receipt(row: Any) -> str | None:
 
 def _offered(front: Front) -> dict[str, Any]:
     with front.reading() as session:
-        return {"wallets": own_wallets(front, session)}
+        account = own_account(front, session)
+        return {"wallets": own_wallets(front, session), "has_points": earns_points(session, account)}
+
+
+def _held(front: Front) -> dict[str, Any]:
+    with front.reading() as session:
+        return {"held": holdings(session, front.scope.account_id, front.clock.now_us())}
 
 
 def _add_top_up(section: Blueprint, front: Front) -> None:
