@@ -119,7 +119,7 @@ _BETTER_NAMES = (
 )
 """Of several columns that may name the destination the one whose name stands first here."""
 
-_YES_OR_NO = ("end_date_included", "codes_include_country")
+_YES_OR_NO = ("end_date_included", "codes_include_country", "others_by_name")
 
 _CURRENCY_CODES = (
     "usd eur gbp chf inr aed cad aud sgd hkd jpy cny brl zar sek nok dkk pln "
@@ -154,6 +154,8 @@ class Profile:
     """Stands before or behind prices, and is dropped."""
     sheet: str | None = None
     """Name of the worksheet of an XLSX file; else the first with a header."""
+    others_by_name: bool = False
+    """Columns that are not named are told from the header, as without a profile; else they are not read."""
 
     def __post_init__(self) -> None:
         if self.delimiter is not None and self.delimiter not in (",", ";", "\t", "|"):
@@ -174,6 +176,17 @@ class Profile:
             raise ConfigurationError(
                 f"{str(self.encoding)[:40]!r} is no encoding; e.g. utf-8, latin-1, windows-1252"
             ) from None
+
+
+class HeaderRefused(InputRefused):
+    """A header that is not understood. why: without what a command line alone can do about it."""
+
+    def __init__(self, why: str, by_command: str = "", names: Sequence[str] = (), row: int = 0) -> None:
+        super().__init__(f"{why}; {by_command}" if by_command else why)
+        self.why, self.by_command = why, by_command
+        self.names, self.row = tuple(names), row
+        self.first: list[list[str]] = []
+        """The rows of the sheet from this one on, as far as they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +263,29 @@ def parse_increments(text: str) -> tuple[int, int]:
 def layout_of(names: Sequence[str], profile: Profile) -> Layout:
     """The layout of a header; InputRefused says what is missing in it or named twice."""
     names = tuple(" ".join(name.split()) for name in names)
-    columns = _by_profile(names, profile) if profile.columns else _guessed(names)
-    _check_complete(names, columns)
+    try:
+        columns = _columns(names, profile)
+    except HeaderRefused as error:
+        error.names = names
+        raise
     return Layout(names, columns, _currency(names, columns))
+
+
+def guessed_columns(names: Sequence[str]) -> dict[str, str]:
+    """Ours and theirs, as far as single names tell; what is told twice is left out."""
+    ours = [_FIELD_OF.get(_plain(name)) for name in names]
+    return {x: name for x, name in zip(ours, names, strict=True) if x in COLUMNS and ours.count(x) == 1}
+
+
+def _columns(names: tuple[str, ...], profile: Profile) -> tuple[str | None, ...]:
+    columns = _by_profile(names, profile) if profile.columns else _guessed(names)
+    if profile.columns and profile.others_by_name:
+        said = {ours for ours in columns if ours}
+        rest = ["" if ours else name for ours, name in zip(columns, names, strict=True)]
+        guessed = (None if ours in said else ours for ours in _guessed(tuple(rest), frozenset(said)))
+        columns = tuple(ours or other for ours, other in zip(columns, guessed, strict=True))
+    _check_complete(names, columns)
+    return columns
 
 
 def _by_profile(names: tuple[str, ...], profile: Profile) -> tuple[str | None, ...]:
@@ -263,15 +296,16 @@ def _by_profile(names: tuple[str, ...], profile: Profile) -> tuple[str | None, .
             wanted = " ".join(name.split()).casefold()
             if lowered.count(wanted) != 1:
                 how = "is missing" if wanted not in lowered else "appears twice"
-                raise InputRefused(
+                raise HeaderRefused(
                     f"column {name!r}, which the profile maps to {ours}, {how} among {_seen(names)}"
                 )
             columns[lowered.index(wanted)] = ours
     return tuple(columns)
 
 
-def _guessed(names: tuple[str, ...]) -> tuple[str | None, ...]:
-    columns = [_FIELD_OF.get(_plain(name)) for name in names]
+def _guessed(names: tuple[str, ...], said: frozenset[str] = frozenset()) -> tuple[str | None, ...]:
+    """said: what other columns are known to be."""
+    columns = [None if ours in said else ours for ours in (_FIELD_OF.get(_plain(name)) for name in names)]
     destinations = [at for at, ours in enumerate(columns) if ours == "destination"]
     if len(destinations) > 1:
 
@@ -282,20 +316,19 @@ def _guessed(names: tuple[str, ...]) -> tuple[str | None, ...]:
         best = min(destinations, key=goodness)
         if [goodness(at) for at in destinations].count(goodness(best)) == 1:
             columns = [None if at in destinations and at != best else ours for at, ours in enumerate(columns)]
-    _fill_in_need(names, columns)
+    _fill_in_need(names, columns, said)
     for ours in columns:
         if ours is not None and columns.count(ours) > 1:
             both = " and ".join(repr(names[at]) for at, other in enumerate(columns) if other == ours)
-            raise InputRefused(
-                f"the columns {both} may both be {ours}; say by a profile (--profile) which one it is"
-            )
+            why = f"the columns {both} may both be {ours}"
+            raise HeaderRefused(why, "say by a profile (--profile) which one it is")
     return tuple(columns)
 
 
-def _fill_in_need(names: tuple[str, ...], columns: list[str | None]) -> None:
+def _fill_in_need(names: tuple[str, ...], columns: list[str | None], said: frozenset[str]) -> None:
     instead = {"prefix": "country_code", "price_per_min": "price_per_second"}
     for ours, spellings in _IN_NEED.items():
-        if ours in columns or instead.get(ours, ours) in columns:
+        if {ours, instead.get(ours, ours)} & {*columns, *said}:
             continue
         known = spellings.split("|")
         found = [at for at, name in enumerate(names) if columns[at] is None and _plain(name) in known]
@@ -321,15 +354,15 @@ def _check_complete(names: tuple[str, ...], columns: tuple[str | None, ...]) -> 
         ):
             if one in columns and other in columns:
                 both = ", ".join(repr(names[columns.index(name)]) for name in (one, other))
-                raise InputRefused(
-                    f"the columns {both} ({one}, {other}) contradict each other; say by a profile "
-                    "(--profile) which of them counts"
-                )
+                why = f"the columns {both} ({one}, {other}) contradict each other"
+                raise HeaderRefused(why, "say by a profile (--profile) which of them counts")
         return
-    raise InputRefused(
-        f"column {missing!r} is missing among {_seen(names)}; a profile says which of them is what: a file "
+    why = f"column {missing!r} is missing among {_seen(names)}"
+    raise HeaderRefused(
+        why,
+        "a profile says which of them is what: a file "
         f"like p.toml with the line  columns = {{ {_profile_line(names, columns)} }}  , given by "
-        f"--profile p.toml; known columns: {KNOWN}"
+        f"--profile p.toml; known columns: {KNOWN}",
     )
 
 

@@ -14,12 +14,14 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from pbxbill.errors import InputRefused
 from pbxbill.rating.sheet_guard import unguarded
-from pbxbill.rating.sheet_profile import Layout, Profile, layout_of
+from pbxbill.rating.sheet_profile import HeaderRefused, Layout, Profile, layout_of
 
 MAX_LINE_BYTES = 65_536
 MAX_ROWS = 5_000_000
 MAX_QUOTED_LINES = 10
 """Lines that one quoted cell may spread over; a quote left open spoils its own line only."""
+FIRST_ROWS = 6
+"""Shown of a sheet whose header is not understood, from the likely one on."""
 HEADER_WITHIN = 50
 """Rows among which the header is looked for: titles and addresses often stand above it."""
 MAX_COLUMNS = 200
@@ -176,36 +178,48 @@ class BestHeader:
     """Looks at rows until one is a header; else says what the most likely one lacks."""
 
     def __init__(self) -> None:
-        self._nearest: tuple[int, str] | None = None
-        self._is_empty = True
+        self._nearest: tuple[int, HeaderRefused] | None = None
+        self._rows: list[tuple[int, list[str]]] = []
+        """Of the way to read the file that is tried; another begins at the first line again."""
+        self._rows_of_nearest = self._rows
 
     def tried(self, record: Record, profile: Profile) -> Layout | None:
         names = [cell.strip() if isinstance(cell, str) else "" for cell in record.cells]
+        if self._rows and record.line <= self._rows[-1][0]:
+            self._rows = []
         if len(names) > MAX_COLUMNS:
-            self._keep(0, f"line {record.line} has more than {MAX_COLUMNS} columns")
+            why = f"line {record.line} has more than {MAX_COLUMNS} columns"
+            self._keep(0, HeaderRefused(why))
             return None
+        self._rows.append((record.line, [str(cell).strip() for cell in record.cells]))
         while names and not names[-1]:
             names.pop()
         try:
             return layout_of(names, profile)
-        except InputRefused as refusal:
+        except HeaderRefused as refusal:
             # The widest row of words is most likely the header that was meant.
             words = sum(1 for name in names if re.search(r"[^\W\d]{2}", name))
-            self._keep(words, f"line {record.line}: {refusal}")
+            why = f"line {record.line}: {refusal.why}"
+            self._keep(words, HeaderRefused(why, refusal.by_command, refusal.names, record.line))
             return None
 
     def fault(self, record: Record) -> None:
-        self._keep(0, f"line {record.line}: {record.fault}")
+        why = f"line {record.line}: {record.fault}"
+        self._keep(0, HeaderRefused(why))
 
-    def _keep(self, words: int, reason: str) -> None:
-        self._is_empty = False
+    def _keep(self, words: int, refusal: HeaderRefused) -> None:
         if self._nearest is None or words > self._nearest[0]:
-            self._nearest = (words, reason)
+            self._nearest, self._rows_of_nearest = (words, refusal), self._rows
 
     def refusal(self) -> InputRefused:
         if self._nearest is None:
             return InputRefused("the rate sheet is empty")
-        return InputRefused(f"no header was found in the first {HEADER_WITHIN} rows; {self._nearest[1]}")
+        nearest = self._nearest[1]
+        why = f"no header was found in the first {HEADER_WITHIN} rows; {nearest.why}"
+        refused = HeaderRefused(why, nearest.by_command, nearest.names, nearest.row)
+        rows = [cells for line, cells in self._rows_of_nearest if line >= nearest.row]
+        refused.first = rows[:FIRST_ROWS]
+        return refused
 
 
 def _encoding(stream: BinaryIO, profile: Profile) -> tuple[str, str]:

@@ -10,15 +10,16 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from textwrap import shorten
 from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US, Clock
-from pbxbill.errors import InputRefused, PbxbillError
+from pbxbill.errors import ConfigurationError, InputRefused, PbxbillError
 from pbxbill.rating.sheet import RateSheet, write_refused
-from pbxbill.rating.sheet_profile import Profile
+from pbxbill.rating.sheet_profile import COLUMNS, HeaderRefused, Profile, guessed_columns
 from pbxbill.store.catalogue_models import RateImportRow
 from pbxbill.store.deck_changes import DeckChanges
 from pbxbill.store.deck_import import (
@@ -41,6 +42,8 @@ BEAT_US = SECOND_US
 FIRST_SHOWN = 20
 REFUSED_SHOWN = 20
 MAX_REASON_LENGTH = 500
+NAME_SHOWN, CELL_SHOWN = 200, 60
+"""Characters of a column's name, and of a cell, of a sheet whose header is not understood."""
 _PROFILE = ("delimiter", "decimal", "encoding", "date_format", "price_per", "zone")
 
 
@@ -113,6 +116,18 @@ def drop_upload(session: Session, row: RateImportRow) -> None:
     session.flush()
 
 
+def name_columns(session: Session, row: RateImportRow, columns: dict[str, str], now_us: int) -> None:
+    """Say which column of a sheet that was refused is what; it is to be read again then."""
+    if state_of(row, now_us) != REFUSED or row.content is None:
+        raise InputRefused("this import is not waiting for its columns; look what became of it")
+    options = json.loads(row.options) | {"columns": {x: y for x, y in columns.items() if x in COLUMNS and y}}
+    _wanted(row.deck, row.file_name, row.issuer_id, options)
+    row.options, row.state, row.done, row.beaten_us = json.dumps(options), READING, 0, now_us
+    row.preview = row.reason = ""
+    row.refused = row.report = None
+    session.flush()
+
+
 def read_upload(database: Engine, row_id: int, clock: Clock) -> None:
     """Read an upload and compare it with its deck: then it is ready, or refused."""
     _work(database, row_id, clock, READING, lambda row: _read(database, row, clock))
@@ -142,7 +157,7 @@ def _work(
     try:
         found = work(row)
     except PbxbillError as error:
-        found = {"state": REFUSED, "reason": str(error)[:MAX_REASON_LENGTH]}
+        found = {"state": REFUSED, "reason": _reason(error)}
     except Exception:
         _set(database, row_id, {"state": REFUSED, "reason": "it broke; the log says more"}, clock)
         raise
@@ -157,7 +172,8 @@ def _read(database: Engine, row: RateImportRow, clock: Clock) -> dict[str, Any]:
         try:
             wanted, setting, sheet = _compared(database, row, clock, stage, changes)
         except InputRefused as refused:
-            return {"state": REFUSED, "reason": str(refused)[:MAX_REASON_LENGTH]} | _aside(stage, None)
+            found = {"state": REFUSED, "reason": _reason(refused)} | _aside(stage, None)
+            return found | _header(refused) if isinstance(refused, HeaderRefused) else found
         facts = changes.facts() | {
             "unit": setting.unit,
             "follows": setting.follows,
@@ -180,8 +196,27 @@ def _read(database: Engine, row: RateImportRow, clock: Clock) -> dict[str, Any]:
         try:
             check_allowed(database, wanted, changes)
         except InputRefused as refused:
-            found |= {"state": REFUSED, "reason": str(refused)[:MAX_REASON_LENGTH]}
+            found |= {"state": REFUSED, "reason": _reason(refused)}
         return found | _aside(stage, sheet)
+
+
+def _reason(error: PbxbillError) -> str:
+    """Why, for a page: without what only a command line can do about it, and no word cut."""
+    text = error.why if isinstance(error, HeaderRefused) else str(error)
+    return text if len(text) <= MAX_REASON_LENGTH else shorten(text, MAX_REASON_LENGTH, placeholder=" ...")
+
+
+def _header(refused: HeaderRefused) -> dict[str, Any]:
+    """What a person needs to say which column is what."""
+    if not refused.names:
+        return {}
+    header = {
+        "line": refused.row,
+        "names": [x for x in dict.fromkeys(refused.names) if x and len(x) <= NAME_SHOWN],
+        "guessed": guessed_columns(refused.names),
+        "rows": [[cell[:CELL_SHOWN] for cell in row] for row in refused.first],
+    }
+    return {"preview": json.dumps({"header": header})}
 
 
 def _refused_first(stage: RateStage) -> list[dict[str, Any]]:
@@ -232,12 +267,19 @@ def _wanted(deck: str, file_name: str, issuer_id: int, options: dict[str, Any]) 
     said = {key: options[key] for key in _PROFILE if options.get(key)}
     if options.get("increments"):
         said["default_increments"] = tuple(options["increments"])
+    if options.get("columns"):
+        said["columns"] = {ours: (theirs,) for ours, theirs in options["columns"].items()}
+        said["others_by_name"] = True
     rest = {
         key: value
         for key, value in options.items()
-        if key not in (*_PROFILE, "increments", "steep_ppm") and value is not None
+        if key not in (*_PROFILE, "increments", "steep_ppm", "columns") and value is not None
     }
-    return ImportWanted(deck=deck, source=file_name, issuer_id=issuer_id, profile=Profile(**said), **rest)
+    try:
+        profile = Profile(**said)
+    except ConfigurationError as error:
+        raise InputRefused(str(error)) from None
+    return ImportWanted(deck=deck, source=file_name, issuer_id=issuer_id, profile=profile, **rest)
 
 
 class _Packed(io.RawIOBase):

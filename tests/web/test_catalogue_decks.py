@@ -88,6 +88,39 @@ def test_a_sheet_that_cannot_be_used_says_why(office: Office) -> None:
     assert "No rate has changed" in admin.get(upload(admin, b"not a sheet", name="x.xlsx").location).text
 
 
+def test_a_sheet_whose_columns_have_other_names_is_read_once_they_are_said(office: Office) -> None:
+    admin = office.seat("admin")
+    new = admin.get("/panel/decks/import").text
+    assert "at least a prefix, a destination and a price" in new
+    answer = upload(admin, b"prefix,Where,price\n49,Deutschland,0.02\n33,Frankreich,0.03\n")
+    page = admin.get(answer.location).text
+    assert "No rate has changed" in page
+    assert "missing among &#39;prefix&#39;, &#39;Where&#39;, &#39;price&#39;" in page
+    assert "--profile" not in page
+    assert "Deutschland" in page
+    assert '<option selected value="price">' in page
+    again = admin.post(answer.location, {"destination": "Where"}, page=answer.location)
+    assert again.status_code == 303
+    assert "Write 2 rates into mine" in admin.get(answer.location).text
+    admin.post(f"{answer.location}/agree", page=answer.location)
+    assert "Go on with: A tariff" in admin.get(answer.location).text
+    # What is read already is not read again.
+    assert admin.post(answer.location, {"destination": "price"}).status_code == 303
+    assert "The rates are in the deck" in admin.get(answer.location).text
+
+
+def test_columns_can_be_named_with_the_sheet(office: Office) -> None:
+    admin = office.seat("admin")
+    answer = upload(
+        admin, b"Nr,Where,price\n49,Germany,0.02\n", column_prefix="Nr", column_destination="Where"
+    )
+    assert "Write 1 rates into mine" in admin.get(answer.location).text
+    odd = upload(admin, SHEET, new_deck="", zone="Nowhere/Land", increments="x").text
+    assert "There is no zone Nowhere/Land" in odd
+    unnamed = upload(admin, SHEET, new_deck="").text
+    assert 'href="#new_deck"' in unnamed
+
+
 def test_an_import_is_agreed_to_once(office: Office) -> None:
     admin = office.seat("admin")
     answer = upload(admin, SHEET)

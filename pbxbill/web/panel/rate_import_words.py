@@ -1,13 +1,24 @@
 """The form by which rates come in, and what the kinds of changes are called."""
 
-from flask_babel import lazy_gettext
+from typing import Any
+
+from flask_babel import gettext, lazy_gettext
 from flask_wtf.file import FileField, FileRequired
 from wtforms import BooleanField, SelectField
 
 from pbxbill.listing.listing import N_
 from pbxbill.rating.deck_change import Change, Finding
 from pbxbill.store.decks import MEASURES
-from pbxbill.web.fields import CountField, LineField, MomentField, PanelForm, UnitField, at_most
+from pbxbill.web.fields import (
+    CountField,
+    LineField,
+    MomentField,
+    PanelForm,
+    UnitField,
+    ZoneField,
+    at_most,
+)
+from pbxbill.web.words import word_of
 
 COUNTED = (
     (Change.NEW, N_("New")),
@@ -32,6 +43,24 @@ SAMPLES = (
     (Finding.SUSPICIOUS, N_("Suspiciously high prices")),
     (Finding.SUSPICIOUS_DATE, N_("Dates more than five years away")),
 )
+COLUMN_NAMES = {
+    "prefix": N_("Prefix"),
+    "country_code": N_("Country code, beside area codes"),
+    "codes": N_("Area codes"),
+    "destination": N_("Destination"),
+    "price_per_min": N_("Price per minute"),
+    "price_per_second": N_("Price per second"),
+    "connection_fee": N_("Connection fee"),
+    "increments": N_("Increments, as in 60/60"),
+    "initial_increment": N_("First increment in seconds"),
+    "following_increment": N_("Following increments in seconds"),
+    "effective_from": N_("Counts from"),
+    "effective_to": N_("Counts until"),
+    "currency": N_("Currency"),
+}
+"""What a column of a sheet may be, of what rating.sheet_profile knows."""
+NAMED = {"column_prefix": "prefix", "column_destination": "destination", "column_price": "price_per_min"}
+"""Fields of the form, and the columns that they name."""
 _TOLD = ("", lazy_gettext("as the file shows"))
 
 
@@ -39,11 +68,15 @@ class ImportForm(PanelForm):
     """A sheet, the deck that it is for, and how it is written."""
 
     deck = SelectField(lazy_gettext("Deck"), validate_choice=True)
-    new_deck = LineField(lazy_gettext("Name of the new deck"), [at_most(64)])
+    new_deck = LineField(
+        lazy_gettext("Name of the new deck"),
+        [at_most(64)],
+        description=lazy_gettext("Needed where no deck is chosen above."),
+    )
     unit = UnitField(lazy_gettext("Unit of the new deck"))
     measure = SelectField(
         lazy_gettext("What its prices are for"),
-        choices=[(x, lazy_gettext(x)) for x in MEASURES],
+        choices=lambda: [(x, word_of(x)) for x in MEASURES],
     )
     per = CountField(
         lazy_gettext("For how many of them"),
@@ -54,7 +87,10 @@ class ImportForm(PanelForm):
     file = FileField(
         lazy_gettext("Rate sheet"),
         [FileRequired(lazy_gettext("Choose a file."))],
-        description=lazy_gettext("CSV or XLSX with at least a prefix and a price. Other columns are told."),
+        description=lazy_gettext(
+            "CSV or XLSX with at least a prefix, a destination and a price. "
+            "Columns are told from their names; where they cannot be, the next page asks for them."
+        ),
     )
     effective = MomentField(
         lazy_gettext("Counts from"), description=lazy_gettext("Empty: as soon as you agree to the changes.")
@@ -91,9 +127,34 @@ class ImportForm(PanelForm):
     date_format = LineField(
         lazy_gettext("Format of dates"), [at_most(40)], description=lazy_gettext("For example %d.%m.%Y.")
     )
-    zone = LineField(lazy_gettext("Zone of dates"), [at_most(64)], description=lazy_gettext("Empty: UTC."))
+    zone = ZoneField(lazy_gettext("Zone of dates"), [at_most(64)], description=lazy_gettext("Empty: UTC."))
+    column_prefix = LineField(lazy_gettext("Column with the prefix"), [at_most(64)])
+    column_destination = LineField(lazy_gettext("Column with the destination"), [at_most(64)])
+    column_price = LineField(
+        lazy_gettext("Column with the price"),
+        [at_most(64)],
+        description=lazy_gettext("Names as in the sheet's heading. Empty: told from the names."),
+    )
     increments = LineField(
         lazy_gettext("Increments of rows that do not say"),
         [at_most(20)],
         description=lazy_gettext("For example 60/60; empty: 1/1."),
     )
+
+
+class ColumnsForm(PanelForm):
+    """Which column of a sheet is what; choices are the names of its heading."""
+
+
+for _name, _title in COLUMN_NAMES.items():
+    setattr(ColumnsForm, _name, SelectField(lazy_gettext(_title), choices=[], default=""))
+
+
+def columns_form(header: dict[str, Any], *, is_new: bool) -> ColumnsForm:
+    """The form for a heading that was not understood; is_new: what could be told is chosen already."""
+    form = ColumnsForm()
+    for ours in COLUMN_NAMES:
+        form[ours].choices = [("", gettext("told from its name")), *((x, x) for x in header["names"])]
+        if is_new:
+            form[ours].data = header["guessed"].get(ours, "")
+    return form

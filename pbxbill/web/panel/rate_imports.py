@@ -10,17 +10,20 @@ from sqlalchemy.orm import Session, defer
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
+from pbxbill.listing.first_steps import has_charged
 from pbxbill.money import PRICE_SCALE
 from pbxbill.rating.sheet_profile import parse_increments
 from pbxbill.rating.tariff_text import percent_ppm, signed_price
 from pbxbill.store.catalogue_models import RateImportRow
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, UnitRow
 from pbxbill.store.rate_uploads import (
+    REFUSED,
     Upload,
     begin_writing,
     drop_upload,
     keep_upload,
+    name_columns,
     read_upload,
     state_of,
     unpacked,
@@ -29,9 +32,18 @@ from pbxbill.store.rate_uploads import (
 from pbxbill.web.fields import plain_number, refusals, sentence
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.background import Background
-from pbxbill.web.panel.rate_import_words import COUNTED, SAMPLES, ImportForm
+from pbxbill.web.panel.rate_import_words import (
+    COLUMN_NAMES,
+    COUNTED,
+    NAMED,
+    SAMPLES,
+    ColumnsForm,
+    ImportForm,
+    columns_form,
+)
 
 ENDINGS = (".csv", ".txt", ".tsv", ".xlsx")
+_LARGEST_PRICE = 10**6 * 10**PRICE_SCALE
 _PLAIN = ("delimiter", "decimal", "encoding", "date_format", "price_per", "zone", "measure")
 
 
@@ -42,25 +54,56 @@ def rate_imports(front: Front) -> Blueprint:
     _add_upload(section, front, worker)
     _add_decision(section, front, worker)
 
-    @section.get("/decks/imports/<int:id>")
-    @needs(Permission.CATALOGUE_WRITE)
-    def show(id: int) -> str:
+    def page(id: int, columns: ColumnsForm | None = None) -> str:
         with front.reading() as session:
             row = _seen(session, front, id)
             version = None if row.version_id is None else session.get(DeckVersionRow, row.version_id)
             aside = select(RateImportRow.refused.is_not(None)).where(RateImportRow.id == id)
             has_refused = session.scalar(aside)
+            is_first = front.scope.is_everything and front.actor.may(Permission.SETTINGS_WRITE)
+            is_first = is_first and not has_charged(session)
+        seen = json.loads(row.preview) if row.preview else {}
+        state = state_of(row, front.clock.now_us())
+        if columns is None and "header" in seen and state == REFUSED:
+            columns = columns_form(seen["header"], is_new=True)
         return render_template(
             "panel/rate_imports/show.html",
             row=row,
-            state=state_of(row, front.clock.now_us()),
-            seen=json.loads(row.preview) if row.preview else {},
+            state=state,
+            seen=seen,
+            columns=columns,
+            is_first=is_first,
             options=json.loads(row.options),
             version=version,
             has_refused=has_refused,
             counted=COUNTED,
             samples=SAMPLES,
         )
+
+    @section.get("/decks/imports/<int:id>")
+    @needs(Permission.CATALOGUE_WRITE)
+    def show(id: int) -> str:
+        return page(id)
+
+    @section.post("/decks/imports/<int:id>")
+    @needs(Permission.CATALOGUE_WRITE)
+    def columns(id: int) -> str | AnyResponse:
+        """Which column of a sheet that was refused is what: it is read again."""
+        with front.reading() as session:
+            row = _seen(session, front, id)
+        header = (json.loads(row.preview) if row.preview else {}).get("header")
+        if header is None:
+            return redirect(url_for(".show", id=id), 303)
+        form = columns_form(header, is_new=False)
+        if form.validate_on_submit():
+            named = {ours: form[ours].data for ours in COLUMN_NAMES}
+            with refusals(form) as refused, front.changing("rates.columns", row.deck) as change:
+                name_columns(change.session, _seen(change.session, front, id), named, change.now_us)
+            if not refused:
+                database = front.desks.application.database
+                worker.start(f"rates-{id}", lambda: read_upload(database, id, front.clock))
+                return redirect(url_for(".show", id=id), 303)
+        return page(id, form)
 
     @section.get("/decks/imports/<int:id>/now")
     @background
@@ -168,10 +211,10 @@ def _upload(front: Front, form: ImportForm) -> Upload:
     sent = form.file.data
     name = (sent.filename or "").replace("\\", "/").rpartition("/")[2]
     if not name.lower().endswith(ENDINGS):
-        raise InputRefused(gettext("a rate sheet is a CSV or XLSX file"))
+        raise TermRefused(gettext("a rate sheet is a CSV or XLSX file"), "file")
     deck = form.deck.data or form.new_deck.data
     if not deck:
-        raise InputRefused(gettext("choose a deck, or name the new one"))
+        raise TermRefused(gettext("choose a deck, or name the new one"), "new_deck")
     options: dict[str, Any] = {key: form[key].data for key in _PLAIN if form[key].data}
     if options.get("delimiter") == "tab":
         options["delimiter"] = "\t"
@@ -180,34 +223,39 @@ def _upload(front: Front, form: ImportForm) -> Upload:
     else:
         options["unit_code"] = form.unit.data
         options["per"] = form.per.data
+    options["columns"] = {ours: form[name].data for name, ours in NAMED.items() if form[name].data}
+    with refused_at("steep"):
+        options["steep_ppm"] = percent_ppm(plain_number(form.steep.data or "20"), gettext("a rise"))
+    with refused_at("max_price"):
+        options["max_price"] = signed_price(plain_number(form.max_price.data or "100"))
+        if options["max_price"] > _LARGEST_PRICE:
+            raise InputRefused(gettext("the highest usual price is below a million"))
     options |= {
         "amend": form.amend.data,
         "against": form.against.data or None,
         "notice_days": form.notice_days.data,
         "delay_increases": form.delay_increases.data,
         "effective_us": _effective_us(front, form),
-        "steep_ppm": percent_ppm(plain_number(form.steep.data or "20"), gettext("a rise")),
-        "max_price": signed_price(plain_number(form.max_price.data or "100")),
     }
-    if options["max_price"] > 10**6 * 10**PRICE_SCALE:
-        raise InputRefused(gettext("the highest usual price is below a million"))
     if options["delay_increases"] and not options["notice_days"]:
-        raise InputRefused(gettext("say how many days of notice increases have to wait for"))
+        raise TermRefused(gettext("say how many days of notice increases have to wait for"), "notice_days")
     if form.increments.data:
-        options["increments"] = parse_increments(form.increments.data)
+        with refused_at("increments"):
+            options["increments"] = parse_increments(form.increments.data)
     content = sent.read(front.rules.upload_bytes + 1)
     if len(content) > front.rules.upload_bytes:
-        raise InputRefused(gettext("the file is too large; import it by the command line"))
+        raise TermRefused(gettext("the file is too large; import it by the command line"), "file")
     return Upload(front.scope.account_id, front.actor.name, deck, name, content, options)
 
 
 def _effective_us(front: Front, form: ImportForm) -> int | None:
     at_us: int | None = form.effective.data
     if at_us is not None and at_us < front.clock.now_us() and not form.backdate.data:
-        raise InputRefused(
+        raise TermRefused(
             gettext(
                 "that date is past; calls since then were charged by the version before. "
                 "Choose it again and say that it is meant"
-            )
+            ),
+            "effective",
         )
     return at_us
