@@ -61,6 +61,31 @@ def add_user(session: Session, account: AccountRow, new: NewUser, now_us: int) -
     return user
 
 
+@dataclass(frozen=True, slots=True)
+class UserFacts:
+    """Who a user is, beside what he may."""
+
+    name: str
+    email: str
+    language: str
+    zone: str
+
+
+def facts_of(user: UserRow) -> UserFacts:
+    """As they are kept."""
+    return UserFacts(user.name, user.email, user.language, user.zone)
+
+
+def change_facts(session: Session, user: UserRow, facts: UserFacts) -> None:
+    """Take others; InputRefused says what is wrong. Links that went to another address open nothing more."""
+    email = check_address(facts.email) if facts.email else ""
+    user.name = checked_name(facts.name)
+    user.language, user.zone = checked_language(facts.language), checked_zone(facts.zone)
+    if email != user.email:
+        user.email = email
+        drop_links(session, user.id)
+
+
 def may_manage(actor: Actor, account: AccountRow, role: Role) -> bool:
     """Whether somebody may let in, change or send links to a user of this role of an account.
 

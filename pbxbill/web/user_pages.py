@@ -4,7 +4,7 @@ The panel has them for the account of whoever asks and those below it, the porta
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -16,14 +16,27 @@ from wtforms import BooleanField, SelectField
 from pbxbill.access.api_keys import keys_of_user, revoke
 from pbxbill.access.one_time_links import Purpose, make_link
 from pbxbill.access.permissions import ROLES_OF_KIND, Permission, Role
-from pbxbill.access.users import NewUser, add_user, disable, enable, may_manage, reset_factors, set_role
+from pbxbill.access.users import (
+    NewUser,
+    UserFacts,
+    add_user,
+    change_facts,
+    disable,
+    enable,
+    facts_of,
+    may_manage,
+    reset_factors,
+    set_role,
+)
 from pbxbill.errors import InputRefused
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow
+from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, ZoneField, at_most, refusals, required
 from pbxbill.web.front import Change, Front, grave, grave_to_change, needs
-from pbxbill.web.own.links import link_url, mail_link
+from pbxbill.web.languages import LANGUAGES
+from pbxbill.web.own.links import link_url, mail_link, mail_moved
 from pbxbill.web.words import word_of
 
 
@@ -51,6 +64,22 @@ class RoleForm(PanelForm):
     """Another role."""
 
     role = SelectField(lazy_gettext("Role"))
+
+
+class EditForm(PanelForm):
+    """Who somebody is."""
+
+    name = LineField(lazy_gettext("Name"), [required(), at_most()])
+    email = LineField(
+        lazy_gettext("E-mail"),
+        [at_most()],
+        description=lazy_gettext(
+            "Links for another password go there. The address before is told that there is another."
+        ),
+    )
+    language = LanguageField(lazy_gettext("Language"))
+    zone = ZoneField(lazy_gettext("Time zone"))
+    edition = EditionField()
 
 
 class DoForm(PanelForm):
@@ -119,10 +148,37 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
         return render_template(
             "panel/users/show.html",
             pages=pages, user=user, account=account, form=form, managed=managed and not is_self,
-            keys=keys, has_keys_here=_has_keys_here(front, user, pages),
+            keys=keys, has_keys_here=_has_keys_here(front, user, pages), languages=LANGUAGES,
         )  # fmt: skip
 
+    _add_edit(made, front, pages)
     _add_deeds(made, front, pages)
+
+
+def _add_edit(made: Blueprint, front: Front, pages: UserPages) -> None:
+    @made.route("/users/<int:user_id>/edit", methods=["GET", "POST"], endpoint="edit")
+    @needs(pages.write)
+    @grave
+    def edit(user_id: int) -> Redirect | str:
+        user = _managed(front, user_id)
+        form = EditForm(obj=user)
+        if request.method == "GET":
+            form.edition.data = edition_of(asdict(facts_of(user)))
+        if form.validate_on_submit():
+            with refusals(form) as refused, _changing(front, "user.change", user) as change:
+                _refuse_own(front, user)
+                row = change.session.get_one(UserRow, user.id)
+                check_edition(form, asdict(facts_of(row)))
+                old = row.email
+                email, language = str(form.email.data or ""), str(form.language.data)
+                facts = UserFacts(str(form.name.data), email, language, str(form.zone.data))
+                change_facts(change.session, row, facts)
+                if row.email != old:
+                    mail_moved(change.session, front, row, old)
+            if not refused:
+                flash(_("Saved."))
+                return redirect(url_for(".show", user_id=user.id), 303)
+        return render_template("panel/users/edit.html", form=form, pages=pages, user=user)
 
 
 def _add_deeds(made: Blueprint, front: Front, pages: UserPages) -> None:

@@ -30,7 +30,7 @@ from pbxbill.store.billing_models import (
     TaxExemptionRow,
     TaxRateRow,
 )
-from pbxbill.store.catalogue_models import BundleRow, LimitRow, RateImportRow
+from pbxbill.store.catalogue_models import AlertRow, BundleRow, LimitRow, RateImportRow
 from pbxbill.store.dunning_models import (
     DisputeFileRow,
     DunningPolicyRow,
@@ -83,6 +83,7 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "accounts": (AccountRow, "id"),
     "of-account": (AccountRow, "id"),
     "users": (UserRow, "id"),
+    "alerts": (AlertRow, "id"),
     "api-keys": (ApiKeyRow, "id"),
     "audit-log": (AuditRow, "id"),
     "views": (SavedViewRow, "id"),

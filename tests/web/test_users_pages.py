@@ -1,9 +1,15 @@
 """Letting people in, from the panel and from the portal."""
 
 import re
+from collections.abc import Iterator
 
+import pytest
+
+from pbxbill.notify.smtp import MailSettings
 from pbxbill.store.access_models import AuditRow
-from tests.web.offices import Office
+from pbxbill.store.invoice_models import MessageRow
+from pbxbill.web.rules import WebRules
+from tests.web.offices import Office, opened_office
 
 
 def new_user(login: str, role: str) -> dict[str, object]:
@@ -95,3 +101,58 @@ def test_the_audit_log_shows_before_and_after(office: Office) -> None:
     assert "Admin" in page
     assert "Ada" in page
     assert "user.settings" not in office.seat("reseller").get("/panel/audit-log").text
+
+
+@pytest.fixture
+def mailing(sqlite_url: str) -> Iterator[Office]:
+    """An office that sends mail."""
+    rules = WebRules(mail=MailSettings(host="mail.example", sender="bill@example.com"))
+    with opened_office(sqlite_url, rules) as opened:
+        yield opened
+
+
+def edited(**changes: str) -> dict[str, object]:
+    return {"name": "Ali", "email": "ali@example.org", "language": "fr", "zone": "Europe/Paris"} | changes
+
+
+def test_a_user_is_changed_and_the_address_before_is_told(mailing: Office) -> None:
+    reseller, user = mailing.seat("reseller"), mailing.user("alice")
+    address = f"/panel/users/{user.id}"
+    form = reseller.get(f"{address}/edit").text
+    assert "alice@example.com" in form
+    assert reseller.post(f"{address}/edit", edited()).status_code == 303
+    now = mailing.user("alice")
+    assert (now.name, now.email, now.language, now.zone) == ("Ali", "ali@example.org", "fr", "Europe/Paris")
+    assert "ali@example.org" in reseller.get(address).text
+    assert "Français" in reseller.get(address).text
+    with mailing.reading() as session:
+        (told,) = session.query(MessageRow).filter_by(kind="user_moved")
+    assert told.recipient == "alice@example.com"
+    assert "ali@example.org" not in told.text
+    refused = reseller.post(f"{address}/edit", edited(email="no address"))
+    assert refused.status_code == 200
+    assert "no address" in refused.text
+
+
+def test_who_may_less_changes_nobody_and_nobody_himself(office: Office) -> None:
+    boss, own = office.user("reseller").id, office.user("reseller-books").id
+    books = office.seat("reseller-books")
+    assert books.get(f"/my/users/{boss}/edit").status_code == 403
+    assert books.post(f"/my/users/{boss}/edit", edited(), page="/me").status_code == 403
+    assert office.seat("reseller").get(f"/panel/users/{office.user('olga').id}/edit").status_code == 404
+    assert "nobody does this to himself" in books.post(f"/my/users/{own}/edit", edited()).text.lower()
+
+
+def test_what_each_role_may_stands_on_a_page(office: Office) -> None:
+    admin = office.seat("admin").get("/panel/roles").text
+    assert "Finance" in admin
+    assert "Take cash, cheques and transfers (payments:take)" in admin
+    assert "Administrator" not in office.seat("reseller").get("/panel/roles").text
+    assert "/panel/roles" in office.seat("admin").get("/panel/users").text
+
+
+def test_an_accounts_users_are_a_part_of_its_page(office: Office) -> None:
+    reseller = office.seat("reseller")
+    page = reseller.get(f"/panel/accounts/{office.account_id('alice')}").text
+    assert "/panel/users?account=alice" in page
+    assert "/panel/users/new?account=alice" in reseller.get("/panel/users?account=alice").text

@@ -141,6 +141,26 @@ def mail_link(session: Session, front: Front, user: UserRow, url: str, purpose: 
     return enqueue(session, message, front.clock.now_us())
 
 
+def mail_moved(session: Session, front: Front, user: UserRow, old: str) -> bool:
+    """Tell the address that a user had that his mail goes elsewhere; False where it cannot be written to."""
+    account = session.get_one(AccountRow, user.account_id)
+    issuer_id = account.parent_id or account.id
+    if not old or not mail_settings(session, issuer_id, front.rules.mail).host:
+        return False
+    with force_locale(user.language):
+        name = session.get_one(AccountRow, issuer_id).name
+        subject = _("Your access to %(name)s", name=name)
+        text = _(
+            "Hello %(user)s,\n\nfrom now on, mail about your log-in %(login)s goes to another address than "
+            "this one. If you did not expect it, tell who gave you the log-in.\n",
+            user=user.name, login=user.login,
+        )  # fmt: skip
+    message = NewMessage(
+        f"user_moved:{user.id}:{new_id()}", issuer_id, account.id, "user_moved", old, subject, text
+    )
+    return enqueue(session, message, front.clock.now_us())
+
+
 def _send_reset(app: Flask, front: Front, login: str) -> None:
     now_us = front.clock.now_us()
     if "\x00" in login:

@@ -12,8 +12,7 @@ from wtforms.validators import DataRequired, Length, Optional
 
 from pbxbill.access import attempts, login_sessions
 from pbxbill.access.passwords import matches
-from pbxbill.access.users import checked_language, checked_name, checked_zone, new_hash, set_password
-from pbxbill.notify.smtp import check_address
+from pbxbill.access.users import UserFacts, change_facts, new_hash, set_password
 from pbxbill.store.access_models import UserRow
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, ZoneField, at_most, refusals, required
 from pbxbill.web.front import Front, for_users
@@ -163,12 +162,11 @@ def own_row(front: Front) -> UserRow:
 
 
 def _take_settings(front: Front, form: MeForm) -> None:
-    name, email = checked_name(str(form.name.data)), (form.email.data or "").strip()
-    language, zone = checked_language(str(form.language.data)), checked_zone(str(form.zone.data))
-    email = check_address(email) if email else ""
+    email = (form.email.data or "").strip()
+    facts = UserFacts(str(form.name.data), email, str(form.language.data), str(form.zone.data))
     with front.changing("user.settings", front.actor.name) as change:
         user = change.session.get_one(UserRow, front.actor.user_id)
-        user.name, user.email, user.language, user.zone = name, email, language, zone
+        change_facts(change.session, user, facts)
         user.theme = str(form.theme.data)
 
 

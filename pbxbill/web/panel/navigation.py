@@ -88,7 +88,7 @@ PANEL = (
             Item("quarantine.listed", N_("Quarantine"), _P.OPERATIONS_READ, "shield-exclamation"),
             Item("reconciliation.listed", N_("Reconciliation"), _P.OPERATIONS_READ, "arrow-left-right"),
             Item("rerating.listed", N_("Re-rating"), _P.OPERATIONS_READ, "arrow-repeat"),
-            Item("alerts.listed", N_("Alerts"), _P.OPERATIONS_READ, "bell"),
+            Item("alerts.listed", N_("Alerts"), _P.NOTICES_READ, "bell"),
             Item("jobs.listed", N_("Jobs"), _P.OPERATIONS_READ, "clock-history"),
             Item("notices.listed", N_("Notices"), _P.NOTICES_READ, "envelope"),
         ),

@@ -1,15 +1,16 @@
 """Users and API keys of the account of whoever asks; users and keys of the accounts below it as well."""
 
-from flask import Blueprint, url_for
+from flask import Blueprint, render_template, url_for
 
-from pbxbill.access.permissions import Permission
+from pbxbill.access.permissions import PERMISSIONS_OF, ROLES_OF_KIND, Permission, Role
 from pbxbill.listing.listing import N_
 from pbxbill.listing.users import ACCOUNT_API_KEYS, API_KEYS, USERS
 from pbxbill.store.models import AccountRow
-from pbxbill.web.front import Front
+from pbxbill.web.front import Front, needs
 from pbxbill.web.key_pages import KeyPages, add_key_pages
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.permission_words import ROLES, permission_text
 from pbxbill.web.user_pages import UserPages, add_user_pages
 
 
@@ -23,10 +24,23 @@ def users(front: Front) -> Blueprint:
             USERS,
             "/users",
             link=lambda row: url_for("users.show", user_id=row["id"]),
-            actions=((N_("New user"), "users.new", Permission.USERS_WRITE),),
+            template="panel/users/list.html",
         ),
     )
     add_user_pages(made, front, UserPages("users", Permission.USERS_READ, Permission.USERS_WRITE))
+
+    @made.get("/roles")
+    @needs(Permission.USERS_READ)
+    def roles() -> str:
+        with front.reading() as session:
+            kind = session.get_one(AccountRow, front.scope.account_id).kind
+        given = Role if kind == "operator" else ROLES_OF_KIND[kind]
+        told = [
+            (role.value, ROLES[role], [permission_text(x) for x in Permission if x in PERMISSIONS_OF[role]])
+            for role in given
+        ]
+        return render_template("panel/users/roles.html", roles=told)
+
     return made
 
 
