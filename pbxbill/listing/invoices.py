@@ -1,5 +1,6 @@
 """The list of invoices, notes, receipts and quotes; billing/invoices/search.py says what each status is."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select
@@ -78,10 +79,17 @@ def _of_issuer(query: Rows, code: str) -> Rows:
     return query.where(InvoiceRow.issuer_id == select(issuer.id).where(issuer.code == code).scalar_subquery())
 
 
-def _of_profile(column: Any, otherwise: str) -> Any:
-    # An account without a profile is billed by the month, and is in no group.
-    own = select(column).where(BillingProfileRow.account_id == InvoiceRow.account_id)
-    return func.coalesce(own.scalar_subquery(), otherwise)
+def _of_profile(column: Any, otherwise: str) -> Callable[[Rows, str], Rows]:
+    """Narrow by what an account's billing profile says; without one it is otherwise. The few profiles that
+    differ are looked up, not that of each invoice."""
+
+    def narrow(query: Rows, wanted: str) -> Rows:
+        accounts = select(BillingProfileRow.account_id)
+        if wanted == otherwise:
+            return query.where(InvoiceRow.account_id.not_in(accounts.where(column != wanted)))
+        return query.where(InvoiceRow.account_id.in_(accounts.where(column == wanted)))
+
+    return narrow
 
 
 def invoices(clock: Clock) -> Listing:
@@ -159,14 +167,14 @@ def invoices(clock: Clock) -> Listing:
             Filter(
                 "cycle",
                 N_("Billing cycle"),
-                lambda query, cycle: query.where(_of_profile(BillingProfileRow.cycle, "month") == cycle),
+                _of_profile(BillingProfileRow.cycle, "month"),
                 FilterKind.CHOICE,
                 tuple((x, x.capitalize()) for x in CYCLES),
             ),
             Filter(
                 "group",
                 N_("Group"),
-                lambda query, name: query.where(_of_profile(BillingProfileRow.group_name, "") == name),
+                _of_profile(BillingProfileRow.group_name, ""),
             ),
             Filter("step", N_("Dunning level"), equals(InvoiceRow.dunning_step), FilterKind.NUMBER),
             Filter("run", N_("Billing run"), equals(InvoiceRow.run_id), FilterKind.NUMBER),
