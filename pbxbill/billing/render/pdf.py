@@ -1,5 +1,6 @@
 """Documents as PDF/A-3b files. What others wrote, templates and SVG logos, is set in a process of its own."""
 
+import atexit
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
@@ -58,6 +59,12 @@ def _typesetter() -> Typesetter:
         _here.typesetter = Typesetter()
     typesetter: Typesetter = _here.typesetter
     return typesetter
+
+
+@atexit.register
+def _let_go() -> None:
+    # Fonts go before the libraries that made them do; after them a process that ends would crash.
+    vars(_here).clear()
 
 
 @cache
