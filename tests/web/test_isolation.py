@@ -115,6 +115,8 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "numbers": (DidRow, "id"),
     "versions": (DeckVersionRow, "id"),
     "payments": (PostingRow, "entry_id"),
+    "journal": (PostingRow, "entry_id"),
+    "journal-entries": (PostingRow, "entry_id"),
     "payment-gateways": (PaymentGatewayRow, "id"),
     "received-webhooks": (ReceivedWebhookRow, "id"),
     "vouchers": (VoucherBatchRow, "id"),

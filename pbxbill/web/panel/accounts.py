@@ -29,9 +29,10 @@ from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.billing.parties import party_of
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.reservation import OPEN_STATES
-from pbxbill.listing.accounts import ACCOUNTS
+from pbxbill.listing.accounts import ACCOUNTS, find_accounts
 from pbxbill.listing.ledger import LEDGER
-from pbxbill.listing.listing import N_, contains
+from pbxbill.listing.listing import N_
+from pbxbill.listing.subtrees import subtree_of
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import NewAccount, parse_wallet_order, unit_of
 from pbxbill.store.catalogue_models import DiallingRuleRow
@@ -54,6 +55,7 @@ from pbxbill.web.panel.account_forms import (
 from pbxbill.web.panel.account_parts import add_parts
 from pbxbill.web.panel.account_saved_cards import add_saved_cards
 from pbxbill.web.panel.account_tabs import account_tabs
+from pbxbill.web.panel.account_tree import add_tree
 from pbxbill.web.panel.lists import ListPage, add_list
 
 MAX_SUGGESTED = 12
@@ -66,6 +68,7 @@ def accounts(front: Front) -> Blueprint:
     _add_lists(section, front)
     _add_pages(section, front)
     _add_editing(section, front)
+    add_tree(section, front)
     add_parts(section, front)
     add_saved_cards(section, front)
     add_barring(section, front)
@@ -81,7 +84,10 @@ def _add_lists(section: Blueprint, front: Front) -> None:
             "/accounts",
             link="accounts.show",
             empty=(N_("There is no account yet"), N_("Accounts pay for calls: open one for whoever calls.")),
-            actions=((N_("New account"), "accounts.create", Permission.ACCOUNTS_WRITE),),
+            actions=(
+                (N_("New account"), "accounts.create", Permission.ACCOUNTS_WRITE),
+                (N_("Identification"), "accounts.identification", Permission.ACCOUNTS_READ),
+            ),
         ),
     )
 
@@ -90,28 +96,10 @@ def _add_lists(section: Blueprint, front: Front) -> None:
             account = _account_of_path(session, front)
         return {"account": account, "tabs": account_tabs(account, front.actor), "tab": tab}
 
-    def within() -> dict[str, str]:
-        with front.reading() as session:
-            return {"parent": _account_of_path(session, front).code}
-
     def of_ledger() -> dict[str, str]:
         with front.reading() as session:
             return {"account_id": str(_account_of_path(session, front).id)}
 
-    add_list(
-        section,
-        front,
-        ListPage(
-            ACCOUNTS,
-            "/accounts/<int:id>/below",
-            link="accounts.show",
-            endpoint="below",
-            template="panel/accounts/part_list.html",
-            empty=(N_("No account is below this one yet"), N_("Accounts that it sells to appear here.")),
-            more=lambda: of_account("below"),
-            given=within,
-        ),
-    )
     add_list(
         section,
         front,
@@ -143,9 +131,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             .limit(MAX_SUGGESTED)
         )
         with front.reading() as session:
-            found = (
-                session.execute(contains(AccountRow.code, AccountRow.name)(query, text)).all() if text else ()
-            )
+            found = session.execute(find_accounts(query, text)).all() if text else ()
         return jsonify([{"value": code, "label": name} for code, name in found])
 
     @section.get("/accounts/<int:id>")
@@ -166,6 +152,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 events=events_of(session, account.id, MAX_EVENTS),
                 concerns=concerns_of(session, account, front.clock.now_us()),
                 open_calls=_open_calls(session, account),
+                subtree=subtree_of(session, account) if account.kind == "reseller" else None,
                 above=session.get(AccountRow, account.parent_id) if account.parent_id else None,
             )
 

@@ -80,7 +80,13 @@ PANEL = (
             Item("disputes.listed", N_("Disputes"), _P.DUNNING_READ, "chat-left-dots"),
         ),
     ),
-    Group(N_("Reports"), (Item("reports.listed", N_("Reports"), _P.REPORTS_READ, "bar-chart-line"),)),
+    Group(
+        N_("Reports"),
+        (
+            Item("reports.listed", N_("Reports"), _P.REPORTS_READ, "bar-chart-line"),
+            Item("books.listed", N_("Books"), _P.REPORTS_READ, "journal-text"),
+        ),
+    ),
     Group(
         N_("Operations"),
         (
