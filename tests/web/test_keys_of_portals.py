@@ -4,7 +4,7 @@ import re
 
 from tests.web.offices import Browser, Office
 
-OWN = {"name": "softphone", "scopes": ["own:read"], "days": "30", "per_minute": "60"}
+OWN: dict[str, object] = {"name": "softphone", "scopes": ["own:read"], "days": "30", "per_minute": "60"}
 
 
 def made_key(browser: Browser, path: str, **more: object) -> str:
@@ -38,10 +38,10 @@ def test_a_customer_makes_a_key_that_shows_his_balance_and_ends_it(office: Offic
 
 
 def test_a_key_of_a_portal_opens_nothing_else_whoever_makes_it(office: Office) -> None:
-    wrong = {"scopes": ["accounts:read"]}
+    wrong = OWN | {"scopes": ["accounts:read"]}
     for login, path in (("alice", "/my"), ("reseller", "/my"), ("reseller", "/panel/accounts/{alice}")):
         new = path.format(alice=office.account_id("alice")) + "/api-keys/new"
-        assert "pbx_" not in office.seat(login).post(new, OWN | wrong).text
+        assert "pbx_" not in office.seat(login).post(new, wrong).text
 
 
 def test_who_sells_makes_a_key_for_his_customer_and_both_see_it(office: Office) -> None:

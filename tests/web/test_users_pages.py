@@ -112,7 +112,7 @@ def mailing(sqlite_url: str) -> Iterator[Office]:
 
 
 def edited(**changes: str) -> dict[str, object]:
-    return {"name": "Ali", "email": "ali@example.org", "language": "fr", "zone": "Europe/Paris"} | changes
+    return {"name": "Ali", "email": "ali@example.org", "language": "fr", "zone": "Europe/Paris", **changes}
 
 
 def test_a_user_is_changed_and_the_address_before_is_told(mailing: Office) -> None:

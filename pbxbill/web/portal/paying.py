@@ -73,9 +73,10 @@ def give_balance(session: Session, form: PayForm, account: AccountRow, unit: str
         "Your balance, which has %(amount)s to spare",
         amount=plain_amount(spare, unit_of(session, unit)),
     )
-    form.way.choices = [*form.way.choices, (BALANCE, text)]
+    others = form.way.choices if isinstance(form.way.choices, list) else []
+    form.way.choices = ways = [*others, (BALANCE, text)]
     if form.way.data in (None, "None"):
-        form.way.data = form.way.choices[0][0]
+        form.way.data = ways[0][0]
     return True
 
 
