@@ -97,7 +97,7 @@ class WalletRow(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
-    ledger_account_id: Mapped[int] = mapped_column(ForeignKey("ledger_accounts.id"))
+    ledger_account_id: Mapped[int] = mapped_column(ForeignKey("ledger_accounts.id"), index=True)
     posted: Mapped[int]
     reserved: Mapped[int]
     credit_limit: Mapped[int]

@@ -50,3 +50,4 @@ def upgrade() -> None:
         postgresql_where=unpaid,
     )
     op.create_index("ix_allocations_at_us", "allocations", ["at_us"], unique=False)
+    op.create_index(op.f("ix_wallets_ledger_account_id"), "wallets", ["ledger_account_id"], unique=False)
