@@ -15,7 +15,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from lab.refusals import refusals
+from lab.refusals import explanations, refusals
 from pbxbill.web.refusals import CONTEXT
 
 PACKAGE = Path(__file__).parent.parent / "pbxbill"
@@ -41,8 +41,9 @@ def texts() -> Catalog:
     for path, _line, message, comments, context in found:
         # Without line numbers: a file that moves a little changes no translation.
         template.add(message, None, [(path, None)], auto_comments=comments, context=context)  # type: ignore[list-item]
-    for where, text in refusals(PACKAGE):
-        template.add(text, None, [(str(where.relative_to(PACKAGE)), None)], context=CONTEXT)  # type: ignore[list-item]
+    for where, text in (*refusals(PACKAGE), *explanations()):
+        path = where.relative_to(PACKAGE) if where.is_absolute() else where
+        template.add(text, None, [(str(path), None)], context=CONTEXT)  # type: ignore[list-item]
     return template
 
 

@@ -10,9 +10,20 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-FOLDERS = ("access", "billing", "gateways", "listing", "mediation", "notify", "rating", "reports", "store")
-FILES = ("money.py", "quote.py")
-"""Where refusals stand that a page may show; what only a command line says is English."""
+from pbxbill.cli.configuration_reference import TABLES
+
+FOLDERS = (
+    "access", "billing", "gateways", "jobs", "listing", "mediation", "notify", "rating", "reports", "store",
+)  # fmt: skip
+FILES = (
+    "money.py", "quote.py", "charging/arithmetic.py", "charging/authorizing.py", "charging/chain.py",
+    "charging/levels.py", "charging/limits.py", "charging/offline.py", "charging/reconcile.py",
+    "charging/settling.py", "charging/statement.py", "charging/writing.py", "cli/diagnosis.py",
+    "cli/switch_checks.py",
+)  # fmt: skip
+"""Where sentences stand that a page may show; what only a command line says is English."""
+ANSWERING = {"jobs", "charging"}
+"""Folders whose functions return what is told: what a job did, why a call is refused."""
 REFUSING = frozenset(
     {
         "InputRefused",
@@ -34,14 +45,43 @@ REFUSING = frozenset(
         "RefusedDid",
         "Refused",
         "Refusal",
+        "Applied",
+        "NewAlert",
+        "raise_alert",
+        "happened",
+        "note_event",
+        "hold",
+        "_alert",
+        "_tell_invoice",
+        "Line",
+        "Unusable",
+        "KindTerms",
+        "GatewayKind",
+        "Job",
+        "Finding",
     }
 )
-"""What takes such a sentence: faults, and outcomes with a reason."""
-NAMES = frozenset({"reason", "why", "message", "problem", "detail", "fault"})
+"""What takes such a sentence: faults, outcomes with a reason, alerts and events."""
+NAMES = frozenset(
+    {
+        "reason",
+        "why",
+        "message",
+        "problem",
+        "detail",
+        "fault",
+        "subject",
+        "told",
+        "words",
+        "remedy",
+        "lacks",
+        "said",
+    }
+)
 """Names of values that hold one."""
 _NO_NAMES = {"repr", "str", "len", "join", "sorted", "for", "in", "self", "if", "else"}
 PLACE = re.compile(r"%\(\w+\)s")
-LEAST_LETTERS = 6
+LEAST_LETTERS = 4
 """A text with fewer of its own would be found in any other."""
 
 
@@ -52,24 +92,87 @@ def refusals(package: Path) -> Iterator[tuple[Path, str]]:
     for folder in FOLDERS:
         paths += sorted((package / folder).rglob("*.py"))
     for path in paths:
-        for text in _texts(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for text in _texts(tree, answers=path.parent.name in ANSWERING):
             bare = PLACE.sub("%()s", text)
             if bare not in seen:
                 seen.add(bare)
                 yield path, text
 
 
-def _texts(tree: ast.Module) -> Iterator[str]:
+def explanations() -> Iterator[tuple[Path, str]]:
+    """What the panel says of each option of the configuration, as docs/configuration.md has it."""
+    seen: set[str] = set()
+    for _heading, section in TABLES:
+        lines = [(section.__doc__ or "").strip().splitlines()[0]]
+        lines += [field.description or "" for field in section.model_fields.values()]
+        for text in (x.replace("%", "%%") for x in lines if x):
+            if text not in seen:
+                seen.add(text)
+                yield Path("sections.py"), text
+
+
+def _texts(tree: ast.Module, *, answers: bool) -> Iterator[str]:
+    named = _phrases(tree)
+    answered = [x.value for x in ast.walk(tree) if answers and isinstance(x, ast.Return) and x.value]
+    for value in (*_places(tree), *answered):
+        yield from _said([value])
+        for part in ast.walk(value):
+            if isinstance(part, ast.FormattedValue):
+                inner = part.value
+                yield from _put_in([inner, *named.get(ast.unparse(inner), ())])
+
+
+def _places(tree: ast.Module) -> Iterator[ast.expr]:
+    """Where a sentence may be made."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in REFUSING:
-                yield from _said([*args, *(x.value for x in keywords)])
+                yield from args
+                yield from (x.value for x in keywords)
             case ast.Call(func=ast.Attribute(attr="append" | "extend"), args=args) if _holds(node.func):
-                yield from _said(args)
+                yield from args
             case ast.keyword(arg=name, value=value) if name in NAMES:
+                yield value
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_named(name):
+                yield value
+            case ast.AugAssign(target=ast.Name(id=name), value=value) if name in NAMES:
+                yield value
+
+
+def _phrases(tree: ast.Module) -> dict[str, list[ast.expr]]:
+    """What names stand for that a module gives phrases to: they may be put into its sentences."""
+    named: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                named.setdefault(name, []).append(value)
+            case ast.For(target=ast.Tuple(elts=names), iter=ast.Tuple(elts=rows)):
+                for row in (x for x in rows if isinstance(x, ast.Tuple)):
+                    for name, value in zip(names, row.elts, strict=False):
+                        named.setdefault(ast.unparse(name), []).append(value)
+    return named
+
+
+def _put_in(values: Iterable[ast.expr]) -> Iterator[str]:
+    """Phrases of a place: of several words, or one of two that a condition chooses between."""
+    for value in values:
+        match value:
+            case ast.IfExp(body=one, orelse=other):
+                yield from (x.value for x in (one, other) if _is_word(x))  # type: ignore[attr-defined]
+                yield from _said([one, other])
+            case ast.Constant() | ast.JoinedStr():
                 yield from _said([value])
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.strip("_") in NAMES:
-                yield from _said([value])
+            case _:
+                pass
+
+
+def _is_word(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and re.fullmatch(r"[a-z]{3,}", str(value.value)) is not None
+
+
+def _is_named(name: str) -> bool:
+    return name.strip("_") in NAMES or (name.startswith("_") and name.strip("_").lower() in NAMES)
 
 
 def _holds(appended: ast.expr) -> bool:
@@ -82,6 +185,8 @@ def _said(values: Iterable[ast.expr]) -> Iterator[str]:
         match value:
             case ast.IfExp(body=one, orelse=other):
                 yield from _said([one, other])
+            case ast.Dict(values=several):
+                yield from _said(several)
             case ast.Subscript(value=whole):  # shortened
                 yield from _said([whole])
             case ast.Constant(value=str(text)) if " " in text:
@@ -93,7 +198,9 @@ def _said(values: Iterable[ast.expr]) -> Iterator[str]:
 
 
 def _useful(text: str) -> Iterator[str]:
-    if len(re.findall(r"[a-z]", PLACE.sub("", text))) >= LEAST_LETTERS:
+    own = PLACE.sub("", text)
+    is_key = own != text and " " not in own
+    if len(re.findall(r"[a-z]", own)) >= LEAST_LETTERS and not is_key:
         yield text
 
 

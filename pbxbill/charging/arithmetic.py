@@ -57,7 +57,8 @@ def _total(tariff: Tariff, owed: Charge) -> Iterator[Line]:
 
 
 def _rounded_how(tariff: Tariff) -> str:
-    how = f"rounded {tariff.rounding.value.replace('_', ' ')}"
+    way = tariff.rounding.value.replace("_", " ")
+    how = f"rounded {way}"
     if tariff.rounding_step == 1:
         return f"{how} to {tariff.unit.scale} digits"
     step = to_decimal(tariff.rounding_step, tariff.unit.scale).normalize()
@@ -190,11 +191,13 @@ def _clock(seconds: int) -> str:
 
 def _increments(rate: Rate, billable: int, tariff: Tariff) -> str:
     short = _short(tariff)
-    parts = f"{rate.initial_increment_s} {short} initial increment"
     following = (billable - rate.initial_increment_s) // rate.following_increment_s
-    if following:
-        parts += f" + {following} x {rate.following_increment_s} {short} following"
-    return f"{parts} = {billable} {short}"
+    if not following:
+        return f"{rate.initial_increment_s} {short} initial increment = {billable} {short}"
+    first, further = rate.initial_increment_s, rate.following_increment_s
+    return (
+        f"{first} {short} initial increment + {following} x {further} {short} following = {billable} {short}"
+    )
 
 
 def _priced(billable: int, price: int, tariff: Tariff) -> str:

@@ -64,7 +64,7 @@ file_option = click.option(
 )
 pdf_options = (
     click.option("--pdf", type=click.Path(path_type=Path, dir_okay=False), help="Cards to be cut out, A4."),
-    click.option("--language", default="en", show_default=True, help="Of the cards: en or de."),
+    click.option("--language", default="en", show_default=True, help="Of the cards: en, fr, es or de."),
     click.option("--note", default="", help="A line on each card, e.g. where to redeem it."),
 )
 
@@ -197,7 +197,7 @@ def _interruptible() -> Iterator[list[int]]:
 @vouchers.command("print")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.argument("pdf", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--language", default="en", show_default=True, help="Of the cards: en or de.")
+@click.option("--language", default="en", show_default=True, help="Of the cards: en, fr, es or de.")
 @click.option("--note", default="", help="A line on each card, e.g. where to redeem it.")
 @pass_context
 def print_cards(context: Context, file: Path, pdf: Path, language: str, note: str) -> None:

@@ -58,8 +58,8 @@ ALERTS = Listing(
     columns=(
         Column("at_us", N_("When"), ColumnKind.MOMENT),
         Column("kind", N_("Kind"), ColumnKind.STATE),
-        Column("subject", N_("About")),
-        Column("detail", N_("What happened"), wide=True),
+        Column("subject", N_("About"), ColumnKind.SENTENCE),
+        Column("detail", N_("What happened"), ColumnKind.SENTENCE, wide=True),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("state", N_("State"), ColumnKind.STATE),
     ),

@@ -123,7 +123,7 @@ BILLED_ACCOUNTS = Listing(
         Column("name", N_("Name"), wide=True),
         Column("state", N_("State"), ColumnKind.STATE),
         Column("invoices", N_("Invoices"), ColumnKind.COUNT),
-        Column("detail", N_("Why it failed")),
+        Column("detail", N_("Why it failed"), ColumnKind.SENTENCE),
         Column("at_us", N_("When"), ColumnKind.MOMENT, wide=True),
     ),
     rows=_account_rows,

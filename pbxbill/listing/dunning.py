@@ -153,7 +153,7 @@ STEPS = Listing(
         Column("level", N_("Level"), ColumnKind.COUNT),
         Column("action", N_("What"), ColumnKind.STATE),
         Column("overdue", N_("Overdue then"), ColumnKind.MONEY),
-        Column("detail", N_("What was done"), wide=True),
+        Column("detail", N_("What was done"), ColumnKind.SENTENCE, wide=True),
         Column("policy", N_("Policy"), wide=True),
         Column("ended_us", N_("Lifted"), ColumnKind.DAY, wide=True),
     ),

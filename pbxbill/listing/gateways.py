@@ -147,7 +147,7 @@ RECEIVED_WEBHOOKS = Listing(
         Column("outcome", N_("What became of it"), ColumnKind.STATE),
         Column("payment_id", N_("Payment"), ColumnKind.CODE, wide=True),
         Column("times", N_("Times"), ColumnKind.COUNT, wide=True),
-        Column("detail", N_("Detail"), wide=True),
+        Column("detail", N_("Detail"), ColumnKind.SENTENCE, wide=True),
     ),
     rows=_received,
     orders=(

@@ -62,6 +62,8 @@ class ColumnKind(StrEnum):
     YES_NO = "yes_no"
     PPM = "ppm"
     """Millionths, shown as per cent."""
+    SENTENCE = "sentence"
+    """What the product says of itself: pages and files say it in the reader's language."""
 
 
 @dataclass(frozen=True, slots=True)

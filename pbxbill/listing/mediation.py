@@ -93,7 +93,7 @@ QUARANTINE = Listing(
     columns=(
         Column("created_us", N_("Since"), ColumnKind.MOMENT),
         Column("reason", N_("Why"), ColumnKind.STATE),
-        Column("detail", N_("What to do")),
+        Column("detail", N_("What to do"), ColumnKind.SENTENCE),
         Column("file", N_("File"), wide=True),
         Column("line", N_("Line"), ColumnKind.COUNT, wide=True),
         Column("attempts", N_("Times tried"), ColumnKind.COUNT, wide=True),

@@ -91,7 +91,7 @@ DIFFERENCES = Listing(
     columns=(
         Column("at_us", N_("When"), ColumnKind.MOMENT),
         Column("kind", N_("What was found"), ColumnKind.STATE),
-        Column("detail", N_("What was done")),
+        Column("detail", N_("What was done"), ColumnKind.SENTENCE),
         Column("switch", N_("Switch"), ColumnKind.CODE, wide=True),
         Column("session_id", N_("Call"), ColumnKind.CODE, wide=True),
     ),

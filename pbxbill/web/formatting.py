@@ -175,6 +175,7 @@ _PLAIN: dict[ColumnKind, Callable[[Any], Markup | str]] = {
     ColumnKind.DAY: day,
     ColumnKind.YES_NO: yes_no,
     ColumnKind.PPM: ppm,
+    ColumnKind.SENTENCE: told,
 }
 RIGHT = {ColumnKind.MONEY, ColumnKind.COUNT, ColumnKind.SECONDS, ColumnKind.PPM}
 """Kinds that stand at the right, so that digits stand below each other."""

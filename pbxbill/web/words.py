@@ -229,6 +229,61 @@ KINDS: dict[str, str] = {
     "earlier": N_("the earlier one"),
     "later": N_("the later one"),
     "refuse": N_("neither: ask"),
+    "unanswered": N_("unanswered"),
+    "invited": N_("invited"),
+    "stopping": N_("stopping"),
+    "referral": N_("for bringing somebody"),
+    "change": N_("change of plan"),
+    "local": N_("local"),
+    "national": N_("national"),
+    "mobile": N_("mobile"),
+    "international": N_("international"),
+    "premium": N_("premium rate"),
+    "toll_free": N_("toll-free"),
+    "shared_cost": N_("shared cost"),
+    "satellite": N_("satellite"),
+    "emergency": N_("emergency"),
+    "special": N_("special"),
+    "seconds": N_("seconds"),
+    "minute": N_("minute"),
+    "calls": N_("calls"),
+    "messages": N_("messages"),
+    "bytes": N_("bytes"),
+    "items": N_("pieces"),
+    "low_balance": N_("low balance"),
+    "balance_used_up": N_("balance used up"),
+    "payment_declined": N_("payment declined"),
+    "promise_broken": N_("promise not kept"),
+    "suspension": N_("service barred"),
+    "reinstated": N_("service works again"),
+    "renewal_ahead": N_("renewal soon"),
+    "renewal_done": N_("renewed"),
+    "renewal_failed": N_("renewal failed"),
+    "expiry_ahead": N_("ends soon"),
+    "card_expiring": N_("card expires"),
+    "request_decided": N_("request decided"),
+    "spend_limit": N_("spending limit"),
+    "uncharged": N_("cannot be charged"),
+    "auto_top_up_stopped": N_("automatic top-up stopped"),
+    "points_expiring": N_("points expire"),
+    "alert": N_("alert"),
+    "charged time": N_("charged time"),
+    "billable": N_("billable"),
+    "price": N_("price"),
+    "times": N_("times"),
+    "total": N_("total"),
+    "together": N_("together"),
+    "of which tax": N_("of which tax"),
+    "connection fee": N_("connection fee"),
+    "minimum charge": N_("minimum charge"),
+    "maximum charge": N_("maximum charge"),
+    "mark-up": N_("mark-up"),
+    "price above": N_("price above"),
+    "otherwise": N_("otherwise"),
+    "maximum": N_("maximum"),
+    "half up": N_("half up"),
+    "up": N_("up"),
+    "down": N_("down"),
     "hung up by the operator": N_("Hung up by the operator"),
     "hung up by the reseller": N_("Hung up by the reseller"),
     "hung up by the account": N_("Hung up by the account"),
@@ -259,11 +314,16 @@ CAUSES: dict[int, str] = {
 """Why calls end, by ITU-T Q.850."""
 
 
-def word_of(value: str) -> str:
-    """A state or kind in the reader's language."""
+def english_of(value: str) -> str | None:
+    """What a state or kind is called in English, as catalogues know it."""
     key = value.replace("-", "_")  # as kinds of entries are written
     known = STATES.get(key)
-    text = known[0] if known else KINDS.get(key)
+    return known[0] if known else KINDS.get(key)
+
+
+def word_of(value: str) -> str:
+    """A state or kind in the reader's language."""
+    text = english_of(value)
     return value.replace("_", " ") if text is None else gettext(text)
 
 

@@ -18,9 +18,13 @@ PER_FILE = 500
 TIMEOUT_S = 120
 WORDS = {
     "en": {"voucher": "Voucher", "code": "Code", "serial": "Serial", "until": "Valid until"},
+    "fr": {"voucher": "Bon de recharge", "code": "Code", "serial": "N°", "until": "Valable jusqu'au"},
+    "es": {"voucher": "Vale", "code": "Código", "serial": "N.º", "until": "Válido hasta"},
     "de": {"voucher": "Gutschein", "code": "Code", "serial": "Nummer", "until": "Gültig bis"},
 }
 """By language."""
+LANGUAGE_NAMES = {"en": "English", "fr": "Français", "es": "Español", "de": "Deutsch"}
+"""Those of WORDS, as they call themselves."""
 _CSS = """
 @page { size: A4; margin: 12mm 10mm }
 body { font-family: "Source Sans", sans-serif; font-size: 10pt; margin: 0 }

@@ -33,6 +33,7 @@ from pbxbill.web.fields import (
 )
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.words import word_of
 
 HOLDERS_SHOWN = 50
 
@@ -48,9 +49,9 @@ class BundleForm(PanelForm):
         most=10**15,
         description=lazy_gettext("Seconds of calls: 600 minutes are 36000."),
     )
-    measure = SelectField(lazy_gettext("Of"), choices=[(x, lazy_gettext(x)) for x in MEASURES])
+    measure = SelectField(lazy_gettext("Of"), choices=lambda: [(x, word_of(x)) for x in MEASURES])
     cycle = SelectField(
-        lazy_gettext("Cycle"), choices=[(x, lazy_gettext(x)) for x in CYCLES], default="month"
+        lazy_gettext("Cycle"), choices=lambda: [(x, word_of(x)) for x in CYCLES], default="month"
     )
     zone = ZoneField(lazy_gettext("Zone in which cycles begin"), default="UTC")
     destinations = LineField(

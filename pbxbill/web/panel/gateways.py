@@ -31,6 +31,7 @@ from pbxbill.web.front import Front, grave, needs
 from pbxbill.web.panel.asking import account_of_code, issuer
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.payments import payment_tabs
+from pbxbill.web.refusals import told
 
 MAX_BODY_SHOWN = 20_000
 
@@ -129,7 +130,9 @@ class KindForm(PanelForm):
     class Meta:
         csrf = False
 
-    kind = SelectField(lazy_gettext("Service"), choices=[(x.name, x.about) for x in KINDS.values()])
+    kind = SelectField(
+        lazy_gettext("Service"), choices=lambda: [(x.name, told(x.about)) for x in KINDS.values()]
+    )
 
 
 def _form_of(kind: str, *, is_new: bool) -> Any:

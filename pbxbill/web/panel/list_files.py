@@ -32,6 +32,7 @@ from pbxbill.listing.listing import (
 from pbxbill.money import format_amount, to_decimal
 from pbxbill.web.formatting import reader_zone, unit_known
 from pbxbill.web.front import Front
+from pbxbill.web.refusals import told
 from pbxbill.web.words import word_of
 
 MAX_XLSX_ROWS = 100_000
@@ -170,6 +171,8 @@ def _value(row: Mapping[str, Any], column: Column, is_unit: bool) -> Any:
             return at.date().isoformat() if column.kind is ColumnKind.DAY else at
         case ColumnKind.STATE:
             return word_of(value)
+        case ColumnKind.SENTENCE:
+            return told(value)
         case ColumnKind.PPM:
             return Decimal(value).scaleb(-4)
         case _:

@@ -36,6 +36,7 @@ from pbxbill.web.fields import (
     required,
 )
 from pbxbill.web.rows import RowsField
+from pbxbill.web.words import word_of
 
 MOST_CHARGES = 50
 
@@ -99,7 +100,7 @@ class PlanForm(PanelForm):
         inline=True,
     )
     cycle = SelectField(
-        lazy_gettext("Period"), choices=[(x, lazy_gettext(x)) for x in CYCLES], default="month"
+        lazy_gettext("Period"), choices=lambda: [(x, word_of(x)) for x in CYCLES], default="month"
     )
     every = CountField(lazy_gettext("How many of them"), least=1, most=366, default=1)
     anchor = SelectField(

@@ -22,6 +22,7 @@ from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.words import word_of
 
 MAX_VALUE_LENGTH = 1_000
 FILTERS = tuple(x.key for x in QUARANTINE.filters)
@@ -39,7 +40,7 @@ class RetryForm(PanelForm):
         super().__init__(*args, **named)
         self.ambiguous.choices = [
             ("", gettext("as the import says")),
-            *((x, gettext(x)) for x in AMBIGUOUS_RULES),
+            *((x, word_of(x)) for x in AMBIGUOUS_RULES),
         ]
 
 

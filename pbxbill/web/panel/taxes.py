@@ -14,7 +14,6 @@ from pbxbill.billing.parties import issuer_of
 from pbxbill.billing.period import local_date
 from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.billing.taxes.tax_rates import (
-    CATEGORIES,
     NewExemption,
     NewTaxRate,
     add_exemption,
@@ -28,7 +27,6 @@ from pbxbill.billing.taxes.tax_rates import (
 from pbxbill.listing.listing import N_
 from pbxbill.listing.taxes import tax_exemptions
 from pbxbill.listing.taxes import tax_rates as rates_listing
-from pbxbill.rating.tariff_text import percent_ppm
 from pbxbill.store.billing_models import TaxExemptionRow, TaxRateRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import (
@@ -38,8 +36,8 @@ from pbxbill.web.fields import (
     DayField,
     LineField,
     PanelForm,
+    PercentField,
     at_most,
-    plain_number,
     refusals,
     required,
 )
@@ -48,7 +46,17 @@ from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.invoice_access import billed_account
 from pbxbill.web.panel.lists import ListPage, add_list
 
-CATEGORY_WORDS = {code: N_(words) for code, words in CATEGORIES.items()}
+CATEGORY_WORDS = {
+    "S": N_("standard or reduced rate"),
+    "Z": N_("zero rate"),
+    "E": N_("exempt"),
+    "AE": N_("reverse charge"),
+    "G": N_("export outside the EU"),
+    "K": N_("intra-community supply of goods"),
+    "O": N_("outside the scope of tax"),
+    "L": N_("Canary Islands general indirect tax (IGIC)"),
+    "M": N_("Ceuta and Melilla's tax (IPSI)"),
+}
 
 
 class RateForm(PanelForm):
@@ -57,7 +65,7 @@ class RateForm(PanelForm):
     name = LineField(
         lazy_gettext("Name"), [required(), at_most(40)], description=lazy_gettext("As invoices print it.")
     )
-    percent = LineField(lazy_gettext("Per cent"), [required(), at_most(20)])
+    percent = PercentField(lazy_gettext("Per cent"), [required()])
     category = SelectField(
         lazy_gettext("Category"),
         choices=lambda: [(code, f"{code}: {gettext(words)}") for code, words in CATEGORY_WORDS.items()],
@@ -151,9 +159,7 @@ def _add_rates(section: Blueprint, front: Front) -> None:
                     issuer_id,
                     NewTaxRate(
                         form.name.data or "",
-                        percent_ppm(
-                            plain_number((form.percent.data or "").removesuffix("%")), gettext("a rate")
-                        ),
+                        form.percent.data or 0,
                         from_us,
                         to_us,
                         form.category.data,

@@ -6,7 +6,7 @@ from wtforms.validators import Optional
 
 from pbxbill.billing.codes.voucher_batches import MOST_VALIDITY_DAYS
 from pbxbill.billing.codes.voucher_codes import FEWEST_DIGITS, MOST_DIGITS
-from pbxbill.billing.codes.voucher_sheet import WORDS
+from pbxbill.billing.codes.voucher_sheet import LANGUAGE_NAMES
 from pbxbill.web.fields import (
     AmountField,
     CountField,
@@ -17,6 +17,7 @@ from pbxbill.web.fields import (
     at_most,
     required,
 )
+from pbxbill.web.languages import language_of_request
 
 MOST_HERE = 2_000
 """Vouchers of a batch that a page makes while somebody waits; larger ones the command line makes."""
@@ -64,7 +65,11 @@ class CodesForm(PanelForm):
             ("cards", lazy_gettext("cards to be cut out (PDF), with the table")),
         ],
     )
-    language = SelectField(lazy_gettext("Language of the cards"), choices=[(x, x) for x in WORDS])
+    language = SelectField(
+        lazy_gettext("Language of the cards"),
+        choices=list(LANGUAGE_NAMES.items()),
+        default=language_of_request,
+    )
     note = LineField(
         lazy_gettext("A line on each card"),
         [Optional(), at_most(80)],
