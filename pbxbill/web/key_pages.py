@@ -109,8 +109,10 @@ def add_key_pages(made: Blueprint, front: Front, pages: KeyPages) -> None:
             return {"pages": pages, **pages.more(pages.account(front, session))}
 
     def given() -> dict[str, str]:
-        id = (request.view_args or {}).get("id")
-        return {} if id is None else {"account_id": str(id)}
+        if "id" not in (request.view_args or {}):
+            return {}
+        with front.reading() as session:
+            return {"account_id": str(pages.account(front, session).id)}
 
     add_list(
         made,
