@@ -13,7 +13,7 @@ from pbxbill.access.one_time_links import drop_links
 from pbxbill.access.passwords import checked_password, hashed
 from pbxbill.access.permissions import OWN, PERMISSIONS_OF, ROLES_OF_KIND, Permission, Role
 from pbxbill.access.second_factor import turn_off
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.notify.smtp import check_address
 from pbxbill.store.access_models import PasskeyRow, UserRow
 from pbxbill.store.models import AccountRow
@@ -41,7 +41,7 @@ def add_user(session: Session, account: AccountRow, new: NewUser, now_us: int) -
     """A user without a password: a one-time link lets him choose one. InputRefused says what is wrong."""
     login = clean_login(new.login)
     if find_user(session, login) is not None:
-        raise InputRefused(f"there is a user {login!r} already")
+        raise TermRefused(f"there is a user {login!r} already", "login")
     count = session.scalar(select(func.count()).where(UserRow.account_id == account.id)) or 0
     if count >= MAX_USERS:
         raise InputRefused(f"an account has up to {MAX_USERS:,} users")
@@ -167,7 +167,7 @@ def clean_login(text: str) -> str:
     """A log-in as it is kept."""
     login = text.strip().lower()
     if _LOGIN.fullmatch(login) is None:
-        raise InputRefused("a log-in has 2 to 200 of the letters a-z, digits and . _ @ + -")
+        raise TermRefused("a log-in has 2 to 200 of the letters a-z, digits and . _ @ + -", "login")
     return login
 
 
@@ -175,7 +175,7 @@ def checked_name(text: str) -> str:
     """A person's name."""
     name = text.strip()
     if not (name and name.isprintable() and len(name) <= 200):
-        raise InputRefused("a name has 1 to 200 printable characters")
+        raise TermRefused("a name has 1 to 200 printable characters", "name")
     return name
 
 

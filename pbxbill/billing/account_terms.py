@@ -14,7 +14,7 @@ from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
 from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.charging.events import Moved, Refused, SetCreditLimit
-from pbxbill.errors import InputRefused, check
+from pbxbill.errors import InputRefused, TermRefused, check, refused_at
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import (
     ACCOUNT_MODES,
@@ -61,6 +61,8 @@ class Concerns:
 
     without_tariff: bool
     """It cannot call."""
+    without_credit: bool
+    """It pays afterwards, may go nowhere below zero, and has nothing: it cannot call either."""
     nobody_passes: bool
     """Its failure policy is open, and its offline allowance lets no call pass all the same."""
     without_exchange: tuple[tuple[str, str], ...]
@@ -77,14 +79,15 @@ def open_with_wallets(
     if new.wallet_order and opening.unit not in new.wallet_order:
         raise InputRefused(f"the wallet order must name {opening.unit}, the wallet's unit, too")
     if opened_us is not None and opened_us > now_us:
-        raise InputRefused("that day is to come; an account is opened now, or was")
+        raise TermRefused("that day is to come; an account is opened now, or was", "opened")
     account = open_account(session, new, now_us if opened_us is None else opened_us)
     open_wallet(session, account, opening.unit, opening.credit_limit)
     for other in new.wallet_order:
         if other != opening.unit:
             open_wallet(session, account, other)
     for kind, value in opening.endpoints:
-        identify(session, account, kind, value)
+        with refused_at(kind):
+            identify(session, account, kind, value)
     return account
 
 
@@ -92,10 +95,17 @@ def concerns_of(session: Session, account: AccountRow, now_us: int) -> Concerns:
     """What to say after an account was opened or changed."""
     return Concerns(
         without_tariff=account.tariff_id is None,
+        without_credit=_is_without_credit(session, account),
         nobody_passes=account.failure_policy == "open" and account.offline_allowance == 0,
         without_exchange=tuple(pairs_without_rate(session, account, now_us)),
         tax=tax_conflict(session, account.id, now_us),
     )
+
+
+def _is_without_credit(session: Session, account: AccountRow) -> bool:
+    money = [x for x in wallets_of(session, account.id) if not is_points_unit(session, x.unit)]
+    is_stuck = account.mode == "postpaid" and not account.shadow
+    return is_stuck and bool(money) and all(x.posted + x.credit_limit <= 0 for x in money)
 
 
 def change_account(session: Session, account: AccountRow, changes: Mapping[str, Any]) -> None:

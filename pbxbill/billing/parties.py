@@ -163,6 +163,15 @@ def issuer_of(session: Session, account_id: int) -> Issuer:
     )
 
 
+def zone_of_account(session: Session, account: AccountRow) -> str:
+    """By whose clock its people most likely live: its own as an issuer, else that of who is above it."""
+    for id in reversed([int(part) for part in account.path.split("/") if part]):
+        row = session.get(IssuerRow, id)
+        if row is not None:
+            return row.zone
+    return Issuer().zone
+
+
 def set_issuer(session: Session, account_id: int, issuer: Issuer) -> None:
     """Change how an issuer makes his invoices, those that are issued from now on."""
     account = session.get(AccountRow, account_id)

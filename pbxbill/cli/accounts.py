@@ -178,6 +178,12 @@ def add(context: Context, /, code: str, unit_code: str | None, limit: str, **opt
         _say_nobody_passes(code)
     _say_without_exchange(code, concerns)
     warn(concerns.tax)
+    if concerns.without_credit:
+        click.echo(
+            f"it pays afterwards and cannot call yet, with a credit limit of zero: "
+            f"`pbxbill accounts limit {code} AMOUNT`",
+            err=True,
+        )
     if concerns.without_tariff:
         click.echo(f"it cannot call yet: `pbxbill accounts set {code} --tariff NAME`", err=True)
 

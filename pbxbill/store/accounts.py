@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
 from pbxbill.store.catalogue_models import DiallingRuleRow
@@ -215,18 +215,23 @@ def default_failure_policy(mode: str) -> str:
 def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
     """Add an account below the operator or a reseller."""
     if not (new.code.isprintable() and 0 < len(new.code) <= MAX_CODE_LENGTH and " " not in new.code):
-        raise InputRefused(f"an account code has 1 to {MAX_CODE_LENGTH} printable characters and no space")
-    _check_name(new.name)
+        raise TermRefused(
+            f"an account code has 1 to {MAX_CODE_LENGTH} printable characters and no space", "code"
+        )
+    with refused_at("name"):
+        _check_name(new.name)
     parent_query = select(AccountRow).where(AccountRow.kind == "operator")
     parent = account_by_code(session, new.parent) if new.parent else session.scalar(parent_query)
     if parent is None:
         raise InputRefused("there is no operator yet; run `pbxbill init` first")
     if parent.kind == "customer":
-        raise InputRefused(f"account {parent.code} is a customer; only resellers have accounts below them")
+        raise TermRefused(
+            f"account {parent.code} is a customer; only resellers have accounts below them", "parent"
+        )
     if parent.path.count("/") > MAX_DEPTH:
         raise InputRefused(f"a reseller chain may be {MAX_DEPTH} levels deep")
     if session.scalar(select(AccountRow.id).where(AccountRow.code == new.code)) is not None:
-        raise InputRefused(f"account {new.code!r} exists already")
+        raise TermRefused(f"account {new.code!r} exists already", "code")
     mode = _one_of("mode", new.mode, ACCOUNT_MODES)
     policy = new.failure_policy or default_failure_policy(mode)
     account = AccountRow(

@@ -11,7 +11,7 @@ form where no field is named; it says afterwards whether anything was refused:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -28,7 +28,8 @@ from wtforms.widgets import CheckboxInput, ListWidget, TextInput
 
 from pbxbill.billing.period import day_start_us
 from pbxbill.errors import InputRefused, TermRefused
-from pbxbill.money import Unit, format_amount, parse_amount
+from pbxbill.money import Unit, format_amount, parse_amount, to_decimal
+from pbxbill.rating.tariff_text import percent_ppm
 from pbxbill.web.editions import Difference, Stale
 from pbxbill.web.formatting import day_of, reader_locale
 from pbxbill.web.languages import LANGUAGES
@@ -39,6 +40,7 @@ MAX_LINE_LENGTH = 200
 _MICROSECONDS = 1_000_000
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _LONGEST_NUMBER = 30
+_ALL_PPM = 1_000_000
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 
 
@@ -99,6 +101,19 @@ def required() -> InputRequired:
 def at_most(length: int = MAX_LINE_LENGTH) -> Length:
     """The field may say so much."""
     return Length(max=length, message=lazy_gettext("Up to %(max)d characters."))
+
+
+def checked(check: Callable[[str], object]) -> Callable[[Any, Any], None]:
+    """The domain takes the field: what it refuses is told there, with all else that is wrong in the form."""
+
+    def validate(_form: Any, field: Any) -> None:
+        try:
+            if field.data:
+                check(field.data)
+        except InputRefused as error:
+            raise ValidationError(sentence(str(error))) from None
+
+    return validate
 
 
 class LineField(StringField):
@@ -222,6 +237,24 @@ class NumberField(_ReadField):
 
     def shown(self, value: str) -> str:
         return str(value).replace(".", reader_locale().number_symbols["latn"]["decimal"])
+
+
+class PercentField(_ReadField):
+    """A percentage from 0 to 100, exactly. Its data is in millionths."""
+
+    def __init__(self, label: Any = None, validators: Any = None, **more: Any) -> None:
+        super().__init__(label, validators or [Optional()], **more)
+        self.render_kw = {"inputmode": "decimal", "autocomplete": "off", **(self.render_kw or {})}
+
+    def read(self, written: str) -> int:
+        value = percent_ppm(plain_number(written.removesuffix("%").strip()), gettext("a percentage"))
+        if not 0 <= value <= _ALL_PPM:
+            raise InputRefused(gettext("from 0 to 100"))
+        return value
+
+    def shown(self, value: int) -> str:
+        text = f"{to_decimal(value, 4).normalize():f}"
+        return text.replace(".", reader_locale().number_symbols["latn"]["decimal"])
 
 
 class ChecksField(SelectMultipleField):

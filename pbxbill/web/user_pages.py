@@ -28,12 +28,23 @@ from pbxbill.access.users import (
     reset_factors,
     set_role,
 )
+from pbxbill.billing.identifiers import checked_email
+from pbxbill.billing.parties import zone_of_account
 from pbxbill.errors import InputRefused
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow
 from pbxbill.web.editions import EditionField, check_edition, edition_of
-from pbxbill.web.fields import LanguageField, LineField, PanelForm, ZoneField, at_most, refusals, required
+from pbxbill.web.fields import (
+    LanguageField,
+    LineField,
+    PanelForm,
+    ZoneField,
+    at_most,
+    checked,
+    refusals,
+    required,
+)
 from pbxbill.web.front import Change, Front, grave, grave_to_change, needs
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.own.links import link_url, mail_link, mail_moved
@@ -52,7 +63,7 @@ class UserForm(PanelForm):
     name = LineField(lazy_gettext("Name"), [required(), at_most()])
     email = LineField(
         lazy_gettext("E-mail"),
-        [at_most()],
+        [at_most(), checked(checked_email)],
         description=lazy_gettext("The link goes there as well; you see it in any case."),
     )
     role = SelectField(lazy_gettext("Role"))
@@ -72,7 +83,7 @@ class EditForm(PanelForm):
     name = LineField(lazy_gettext("Name"), [required(), at_most()])
     email = LineField(
         lazy_gettext("E-mail"),
-        [at_most()],
+        [at_most(), checked(checked_email)],
         description=lazy_gettext(
             "Links for another password go there. The address before is told that there is another."
         ),
@@ -110,6 +121,9 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
         account = _account(front, request.args.get("account", ""))
         form = UserForm()
         form.role.choices = _roles(front, account)
+        if request.method == "GET":
+            with front.reading() as session:
+                form.zone.data = zone_of_account(session, session.get_one(AccountRow, account.id))
         if form.validate_on_submit():
             login, url = str(form.login.data), ""
             with (

@@ -82,6 +82,13 @@ def last_moment_us(last_day: date, zone: str) -> int:
     return day_start_us(last_day + timedelta(days=1), zone)
 
 
+def usual_tax(session: Session, issuer_id: int, now_us: int) -> TaxRateRow | None:
+    """The rate that an issuer's sales most likely have now: of his standard rates the highest."""
+    rates = tax_rates(session, issuer_id)
+    now = [x for x in rates if x.from_us <= now_us and (x.to_us is None or now_us < x.to_us)]
+    return max((x for x in now if x.category in _RATED and x.ppm), key=lambda x: x.ppm, default=None)
+
+
 def add_tax_rate(session: Session, issuer_id: int, new: NewTaxRate) -> TaxRateRow:
     """Add a rate; it may begin in the past, and what is issued already stays as it is."""
     country = checked_country(new.country)

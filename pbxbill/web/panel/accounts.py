@@ -27,7 +27,7 @@ from pbxbill.billing.account_terms import (
 from pbxbill.billing.life_cycle.account_events import events_of
 from pbxbill.billing.life_cycle.suspending import all_in_force
 from pbxbill.billing.parties import party_of
-from pbxbill.errors import InputRefused
+from pbxbill.errors import TermRefused
 from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.listing.accounts import ACCOUNTS, find_accounts
 from pbxbill.listing.ledger import LEDGER
@@ -268,7 +268,7 @@ def _parent(session: Session, front: Front, code: str) -> str | None:
         return None if own.kind == "operator" else own.code
     above = session.scalar(select(AccountRow).where(AccountRow.code == code))
     if above is None or not front.scope.covers(above):
-        raise InputRefused(gettext("There is no reseller %(code)s.", code=code[:64]))
+        raise TermRefused(gettext("There is no reseller %(code)s.", code=code[:64]), "parent")
     return above.code
 
 
@@ -331,6 +331,8 @@ def tell_concerns(concerns: Concerns) -> None:
     """Say what is allowed, and yet not what somebody wants."""
     if concerns.without_tariff:
         flash(gettext("It cannot call yet: it has no tariff."), "warn")
+    if concerns.without_credit:
+        flash(gettext("It cannot call yet: it pays afterwards, and its credit limit is zero."), "warn")
     if concerns.nobody_passes:
         flash(gettext("No call passes unauthorized, since its allowance for them is zero."), "warn")
     for tariff_unit, unit in concerns.without_exchange:

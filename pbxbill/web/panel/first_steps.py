@@ -15,23 +15,24 @@ from werkzeug.wrappers import Response
 
 from pbxbill.access.actor import Actor
 from pbxbill.access.permissions import Permission
+from pbxbill.access.users import change_facts, facts_of
 from pbxbill.billing.account_terms import Opening, money_units, open_with_wallets
 from pbxbill.billing.parties import issuer_of, party_of, set_issuer, set_party
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
-from pbxbill.billing.taxes.tax_rates import NewTaxRate, add_tax_rate, tax_rates
+from pbxbill.billing.taxes.tax_rates import NewTaxRate, add_tax_rate, tax_rates, usual_tax
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.listing.first_steps import has_charged, is_begun, steps_of
 from pbxbill.listing.listing import N_
 from pbxbill.quote import Quote, quote
 from pbxbill.rating.tariff import TaxMode
-from pbxbill.rating.tariff_text import percent_ppm
+from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import NewAccount, account_by_code, rename_operator
 from pbxbill.store.models import AccountRow, CdrRow, EndpointRow, RateDeckRow, TariffRow
 from pbxbill.store.sample_deck import SAMPLE, add_sample_deck
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from pbxbill.store.units import UNIT_KINDS, add_unit, checked_unit
-from pbxbill.web.fields import plain_number, refusals
+from pbxbill.web.fields import refusals
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.installation import Checked
 from pbxbill.web.panel.first_steps_forms import (
@@ -54,7 +55,9 @@ STEPS = (
     ("try", N_("What a call costs")),
     ("call", N_("First call")),
 )
-ADDRESS = ("legal_name", "street", "postal_code", "city", "country", "vat_id", "email", "phone")
+ADDRESS = (
+    "legal_name", "street", "postal_code", "city", "country", "vat_id", "email", "phone", "iban", "bic",
+)  # fmt: skip
 
 
 def first_steps(front: Front) -> Blueprint:
@@ -190,8 +193,11 @@ def _add_tax(section: Blueprint, front: Front) -> None:
             known = tax_rates(session, issuer_id)
             now = issuer_of(session, issuer_id)
             country = party_of(session, issuer_id).country
+            usual = usual_tax(session, issuer_id, front.clock.now_us())
         if request.method == "GET":
             form.zone.data, form.payment_days.data = now.zone, now.payment_days
+            if usual is not None:
+                form.tax.data, form.percent.data = usual.name, usual.ppm
         if form.validate_on_submit():
             with (
                 refusals(form, "percent") as refused,
@@ -200,10 +206,14 @@ def _add_tax(section: Blueprint, front: Front) -> None:
                 terms = issuer_of(change.session, issuer_id)
                 terms = replace(terms, zone=form.zone.data or "UTC", payment_days=form.payment_days.data or 0)
                 set_issuer(change.session, issuer_id, terms)
-                if form.percent.data:
-                    ppm = percent_ppm(plain_number(form.percent.data), "a tax rate")
-                    new = NewTaxRate(form.tax.data or "VAT", ppm, 0, country=country)
-                    add_tax_rate(change.session, issuer_id, new)
+                name, ppm = form.tax.data or "VAT", form.percent.data
+                if ppm and (usual is None or (usual.name, usual.ppm) != (name, ppm)):
+                    add_tax_rate(change.session, issuer_id, NewTaxRate(name, ppm, 0, country=country))
+                if form.own_zone.data:
+                    user = change.session.get_one(UserRow, front.actor.user_id)
+                    facts = facts_of(user)
+                    if facts.zone != terms.zone:
+                        change_facts(change.session, user, replace(facts, zone=terms.zone))
             if not refused:
                 return _go_on(front, "tax", gettext("Time zone and tax are set."))
         return _page(front, "tax", form=form, known=known)
@@ -265,18 +275,17 @@ def _add_tariff(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             names = list(session.scalars(select(RateDeckRow.name).order_by(RateDeckRow.name)))
             tariffs = list(session.scalars(select(TariffRow.name).order_by(TariffRow.name)))
+            usual = usual_tax(session, front.scope.account_id, front.clock.now_us())
         form.deck.choices = [(x, x) for x in names]
+        if request.method == "GET" and usual is not None:
+            form.tax.data = usual.ppm
         if names and form.validate_on_submit():
             name = form.name.data or ""
             with refusals(form, "name") as refused, front.changing("tariff.make", name) as change:
                 if name in tariffs:
                     raise InputRefused(gettext("There is a tariff of that name already"))
                 mode = TaxMode(form.tax_mode.data)
-                ppm = (
-                    0
-                    if mode is TaxMode.NONE
-                    else percent_ppm(plain_number(form.tax.data or "0"), "a tax rate")
-                )
+                ppm = 0 if mode is TaxMode.NONE else form.tax.data or 0
                 new = NewTariff(name, form.deck.data, tax_mode=mode, tax_ppm=ppm)
                 add_tariff_version(change.session, new, change.now_us)
             if not refused:
@@ -295,14 +304,17 @@ def _add_account(section: Blueprint, front: Front) -> None:
         form.tariff.choices = [(x, x) for x in tariffs]
         form.unit.choices = [(x, x) for x in units]
         form.amount.unit = units.get(form.unit.data or "") or next(iter(units.values()), None)
+        form.limit.unit = form.amount.unit
+        can_call = True
         if tariffs and form.validate_on_submit():
             code = form.code.data or ""
             with refusals(form, "code") as refused, front.changing("account.open", code) as change:
                 new = NewAccount(code, form.name.data or "", mode=form.mode.data, tariff=form.tariff.data)
                 endpoints = (("sip", form.sip.data or ""),)
-                opened = open_with_wallets(
-                    change.session, Opening(new, form.unit.data, endpoints=endpoints), change.now_us
-                )
+                limit = (form.limit.data or 0) if form.mode.data == "postpaid" else 0
+                opening = Opening(new, form.unit.data, limit, endpoints)
+                opened = open_with_wallets(change.session, opening, change.now_us)
+                can_call = bool(limit or form.amount.data)
                 if form.amount.data:
                     funds = NewTopUp(
                         form.amount.data,
@@ -314,7 +326,11 @@ def _add_account(section: Blueprint, front: Front) -> None:
                     )
                     top_up(change.session, change.books, opened, funds, change.now_us)
             if not refused:
-                flash(gettext("Account %(code)s can call.", code=code))
+                if can_call:
+                    flash(gettext("Account %(code)s can call.", code=code))
+                else:
+                    told = gettext("Account %(code)s is open. It can call once it has funds.", code=code)
+                    flash(told, "warn")
                 return redirect(url_for("first_steps.try_call", account=code), 303)
         return _page(front, "account", form=form, tariffs=tariffs)
 

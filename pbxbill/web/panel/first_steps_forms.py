@@ -1,20 +1,34 @@
 """The forms of the first steps: each asks for what cannot be done without."""
 
-from flask_babel import lazy_gettext
-from wtforms import SelectField
+from typing import Any
 
+from flask_babel import gettext, lazy_gettext
+from wtforms import BooleanField, SelectField
+from wtforms.validators import ValidationError
+
+from pbxbill.billing.identifiers import checked_bic, checked_email, checked_iban, checked_vat_id
+from pbxbill.errors import InputRefused
 from pbxbill.rating.tariff import TaxMode
+from pbxbill.store.units import UNIT_KINDS, checked_unit
 from pbxbill.web.fields import (
     AmountField,
     CountField,
     CountryField,
     LineField,
     PanelForm,
+    PercentField,
     UnitField,
     ZoneField,
     at_most,
+    checked,
     required,
+    sentence,
 )
+
+
+def _checked_currency(code: str) -> None:
+    kind = UNIT_KINDS["currency"]
+    checked_unit(code, kind.scale, kind.digits)
 
 
 class CompanyForm(PanelForm):
@@ -26,13 +40,28 @@ class CompanyForm(PanelForm):
     city = LineField(lazy_gettext("City"), [required(), at_most()])
     country = CountryField(lazy_gettext("Country"), [required()])
     vat_id = LineField(lazy_gettext("VAT id"), [at_most(20)])
-    email = LineField(lazy_gettext("E-mail"), [at_most()])
+    email = LineField(lazy_gettext("E-mail"), [at_most(), checked(checked_email)])
     phone = LineField(lazy_gettext("Telephone"), [at_most(40)])
+    iban = LineField(
+        lazy_gettext("IBAN"),
+        [at_most(42), checked(checked_iban)],
+        description=lazy_gettext("Invoices say that they are paid to this account."),
+    )
+    bic = LineField(lazy_gettext("BIC"), [at_most(11), checked(checked_bic)])
     currency = LineField(
         lazy_gettext("Another currency"),
-        [at_most(3)],
-        description=lazy_gettext("Three letters, as in USD; empty if the one you have is right."),
+        [at_most(3), checked(_checked_currency)],
+        description=lazy_gettext(
+            "Three letters, as in USD: you can sell in it as well. Empty if the one you have is enough."
+        ),
     )
+
+    def validate_vat_id(self, field: Any) -> None:
+        """It belongs to the country."""
+        try:
+            checked_vat_id(field.data or "", self.country.data or "")
+        except InputRefused as error:
+            raise ValidationError(sentence(str(error))) from None
 
 
 class TaxForm(PanelForm):
@@ -43,11 +72,11 @@ class TaxForm(PanelForm):
     )
     payment_days = CountField(lazy_gettext("Days to pay an invoice"), [required()], most=3650)
     tax = LineField(lazy_gettext("Name of the tax"), [at_most(40)], default="VAT")
-    percent = LineField(
+    percent = PercentField(
         lazy_gettext("Tax rate in percent"),
-        [at_most(20)],
         description=lazy_gettext("Empty: no tax, or it is set up later."),
     )
+    own_zone = BooleanField(lazy_gettext("Show me times and days by this clock as well"), default=True)
 
 
 class DeckForm(PanelForm):
@@ -70,7 +99,7 @@ class TariffForm(PanelForm):
             (TaxMode.INCLUSIVE.value, lazy_gettext("included in the prices")),
         ],
     )
-    tax = LineField(lazy_gettext("Tax rate in percent"), [at_most(20)])
+    tax = PercentField(lazy_gettext("Tax rate in percent"))
 
 
 class AccountForm(PanelForm):
@@ -102,6 +131,17 @@ class AccountForm(PanelForm):
         bare=True,
         description=lazy_gettext("A prepaid account calls with what it has."),
     )
+    limit = AmountField(
+        lazy_gettext("Credit limit"),
+        least=0,
+        bare=True,
+        description=lazy_gettext("Who pays afterwards calls for so much until an invoice is paid."),
+    )
+
+    def validate_limit(self, field: Any) -> None:
+        """Without one nobody can call who pays afterwards."""
+        if self.mode.data == "postpaid" and not field.data and not field.errors:
+            raise ValidationError(gettext("Say how far the account may go: without a limit it cannot call."))
 
 
 class TryForm(PanelForm):

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from wtforms import BooleanField, RadioField, SelectField
 
-from pbxbill.errors import InputRefused
+from pbxbill.billing.taxes.tax_rates import usual_tax
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.tariffs import mark_up_text
 from pbxbill.money import PRICE_SCALE, Rounding, compile_price, parse_decimal, to_decimal
 from pbxbill.rating.tariff import CycleStepKind, CycleSteps, MarkUp, TaxMode
@@ -22,11 +23,13 @@ from pbxbill.web.fields import (
     LineField,
     MomentField,
     PanelForm,
+    PercentField,
     UnitField,
     at_most,
     plain_number,
     required,
 )
+from pbxbill.web.formatting import ppm
 from pbxbill.web.front import Front
 from pbxbill.web.words import word_of
 
@@ -68,7 +71,7 @@ class TariffForm(PanelForm):
             (TaxMode.INCLUSIVE.value, lazy_gettext("included in the prices")),
         ],
     )
-    tax = LineField(lazy_gettext("Tax rate in percent"), [at_most(20)])
+    tax = PercentField(lazy_gettext("Tax rate in percent"))
     rounding = SelectField(
         lazy_gettext("A charge is rounded"),
         choices=[
@@ -141,6 +144,14 @@ def fill_choices(session: Session, front: Front, form: TariffForm) -> None:
     form.unit.choices = [(x, x) for x in session.scalars(select(UnitRow.code).order_by(UnitRow.code))]
 
 
+def tell_usual_tax(session: Session, form: Any, issuer_id: int, now_us: int) -> None:
+    """Say at the field for a percentage which one the issuer's invoices have, so that nobody searches."""
+    usual = usual_tax(session, issuer_id, now_us)
+    if usual is not None:
+        told = gettext("Your invoices have %(tax)s %(rate)s.", tax=usual.name, rate=ppm(usual.ppm))
+        form.tax.description = told
+
+
 def fill_terms(form: TariffForm, terms: NewTariff) -> None:
     """Show terms as they are."""
     form.name.data = terms.name
@@ -155,7 +166,7 @@ def fill_terms(form: TariffForm, terms: NewTariff) -> None:
             form.mark_up_rounding.data = _plain(terms.mark_up.rounding_step, PRICE_SCALE)
         form.unit.data = terms.unit
     form.tax_mode.data, form.rounding.data = terms.tax_mode.value, terms.rounding.value
-    form.tax.data = _plain(terms.tax_ppm, 4) if terms.tax_ppm else ""
+    form.tax.data = terms.tax_ppm or None
     for key in SIMPLE:
         form[key].data = getattr(terms, key)
     cycle = terms.cycle_steps
@@ -204,13 +215,13 @@ def terms_of(form: TariffForm, issuer_id: int) -> NewTariff:
     facts: dict[str, Any] = {key: form[key].data for key in SIMPLE}
     if form.prices.data == "deck":
         if not form.deck.data:
-            raise InputRefused(gettext("choose the deck with its prices"))
+            raise TermRefused(gettext("choose the deck with its prices"), "deck")
         facts |= {"deck": form.deck.data}
     else:
         facts |= {"deck": None, "mark_up": _mark_up(form), "unit": form.unit.data}
-    tax_ppm = percent_ppm(plain_number(form.tax.data), gettext("a tax rate")) if form.tax.data else 0
+    tax_ppm = form.tax.data or 0
     if tax_ppm and form.tax_mode.data == TaxMode.NONE.value:
-        raise InputRefused(gettext("with a tax rate, say whether prices include it"))
+        raise TermRefused(gettext("with a tax rate, say whether prices include it"), "tax_mode")
     return NewTariff(
         name=form.name.data or "",
         issuer_id=issuer_id,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.decks import visible_decks, visible_tariffs
 from pbxbill.listing.listing import N_
 from pbxbill.listing.tariffs import TARIFFS, mark_up_text
@@ -25,7 +25,15 @@ from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
-from pbxbill.web.panel.tariff_forms import TariffForm, TrialForm, facts_of, fill_choices, fill_terms, terms_of
+from pbxbill.web.panel.tariff_forms import (
+    TariffForm,
+    TrialForm,
+    facts_of,
+    fill_choices,
+    fill_terms,
+    tell_usual_tax,
+    terms_of,
+)
 
 VERSIONS_SHOWN = 25
 USERS_SHOWN = 20
@@ -83,6 +91,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
         form = TariffForm()
         with front.reading() as session:
             fill_choices(session, front, form)
+            tell_usual_tax(session, form, front.scope.account_id, front.clock.now_us())
         if request.method == "GET":
             fill_terms(form, NewTariff("", deck="-"))
             form.deck.data = request.args.get("deck", "")
@@ -91,7 +100,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             with refusals(form) as refused, front.changing("tariff.make", form.name.data or "") as change:
                 issuer_id = front.scope.account_id
                 if _exists(change.session, form.name.data or "", issuer_id):
-                    raise InputRefused(gettext("there is a tariff of this name already"))
+                    raise TermRefused(gettext("there is a tariff of this name already"), "name")
                 version = add_tariff_version(change.session, terms_of(form, issuer_id), change.now_us)
                 tariff_id = version.tariff_id
             if not refused:

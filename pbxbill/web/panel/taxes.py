@@ -27,7 +27,6 @@ from pbxbill.billing.taxes.tax_rates import (
 from pbxbill.listing.listing import N_
 from pbxbill.listing.taxes import tax_exemptions
 from pbxbill.listing.taxes import tax_rates as rates_listing
-from pbxbill.rating.tariff_text import percent_ppm
 from pbxbill.store.billing_models import TaxExemptionRow, TaxRateRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import (
@@ -37,8 +36,8 @@ from pbxbill.web.fields import (
     DayField,
     LineField,
     PanelForm,
+    PercentField,
     at_most,
-    plain_number,
     refusals,
     required,
 )
@@ -66,7 +65,7 @@ class RateForm(PanelForm):
     name = LineField(
         lazy_gettext("Name"), [required(), at_most(40)], description=lazy_gettext("As invoices print it.")
     )
-    percent = LineField(lazy_gettext("Per cent"), [required(), at_most(20)])
+    percent = PercentField(lazy_gettext("Per cent"), [required()])
     category = SelectField(
         lazy_gettext("Category"),
         choices=lambda: [(code, f"{code}: {gettext(words)}") for code, words in CATEGORY_WORDS.items()],
@@ -160,9 +159,7 @@ def _add_rates(section: Blueprint, front: Front) -> None:
                     issuer_id,
                     NewTaxRate(
                         form.name.data or "",
-                        percent_ppm(
-                            plain_number((form.percent.data or "").removesuffix("%")), gettext("a rate")
-                        ),
+                        form.percent.data or 0,
                         from_us,
                         to_us,
                         form.category.data,
