@@ -7,8 +7,8 @@ for its rows alone.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import case, select
-from sqlalchemy.orm import Session
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
@@ -67,6 +67,16 @@ def _of_account(query: Rows, code: str) -> Rows:
     )
 
 
+def _below_reseller(query: Rows, code: str) -> Rows:
+    """Of all below a reseller, at any depth: what he sells. His own calls are sold to him."""
+    top = aliased(AccountRow)
+    path = select(top.path).where(top.code == code, top.kind == "reseller").scalar_subquery()
+    inside = select(AccountRow.id).where(
+        func.substr(AccountRow.path, 1, func.length(path)) == path, AccountRow.code != code
+    )
+    return query.where(CdrRow.account_id.in_(inside))
+
+
 def charges_of(session: Session, session_ids: Sequence[str]) -> dict[str, list[tuple[CallChargeRow, str]]]:
     """By call what its own account was charged: of each wallet that paid a row, with its unit."""
     query = (
@@ -98,6 +108,9 @@ def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
         for charge, unit in charges.get(row["id"], ()):
             row |= {"total": charge.total, "tax": charge.tax, "unit": unit}
 
+
+SELLERS_FILTERS = ("reseller",)
+"""Filters of those who sell: an account itself does not learn who is above it."""
 
 CALLS = Listing(
     name="calls",
@@ -149,8 +162,11 @@ CALLS = Listing(
             FilterKind.CHOICE,
             tuple((x, x.capitalize()) for x in _STATES),
         ),
+        Filter("switch", N_("Switch"), equals(CdrRow.switch)),
+        Filter("cause", N_("Cause"), equals(CdrRow.hangup_cause), FilterKind.NUMBER),
+        Filter("reseller", N_("Below reseller"), _below_reseller),
     ),
     finish=_finish,
     # Indexes on these would make settling every call dearer by a seventh.
-    looked_through=("called", "caller", "destination", "direction"),
+    looked_through=("called", "caller", "destination", "direction", "switch", "cause", "reseller"),
 )

@@ -11,7 +11,7 @@ from pbxbill.charging.explain import explain
 from pbxbill.charging.explanation import Explanation
 from pbxbill.charging.statement import Audience, statement
 from pbxbill.clock import SECOND_US
-from pbxbill.listing.calls import CALLS, charges_of
+from pbxbill.listing.calls import CALLS, SELLERS_FILTERS, charges_of
 from pbxbill.money import Unit
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow, CdrRow
@@ -99,7 +99,8 @@ def calls(api: Api) -> None:
     front = api.front
     declare_list(api, "/calls", CALLS, TAG)
     declare_file(api, "/calls.csv", CALLS, TAG)
-    declare_list(api, "/own/calls", CALLS, TAG, permission=Permission.OWN_READ, name="list_own_calls")
+    own = replace(CALLS, filters=tuple(x for x in CALLS.filters if x.key not in SELLERS_FILTERS))
+    declare_list(api, "/own/calls", own, TAG, permission=Permission.OWN_READ, name="list_own_calls")
 
     @api.get("/calls/<session_id>", Call, TAG)
     @needs(Permission.CALLS_READ)

@@ -15,6 +15,7 @@ from pbxbill.charging.statement import left_to, rate_lines
 from pbxbill.errors import InputRefused
 from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.listing.calls import CALLS
+from pbxbill.listing.calls_margin import MARGINS
 from pbxbill.listing.listing import N_
 from pbxbill.store.models import AccountRow, CdrRow, ReservationRow
 from pbxbill.web.formatting import day_of
@@ -28,7 +29,13 @@ PAGE_COLUMNS = (
     *("started_us", "account", "direction", "caller", "called", "destination"),
     *("state", "denial", "duration_s", "total"),
 )
-SEARCHED = ("called", "caller", "destination", "state", "direction")
+MARGIN_COLUMNS = (
+    *("started_us", "account", "called", "destination", "duration_s"),
+    *("carrier", "income", "cost", "margin"),
+)
+SEARCHED = ("called", "caller", "destination", "state", "direction", "switch", "cause", "reseller", "carrier")
+
+LISTS = {f"calls.{name}{kind}" for name in ("listed", "margins") for kind in ("", "_csv", "_xlsx")}
 
 
 def calls(front: Front) -> Blueprint:
@@ -50,10 +57,27 @@ def calls(front: Front) -> Blueprint:
         ),
     )
 
+    add_list(
+        section,
+        front,
+        ListPage(
+            MARGINS,
+            "/calls/margins",
+            link=lambda row: url_for("calls.show", session_id=row["id"]),
+            endpoint="margins",
+            template="panel/calls/list.html",
+            columns=MARGIN_COLUMNS,
+            empty=(
+                N_("No call has ended yet"),
+                N_("As soon as one does, what it brought and cost appears here."),
+            ),
+        ),
+    )
+
     @section.before_request
     def bound_searches() -> Response | None:
         """A search that no index serves says from which day on."""
-        if request.endpoint not in ("calls.listed", "calls.listed_csv", "calls.listed_xlsx"):
+        if request.endpoint not in LISTS:
             return None
         args = request.args.to_dict()
         actor = g.get("actor")

@@ -92,13 +92,15 @@ class _Rows:
     def _calls(self, **narrowed: str) -> str | None:
         """The list of these calls, where it can be narrowed as the report is."""
         values = self._query.values
-        if values.get("reseller") or values.get("carrier"):
+        kept = {
+            key: values.get(key, "") for key in ("from", "to", "account", "destination", "reseller")
+        } | narrowed
+        # The list has one account's own calls, a report also those of all below it.
+        if kept["account"] and self._accounts.get(kept["account"], ("customer", 0))[0] != "customer":
             return None
-        account = values.get("account", "")
-        if account and self._accounts.get(account, ("customer", 0))[0] != "customer":
-            return None
-        kept = {key: values.get(key, "") for key in ("from", "to", "account", "destination")}
-        return self._listed("calls.listed", _P.CALLS_READ, kept | narrowed)
+        if values.get("carrier"):
+            return self._listed("calls.margins", _P.REPORTS_READ, kept | {"carrier": values["carrier"]})
+        return self._listed("calls.listed", _P.CALLS_READ, kept)
 
     def _closer(self, first: date, last: date) -> str:
         """The same by day, within the days that were asked for."""
