@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
@@ -18,13 +18,16 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
+    amount_at_least,
+    amount_at_most,
     at_least,
     below,
     contains,
     equals,
 )
+from pbxbill.listing.payment_methods import METHODS, method_of
 from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
+from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
 
 KINDS = (
@@ -36,6 +39,10 @@ KINDS = (
 )
 """Kinds of entries that move cash."""
 _REVERSING = aliased(JournalEntryRow)
+_METHOD = method_of(JournalEntryRow.memo)
+_AMOUNT = func.abs(PostingRow.amount), JournalEntryRow.unit
+RECEIPT = "receipt:"
+"""What keys of receipts begin with; the id of their entry follows."""
 
 
 def beside_calls(entry: Any) -> ColumnElement[bool]:
@@ -52,6 +59,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
             JournalEntryRow.at_us.label("at_us"),
             JournalEntryRow.kind.label("kind"),
             JournalEntryRow.memo.label("memo"),
+            _METHOD.label("method"),
             PostingRow.amount.label("amount"),
             JournalEntryRow.unit.label("unit"),
             _REVERSING.at_us.label("reversed_us"),
@@ -102,10 +110,28 @@ def accounts_of_entries(session: Session, entry_ids: Sequence[str]) -> dict[str,
     return found
 
 
+def _taken_by(query: Rows, by: str) -> Rows:
+    """What somebody took, as its receipt says."""
+    receipts = (
+        select(InvoiceRow.entry_id)
+        .join(InvoiceEventRow, InvoiceEventRow.invoice_id == InvoiceRow.id)
+        .where(InvoiceRow.kind == "receipt", InvoiceEventRow.kind == "issued", InvoiceEventRow.by == by)
+    )
+    return query.where(JournalEntryRow.id.in_(receipts))
+
+
 def _accounts(session: Session, rows: list[dict[str, Any]]) -> None:
     found = accounts_of_entries(session, [x["id"] for x in rows])
+    takers = (
+        select(InvoiceRow.period_key, InvoiceEventRow.by)
+        .join(InvoiceEventRow, InvoiceEventRow.invoice_id == InvoiceRow.id)
+        .where(InvoiceRow.period_key.in_([f"{RECEIPT}{x['id']}" for x in rows]))
+        .where(InvoiceEventRow.kind == "issued")
+    )
+    by = {str(key).removeprefix(RECEIPT): taker for key, taker in session.execute(takers)}
     for row in rows:
         row["account"] = found[row["id"]][1] if row["id"] in found else None
+        row["taken_by"] = by.get(row["id"])
 
 
 PAYMENTS = Listing(
@@ -116,7 +142,9 @@ PAYMENTS = Listing(
         Column("at_us", N_("When"), ColumnKind.MOMENT),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("kind", N_("What"), ColumnKind.STATE),
+        Column("method", N_("How"), ColumnKind.STATE, wide=True),
         Column("memo", N_("How, and its reference"), wide=True),
+        Column("taken_by", N_("Taken by"), ColumnKind.CODE, wide=True),
         Column("amount", N_("Amount"), ColumnKind.MONEY),
         Column("reversed_us", N_("Taken back"), ColumnKind.DAY, wide=True),
     ),
@@ -130,6 +158,10 @@ PAYMENTS = Listing(
         Filter("q", N_("Reference"), contains(JournalEntryRow.memo)),
         Filter("account", N_("Account's code"), _of_account),
         Filter("kind", N_("What"), equals(JournalEntryRow.kind), FilterKind.CHOICE, KINDS),
+        Filter("method", N_("How"), equals(_METHOD), FilterKind.CHOICE, METHODS),
+        Filter("by", N_("Taken by"), _taken_by),
+        Filter("least", N_("Amount at least"), amount_at_least(*_AMOUNT), FilterKind.AMOUNT),
+        Filter("most", N_("Amount at most"), amount_at_most(*_AMOUNT), FilterKind.AMOUNT),
         Filter("unit", N_("Unit"), equals(JournalEntryRow.unit)),
         Filter("from", N_("From"), at_least(JournalEntryRow.at_us), FilterKind.DAY),
         Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),

@@ -5,7 +5,8 @@ Cash is taken by `/accounts/ID/top-ups` and `/accounts/ID/payments`.
 
 import base64
 import hashlib
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -16,10 +17,9 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.codes.voucher_batches import NewBatch, facts_of, make_and_tell, open_batch
 from pbxbill.billing.codes.voucher_file import Printed
 from pbxbill.billing.codes.voucher_sheet import sheets
-from pbxbill.billing.period import day_start_us
 from pbxbill.clock import SECOND_US
 from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.listing.till import TILL, day_of_till
+from pbxbill.listing.till import MAX_SHOWN, RECEIVED, SOLD, TAKEN_BACK, TILL, day_of_till
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import VoucherBatchRow
 from pbxbill.store.units import units_by_code
@@ -37,9 +37,12 @@ MOST_SOLD, MOST_ON_SHEETS = 50, 500
 
 
 class DayQuery(Sent):
-    """Of which day."""
+    """Of which day, and by whom."""
 
     day: SentDay = left_out("In UTC. Default: today.")
+    by: Annotated[Line, StringConstraints(max_length=64)] = left_out(
+        f"Log-in or name of a key. Default: this key. Another's needs {Permission.PAYMENTS_CORRECT}."
+    )
 
 
 class TakenShown(BaseModel):
@@ -52,6 +55,24 @@ class TakenShown(BaseModel):
     money: Money
     how: str
     taken_back: bool
+
+
+class GivenBack(BaseModel):
+    """Money that was taken back on this day, whenever it was received."""
+
+    entry: str
+    receipt: str = Field(description="Of what was received.")
+    account: str
+    at: Moment
+    money: Money = Field(description="Below zero.")
+    how: str
+
+
+class Otherwise(BaseModel):
+    """What was taken in another way than cash."""
+
+    method: str
+    money: Money
 
 
 class SoldShown(BaseModel):
@@ -67,9 +88,12 @@ class TillDay(BaseModel):
     """A day of the till."""
 
     day: str
-    taken: list[TakenShown]
+    by: str
+    taken: list[TakenShown] = Field(description=f"The newest {MAX_SHOWN} of all lines; sums have all.")
+    given_back: list[GivenBack]
     sold: list[SoldShown]
-    sums: list[Money] = Field(description="What should be in it, without what was taken back.")
+    sums: list[Money] = Field(description="What should be in it: cash, without what was taken back.")
+    beside: list[Otherwise] = Field(description="What was taken by card, cheque, bank or otherwise.")
 
 
 class Sale(Sent):
@@ -122,34 +146,34 @@ def till(api: Api) -> None:
     @api.get("/till", TillDay, TAG)
     @needs(Permission.PAYMENTS_TAKE)
     def get_till(query: DayQuery) -> TillDay:
-        """What this key took in a day: receipts and vouchers, with their sums."""
-        sent: Any = query.day
-        day = _today(front.clock.now_us()) if sent is None else date.fromisoformat(sent)
-        begin_us, end_us = (day_start_us(day + timedelta(days=x), ZONE) for x in (0, 1))
+        """What was taken in a day: receipts, what was taken back, vouchers, with their sums."""
+        sent: Any = query
+        day = _today(front.clock.now_us()).isoformat() if sent.day is None else str(sent.day)
+        by = front.actor.name if sent.by is None else sent.by
+        if by != front.actor.name and not front.actor.may(Permission.PAYMENTS_CORRECT):
+            raise Refused(403, f"What others took is shown to keys with {Permission.PAYMENTS_CORRECT}.")
         with front.reading() as session:
-            done = day_of_till(session, front.scope, front.actor.name, begin_us, end_us)
+            done = day_of_till(session, front.scope, by, day, ZONE)
             units = units_by_code(session)
+
+        def paid(x: Mapping[str, Any]) -> dict[str, Any]:
+            return {"at": moment(x["at_us"]), "money": money(x["amount"], units[x["unit"]])}
+
+        def received(x: Mapping[str, Any]) -> dict[str, Any]:
+            named = {"entry": x["id"], "receipt": x["number"] or "", "account": x["account"]}
+            return named | paid(x) | {"how": x["memo"]}
+
+        def of(what: str) -> list[Mapping[str, Any]]:
+            return [x for x in done.lines if x["what"] == what]
+
         return TillDay(
-            day=day.isoformat(),
-            taken=[
-                TakenShown(
-                    entry=x.entry_id,
-                    receipt=x.receipt,
-                    account=x.account,
-                    at=moment(x.at_us),
-                    money=money(x.amount, units[x.unit]),
-                    how=x.how,
-                    taken_back=x.taken_back,
-                )
-                for x in done.taken
-            ],
-            sold=[
-                SoldShown(
-                    batch=x.batch, at=moment(x.at_us), count=x.count, money=money(x.amount, units[x.unit])
-                )
-                for x in done.sold
-            ],
+            day=day,
+            by=by,
+            taken=[TakenShown(**received(x), taken_back=bool(x["is_taken_back"])) for x in of(RECEIVED)],
+            given_back=[GivenBack(**received(x)) for x in of(TAKEN_BACK)],
+            sold=[SoldShown(batch=x["memo"], count=x["count"], **paid(x)) for x in of(SOLD)],
             sums=[money(amount, units[unit]) for unit, amount in done.sums.items()],
+            beside=[Otherwise(method=how, money=money(x, units[unit])) for unit, how, x in done.beside],
         )
 
     @api.post("/till/vouchers", SoldCodes, TAG)

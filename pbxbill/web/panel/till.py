@@ -2,10 +2,10 @@
 
 from datetime import date
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SelectField
 from wtforms.validators import Optional
 
@@ -16,10 +16,9 @@ from pbxbill.billing.codes.voucher_codes import grouped
 from pbxbill.billing.payments.payments import NewPayment
 from pbxbill.billing.payments.received_payments import receive_payment
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
-from pbxbill.billing.period import day_start_us
 from pbxbill.errors import DuplicateKey, InputRefused
-from pbxbill.listing.listing import contains
-from pbxbill.listing.till import TILL, day_of_till
+from pbxbill.listing.listing import Asked, contains
+from pbxbill.listing.till import MAX_SHOWN, TILL, TILL_LINES, asked_of_day, day_of_till, who_took
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import VoucherBatchRow
 from pbxbill.web.fields import (
@@ -35,6 +34,7 @@ from pbxbill.web.fields import (
 from pbxbill.web.formatting import day_of, reader_zone
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import OnceField, give_units, issuer, wallet_units
+from pbxbill.web.panel.list_files import csv_file, xlsx_file
 from pbxbill.web.portal.home import due_of
 
 MAX_FOUND, MOST_VOUCHERS = 12, 50
@@ -82,6 +82,7 @@ def till(front: Front) -> Blueprint:
     @needs(Permission.PAYMENTS_TAKE)
     def show() -> str:
         text = request.args.get("q", "").strip()[:MAX_QUERY]
+        by = _by(front)
         wanted = _day(request.args.get("day", ""), front)
         with front.reading() as session:
             found = (
@@ -97,11 +98,9 @@ def till(front: Front) -> Blueprint:
                 if text
                 else []
             )
-            zone = str(reader_zone())
-            start_us, end_us = (
-                day_start_us(date.fromordinal(wanted.toordinal() + later), zone) for later in (0, 1)
-            )
-            day = day_of_till(session, front.scope, front.actor.name, start_us, end_us)
+            asked = wanted.isoformat(), str(reader_zone())
+            day = day_of_till(session, front.scope, by, *asked)
+            takers = who_took(session, front.scope, *asked) if _sees_all(front) else []
         return render_template(
             "panel/till/show.html",
             text=text,
@@ -109,12 +108,46 @@ def till(front: Front) -> Blueprint:
             day=day,
             wanted=wanted,
             is_today=wanted == day_of(front.clock.now_us()),
+            by=by,
+            is_own=by == front.actor.name,
+            takers=sorted({front.actor.name, by, *takers}) if takers else [],
+            most=MAX_SHOWN,
             last=request.args.get("taken", ""),
         )
 
+    _add_files(section, front)
     _add_taking(section, front)
     _add_selling(section, front)
     return section
+
+
+def _sees_all(front: Front) -> bool:
+    """Whether he is shown what others took, too."""
+    return front.actor.may(Permission.PAYMENTS_CORRECT)
+
+
+def _by(front: Front) -> str:
+    """Whose till is asked for."""
+    by = request.args.get("by", "").strip() or front.actor.name
+    if by != front.actor.name and not _sees_all(front):
+        abort(403)
+    return by
+
+
+def _add_files(section: Blueprint, front: Front) -> None:
+    def asked() -> Asked:
+        wanted = _day(request.args.get("day", ""), front)
+        return asked_of_day(_by(front), wanted.isoformat(), str(reader_zone()))
+
+    @section.get("/till.csv")
+    @needs(Permission.PAYMENTS_TAKE)
+    def day_csv() -> Response:
+        return csv_file(front, TILL_LINES, asked())
+
+    @section.get("/till.xlsx")
+    @needs(Permission.PAYMENTS_TAKE)
+    def day_xlsx() -> Response:
+        return xlsx_file(front, TILL_LINES, asked())
 
 
 def _day(text: str, front: Front) -> date:
@@ -128,7 +161,7 @@ def _day(text: str, front: Front) -> date:
 def _add_taking(section: Blueprint, front: Front) -> None:
     @section.route("/till/take/<int:id>", methods=["GET", "POST"])
     @needs(Permission.PAYMENTS_TAKE)
-    def take(id: int) -> str | Response:
+    def take(id: int) -> str | AnyResponse:
         form = CashForm()
         with front.reading() as session:
             account = front.account(session, id)
@@ -168,7 +201,7 @@ def _taken(change: Change, account: AccountRow, form: CashForm, by: str) -> str:
 def _add_selling(section: Blueprint, front: Front) -> None:
     @section.route("/till/vouchers", methods=["GET", "POST"])
     @needs(Permission.VOUCHERS_SELL)
-    def sell() -> str | Response:
+    def sell() -> str | AnyResponse:
         form = SellForm()
         with front.reading() as session:
             give_units(form, {x.code: x for x in money_units(session)})
