@@ -64,6 +64,7 @@ NO_PDD = N_(
 )
 OWN_UNITS = N_("Charges and costs in different units stand in rows of their own; nothing is converted.")
 FREE_OF_CALLS = N_("Other charges are without tax, by the day for which they were made.")
+OF_NOTES = N_("Credit and debit notes count without tax, on the day on which they were issued.")
 
 
 def _grouping(choices: tuple[tuple[str, str], ...]) -> Parameter:
@@ -107,8 +108,9 @@ def _revenue(session: Session, asked: Asked) -> Table:
     if with_other:
         add_other(session, asked, by, (rows, totals), is_cut=is_cut)
         other = Column("other", N_("Other charges"), ColumnKind.MONEY)
+        given = Column("notes", N_("Credit and debit notes"), ColumnKind.MONEY)
         both = Column("income", N_("Net in all"), ColumnKind.MONEY)
-        columns, notes = (CHARGED, NET, TAX, other, both), (*notes, FREE_OF_CALLS)
+        columns, notes = (CHARGED, NET, TAX, other, given, both), (*notes, FREE_OF_CALLS, OF_NOTES)
     chart = _chart(by, ("income",) if with_other else ("net",))
     return Table((*GROUP_COLUMNS[by], *columns), rows, totals, chart, notes, is_cut)
 

@@ -27,9 +27,10 @@ from pbxbill.reports.report import (
     has_own_days,
     in_books,
 )
+from pbxbill.reports.statements import STATEMENT
 from pbxbill.store.models import AccountRow
 
-REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS)}
+REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS, STATEMENT)}
 OWN_REPORTS: dict[str, Report] = {OWN_USAGE.name: OWN_USAGE}
 """What an account is told of itself."""
 PAGE_ROWS = 200

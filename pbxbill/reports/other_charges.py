@@ -1,4 +1,5 @@
-"""What customers were charged beside calls (subscriptions, fees, by hand), put into rows of revenue."""
+"""What customers were charged beside calls (subscriptions, fees, by hand), and what credit and debit notes
+changed, put into rows of revenue."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +19,24 @@ _OTHER = (
     "JOIN spans s ON c.at_us >= s.from_us AND c.at_us < s.to_us "
     "WHERE a.parent_id = :seller_id {chosen} GROUP BY 1, 2"
 )
+# What notes posted, not what they say: of calls rated again, the corrected charge is in the net of calls.
+_NOTES = (
+    "WITH spans(bucket, from_us, to_us) AS (VALUES {spans}) "
+    "SELECT {group}, i.unit, MAX(a.name), CAST(-SUM(p.amount) AS BIGINT) "
+    "FROM invoices i JOIN accounts a ON a.id = i.account_id "
+    "JOIN spans s ON i.issued_us >= s.from_us AND i.issued_us < s.to_us "
+    "JOIN postings p ON p.entry_id = i.entry_id JOIN ledger_accounts l ON l.id = p.ledger_account_id "
+    "WHERE i.issuer_id = :seller_id AND i.kind IN ('credit_note', 'debit_note') "
+    "AND (l.code LIKE 'revenue:%' OR l.code = 'deferred:revenue') {chosen} GROUP BY 1, 2"
+)
+_SOURCES = (("other", _OTHER), ("notes", _NOTES))
+"""Keys of columns, and where their amounts come from."""
 
 
 def add_other(
     session: Session, asked: Asked, by: str, into: tuple[Rows, Rows], *, is_cut: bool = False
 ) -> None:
-    """Add "other" and "income" to rows of periods or customers and to totals; rows that lack are added.
+    """Add "other", "notes" and "income" to rows of periods or customers and to totals, and rows that lack.
 
     is_cut: the rows are not all there are: who is not among them gets none.
     """
@@ -34,30 +47,38 @@ def add_other(
     for row in rows:
         key = row["period_us"] if periods else row.get("code")
         place[key, row["unit"]] = row
-    sums: dict[str, int] = {}
     codes = [str(row["code"]) for row in rows if row.get("code")] if is_cut and by == "customer" else None
-    for found, unit, name, net in _charged(session, asked, by, buckets, codes):
-        sums[unit] = sums.get(unit, 0) + net
-        cells = period_cells(by, buckets[found][0], asked) if periods else {"code": found, "name": name}
-        key = cells["period_us"] if periods else found
-        held = place.get((key, unit)) or place.get((key, None))
-        if held is None or held["unit"] not in (None, unit):
-            if is_cut:
-                continue
-            held = cells | {"unit": unit}
-            rows.append(held)
-        held["unit"] = unit
-        place.pop((key, None), None)
-        place[key, unit] = held
-        held["other"] = net
-    if codes is not None:
-        sums = {unit: net for _, unit, _, net in _charged(session, asked, "", buckets)}
+    for source, statement in _SOURCES:
+        sums: dict[str, int] = {}
+        for found, unit, name, net in _charged(session, asked, statement, by, buckets, codes):
+            sums[unit] = sums.get(unit, 0) + net
+            cells = period_cells(by, buckets[found][0], asked) if periods else {"code": found, "name": name}
+            held = _held(place, cells["period_us"] if periods else found, unit)
+            if held is None:
+                if is_cut:
+                    continue
+                held = cells | {"unit": unit}
+                place[cells["period_us"] if periods else found, unit] = held
+                rows.append(held)
+            held[source] = net
+        if codes is not None:
+            whole = _charged(session, asked, statement, "", buckets)
+            sums = {unit: net for _, unit, _, net in whole}
+        _add_totals(totals, source, sums)
     if periods:
         rows.sort(key=lambda row: (row["period_us"], row["unit"] or ""))
-    _add_totals(totals, sums)
     for row in (*rows, *totals):
         if row["unit"] is not None:
-            row["income"] = row.get("net", 0) + row.get("other", 0)
+            row["income"] = row.get("net", 0) + row.get("other", 0) + row.get("notes", 0)
+
+
+def _held(place: dict[tuple[Any, str | None], dict[str, Any]], key: Any, unit: str) -> dict[str, Any] | None:
+    """The row of a period or customer in a unit; the one in which nothing was charged becomes it."""
+    bare = None if (key, unit) in place else place.pop((key, None), None)
+    if bare is not None:
+        bare["unit"] = unit
+        place[key, unit] = bare
+    return place.get((key, unit))
 
 
 def charged_in(
@@ -68,7 +89,7 @@ def charged_in(
     return [(bucket, unit, net) for bucket, unit, _, net in rows]
 
 
-def _add_totals(totals: Rows, sums: dict[str, int]) -> None:
+def _add_totals(totals: Rows, source: str, sums: dict[str, int]) -> None:
     known = {total["unit"]: total for total in totals}
     for unit, net in sums.items():
         if unit not in known:
@@ -78,12 +99,13 @@ def _add_totals(totals: Rows, sums: dict[str, int]) -> None:
             else:
                 totals.append({"unit": unit})
             known[unit] = bare if bare is not None else totals[-1]
-        known[unit]["other"] = net
+        known[unit][source] = net
 
 
 def _charged(
     session: Session,
     asked: Asked,
+    statement: str,
     by: str,
     buckets: Sequence[tuple[int, int]],
     codes: Sequence[str] | None = None,
@@ -100,11 +122,16 @@ def _charged(
         values |= dict(zip(names, codes, strict=True))
         chosen += f" AND a.code IN ({', '.join(f':{x}' for x in names) or 'NULL'})"
     group = "s.bucket" if by in PERIOD_NAMES else "a.code" if by else "0"
-    return _charged_between(session, buckets, group, values, chosen)
+    return _charged_between(session, buckets, group, values, chosen, statement)
 
 
 def _charged_between(
-    session: Session, buckets: Sequence[tuple[int, int]], group: str, values: dict[str, Any], chosen: str = ""
+    session: Session,
+    buckets: Sequence[tuple[int, int]],
+    group: str,
+    values: dict[str, Any],
+    chosen: str = "",
+    statement: str = _OTHER,
 ) -> Sequence[Any]:
     spans = ", ".join(f"({number}, {from_us}, {to_us})" for number, (from_us, to_us) in enumerate(buckets))
-    return session.execute(text(_OTHER.format(spans=spans, group=group, chosen=chosen)), values).all()
+    return session.execute(text(statement.format(spans=spans, group=group, chosen=chosen)), values).all()

@@ -32,7 +32,7 @@ from pbxbill.web.report_pages import (
 THEMES = (
     (N_("Calls and what they brought"), ("revenue", "margin", "top-accounts", "destinations", "usage")),
     (N_("Quality and traffic"), ("quality", "carriers", "hours")),
-    (N_("Invoices and payments"), ("taxes", "ageing", "payment-behaviour", "dunning")),
+    (N_("Invoices and payments"), ("taxes", "ageing", "payment-behaviour", "dunning", "statement")),
     (N_("What is held, deferred and sold ahead"), ("prepaid", "deferred", "vouchers")),
     (N_("Resellers"), ("resellers",)),
 )

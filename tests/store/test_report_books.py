@@ -1,0 +1,96 @@
+"""Reports about money say what the books say."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pbxbill.access.actor import Scope
+from pbxbill.billing.invoices.debit_notes import debit
+from pbxbill.billing.invoices.draft_editing import NewLine
+from pbxbill.billing.invoices.note_amounts import Amount
+from pbxbill.billing.invoices.notes import credit
+from pbxbill.ledger.accounts import REVENUES, LedgerCode
+from pbxbill.reports.catalogue import REPORTS, made
+from pbxbill.reports.report import Asked, Table
+from pbxbill.store.models import AccountRow
+from tests.small_operator import eur
+from tests.store.billed_accounts import FRANCE, BilledAccounts
+from tests.store.invoiced_accounts import JANUARY, Invoicing
+
+
+@pytest.fixture
+def billing(accounts: BilledAccounts) -> Iterator[Invoicing]:
+    made_ = Invoicing(accounts)
+    yield made_
+    made_.database.dispose()
+
+
+def table(billing: Invoicing, name: str, code: str = "", **values: str) -> Table:
+    with billing.transaction() as session:
+        wanted = AccountRow.code == code if code else AccountRow.kind == "operator"
+        account = session.query(AccountRow).filter(wanted).one()
+        asked = Asked(Scope(account.id, account.path), values, "UTC", billing.clock.now_us())
+        return made(session, REPORTS[name], asked)
+
+
+def test_revenue_with_notes_is_the_revenue_of_the_books(billing: Invoicing) -> None:
+    billing.tax(20)
+    billing.call("carol", 600, 3)
+    billing.call("carol", 61, 4, FRANCE)
+    billing.call("alice", 120, 5)
+    billing.charge("carol", "20", day=5, collection="wallet", service=JANUARY)
+    billing.charge("carol", "7", day=6)
+    issued = billing.invoice("carol")
+    now_us = billing.clock.now_us()
+    with billing.transaction() as session:
+        credit(session, billing.books, issued.invoice_id, Amount(eur("5")), "wrong", now_us, "test")
+        line = NewLine("A visit", eur("3"))
+        debit(session, billing.books, issued.invoice_id, [line], "forgotten", now_us, "test")
+    days = {"from": "2026-01-01", "to": "2026-02-28"}
+    booked = -sum(billing.balance(x) for x in (*REVENUES, LedgerCode.DEFERRED))
+    for group in ("day", "month", "customer"):
+        found = table(billing, "revenue", group=group, **days)
+        assert [x["income"] for x in found.totals] == [booked]
+        assert sum(x.get("income") or 0 for x in found.rows) == booked
+        assert sum(x.get("notes") or 0 for x in found.rows) == found.totals[0]["notes"] < 0
+    january = table(billing, "revenue", group="month", **days).rows[0]
+    assert "notes" not in january
+
+
+def wallet_at(billing: Invoicing, code: str, at_us: int) -> int:
+    ((amount,),) = billing.accounts.select(
+        "SELECT CAST(COALESCE(-SUM(p.amount), 0) AS BIGINT) FROM wallets w "
+        "JOIN postings p ON p.ledger_account_id = w.ledger_account_id "
+        "JOIN journal_entries e ON e.id = p.entry_id "
+        f"WHERE w.account_id = {billing.accounts.ids[code]} AND w.unit = 'EUR' AND e.at_us < {at_us}"
+    )
+    return int(amount)
+
+
+def test_a_statement_opens_and_closes_as_the_ledger_does(billing: Invoicing) -> None:
+    day_us = 86_400_000_000
+    for day in (2, 12, 22):
+        billing.top_up("carol", "10", day)
+        billing.call("carol", 300, day)
+        billing.call("alice", 60, day)
+    days = {"from": "2026-01-10", "to": "2026-01-20"}
+    from_us, to_us = JANUARY.from_us + 9 * day_us, JANUARY.from_us + 20 * day_us
+
+    def lines(found: Table) -> dict[str, Any]:
+        return {x["what"]: x["amount"] for x in found.rows}
+
+    carol = lines(table(billing, "statement", account="carol", **days))
+    assert (carol["opening"], carol["closing"]) == (
+        wallet_at(billing, "carol", from_us),
+        wallet_at(billing, "carol", to_us),
+    )
+    assert carol["top-up"] == eur("10")
+    assert carol["opening"] + carol["top-up"] + carol["usage"] == carol["closing"]
+    resellers = table(billing, "statement", **days)
+    reseller = lines(resellers)
+    assert {x["code"] for x in resellers.rows} == {"reseller"}
+    assert reseller["closing"] == wallet_at(billing, "reseller", to_us)
+    assert reseller["opening"] == wallet_at(billing, "reseller", from_us) != 0
+    own = table(billing, "statement", "reseller", group="customer", **days)
+    assert {x["code"] for x in own.rows} == {"alice"}
