@@ -32,7 +32,7 @@ class Permission(StrEnum):
     """With disputes, promises and life-cycle."""
     DUNNING_WRITE = "dunning:write"
     NOTICES_READ = "notices:read"
-    """With outgoing webhooks."""
+    """With outgoing webhooks, and on the panel with alerts of accounts."""
     NOTICES_WRITE = "notices:write"
     OPERATIONS_READ = "operations:read"
     """Switches, jobs, quarantine, reconciliation, alerts."""

@@ -56,7 +56,7 @@ def find_accounts(query: Rows, text: str) -> Rows:
     begun = [text]
     digits = re.sub(r"\D", "", text)
     if re.fullmatch(NUMBER_FORM, text) and len(digits) >= LEAST_DIGITS:
-        written = PartyRow.phone
+        written: Any = PartyRow.phone
         for sign in " ()/.-+":
             written = func.replace(written, sign, "")
         party.append(written.contains(digits, autoescape=True))

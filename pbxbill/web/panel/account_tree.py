@@ -1,5 +1,6 @@
 """Where accounts are in the tree: the way down to one, all below a reseller; and what identifies them all."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -31,6 +32,9 @@ def add_tree(section: Blueprint, front: Front) -> None:
         account = account_of_path()
         return {"account": account, "tabs": account_tabs(account, front.actor), "tab": "below"}
 
+    def below(key: str) -> Callable[[], dict[str, str]]:
+        return lambda: {key: account_of_path().code}
+
     for endpoint, path, filter_ in (("below", "below", "parent"), ("subtree", "below/all", "below")):
         add_list(
             section,
@@ -46,7 +50,7 @@ def add_tree(section: Blueprint, front: Front) -> None:
                     N_("Accounts that it sells to appear here."),
                 ),
                 more=shown,
-                given=lambda key=filter_: {key: account_of_path().code},
+                given=below(filter_),
             ),
         )
     add_list(
