@@ -1,29 +1,32 @@
 """books: an issuer's trial balance, journal for accountants, chart of accounts; revenue as it is earned."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pbxbill.app import Application, open_books
-from pbxbill.billing.books.accounting_export import Exported, beancount_lines, csv_lines, first_day
+from pbxbill.billing.books.asked_books import (
+    Books,
+    Form,
+    balances_of_days,
+    book_day,
+    books_of,
+    days_until_yesterday,
+    exported_lines,
+)
 from pbxbill.billing.books.chart import CHART
 from pbxbill.billing.books.recognition import recognise_all
-from pbxbill.billing.books.trial_balance import FOREVER_US, TrialBalance, trial_balances
-from pbxbill.billing.parties import issuer_of
-from pbxbill.billing.period import day_start_us, local_date
+from pbxbill.billing.books.trial_balance import TrialBalance
+from pbxbill.billing.period import day_start_us
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount
-from pbxbill.store.driver import Driver
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
-from pbxbill.store.units import all_units, units_by_code
 
 reseller_option = click.option("--reseller", help="Whose books; default: your own company's.")
 FUNDS, UNBILLED = "customers' funds", "unbilled usage"
@@ -69,15 +72,9 @@ def trial_balance(  # noqa: PLR0913  # one parameter per option
 ) -> None:
     """Show every account with its opening, debit, credit and closing, and what lies in wallets."""
     with context.application() as application:
-        issuer, zone = _issuer(application, reseller)
-        from_us = 0 if first is None else day_start_us(_day(first), zone)
-        to_us = FOREVER_US if last is None else day_start_us(_day(last) + timedelta(days=1), zone)
-        if to_us <= from_us:
-            raise InputRefused("the last day lies before the first")
-        with _snapshot(application) as driver:
-            found = trial_balances(
-                driver, from_us=from_us, to_us=to_us, issuer_id=None if everybody else issuer.id
-            )
+        own = _books(application, reseller)
+        days = [None if x is None else book_day(x) for x in (first, last)]
+        found = balances_of_days(application.connect, own, *days, everybody=everybody)
     if unit is not None:
         found = [x for x in found if x.unit.code == unit.upper()]
     if as_json:
@@ -145,21 +142,12 @@ def export(  # noqa: PLR0913  # one parameter per option
 ) -> None:
     """Write the journal of some days for an accounting program: CSV, or Beancount text."""
     with context.application() as application:
-        issuer, zone = _issuer(application, reseller)
-        with transaction(reading(application.database)) as session:
-            units = units_by_code(session)
-            names = {row.code: row.name for row in all_units(session)}
-        yesterday = local_date(context.clock.now_us(), zone) - timedelta(days=1)
-        with _snapshot(application) as driver:
-            begins = _day(first) if first else first_day(driver, issuer.id, zone)
-            if begins is None:
-                raise InputRefused(f"nothing is in the books of {issuer.code} yet")
-            ends = _day(last) if last else max(begins, yesterday)
-            asked = Exported(issuer.id, issuer.code, zone, begins, ends, by_day)
-            lines = (
-                csv_lines(driver, asked, units) if form == "csv" else beancount_lines(driver, asked, names)
-            )
-            _write(lines, output)
+        own = _books(application, reseller)
+        begins, ends = (None if x is None else book_day(x) for x in (first, last))
+        asked = days_until_yesterday(
+            application.connect, own, begins, ends, context.clock.now_us(), by_day=by_day
+        )
+        _write(exported_lines(application.connect, own, asked, Form(form)), output)
 
 
 def _write(lines: Iterator[str], output: Path | None) -> None:
@@ -190,11 +178,11 @@ def recognise(context: Context, until: str | None, reseller: str | None, as_json
     """
     now_us = context.clock.now_us()
     with context.application() as application, open_books(application) as bookkeeper:
-        issuer, zone = _issuer(application, reseller)
-        until_us = now_us if until is None else day_start_us(_day(until), zone)
+        own = _books(application, reseller)
+        until_us = now_us if until is None else day_start_us(book_day(until), own.zone)
         if until_us > now_us:
             raise InputRefused("what is not over yet is not earned: choose a day that is not in the future")
-        only = None if reseller is None else issuer.id
+        only = None if reseller is None else own.issuer_id
         charges = entries = 0
         sums: dict[tuple[int, str], int] = {}
         for done in recognise_all(
@@ -204,12 +192,11 @@ def recognise(context: Context, until: str | None, reseller: str | None, as_json
             for issuer_id, unit, amount in done.amounts:
                 sums[issuer_id, unit] = sums.get((issuer_id, unit), 0) + amount
         with transaction(reading(application.database)) as session:
-            units = units_by_code(session)
             earned = [
                 {
                     "issuer": session.get_one(AccountRow, issuer_id).code,
                     "unit": unit,
-                    "earned": format_amount(amount, units[unit]),
+                    "earned": format_amount(amount, own.units[unit]),
                 }
                 for (issuer_id, unit), amount in sums.items()
             ]
@@ -221,33 +208,9 @@ def recognise(context: Context, until: str | None, reseller: str | None, as_json
         click.echo(f"{x['issuer']}: {x['earned']} {x['unit']}")
 
 
-def _issuer(application: Application, code: str | None) -> tuple[AccountRow, str]:
-    """The issuer and the zone of his books."""
+def _books(application: Application, code: str | None) -> Books:
     with transaction(reading(application.database)) as session:
-        issuer = issuer_by_code(session, code)
-        return issuer, issuer_of(session, issuer.id).zone
-
-
-@contextmanager
-def _snapshot(application: Application) -> Iterator[Driver]:
-    """One moment of the live database, for as long as it takes."""
-    driver = application.connect()
-    try:
-        driver.begin_snapshot()
-        yield driver
-    finally:
-        driver.rollback()
-        driver.close()
-
-
-def _day(text: str) -> date:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise InputRefused(f"{text[:40]!r} is no day; write it like 2026-01-31") from None
-    if not 1970 <= day.year < 2300:
-        raise InputRefused(f"{day} is too far away for books")
-    return day
+        return books_of(session, issuer_by_code(session, code))
 
 
 COMMANDS = (books,)

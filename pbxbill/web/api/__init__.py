@@ -16,6 +16,7 @@ from pbxbill.web.api.api_keys import api_keys
 from pbxbill.web.api.balance import balance
 from pbxbill.web.api.billing_profiles import billing_profiles
 from pbxbill.web.api.billing_runs import billing_runs
+from pbxbill.web.api.books import books
 from pbxbill.web.api.brand import brand
 from pbxbill.web.api.bundles import bundles
 from pbxbill.web.api.calls import calls
@@ -121,6 +122,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     report_schedules,
     figures,
     reports,
+    books,
     taxes,
     calling_cards,
     points,

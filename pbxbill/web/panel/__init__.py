@@ -12,6 +12,7 @@ from pbxbill.web.front import Front
 from pbxbill.web.panel.accounts import accounts
 from pbxbill.web.panel.alerts import alerts
 from pbxbill.web.panel.audit_log import audit
+from pbxbill.web.panel.books import books
 from pbxbill.web.panel.brand import brand
 from pbxbill.web.panel.bundles import bundles
 from pbxbill.web.panel.calls import calls
@@ -108,6 +109,7 @@ SECTIONS: tuple[Callable[[Front], Blueprint], ...] = (
     quarantine,
     reconciliation,
     reports,
+    books,
     switches,
     rerating,
     limits,

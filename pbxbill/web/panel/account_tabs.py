@@ -15,6 +15,7 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("ledger", gettext("Ledger"), "accounts.ledger", Permission.PAYMENTS_READ),
         ("endpoints", gettext("Identification"), "accounts.endpoints", Permission.ACCOUNTS_READ),
         ("limits", gettext("Limits"), "accounts.limits", Permission.ACCOUNTS_READ),
+        ("services", gettext("Services"), "accounts.services", Permission.ACCOUNTS_READ),
         ("dunning", gettext("How it pays"), "dunning.account", Permission.DUNNING_READ),
         ("points", gettext("Points"), "points.account", Permission.ACCOUNTS_READ),
         ("saved_cards", gettext("Saved cards"), "accounts.saved_cards", Permission.PAYMENTS_READ),
@@ -28,6 +29,7 @@ def account_tabs(account: AccountRow, actor: Actor) -> list[tuple[str, str, str]
         ("invoices", gettext("Invoices"), "invoices.listed", Permission.INVOICES_READ),
         ("payments", gettext("Payments"), "payments.listed", Permission.PAYMENTS_READ),
         ("subscriptions", gettext("Subscriptions"), "subscriptions.listed", Permission.ACCOUNTS_READ),
+        ("numbers", gettext("Numbers"), "dids.listed", Permission.NUMBERS_READ),
         ("users", gettext("Users"), "users.listed", Permission.USERS_READ),
     ]
     known = current_app.view_functions

@@ -61,6 +61,24 @@ class TransferForm(PanelForm):
     key = OnceField()
 
 
+class AdjustForm(PanelForm):
+    """What a wallet gets or loses without money having come or gone."""
+
+    way = SelectField(
+        lazy_gettext("What to do"),
+        choices=[
+            ("in", lazy_gettext("Put into the wallet")),
+            ("out", lazy_gettext("Take out of the wallet")),
+        ],
+    )
+    amount = AmountField(lazy_gettext("Amount"), [required()], least=1, bare=True)
+    unit = UnitField(lazy_gettext("Unit"))
+    reason = LineField(
+        lazy_gettext("Reason"), [required(), at_most()], description=lazy_gettext("The account sees it.")
+    )
+    key = OnceField()
+
+
 class ReverseForm(ReasonForm):
     """A top-up or payment that was wrong."""
 

@@ -1,11 +1,12 @@
 """Money that is here already: put to invoices, moved to another wallet, given up."""
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask_babel import gettext
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.payments.adjustments import NewAdjustment, adjust_wallet
 from pbxbill.billing.payments.payments import pay_from_wallet, write_off
 from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
 from pbxbill.errors import DuplicateKey, InputRefused
@@ -22,7 +23,7 @@ from pbxbill.web.panel.asking import (
     wallet_units,
 )
 from pbxbill.web.panel.invoice_access import own_asking_invoice
-from pbxbill.web.panel.payment_forms import FromWalletForm, TransferForm, WriteOffForm
+from pbxbill.web.panel.payment_forms import AdjustForm, FromWalletForm, TransferForm, WriteOffForm
 
 
 def crumbs() -> list[tuple[str, str]]:
@@ -34,6 +35,7 @@ def add_moving(section: Blueprint, front: Front) -> None:
     """Add the routes."""
     _add_from_wallet(section, front)
     _add_transfer(section, front)
+    _add_adjusting(section, front)
     _add_write_off(section, front)
 
 
@@ -108,6 +110,61 @@ def _add_transfer(section: Blueprint, front: Front) -> None:
                 code=account.code,
             ),
         )
+
+
+def _add_adjusting(section: Blueprint, front: Front) -> None:
+    @section.route("/payments/adjust", methods=["GET", "POST"])
+    @needs(Permission.PAYMENTS_CORRECT)
+    def adjust() -> str | AnyResponse:
+        title = gettext("Correct a wallet")
+        form = AdjustForm()
+        with front.reading() as session:
+            account = account_asked(session, front)
+            if account is None:
+                return find_page(title, url_for("payments.listed"), crumbs())
+            if not front.scope.bills(account):
+                abort(403)  # it would move the books of the reseller between them
+            give_units(form, wallet_units(session, account))
+        if form.validate_on_submit():
+            entry = ""
+            with (
+                refusals(form) as refused,
+                front.changing("wallet.adjust", account.code, account_id=account.id) as change,
+            ):
+                entry = _adjusted(change, front, account.id, form)
+            if not refused:
+                flash(gettext("The wallet is corrected."))
+                return redirect(url_for("books.entry", entry=entry), 303)
+        return form_page(
+            form,
+            title,
+            gettext("Correct the wallet"),
+            url_for("payments.listed"),
+            crumbs(),
+            lead=gettext("Account %(code)s, %(name)s.", code=account.code, name=account.name),
+            warning=gettext(
+                "It is booked as an adjustment: no money came or went. The entry stays; what is wrong "
+                "with it is corrected by an opposite one. Live calls are shortened for what is taken out."
+            ),
+        )
+
+
+def _adjusted(change: Change, front: Front, account_id: int, form: AdjustForm) -> str:
+    amount = form.amount.data or 0
+    new = NewAdjustment(
+        amount if form.way.data == "in" else -amount,
+        form.unit.data,
+        f"panel:adjust:{form.key.data}",
+        form.reason.data or "",
+        front.actor.name,
+    )
+    account = front.account(change.session, account_id)
+    try:
+        return adjust_wallet(change.session, change.books, account, new, change.now_us)
+    except DuplicateKey:
+        raise InputRefused(
+            gettext("this page was sent before with other values; open it anew to move more")
+        ) from None
 
 
 def _add_write_off(section: Blueprint, front: Front) -> None:

@@ -77,6 +77,7 @@ def _buttons(front: Front) -> list[tuple[str, str]]:
     return [
         (gettext("Pay invoices from a wallet"), url_for("payments.from_wallet")),
         (gettext("Move funds"), url_for("payments.transfer")),
+        (gettext("Correct a wallet"), url_for("payments.adjust")),
     ]
 
 
