@@ -54,6 +54,7 @@ from pbxbill.web.panel.account_forms import (
 )
 from pbxbill.web.panel.account_parts import add_parts
 from pbxbill.web.panel.account_saved_cards import add_saved_cards
+from pbxbill.web.panel.account_services import add_services
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.account_tree import add_tree
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -71,6 +72,7 @@ def accounts(front: Front) -> Blueprint:
     add_tree(section, front)
     add_parts(section, front)
     add_saved_cards(section, front)
+    add_services(section, front)
     add_barring(section, front)
     return section
 
