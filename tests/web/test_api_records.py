@@ -86,6 +86,20 @@ def test_an_account_sees_its_own_calls(talked: Installation) -> None:
     assert reseller.get("/own/calls").json["items"] == []  # what he himself called
 
 
+def test_an_account_sees_what_its_balance_was_used_for(talked: Installation) -> None:
+    program = talked.program("alice", Permission.OWN_READ)
+    items = program.get("/own/ledger").json["items"]
+    assert {x["kind"] for x in items} >= {"usage", "top-up"}
+    assert items[0]["balance"] == program.get("/own/wallets").json["items"][0]["posted"]
+    assert items[-1]["balance"] == items[-1]["amount"]
+    only = program.get("/own/ledger?size=1&order=oldest").json
+    assert only["items"] == [items[-1]]
+    assert program.get(only["next"]).json["items"] == [items[-2]]
+    file = program.get("/own/ledger.csv?order=oldest").text.splitlines()
+    assert file[-1] == "# end"
+    assert len(file) == len(items) + 2
+
+
 def test_calls_are_exported(talked: Installation) -> None:
     answer = talked.program().get("/calls.csv?account=bob&order=oldest")
     assert (answer.status_code, answer.mimetype) == (200, "text/csv")
