@@ -42,8 +42,8 @@ def texts() -> Catalog:
         # Without line numbers: a file that moves a little changes no translation.
         template.add(message, None, [(path, None)], auto_comments=comments, context=context)  # type: ignore[list-item]
     for where, text in (*refusals(PACKAGE), *explanations()):
-        path = where.relative_to(PACKAGE) if where.is_absolute() else where
-        template.add(text, None, [(str(path), None)], context=CONTEXT)  # type: ignore[list-item]
+        stands = where.relative_to(PACKAGE) if where.is_absolute() else where
+        template.add(text, None, [(str(stands), None)], context=CONTEXT)  # type: ignore[list-item]
     return template
 
 

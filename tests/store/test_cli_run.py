@@ -172,7 +172,7 @@ def test_before_there_is_a_switch_the_panel_is_served(start: Start, config: Path
     def served() -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/log-in", timeout=5) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except OSError:
             return False
 

@@ -34,10 +34,11 @@ def reachable(office: Office, login: str, starts: Iterable[str]) -> dict[str, st
         tried[endpoint] += 1
         with browser.get(path) as answer:
             assert answer.status_code < 500, path
-            is_page = answer.mimetype == "text/html" and "<html" in answer.text
+            text = answer.get_data(as_text=True) if answer.mimetype == "text/html" else ""
+            is_page = "<html" in text
             if answer.status_code != 200 or not is_page or "Content-Disposition" in answer.headers:
                 continue
-            links = dict.fromkeys(html.unescape(x) for x in LINK.findall(answer.text))
+            links = dict.fromkeys(html.unescape(x) for x in LINK.findall(text))
         found[endpoint] = path
         waiting += [x for x in links if x not in known]
         known |= links.keys()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -64,7 +65,7 @@ def _width(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth"))
 
 
-def _violations(page: Page, axe: Axe, options: dict[str, object]) -> list[str]:
+def _violations(page: Page, axe: Axe, options: dict[str, Any]) -> list[str]:
     found = [x for x in axe.run(page, options=options).response["violations"] if x["impact"] in GRAVE]
     return [f"{x['id']}: {[node['html'][:160] for node in x['nodes'][:3]]}" for x in found]
 

@@ -1,4 +1,4 @@
-"""Subscriptions in the panel: begun, changed, resting, ended; wishes of customers answered; and whose they are."""
+"""Subscriptions in the panel: begun, changed, resting, ended; wishes of customers answered; and whose."""
 
 import re
 

@@ -166,8 +166,8 @@ def ageing(
     aged = _AGED.format(open=aged, buckets=_buckets())
     statement = (_AGED_SELLERS if by_reseller else _AGED_ACCOUNTS).format(aged=aged, late=late)
     found = []
-    for code, name, unit, invoices, open_, *late, oldest_us in session.execute(text(statement), values):
-        found.append(Aged(code, name, unit, invoices, open_, tuple(late), oldest_us))
+    for code, name, unit, invoices, open_, *lates, oldest_us in session.execute(text(statement), values):
+        found.append(Aged(code, name, unit, invoices, open_, tuple(lates), oldest_us))
     return found
 
 

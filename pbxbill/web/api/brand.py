@@ -82,9 +82,7 @@ def brand(api: Api) -> None:
         with api.writing("brand.change", _code(api), account_id=front.scope.account_id) as change:
             try:
                 own = issuer(change.session, front.scope)
-                set_brand(
-                    change.session, own, BrandTerms(**body.model_dump()), ours=front.desks.public_host
-                )
+                set_brand(change.session, own, BrandTerms(**body.model_dump()), ours=front.desks.public_host)
             except FieldRefused as error:
                 raise wrong(error.field, said(error)) from None
             return change.done(_shown(change.session, front.scope.account_id))

@@ -120,6 +120,12 @@ def points_rules(api: Api) -> None:
                 end_rule(change.session, row.id)
             return change.done(types.shown(change.session, front.scope, row.id), 201)
 
+    _add_gifts(api)
+
+
+def _add_gifts(api: Api) -> None:
+    front = api.front
+
     @api.post("/accounts/<int:account_id>/points/gifts", Given, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
     def give_points(path: AccountPath, body: SentPoints) -> Answer:
