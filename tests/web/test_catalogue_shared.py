@@ -1,5 +1,7 @@
 """Destinations, dialling rules, carriers: the operator's; bundles: everybody's own."""
 
+import html
+import re
 from io import BytesIO
 
 from sqlalchemy import select
@@ -121,3 +123,17 @@ def test_everybody_has_bundles_of_his_own(office_on_each: Office) -> None:
     assert "Accounts that have it: 0" in reseller.get(made.location).text
     with office.writing() as session:
         assert len(session.scalars(select(BundleRow)).all()) == 2
+
+
+def test_who_changes_a_destination_second_is_told_what_the_first_changed(office: Office) -> None:
+    admin = office.seat("admin")
+    new = {"name": "Malta", "kind": "mobile", "prefixes": "35699"}
+    made = admin.post("/panel/destinations/new", new).location
+    form = admin.get(f"{made}/edit").text
+    seen = html.unescape(re.search(r'name="edition"[^>]*value="([^"]*)"', form)[1])  # type: ignore[index]
+    first = {"kind": "mobile", "prefixes": "35699 35679", "edition": seen}
+    assert admin.post(f"{made}/edit", first).status_code == 303
+    second = admin.post(f"{made}/edit", {"kind": "special", "prefixes": "35699", "edition": seen})
+    assert second.status_code == 200
+    assert "35679" in second.text
+    assert "35679" in admin.get(made).text

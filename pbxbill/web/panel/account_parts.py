@@ -30,7 +30,7 @@ from pbxbill.store.limits import (
 from pbxbill.store.models import AccountRow, EndpointRow, WalletRow
 from pbxbill.store.points_units import refuse_points
 from pbxbill.web.editions import check_edition, edition_of
-from pbxbill.web.fields import refusals, sentence
+from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.account_forms import (
     EndpointForm,
@@ -301,19 +301,27 @@ def _add_notes(section: Blueprint, front: Front) -> None:
             rows = list(session.scalars(query))
         return account_part("notes", front, account, form=form, rows=rows)
 
-    @section.post("/accounts/<int:id>/notes/<int:note_id>/remove")
+    @section.route("/accounts/<int:id>/notes/<int:note_id>/remove", methods=["GET", "POST"])
     @needs(Permission.ACCOUNTS_WRITE)
-    def note_gone(id: int, note_id: int) -> AnyResponse:
+    def note_gone(id: int, note_id: int) -> str | AnyResponse:
+        form = PanelForm()
         with front.reading() as session:
-            code = front.account(session, id).code
-        with front.changing("note.remove", code, account_id=id) as change:
+            account = front.account(session, id)
+            row = _own_note(session, front, id, note_id)
+        if not form.validate_on_submit():
+            return account_part("note_gone", front, account, form=form, row=row)
+        with front.changing("note.remove", account.code, account_id=id) as change:
             front.account(change.session, id)
-            row = change.session.get(AccountNoteRow, note_id)
-            if row is None or row.account_id != id or row.issuer_id != front.scope.account_id:
-                abort(404)
-            change.session.delete(row)
+            change.session.delete(_own_note(change.session, front, id, note_id))
         flash(gettext("The note is removed."))
         return redirect(url_for("accounts.notes", id=id), 303)
+
+
+def _own_note(session: Session, front: Front, account_id: int, id: int) -> AccountNoteRow:
+    row = session.get(AccountNoteRow, id)
+    if row is None or row.account_id != account_id or row.issuer_id != front.scope.account_id:
+        abort(404)
+    return row
 
 
 def account_part(name: str, front: Front, account: AccountRow, **more: Any) -> str:

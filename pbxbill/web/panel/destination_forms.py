@@ -9,6 +9,7 @@ from wtforms.validators import Length, Optional
 
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.number_plan import KINDS
+from pbxbill.web.editions import EditionField
 from pbxbill.web.fields import CountryField, LineField, PanelForm, at_most, required
 from pbxbill.web.words import word_of
 
@@ -18,6 +19,7 @@ MAX_LIST_LENGTH = 200_000
 class DestinationForm(PanelForm):
     """A destination with its prefixes."""
 
+    edition = EditionField()
     name = LineField(lazy_gettext("Name"), [required(), at_most(100)])
     kind = SelectField(lazy_gettext("Class"), choices=lambda: [(x, word_of(x)) for x in KINDS])
     prefixes = TextAreaField(

@@ -21,6 +21,7 @@ from pbxbill.store.destinations import (
     put_destinations,
     remove_destination,
 )
+from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.destination_forms import (
@@ -99,11 +100,13 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             prefixes = _prefixes(session, id)
         if request.method == "GET":
             form.kind.data, form.prefixes.data = row.kind, " ".join(prefixes)
+            form.edition.data = edition_of(_facts(row, prefixes))
         if form.validate_on_submit():
             with (
                 refusals(form, "prefixes") as refused,
                 front.changing("destination.change", row.name) as change,
             ):
+                check_edition(form, _facts(_row(change.session, id), _prefixes(change.session, id)))
                 put_destinations(change.session, [_line(form, row.name)], keep_others=True)
             if not refused:
                 flash(gettext("The destination is changed."))
@@ -217,6 +220,10 @@ def _row(session: Session, id: int) -> DestinationRow:
 
 def _by_name(session: Session, name: str) -> DestinationRow | None:
     return session.scalar(select(DestinationRow).where(DestinationRow.name == name))
+
+
+def _facts(row: DestinationRow, prefixes: list[str]) -> dict[str, str | None]:
+    return {"kind": row.kind, "prefixes": " ".join(prefixes)}
 
 
 def _prefixes(session: Session, id: int) -> list[str]:
