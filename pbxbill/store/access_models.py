@@ -45,7 +45,7 @@ class LoginFailureRow(Base):
 
     __tablename__ = "login_failures"
     subject: Mapped[str] = mapped_column(String(255), primary_key=True)
-    """login:X, address:X, pair:LOGIN ADDRESS; known:LOGIN ADDRESS: he came from there; once:X: it was used."""
+    """login:X, address:X, pair:LOGIN ADDRESS; known:LOGIN ADDRESS: he came from there; once:X: it is used."""
     failures: Mapped[int]
     last_us: Mapped[int] = mapped_column(index=True)
     locked_to_us: Mapped[int]

@@ -165,9 +165,7 @@ def test_a_name_that_leads_to_our_own_network_is_not_connected_to(monkeypatch: p
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     answer = post(hook("https://hooks.example.com/"), now_us(), private=False)
-    assert answer == NotAccepted(
-        "hooks.example.com is in a private network; webhooks are not posted there"
-    )
+    assert answer == NotAccepted("hooks.example.com is in a private network; webhooks are not posted there")
     assert asked == ["hooks.example.com"]
 
 
