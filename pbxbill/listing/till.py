@@ -1,5 +1,5 @@
-"""What somebody took at the counter in a day: his receipts, what was taken back of them, and the vouchers that
-he sold, with sums by method. In the till is what was cash.
+"""What somebody took at the counter in a day: his receipts, what was taken back of them, and the vouchers
+that he sold, with sums by method. In the till is what was cash.
 
 What is taken back lowers the till of who took it, on the day on which it is taken back.
 """

@@ -37,17 +37,40 @@ _TAXES = text(
     "AND i.number IS NOT NULL AND i.issued_us >= :from_us AND i.issued_us < :to_us "
     "GROUP BY t.name, t.ppm, t.category, i.unit ORDER BY i.unit, t.name, t.ppm"
 )
+# As of a moment: from what is there now, without what was posted from then on.
 _DEFERRED = (
+    "WITH since AS (SELECT x.charge_id, CAST(SUM(x.amount) AS BIGINT) AS amount FROM journal_entries e "
+    "JOIN earnings x ON x.entry_id = e.id WHERE e.kind <> 'usage' AND e.at_us >= :to_us GROUP BY 1), "
+    "chosen AS (SELECT id FROM charges WHERE deferred <> earned UNION SELECT charge_id FROM since), "
+    "parts AS (SELECT c.kind, c.unit, c.to_us, c.account_id, c.earned - COALESCE(s.amount, 0) AS earned, "
+    "CASE WHEN e.at_us < :to_us THEN c.deferred ELSE 0 END AS deferred "
+    "FROM chosen o JOIN charges c ON c.id = o.id JOIN journal_entries e ON e.id = c.entry_id "
+    "LEFT JOIN since s ON s.charge_id = c.id) "
     "SELECT {group}, c.unit, COUNT(*), CAST(SUM(c.deferred) AS BIGINT), CAST(SUM(c.earned) AS BIGINT), "
-    "CAST(MAX(c.to_us) AS BIGINT) FROM charges c JOIN accounts a ON a.id = c.account_id "
+    "CAST(MAX(c.to_us) AS BIGINT) FROM parts c JOIN accounts a ON a.id = c.account_id "
     "WHERE c.deferred <> c.earned AND a.parent_id = :seller_id GROUP BY 1, 2, 3 ORDER BY 3, 1 LIMIT :limit"
+)
+_DEFERRED_IN_BOOKS = text(
+    "SELECT unit, CAST(SUM(amount) AS BIGINT) FROM ("
+    "SELECT c.unit, c.deferred - c.earned AS amount FROM charges c JOIN accounts a ON a.id = c.account_id "
+    "WHERE c.deferred <> c.earned AND a.parent_id = :seller_id UNION ALL "
+    "SELECT e.unit, p.amount FROM journal_entries e JOIN postings p ON p.entry_id = e.id "
+    "JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = 'deferred:revenue' "
+    "WHERE e.kind <> 'usage' AND e.at_us >= :to_us AND l.issuer_id = :seller_id) s GROUP BY unit"
 )
 _PREPAID = (
     "SELECT {group}, w.unit, COUNT(*), "
-    "CAST(SUM(CASE WHEN w.posted > 0 THEN w.posted ELSE 0 END) AS BIGINT) AS held, "
-    "CAST(SUM(CASE WHEN w.posted < 0 THEN -w.posted ELSE 0 END) AS BIGINT), "
-    "CAST(SUM(w.reserved) AS BIGINT) FROM wallets w JOIN accounts a ON a.id = w.account_id "
+    "CAST(SUM(CASE WHEN w.had > 0 THEN w.had ELSE 0 END) AS BIGINT) AS held, "
+    "CAST(SUM(CASE WHEN w.had < 0 THEN -w.had ELSE 0 END) AS BIGINT), "
+    "CAST(SUM(w.reserved) AS BIGINT) FROM ({wallets}) w JOIN accounts a ON a.id = w.account_id "
     "WHERE a.parent_id = :seller_id GROUP BY 1, 2, 3 ORDER BY {order} LIMIT :limit"
+)
+_WALLETS_NOW = "SELECT account_id, unit, posted AS had, reserved FROM wallets"
+_WALLETS_THEN = (
+    "SELECT v.account_id, v.unit, v.posted + COALESCE(m.amount, 0) AS had, 0 AS reserved FROM wallets v "
+    "LEFT JOIN (SELECT p.ledger_account_id, SUM(p.amount) AS amount FROM journal_entries e "
+    "JOIN postings p ON p.entry_id = e.id WHERE e.at_us >= :to_us GROUP BY 1) m "
+    "ON m.ledger_account_id = v.ledger_account_id"
 )
 _DUNNING = text(
     "SELECT p.name, s.level, s.action, i.unit, COUNT(*), COUNT(DISTINCT i.account_id), "
@@ -126,19 +149,32 @@ def _taxes(session: Session, asked: Asked) -> Table:
     return Table(columns, rows, _by_unit(rows, ("base", "tax")), chart, (NOT_IN_CALLS,))
 
 
+GIVEN_BACK = N_("What was given back later of charges in advance stands in a row of its own.")
 _DEFERRED_GROUPS = (("kind", N_("Kind of charge")), ("customer", N_("Customer")))
 
 
 def _deferred(session: Session, asked: Asked) -> Table:
     by = choice_of(asked, "group", _DEFERRED_GROUPS)
-    group = "c.kind, ''" if by == "kind" else "a.code, a.name"
-    values = {"seller_id": seller_of(session, asked).id, "limit": asked.limit + 1}
+    values = {"seller_id": seller_of(session, asked).id, "to_us": period_of(asked)[1]}
     keys = ("code", "name", "unit", "charges", "deferred", "earned", "until_us")
-    rows = [
-        dict(zip(keys, x, strict=True)) for x in session.execute(text(_DEFERRED.format(group=group)), values)
-    ]
-    for row in rows:
+
+    def found(group: str, limit: int) -> list[dict[str, Any]]:
+        statement = text(_DEFERRED.format(group=group))
+        return [
+            dict(zip(keys, x, strict=True)) for x in session.execute(statement, values | {"limit": limit})
+        ]
+
+    by_kind = found("c.kind, ''", asked.limit)
+    rows = by_kind if by == "kind" else found("a.code, a.name", asked.limit + 1)
+    for row in (*rows, *by_kind):
         row["left"] = row["deferred"] - row["earned"]
+    known = {x["unit"]: x["left"] for x in _by_unit(by_kind, ("left",))}
+    back = []
+    for unit, amount in session.execute(_DEFERRED_IN_BOOKS, values):
+        if amount != known.get(unit, 0):  # charges say what is left of them, not what they were
+            back.append({"code": "taken_back" if by == "kind" else "", "name": "", "unit": unit})
+            back[-1] |= {"charges": 0, "deferred": amount - known.get(unit, 0), "earned": 0}
+            back[-1]["left"] = back[-1]["deferred"]
     first = (Column("code", N_("Kind"), ColumnKind.STATE),) if by == "kind" else _ACCOUNT_COLUMNS
     columns = (
         *first,
@@ -148,10 +184,10 @@ def _deferred(session: Session, asked: Asked) -> Table:
         Column("left", N_("Deferred"), ColumnKind.MONEY),
         Column("until_us", N_("Earned by"), ColumnKind.DAY, wide=True),
     )
-    totals = _by_unit(rows, ("charges", "deferred", "earned", "left"))
-    return Table(
-        columns, rows[: asked.limit], totals, Chart("bar", "code", ("left",)), (), len(rows) > asked.limit
-    )
+    totals = _by_unit((*by_kind, *back), ("charges", "deferred", "earned", "left"))
+    shown = [*rows[: asked.limit], *back]
+    notes = (GIVEN_BACK,) if back else ()
+    return Table(columns, shown, totals, Chart("bar", "code", ("left",)), notes, len(rows) > asked.limit)
 
 
 _PREPAID_GROUPS = (("mode", N_("How they pay")), ("customer", N_("Customer")))
@@ -161,9 +197,14 @@ def _prepaid(session: Session, asked: Asked) -> Table:
     by = choice_of(asked, "group", _PREPAID_GROUPS)
     keys = ("code", "name", "unit", "wallets", "held", "owed", "reserved")
 
+    to_us = period_of(asked)[1]
+    is_now = to_us > asked.now_us
+    wallets = _WALLETS_NOW if is_now else _WALLETS_THEN
+
     def found(group: str, order: str, limit: int) -> list[dict[str, Any]]:
         values = {"seller_id": seller_of(session, asked).id, "limit": limit}
-        statement = text(_PREPAID.format(group=group, order=order))
+        values |= {} if is_now else {"to_us": to_us}
+        statement = text(_PREPAID.format(group=group, order=order, wallets=wallets))
         return [dict(zip(keys, x, strict=True)) for x in session.execute(statement, values)]
 
     by_mode = found("a.mode, ''", "3, 1", asked.limit)
@@ -174,8 +215,9 @@ def _prepaid(session: Session, asked: Asked) -> Table:
         Column("wallets", N_("Wallets"), ColumnKind.COUNT),
         Column("held", N_("Owed to customers"), ColumnKind.MONEY),
         Column("owed", N_("Owed by customers"), ColumnKind.MONEY),
-        Column("reserved", N_("Reserved by live calls"), ColumnKind.MONEY, wide=True),
     )
+    if is_now:
+        columns = (*columns, Column("reserved", N_("Reserved by live calls"), ColumnKind.MONEY, wide=True))
     totals = _by_unit(by_mode, ("wallets", "held", "owed", "reserved"))
     return Table(
         columns, rows[: asked.limit], totals, Chart("bar", "code", ("held",)), (), len(rows) > asked.limit
@@ -184,13 +226,14 @@ def _prepaid(session: Session, asked: Asked) -> Table:
 
 def _vouchers(session: Session, asked: Asked) -> Table:
     seller = seller_of(session, asked)
+    at_us = min(period_of(asked)[1] - 1, asked.now_us)
     batches = session.scalars(
         select(VoucherBatchRow)
-        .where(VoucherBatchRow.issuer_id == seller.id)
+        .where(VoucherBatchRow.issuer_id == seller.id, VoucherBatchRow.created_us <= at_us)
         .order_by(VoucherBatchRow.id.desc())
         .limit(asked.limit + 1)
     ).all()
-    known = statistics(session, batches, asked.now_us)
+    known = statistics(session, batches, at_us)
     rows = [
         {
             "batch": batch.name, "state": batch.state, "unit": batch.unit, "value": batch.value,
@@ -357,22 +400,22 @@ MONEY_REPORTS = (
     Report(
         "deferred",
         N_("Deferred revenue"),
-        N_("What was charged in advance and is not earned yet, as of now."),
-        (Parameter("group", N_("By"), choices=_DEFERRED_GROUPS), RESELLER),
+        N_("What was charged in advance and is not earned yet, at the end of a day."),
+        (_AS_OF, Parameter("group", N_("By"), choices=_DEFERRED_GROUPS), RESELLER),
         _deferred,
     ),
     Report(
         "prepaid",
         N_("Prepaid liabilities"),
-        N_("What wallets hold of customers, and what they are below zero, as of now."),
-        (Parameter("group", N_("By"), choices=_PREPAID_GROUPS), RESELLER),
+        N_("What wallets hold of customers, and what they are below zero, at the end of a day."),
+        (_AS_OF, Parameter("group", N_("By"), choices=_PREPAID_GROUPS), RESELLER),
         _prepaid,
     ),
     Report(
         "vouchers",
         N_("Vouchers"),
-        N_("What became of vouchers, by batch, as of now."),
-        (RESELLER,),
+        N_("What became of vouchers until the end of a day, by batch; blocked ones as of now."),
+        (_AS_OF, RESELLER),
         _vouchers,
     ),
     Report(

@@ -1,11 +1,13 @@
 """Reports about money say what the books say."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from pbxbill.access.actor import Scope
+from pbxbill.billing.books.recognition import recognise_all
 from pbxbill.billing.invoices.debit_notes import debit
 from pbxbill.billing.invoices.draft_editing import NewLine
 from pbxbill.billing.invoices.note_amounts import Amount
@@ -94,3 +96,40 @@ def test_a_statement_opens_and_closes_as_the_ledger_does(billing: Invoicing) -> 
     assert reseller["opening"] == wallet_at(billing, "reseller", from_us) != 0
     own = table(billing, "statement", "reseller", group="customer", **days)
     assert {x["code"] for x in own.rows} == {"alice"}
+
+
+def test_what_was_deferred_and_held_is_told_of_any_day_as_the_ledger_has_it(billing: Invoicing) -> None:
+    day_us = 86_400_000_000
+    billing.top_up("carol", "10", 2)
+    billing.call("carol", 300, 12)
+    billing.top_up("carol", "30", 22)
+    billing.charge("carol", "31", day=5, collection="wallet", service=JANUARY)
+    issued = billing.invoice("carol")
+    now_us = billing.clock.now_us()
+    with billing.transaction() as session:
+        credit(session, billing.books, issued.invoice_id, Amount(eur("6")), "wrong", now_us, "test")
+    billing.clock.step(40 * day_us)
+    now_us = billing.clock.now_us()
+    assert list(recognise_all(billing.database, billing.books, now_us, now_us))
+    for day in ("2026-01-03", "2026-01-15", "2026-01-31", "2026-02-15", "2026-03-31"):
+        to_us = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * 1_000_000 + day_us
+        deferred = -ledger_at(billing, "deferred:revenue", to_us)
+        for group in ("kind", "customer"):
+            found = table(billing, "deferred", to=day, group=group)
+            assert sum(x["left"] for x in found.rows) == deferred, day
+            assert sum(x["left"] for x in found.totals) == deferred
+        for group in ("mode", "customer"):
+            held = table(billing, "prepaid", to=day, group=group)
+            wallets = sum(x["held"] - x["owed"] for x in held.rows if x["unit"] == "EUR")
+            assert wallets == -ledger_at(billing, "wallet", to_us), day
+
+
+def ledger_at(billing: Invoicing, code: str, at_us: int) -> int:
+    """The operator's account at a moment; debit above zero."""
+    ((amount,),) = billing.accounts.select(
+        "SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM postings p "
+        "JOIN ledger_accounts l ON l.id = p.ledger_account_id JOIN journal_entries e ON e.id = p.entry_id "
+        f"WHERE l.code = '{code}' AND l.issuer_id = (SELECT id FROM accounts WHERE parent_id IS NULL) "
+        f"AND l.unit = 'EUR' AND e.at_us < {at_us}"
+    )
+    return int(amount)

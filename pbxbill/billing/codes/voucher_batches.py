@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, case, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.codes.code_hashing import Purpose, hashed_with, salt_of
@@ -276,12 +276,15 @@ def block_serials(session: Session, batch_id: int, first: int, last: int, *, blo
 
 
 def statistics(session: Session, batches: Sequence[VoucherBatchRow], now_us: int) -> dict[int, Statistics]:
-    """What became of the vouchers of batches, by the batch's id."""
+    """What became of the vouchers of batches until a moment, by the batch's id. Blocked is what is so now."""
     ids = [batch.id for batch in batches]
+    # Text, not a parameter: what is selected and what is grouped by must be the same to the database.
+    state = case((VoucherRow.redeemed_us > literal_column(str(int(now_us))), literal_column("'new'")),
+                 else_=VoucherRow.state)  # fmt: skip
     counted = session.execute(
-        select(VoucherRow.batch_id, VoucherRow.state, func.count())
+        select(VoucherRow.batch_id, state, func.count())
         .where(VoucherRow.batch_id.in_(ids))
-        .group_by(VoucherRow.batch_id, VoucherRow.state)
+        .group_by(VoucherRow.batch_id, state)
     )
     counts = {(batch_id, state): count for batch_id, state, count in counted}
     found = {}
