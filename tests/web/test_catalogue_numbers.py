@@ -10,6 +10,8 @@ from pbxbill.ivr.access_number import read_terms
 from pbxbill.store.billing_models import DidRow
 from pbxbill.store.payment_models import AccessNumberRow
 from tests.web.offices import Browser, Office
+from tests.web.test_catalogue_plans import make
+from tests.web.test_subscriptions_section import INVOICED
 
 
 def add(browser: Browser, number: str = "4930555001") -> str:
@@ -36,6 +38,20 @@ def test_a_number_is_given_and_taken_back(office_on_each: Office) -> None:
     refused = reseller.post(f"{path}/withdraw")
     assert refused.status_code == 303
     assert "withdrawn" in reseller.get(path).text
+
+
+def test_a_number_says_what_its_holder_pays_for_it(office: Office) -> None:
+    reseller = office.seat("reseller")
+    made = make(reseller, name="Numbers", kind="did", **INVOICED)
+    assert made.status_code == 303, made.text
+    path = add(reseller)
+    given = reseller.post(f"{path}/assign", {"account": "alice", "plan": "Numbers"})
+    assert given.status_code == 303, given.text
+    page = reseller.get(path).text
+    assert "Price of a period" in page
+    found = re.search(r'href="(/panel/subscriptions/\d+)">Numbers</a>', page)
+    assert found, page
+    assert reseller.get(found[1]).status_code == 200
 
 
 def test_what_cannot_be_done_is_said_beside_the_field(office: Office) -> None:

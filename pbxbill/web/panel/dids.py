@@ -1,5 +1,6 @@
 """Telephone numbers: the inventory, who has which, quarantine, and the access numbers of calling cards."""
 
+import json
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
@@ -18,13 +19,13 @@ from pbxbill.billing.subscriptions.did_inventory import (
 )
 from pbxbill.billing.subscriptions.did_sheet import DidSheet
 from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
-from pbxbill.billing.subscriptions.plan_catalogue import offered_version
-from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.plan_catalogue import offered_version, version_by_id
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt, period_price
 from pbxbill.billing.subscriptions.subscribing import When
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.dids import DIDS, visible_dids
 from pbxbill.listing.listing import N_
-from pbxbill.store.billing_models import DidHistoryRow, DidRow, PlanRow
+from pbxbill.store.billing_models import DidHistoryRow, DidRow, PlanRow, SubscriptionRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
@@ -81,12 +82,33 @@ def _add_page(section: Blueprint, front: Front) -> None:
             return render_template(
                 "panel/dids/show.html",
                 row=row,
+                charged=_charged(session, front, row),
                 state=state_at(row, front.clock.now_us()),
                 holder=holder,
                 history=history,
                 inventory=session.get_one(AccountRow, row.issuer_id),
                 own=row.issuer_id == front.scope.account_id,
             )
+
+
+def _charged(session: Session, front: Front, row: DidRow) -> dict[str, Any] | None:
+    """What its holder pays for it, by which subscription; None: nothing, or that may not be seen."""
+    if row.subscription_id is None or not front.actor.may(Permission.ACCOUNTS_READ):
+        return None
+    paid = session.scalar(
+        select(SubscriptionRow).where(
+            SubscriptionRow.id == row.subscription_id, front.scope.among(SubscriptionRow.account_id)
+        )
+    )
+    if paid is None:
+        return None
+    version = version_by_id(session, paid.plan_version_id)
+    return {
+        "subscription": paid,
+        "plan": version.name,
+        "unit": version.terms.unit,
+        "price": period_price(version.terms, paid.quantity, json.loads(paid.overrides)),
+    }
 
 
 def _add_inventory(section: Blueprint, front: Front) -> None:
@@ -218,7 +240,7 @@ def _account(session: Session, front: Front, code: str) -> AccountRow:
         select(AccountRow).where(AccountRow.code == code, front.scope.among(AccountRow.id))
     )
     if account is None:
-        raise InputRefused(gettext("there is no account of this code"))
+        raise TermRefused(gettext("there is no account of this code"), "account")
     return account
 
 
