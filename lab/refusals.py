@@ -149,8 +149,10 @@ def _phrases(tree: ast.Module) -> dict[str, list[ast.expr]]:
                 named.setdefault(name, []).append(value)
             case ast.For(target=ast.Tuple(elts=names), iter=ast.Tuple(elts=rows)):
                 for row in (x for x in rows if isinstance(x, ast.Tuple)):
-                    for name, value in zip(names, row.elts, strict=False):
-                        named.setdefault(ast.unparse(name), []).append(value)
+                    for target, phrase in zip(names, row.elts, strict=False):
+                        named.setdefault(ast.unparse(target), []).append(phrase)
+            case _:
+                pass
     return named
 
 
