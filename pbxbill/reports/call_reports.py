@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from pbxbill.listing.listing import N_, Column, ColumnKind
-from pbxbill.reports.call_sums import GROUP_COLUMNS, X_OF, call_rows, counted
+from pbxbill.reports.call_sums import GROUP_COLUMNS, X_OF, call_rows, counted, narrowed
 from pbxbill.reports.other_charges import add_other
 from pbxbill.reports.report import (
     ACCOUNT,
@@ -121,7 +121,8 @@ def _hours(session: Session, asked: Asked) -> Table:
     buckets = buckets_of(asked, "hour")
     sums = [Sums() for _ in range(24)]
     zone = ZoneInfo(asked.days_zone)
-    wanted = Wanted(seller, "direction", buckets, by_member=False)
+    only, dimension, members = narrowed(session, asked, seller, "hour")
+    wanted = Wanted(seller, dimension, buckets, only, members, by_member=False)
     for each in read(session, wanted):
         at = _EPOCH + timedelta(microseconds=buckets[each.bucket][0])
         hour = at.astimezone(zone).hour
@@ -134,10 +135,14 @@ def _hours(session: Session, asked: Asked) -> Table:
     return Table(columns, rows, [{"unit": None} | counted(whole)], Chart("bar", "hour", ("calls",)))
 
 
-USAGE_GROUPS = (BY_DAY, BY_WEEK, BY_MONTH, BY_HOUR, _CUSTOMER, _RESELLER, _DESTINATION, _CARRIER, _DIRECTION)
-MARGIN_GROUPS = (_DESTINATION, _CARRIER, _CUSTOMER, _RESELLER, BY_DAY, BY_WEEK, BY_MONTH)
+USAGE_GROUPS = (
+    BY_DAY, BY_WEEK, BY_MONTH, BY_HOUR, _CUSTOMER, _RESELLER, _DESTINATION, _RATE, _CARRIER, _DIRECTION,
+)  # fmt: skip
+MARGIN_GROUPS = (_DESTINATION, _CARRIER, _CUSTOMER, _RESELLER, _RATE, _DIRECTION, BY_DAY, BY_WEEK, BY_MONTH)
 CARRIER_GROUPS = (_CARRIER, _DESTINATION, _CUSTOMER, BY_DAY, BY_WEEK, BY_MONTH)
-QUALITY_GROUPS = (_DESTINATION, _CARRIER, BY_DAY, BY_HOUR, BY_WEEK, BY_MONTH, _CUSTOMER)
+QUALITY_GROUPS = (
+    _DESTINATION, _CARRIER, BY_DAY, BY_HOUR, BY_WEEK, BY_MONTH, _CUSTOMER, _RESELLER, _DIRECTION,
+)  # fmt: skip
 _DAYS = (FROM, TO)
 
 CALL_REPORTS = (
@@ -222,7 +227,7 @@ CALL_REPORTS = (
         "hours",
         N_("Traffic by hour"),
         N_("Calls by the hour of the day; at most 33 days at once."),
-        (*_DAYS, RESELLER),
+        (*_DAYS, RESELLER, ACCOUNT, DESTINATION, CARRIER),
         _hours,
     ),
 )  # fmt: skip

@@ -62,7 +62,7 @@ def call_rows(
     seller = seller_of(session, asked)
     if by == "carrier" and seller.kind != "operator":
         raise ParameterRefused("group", "carriers are the operator's")
-    only, dimension, members = _narrowed(session, asked, seller, by)
+    only, dimension, members = narrowed(session, asked, seller, by)
     period = period_of(asked)
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
@@ -85,7 +85,7 @@ def call_rows(
     return rows, _total_rows(found.totals), found.is_cut
 
 
-def _narrowed(
+def narrowed(
     session: Session, asked: Asked, seller: AccountRow, by: str
 ) -> tuple[Members, str, tuple[str, ...] | None]:
     """What filters leave: one of them alone is read from roll-ups where it is by period."""
@@ -226,4 +226,4 @@ def _rate_names(session: Session, members: Sequence[str]) -> dict[str, dict[str,
     return found
 
 
-__all__ = ["GROUP_COLUMNS", "X_OF", "add", "call_rows", "counted", "ratio_ppm"]
+__all__ = ["GROUP_COLUMNS", "X_OF", "add", "call_rows", "counted", "narrowed", "ratio_ppm"]

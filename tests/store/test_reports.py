@@ -301,3 +301,24 @@ def test_the_command_line_shows_and_writes(ok: Any, tmp_path: Path) -> None:
     assert json.loads(ok("reports", "schedule", "list", "--json"))[0]["mail"] == "a@example.com"
     ok("reports", "schedule", "remove", 1)
     assert json.loads(ok("reports", "runs", "--json")) == []
+
+
+def test_hours_are_narrowed_as_other_reports_are(story: Reported) -> None:
+    def calls(**values: str) -> int:
+        (total,) = table(story, "hours", **DAYS | values).totals
+        return int(total["calls"])
+
+    assert calls() == 3
+    assert calls(account="bob") == calls(destination="France") == 2
+    assert calls(carrier="carrier") == 1
+    assert calls(account="bob", destination="Germany") == 0
+
+
+@pytest.mark.parametrize("name, key", [("usage", "calls"), ("margin", "net"), ("quality", "calls")])
+def test_rates_resellers_and_directions_add_up_to_all(story: Reported, name: str, key: str) -> None:
+    whole = table(story, name, group="day", **DAYS).totals[0][key]
+    for group in {"rate", "direction"} & {x for x, _ in REPORTS[name].parameters[2].choices}:
+        found = table(story, name, group=group, **DAYS)
+        assert sum(x.get(key) or 0 for x in found.rows) == found.totals[0][key] == whole
+    by_reseller = table(story, name, group="reseller", **DAYS)
+    assert [x["code"] for x in by_reseller.rows] == ["reseller"]
