@@ -254,18 +254,31 @@ def _add_secrets(section: Blueprint, front: Front) -> None:
             ),
         )
 
-    @section.post("/webhook-endpoints/<int:id>/rotated")
+    @section.route("/webhook-endpoints/<int:id>/rotated", methods=["GET", "POST"])
     @needs(Permission.NOTICES_WRITE)
-    def rotated(id: int) -> Response:
+    def rotated(id: int) -> str | Response:
+        form = PanelForm()
         with front.reading() as session:
             url = _endpoint(session, front, id).url
+        back = url_for(".show", id=id)
+        if not form.validate_on_submit():
+            return form_page(
+                form,
+                gettext("The receiver knows the new one"),
+                gettext("Forget the old secret"),
+                back,
+                [*_crumbs(), (url, back)],
+                warning=gettext(
+                    "The old secret is gone for good: a receiver that only knows it refuses all."
+                ),
+            )
         return done_at_once(
             front,
             "webhook.rotated",
             url,
             lambda change: end_rotation(change.session, _endpoint(change.session, front, id).id),
             gettext("Deliveries are signed with the new secret alone."),
-            url_for(".show", id=id),
+            back,
         )
 
 
