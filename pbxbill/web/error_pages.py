@@ -17,6 +17,7 @@ from pbxbill.web.appearance import Brand
 
 PLAIN = ("/webhooks/", "/pay/", "/healthz", "/.well-known/", "/static/")
 RETRY_S = 30
+_MOST_TYPED = 1_000
 _WORDS = {
     400: (
         lazy_gettext("This cannot be understood"),
@@ -91,11 +92,26 @@ def _answer(code: int, *, detail: str = "", headers: dict[str, str] | None = Non
     if request.path.startswith(PLAIN):
         told = "Not now" if code == 503 else HTTPStatus(code).phrase
         return Response(f"{told}\n", code, headers, mimetype="text/plain")
-    if code >= 500:
-        g.brand = Brand("pbxbill")
+    if code >= 500 and code != 503:
+        g.brand = Brand(
+            "pbxbill"
+        )  # a name that is not known costs one more question when the database is busy
     title, then = _WORDS.get(code, (HTTPStatus(code).phrase, gettext("Go back and try something else.")))
-    page = render_template("error.html", title=title, then=detail or then, code=code)
+    again = _typed() if code == 503 else None
+    page = render_template("error.html", title=title, then=detail or then, code=code, again=again)
     return Response(page, code, headers)
+
+
+def _typed() -> list[tuple[str, str]] | None:
+    """What the form said that could not be taken, to be sent once more; None: it is typed again.
+
+    A password does not go into a page, and a file cannot.
+    """
+    if request.method != "POST" or request.files or g.get("actor") is None:
+        return None
+    typed = list(request.form.items(multi=True))
+    is_secret = any(word in name for name, _ in typed for word in ("password", "secret"))
+    return None if is_secret or len(typed) > _MOST_TYPED else typed
 
 
 def _path() -> str:

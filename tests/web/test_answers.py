@@ -53,6 +53,25 @@ def test_a_lost_database_gives_a_plain_page(
     assert (api.status_code, api.mimetype) == (503, "application/problem+json")
 
 
+def test_what_was_typed_is_sent_again_once_the_database_is_back(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = office.seat("admin")
+    company = {"legal_name": "Blue", "street": "High Street 1", "city": "London", "country": "GB"}
+    changing = front_module.Front.changing
+
+    def busy(*_arguments: object, **_more: object) -> None:
+        raise StoreUnavailable("the database is locked")
+
+    monkeypatch.setattr(front_module.Front, "changing", busy)
+    answer = browser.post("/panel/first-steps/company", company)
+    monkeypatch.setattr(front_module.Front, "changing", changing)
+    assert answer.status_code == 503
+    assert "Try again" in answer.text
+    assert 'value="High Street 1"' in answer.text
+    assert ">pbxbill<" not in answer.text
+
+
 def test_a_database_that_is_really_gone(office: Office) -> None:
     browser = office.seat("admin")
     path = Path(office.url.removeprefix("sqlite:///"))

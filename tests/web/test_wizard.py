@@ -126,6 +126,50 @@ def test_from_an_empty_database_to_the_first_charged_call(fresh: Office) -> None
     assert {"operator.change", "operator.tax", "deck.sample", "tariff.make", "account.open"} <= actions
 
 
+def test_all_that_is_wrong_in_a_step_is_told_at_once_and_at_its_field(fresh: Office) -> None:
+    admin = fresh.seat("admin")
+    wrong = {"email": "nonsense", "vat_id": "XX12", "iban": "DE00", "currency": "D G"}
+    page = admin.post("/panel/first-steps/company", COMPANY | wrong).text
+    for field in wrong:
+        assert f'href="#{field}"' in page, field
+    assert 'href="#legal_name"' not in page
+
+
+def test_the_tax_that_was_entered_is_known_in_later_steps(fresh: Office) -> None:
+    admin, steps = fresh.seat("admin"), "/panel/first-steps"
+    tax = {"zone": "Europe/Berlin", "payment_days": "14", "tax": "VAT", "percent": "19", "own_zone": "y"}
+    assert admin.post(f"{steps}/tax", tax).status_code == 303
+    again = admin.get(f"{steps}/tax").text
+    assert 'value="19"' in again
+    assert "/panel/taxes" in again
+    assert admin.post(f"{steps}/tax", tax).status_code == 303
+    assert 'value="Europe/Berlin"' in admin.get("/me").text
+    assert 'value="Europe/Berlin"' in admin.get("/panel/users/new").text
+    admin.post(f"{steps}/rates", {"name": "sample", "unit": "EUR"})
+    assert 'value="19"' in admin.get(f"{steps}/tariff").text
+    assert "Your invoices have VAT 19 %" in admin.get("/panel/tariffs/new").text
+    tariff = {"name": "standard", "deck": "sample", "tax_mode": "exclusive", "tax": ""}
+    refused = admin.post(f"{steps}/tariff", tariff).text
+    assert 'href="#tax"' in refused
+    assert "needs its percent" in refused
+    assert admin.post(f"{steps}/tariff", tariff | {"tax": "19"}).status_code == 303
+    account = {
+        "code": "my res", "name": "Later", "sip": "tel2", "mode": "postpaid", "tariff": "standard",
+        "unit": "EUR",
+    }  # fmt: skip
+    assert 'href="#limit"' in admin.post(f"{steps}/account", account).text
+    assert 'href="#code"' in admin.post(f"{steps}/account", account | {"limit": "20"}).text
+    opened = admin.post(f"{steps}/account", account | {"code": "2001", "limit": "20"})
+    tried = admin.post(opened.location, {"account": "2001", "number": "004930123456", "minutes": "2"}).text
+    assert "The call would be let out" in tried
+    poor = account | {"code": "2002", "sip": "tel3", "mode": "prepaid"}
+    opened = admin.post(f"{steps}/account", poor)
+    assert "It can call once it has funds" in admin.get(opened.location).text
+    tried = admin.post(opened.location, {"account": "2002", "number": "004930123456", "minutes": "2"}).text
+    assert "The call would be refused: account 2002 has no funds" in tried
+    assert "credit_limit_reached" not in tried
+
+
 def test_every_step_can_be_left_out_and_come_back_to(fresh: Office) -> None:
     admin: Browser = fresh.seat("admin")
     for step in ("company", "tax", "switch", "rates", "tariff", "account", "try"):

@@ -67,7 +67,7 @@ def calls_of(session: Session, row: InvoiceRow, most: int = _FOREVER) -> Iterato
 
     Times are in the zone of its periods. Nothing else may be asked of the session until all are read.
     """
-    zone, gross = ZoneInfo(_zone_of(session, row)), holds_tax(session, row)
+    zone, gross = ZoneInfo(zone_of_document(session, row)), holds_tax(session, row)
     reseller, values = _asked(session, row)
     result = session.execute(
         _LISTS[reseller], values | {"most": most}, execution_options={"yield_per": ROWS_TOGETHER}
@@ -98,7 +98,8 @@ def holds_tax(session: Session, row: InvoiceRow) -> bool:
     return all(inside) and session.execute(_UNTAXED, values).first() is not None
 
 
-def _zone_of(session: Session, row: InvoiceRow) -> str:
+def zone_of_document(session: Session, row: InvoiceRow) -> str:
+    """In which its periods and days are, on the document as on every page."""
     if row.snapshot is None:
         return profile_of(session, row.account_id).cycle.zone
     kept: dict[str, str] = json.loads(row.snapshot).get("extra", {})

@@ -336,7 +336,7 @@ def _checked(models: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
         try:
             parts["query"] = models["query"].model_validate(query)
         except ValidationError as error:
-            raise Refused(422, errors=field_errors(error, "query")) from None
+            raise Refused(422, errors=field_errors(error, "query", models["query"])) from None
     elif query:
         raise Refused(422, errors=_unknown(query))
     if "body" in models:
@@ -370,7 +370,7 @@ def _body(model: type[BaseModel]) -> BaseModel:
     try:
         made = model.model_validate_json(sent, strict=True)
     except ValidationError as error:
-        told = field_errors(error, "body")
+        told = field_errors(error, "body", model)
         if any(x["type"] == "json_invalid" for x in error.errors(include_url=False, include_context=False)):
             raise Refused(400, "The body is not JSON.", errors=told) from None
         raise Refused(422, errors=told) from None

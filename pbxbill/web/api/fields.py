@@ -12,6 +12,7 @@ from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import unit_of
 
 MAX_ID = 2**63 - 1
+AMOUNT_PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
 
 
 class Sent(BaseModel):
@@ -36,7 +37,7 @@ Line = Annotated[str, AfterValidator(_printable)]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
 """Of an account: what people know it by."""
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$", max_length=40)]
+Amount = Annotated[str, StringConstraints(pattern=AMOUNT_PATTERN, max_length=40)]
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """RFC 3339, in UTC."""
 

@@ -8,10 +8,12 @@ from typing import Any
 import structlog
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from pbxbill.errors import DuplicateKey, EngineBusy, InputRefused, PbxbillError, StoreUnavailable
 from pbxbill.listing.listing import FilterRefused
+from pbxbill.web.api.fields import AMOUNT_PATTERN
 
 CONTENT_TYPE = "application/problem+json"
 PREFIX = "/api/"
@@ -138,13 +140,27 @@ def said(error: InputRefused) -> str:
     return _COMMAND.sub("", text) or text
 
 
-def field_errors(error: ValidationError, where: str) -> list[FieldError]:
+def field_errors(error: ValidationError, where: str, model: type[BaseModel]) -> list[FieldError]:
     """What a model says of its fields; where: body, query or header."""
     found = []
-    for told in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]:
+    for told in error.errors(include_url=False, include_input=False)[:MAX_ERRORS]:
         path = ".".join([where, *(str(part) for part in told["loc"])])
-        found.append(FieldError(field=path[:200], detail=told["msg"].removeprefix("Value error, ")))
+        found.append(FieldError(field=path[:200], detail=_words_of(told, model)))
     return found
+
+
+def _words_of(told: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with a field, for a person."""
+    if told["type"] == "string_pattern_mismatch":
+        pattern = told.get("ctx", {}).get("pattern", "")
+        meant = "digits with a point before the decimals, as in 12.50" if pattern == AMOUNT_PATTERN else ""
+        return f"write it as {meant}" if meant else f"does not have the form {pattern}"
+    if told["type"] == "extra_forbidden" and len(told["loc"]) == 1:
+        known = ", ".join(field.alias or name for name, field in model.model_fields.items())
+        return f"is not known here; known are: {known}" if known else "is not known here"
+    if told["type"] == "extra_forbidden":
+        return "is not known here"
+    return told["msg"].removeprefix("Value error, ")
 
 
 def handle_all(blueprint: Blueprint) -> None:

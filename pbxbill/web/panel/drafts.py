@@ -10,14 +10,14 @@ from pbxbill.billing.charge import ChargeKind
 from pbxbill.billing.invoices.draft_editing import Correction, NewLine, add_line, correct_line, remove_line
 from pbxbill.billing.invoices.drafting import discard, new_draft, recalculate
 from pbxbill.billing.invoices.issuing import NotIssued, issue
-from pbxbill.billing.payments.payments import spare_told
+from pbxbill.billing.invoices.printed_parties import lacks_of
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.editions import check_edition, edition_of
-from pbxbill.web.fields import refusals, sentence
+from pbxbill.web.fields import refusals
 from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.invoice_access import billed_account, changed, confirmation, own_invoice
@@ -196,6 +196,7 @@ def _add_issuing(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = own_invoice(front, session, id)
             code = session.get_one(AccountRow, row.account_id).code
+            lacks = lacks_of(session, row)
         if row.state != "draft":
             flash(gettext("It is issued or given up already."), "warn")
             return redirect(url_for("invoices.show", id=id), 303)
@@ -206,12 +207,10 @@ def _add_issuing(section: Blueprint, front: Front) -> None:
                 outcome = issue(change.session, change.books, now.id, change.now_us, front.actor.name)
                 if isinstance(outcome, NotIssued):
                     raise InputRefused(outcome.reason)
-                told.extend([outcome.number, spare_told(change.session, now.id)])
+                told.append(outcome.number)
 
             if not changed(front, form, "draft.issue", id, number_it):
                 flash(gettext("It is invoice %(number)s now.", number=told[0]))
-                if told[1]:
-                    flash(sentence(told[1]), "warn")
                 return redirect(url_for("invoices.show", id=id), 303)
         what = gettext(
             "The draft of %(account)s over %(total)s gets a number and is owed from now on. An invoice that "
@@ -220,7 +219,13 @@ def _add_issuing(section: Blueprint, front: Front) -> None:
             total=plain_amount(row.total, row.unit),
         )
         return confirmation(
-            form, row, gettext("Issue the draft"), what, gettext("Issue the invoice"), danger=False
+            form,
+            row,
+            gettext("Issue the draft"),
+            what,
+            gettext("Issue the invoice"),
+            danger=False,
+            lacks=lacks,
         )
 
 

@@ -102,6 +102,12 @@ class TariffForm(PanelForm):
     tax = PercentField(lazy_gettext("Tax rate in percent"))
 
 
+def _limited(form: Any, field: Any) -> None:
+    """Without a limit nobody can call who pays afterwards."""
+    if form.mode.data == "postpaid" and not field.data and not field.errors:
+        raise ValidationError(gettext("Say how far the account may go: without a limit it cannot call."))
+
+
 class AccountForm(PanelForm):
     """Whoever calls first."""
 
@@ -133,15 +139,11 @@ class AccountForm(PanelForm):
     )
     limit = AmountField(
         lazy_gettext("Credit limit"),
+        [_limited],
         least=0,
         bare=True,
         description=lazy_gettext("Who pays afterwards calls for so much until an invoice is paid."),
     )
-
-    def validate_limit(self, field: Any) -> None:
-        """Without one nobody can call who pays afterwards."""
-        if self.mode.data == "postpaid" and not field.data and not field.errors:
-            raise ValidationError(gettext("Say how far the account may go: without a limit it cannot call."))
 
 
 class TryForm(PanelForm):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.invoices.call_list import zone_of_document
 from pbxbill.billing.invoices.debit_notes import debit
 from pbxbill.billing.invoices.draft_editing import NewLine
 from pbxbill.billing.invoices.history import MAX_PAGE, behind_lines
@@ -20,8 +21,10 @@ from pbxbill.billing.invoices.invoice_files import file_shown
 from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
 from pbxbill.billing.invoices.notes import credit, lines_of
 from pbxbill.billing.invoices.sending import NotQueued, send_invoice
+from pbxbill.billing.invoices.printed_parties import lacks_of
 from pbxbill.billing.invoices.standing import ASKING, STANDING, UNSETTLED
-from pbxbill.billing.payments.payments import write_off
+from pbxbill.billing.payments.payments import spare_funds, write_off
+from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.listing.invoice_parts import parts_of
 from pbxbill.listing.invoices import invoices as invoices_listing
@@ -99,6 +102,9 @@ def _add_pages(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = seen_invoice(front, session, id)
             may = front.actor.may(Permission.INVOICES_WRITE) and is_own(front.scope, row)
+            is_open = row.kind in ASKING and row.state in UNSETTLED
+            may_correct = may and front.actor.may(Permission.PAYMENTS_CORRECT)
+            zone = zone_of_document(session, row)
             return render_template(
                 "panel/invoices/show.html",
                 row=row,
@@ -106,11 +112,14 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 account=session.get_one(AccountRow, row.account_id),
                 issuer=session.get_one(AccountRow, row.issuer_id),
                 asks=row.kind in ASKING and row.state in STANDING,
-                is_open=row.kind in ASKING and row.state in UNSETTLED,
+                is_open=is_open,
+                spare=spare_funds(session, row.account_id, row.unit) if is_open and may_correct else 0,
+                lacks=lacks_of(session, row) if row.state == "draft" else (),
+                day_there=lambda at_us: None if at_us is None else local_date(at_us, zone),
                 overdue=_is_overdue(row, front.clock.now_us()),
                 expired=row.kind == "quote" and row.state == "open" and (row.due_us or 0) <= _now(front),
                 may=may,
-                may_correct=may and front.actor.may(Permission.PAYMENTS_CORRECT),
+                may_correct=may_correct,
                 quantity=lambda value: format_amount(value, QUANTITY),
             )
 
