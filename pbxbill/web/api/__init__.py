@@ -10,6 +10,7 @@ from flask import Blueprint
 
 from pbxbill.web.api.access_numbers import access_numbers
 from pbxbill.web.api.account_records import account_records
+from pbxbill.web.api.account_services import account_services
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.api_keys import api_keys
@@ -98,6 +99,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     dids,
     carriers,
     endpoints,
+    account_services,
     limits,
     subscriptions,
     subscription_requests,

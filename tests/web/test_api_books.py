@@ -1,0 +1,43 @@
+"""Books by the API: wallets corrected, the trial balance, the journal; services of accounts."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.books_in_order import assert_books_in_order
+from tests.store.billed_accounts import talk_to_germany_and_france
+from tests.web.programs import Installation, installation
+
+
+@pytest.fixture
+def talked(database_url: str) -> Iterator[Installation]:
+    with installation(database_url) as made:
+        talk_to_germany_and_france(made.accounts)
+        yield made
+    assert_books_in_order(database_url)
+
+
+def test_a_corrected_wallet_stands_in_the_books(talked: Installation) -> None:
+    program = talked.program()
+    alice = talked.id("alice")
+    sent = {"way": "out", "money": {"amount": "1.50", "currency": "EUR"}, "reason": "counted wrong"}
+    made = program.post(f"/accounts/{alice}/adjustments", sent)
+    assert made.status_code == 201, made.json
+    entry = program.get(f"/journal-entries/{made.json['entry']}").json
+    assert [(x["account"], x["holder"], x["amount"]["amount"]) for x in entry["postings"]] == [
+        ("wallet", "alice", "1.50"),
+        ("adjustment", None, "-1.50"),
+    ]
+    books = program.get(f"/trial-balance?issuer={entry['issuer']}").json["items"]
+    (euro,) = [x for x in books if x["unit"] == "EUR"]
+    closing = {x["account"]: x["closing"]["amount"] for x in euro["accounts"]}
+    assert closing["adjustment"] == "-1.50"
+    listed = program.get("/journal-entries?account=alice&ledger=adjustment").json["items"]
+    assert [x["id"] for x in listed] == [made.json["entry"]]
+    assert program.get("/journal-entries?kind=usage").json["items"]
+    assert program.get("/trial-balance?issuer=nobody").status_code == 422
+    assert program.get(f"/journal-entries/{'0' * 32}").status_code == 404
+    assert program.get(f"/accounts/{alice}/services").json == {"items": []}
+    wrong = program.post(f"/accounts/{alice}/services", {"service": "faxes", "tariff": "none such"})
+    assert wrong.status_code == 422
+    assert program.post(f"/accounts/{alice}/services/removal", {"service": "faxes"}).status_code == 409
