@@ -74,8 +74,8 @@ def add_tariff_version(session: Session, new: NewTariff, now_us: int) -> TariffV
     """Write a tariff's terms as its newest version; running calls keep the version they began with."""
     if new.tax_mode is not TaxMode.NONE and not new.tax_ppm:
         # Not a fault of NewTariff: versions that were written so before are read as they are.
-        where = "added to the prices" if new.tax_mode is TaxMode.EXCLUSIVE else "included in the prices"
-        raise TermRefused(f"a tax {where} needs its percent; without tax its mode is none", "tax")
+        how = "added to the prices" if new.tax_mode is TaxMode.EXCLUSIVE else "included in the prices"
+        raise TermRefused(f"a tax {how} needs its percent; without tax its mode is none", "tax")
     deck = deck_by_name(session, new.deck, new.issuer_id) if new.deck is not None else None
     unit = unit_of(session, str(new.unit)).code if deck is None else deck.unit
     if new.unit not in (None, unit):
