@@ -191,6 +191,8 @@ class AmountField(_ReadField):
         if self.unit is None:
             raise InputRefused(gettext("choose a unit first"))
         amount = parse_amount(plain_number(written), self.unit)
+        if self.least == 1 and amount < 1:
+            raise InputRefused(gettext("more than zero"))
         if self.least is not None and amount < self.least:
             raise InputRefused(gettext("at least %(least)s", least=format_amount(self.least, self.unit)))
         return amount

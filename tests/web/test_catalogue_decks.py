@@ -114,7 +114,7 @@ def test_columns_can_be_named_with_the_sheet(office: Office) -> None:
     answer = upload(
         admin, b"Nr,Where,price\n49,Germany,0.02\n", column_prefix="Nr", column_destination="Where"
     )
-    assert "Write 1 rates into mine" in admin.get(answer.location).text
+    assert "Write one rate into mine" in admin.get(answer.location).text
     odd = upload(admin, SHEET, new_deck="", zone="Nowhere/Land", increments="x").text
     assert "There is no zone Nowhere/Land" in odd
     unnamed = upload(admin, SHEET, new_deck="").text

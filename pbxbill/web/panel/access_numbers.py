@@ -13,7 +13,7 @@ from wtforms import BooleanField, SelectField
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.charging.announcement import LANGUAGES as SPOKEN
-from pbxbill.errors import InputRefused
+from pbxbill.errors import TermRefused
 from pbxbill.ivr.access_number import RANGES, AccessTerms, access_number, read_terms
 from pbxbill.ivr.access_numbers import put_access_number, remove_access_number
 from pbxbill.listing.dids import ACCESS_NUMBERS
@@ -181,7 +181,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
                 digits = access_number(form.number.data or "")
                 with front.changing("access-number.make", digits) as change:
                     if change.session.get(AccessNumberRow, digits) is not None:
-                        raise InputRefused(gettext("This is an access number already."))
+                        raise TermRefused(gettext("This is an access number already."), "number")
                     put_access_number(change.session, seller, digits, terms, change.now_us)
             if not refused:
                 flash(gettext("Callers of this number are asked for the PIN of their card from now on."))

@@ -12,7 +12,7 @@ from wtforms import HiddenField, TextAreaField
 from wtforms.validators import Length
 
 from pbxbill.billing.account_terms import wallets_of
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.ids import new_id
 from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
@@ -112,7 +112,7 @@ def account_of_code(session: Session, front: Front, code: str) -> AccountRow:
         select(AccountRow).where(AccountRow.code == code[:64], front.scope.among(AccountRow.id))
     )
     if account is None or account.kind == "operator":
-        raise InputRefused(gettext("There is no account %(code)s.", code=code[:64]))
+        raise TermRefused(gettext("There is no account %(code)s.", code=code[:64]), "account")
     return account
 
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField, SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.bundles import BUNDLES
 from pbxbill.listing.listing import N_
 from pbxbill.rating.cycles import CYCLES
@@ -197,7 +197,7 @@ def _holder(session: Session, front: Front, code: str) -> AccountRow:
         select(AccountRow).where(AccountRow.code == code, front.scope.among(AccountRow.id))
     )
     if account is None:
-        raise InputRefused(gettext("there is no account of this code"))
+        raise TermRefused(gettext("there is no account of this code"), "account")
     return account
 
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.carriers import CARRIERS
 from pbxbill.listing.listing import N_
 from pbxbill.reports.catalogue import REPORTS
@@ -126,7 +126,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             name, id = form.name.data or "", 0
             with refusals(form) as refused, front.changing("carrier.make", name) as change:
                 if change.session.scalar(select(CarrierRow.id).where(CarrierRow.name == name)) is not None:
-                    raise InputRefused(gettext("there is a carrier of this name already"))
+                    raise TermRefused(gettext("there is a carrier of this name already"), "name")
                 id = put_carrier(change.session, name, form.tariff.data)[0].id
             if not refused:
                 return redirect(url_for(".show", id=id), 303)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.destinations import DESTINATIONS
 from pbxbill.listing.listing import N_
 from pbxbill.rating.destination_sheet import DestinationLine, DestinationSheet, RefusedLine
@@ -82,7 +82,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             name = form.name.data or ""
             with refusals(form, "prefixes") as refused, front.changing("destination.make", name) as change:
                 if _by_name(change.session, name) is not None:
-                    raise InputRefused(gettext("there is a destination of this name already"))
+                    raise TermRefused(gettext("there is a destination of this name already"), "name")
                 put_destinations(change.session, [_line(form, name)], keep_others=True)
                 row = _by_name(change.session, name)
             if not refused and row is not None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.destinations import DIALLING_RULES
 from pbxbill.listing.listing import N_
 from pbxbill.rating.destination import DiallingRule, is_emergency, rule_from_facts, rule_from_json, to_e164
@@ -86,7 +86,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             name = form.name.data or ""
             with refusals(form) as refused, front.changing("dialling-rule.make", name) as change:
                 if any(x.name == name for x in load_dialling_rules(change.session).values()):
-                    raise InputRefused(gettext("there is a dialling rule of this name already"))
+                    raise TermRefused(gettext("there is a dialling rule of this name already"), "name")
                 set_dialling_rule(change.session, rule_from_facts(name, facts_of(form)))
             if not refused:
                 flash(gettext("The dialling rule is made. Accounts get it on their own pages."))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.billing.invoices.standing import ASKING
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm, Refusals, refusals
@@ -99,7 +99,7 @@ def account_below(front: Front, session: Session, code: str) -> AccountRow:
     """An account of the scope by its code, as a form names it; InputRefused for any other."""
     account = session.scalar(select(AccountRow).where(AccountRow.code == code))
     if account is None or not front.scope.covers(account):
-        raise InputRefused(gettext("There is no account %(code)s.", code=code[:64]))
+        raise TermRefused(gettext("There is no account %(code)s.", code=code[:64]), "account")
     return account
 
 

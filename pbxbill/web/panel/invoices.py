@@ -20,8 +20,8 @@ from pbxbill.billing.invoices.history import MAX_PAGE, behind_lines
 from pbxbill.billing.invoices.invoice_files import file_shown
 from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
 from pbxbill.billing.invoices.notes import credit, lines_of
-from pbxbill.billing.invoices.sending import NotQueued, send_invoice
 from pbxbill.billing.invoices.printed_parties import lacks_of
+from pbxbill.billing.invoices.sending import NotQueued, send_invoice
 from pbxbill.billing.invoices.standing import ASKING, STANDING, UNSETTLED
 from pbxbill.billing.payments.payments import spare_funds, write_off
 from pbxbill.billing.period import local_date

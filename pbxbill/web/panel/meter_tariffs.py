@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from wtforms import TextAreaField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.meters import METER_TARIFFS
 from pbxbill.mediation.meter_tariffs import add_meter_tariff, parse_meter_tariff
@@ -132,7 +132,7 @@ def _written(front: Front, form: MeterTariffForm, row: MeterTariffRow | None) ->
             known = select(func.max(MeterTariffRow.number)).where(MeterTariffRow.name == name)
             newest = change.session.scalar(known)
             if row is None and newest is not None:
-                raise InputRefused(gettext("There is a meter tariff of this name already."))
+                raise TermRefused(gettext("There is a meter tariff of this name already."), "name")
             if row is not None:
                 check_edition(form, {"version": str(newest)})
             since_us = change.now_us if form.since.data is None else form.since.data

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import TermRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.meters import METERS, READINGS
 from pbxbill.mediation.meter_tariffs import NewMeter, add_meter, parse_quantity
@@ -120,7 +120,8 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             with refusals(form) as refused, front.changing("meter.add", form.code.data or "") as change:
                 account = account_by_code(change.session, form.account.data or "")
                 if not front.scope.covers(account):
-                    raise InputRefused(gettext("There is no account %(code)s.", code=form.account.data))
+                    told = gettext("There is no account %(code)s.", code=form.account.data)
+                    raise TermRefused(told, "account")
                 written = form.rolls_over_at.data
                 rolls = plain_number(written) if written else None
                 new = NewMeter(form.code.data or "", form.tariff.data, form.measure.data or "", rolls)

@@ -21,7 +21,7 @@ from pbxbill.billing.subscriptions.plan_catalogue import (
 )
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt, PlanTerms
 from pbxbill.billing.subscriptions.subscribing import Wanted, to_migrate
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.plans import PLANS, cycle_text
 from pbxbill.money import Unit
@@ -109,7 +109,7 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             with refusals(form) as refused, front.changing("plan.make", name) as change:
                 known = select(PlanRow.id).where(_issued(front), PlanRow.name == name)
                 if change.session.scalar(known) is not None:
-                    raise InputRefused(gettext("there is a plan of this name already"))
+                    raise TermRefused(gettext("there is a plan of this name already"), "name")
                 id = _written(change.session, front, form, name, (units, change.now_us))
             if not refused:
                 flash(gettext("The plan is made. Accounts subscribe to it on their own pages."))

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused
+from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.rerating import (
     RERATINGS,
@@ -129,7 +129,8 @@ def _definition(session: Session, front: Front, form: RerateForm) -> Definition:
     if form.account.data:
         account = account_by_code(session, form.account.data)
         if not front.scope.covers(account):
-            raise InputRefused(gettext("There is no account %(code)s.", code=form.account.data))
+            told = gettext("There is no account %(code)s.", code=form.account.data)
+            raise TermRefused(told, "account")
         accounts = (account.code,)
     if (form.tariff.data or form.deck.data) and not accounts:
         raise InputRefused(gettext("Name the account whose calls another tariff or deck counts for."))
