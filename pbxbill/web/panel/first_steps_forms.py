@@ -6,8 +6,7 @@ from flask_babel import gettext, lazy_gettext
 from wtforms import BooleanField, SelectField
 from wtforms.validators import ValidationError
 
-from pbxbill.billing.identifiers import checked_bic, checked_email, checked_iban, checked_vat_id
-from pbxbill.errors import InputRefused
+from pbxbill.billing.identifiers import checked_bic, checked_email, checked_iban
 from pbxbill.rating.tariff import TaxMode
 from pbxbill.store.units import UNIT_KINDS, checked_unit
 from pbxbill.web.fields import (
@@ -22,8 +21,8 @@ from pbxbill.web.fields import (
     at_most,
     checked,
     required,
-    sentence,
 )
+from pbxbill.web.panel.issuer_forms import vat_id_of_country
 
 
 def _checked_currency(code: str) -> None:
@@ -39,7 +38,7 @@ class CompanyForm(PanelForm):
     postal_code = LineField(lazy_gettext("Postal code"), [at_most(20)])
     city = LineField(lazy_gettext("City"), [required(), at_most()])
     country = CountryField(lazy_gettext("Country"), [required()])
-    vat_id = LineField(lazy_gettext("VAT id"), [at_most(20)])
+    vat_id = LineField(lazy_gettext("VAT id"), [at_most(20), vat_id_of_country])
     email = LineField(lazy_gettext("E-mail"), [at_most(), checked(checked_email)])
     phone = LineField(lazy_gettext("Telephone"), [at_most(40)])
     iban = LineField(
@@ -55,13 +54,6 @@ class CompanyForm(PanelForm):
             "Three letters, as in USD: you can sell in it as well. Empty if the one you have is enough."
         ),
     )
-
-    def validate_vat_id(self, field: Any) -> None:
-        """It belongs to the country."""
-        try:
-            checked_vat_id(field.data or "", self.country.data or "")
-        except InputRefused as error:
-            raise ValidationError(sentence(str(error))) from None
 
 
 class TaxForm(PanelForm):

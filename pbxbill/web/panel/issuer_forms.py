@@ -1,9 +1,12 @@
 """Forms of who issues documents, how they are numbered, and how accounts are billed."""
 
+from typing import Any
+
 from flask_babel import gettext, lazy_gettext
 from wtforms import BooleanField, SelectField
 from wtforms.validators import Length
 
+from pbxbill.billing.identifiers import checked_bic, checked_email, checked_iban, checked_vat_id
 from pbxbill.billing.invoices.totals import TaxRounding
 from pbxbill.billing.parties import (
     MAX_PAYMENT_DAYS,
@@ -23,6 +26,7 @@ from pbxbill.web.fields import (
     PanelForm,
     ZoneField,
     at_most,
+    checked,
     required,
 )
 from pbxbill.web.panel.template_forms import Checks
@@ -46,6 +50,11 @@ def said(value: str) -> str:
     return gettext(WORDS[value]) if value in WORDS else word_of(value)
 
 
+def vat_id_of_country(form: Any, field: Any) -> None:
+    """A VAT id belongs to the country that the form says."""
+    checked(lambda text: checked_vat_id(text, form.country.data or ""))(form, field)
+
+
 class PartyForm(PanelForm):
     """Who somebody is in law, and where."""
 
@@ -56,15 +65,15 @@ class PartyForm(PanelForm):
     city = LineField(lazy_gettext("City"), [at_most(100)])
     region = LineField(lazy_gettext("State or province"), [at_most(64)])
     country = CountryField(lazy_gettext("Country"), description=lazy_gettext("Taxes go by it."))
-    vat_id = LineField(lazy_gettext("VAT id"), [at_most(32)])
+    vat_id = LineField(lazy_gettext("VAT id"), [at_most(32), vat_id_of_country])
     registration_id = LineField(lazy_gettext("Company number"), [at_most(64)])
     contact = LineField(lazy_gettext("Whom to ask"), [at_most(100)])
-    email = LineField(lazy_gettext("E-mail"), [at_most(254)])
+    email = LineField(lazy_gettext("E-mail"), [at_most(254), checked(checked_email)])
     phone = LineField(lazy_gettext("Telephone"), [at_most(40)])
     website = LineField(lazy_gettext("Website"), [at_most(200)])
     bank_name = LineField(lazy_gettext("Bank"), [at_most(100)])
-    iban = LineField("IBAN", [at_most(42)])
-    bic = LineField("BIC", [at_most(11)])
+    iban = LineField("IBAN", [at_most(42), checked(checked_iban)])
+    bic = LineField("BIC", [at_most(11), checked(checked_bic)])
     edition = EditionField()
 
 

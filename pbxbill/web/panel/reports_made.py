@@ -58,7 +58,7 @@ def refuse(form: PanelForm, error: InputRefused) -> None:
     told = told_of(error) if isinstance(error, ParameterRefused) else sentence(str(error))
     if key in form:
         form[key].errors = [*form[key].errors, told]
-    elif "e-mail address" in told and "emails" in form:
+    elif "e-mail address" in str(error) and "emails" in form:
         form["emails"].errors = [*form["emails"].errors, told]
     else:
         form.form_errors.append(told)
