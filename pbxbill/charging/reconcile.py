@@ -29,7 +29,7 @@ from pbxbill.charging.events import (
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.ids import is_id
 from pbxbill.ledger.reservation import Reservation, ReservationState
-from pbxbill.store import models
+from pbxbill.store import switch_models
 from pbxbill.store.driver import Driver
 
 SETUP_GRACE_US = 5 * SECOND_US
@@ -356,7 +356,7 @@ class Reconciler:
         driver.begin()
         counts = (found.open_count, found.live_count, found.record_count)
         columns: tuple[str, ...] = ("switch", "at_us", "open_count", "live_count", "record_count")
-        driver.insert(models.ReconciliationRow.__table__, columns, [(switch, at_us, *counts)])  # type: ignore[arg-type]
+        driver.insert(switch_models.ReconciliationRow.__table__, columns, [(switch, at_us, *counts)])  # type: ignore[arg-type]
         ((run_id,),) = driver.select("SELECT MAX(id) FROM reconciliations WHERE switch {any_text}", [switch])
         reported = set(driver.select(REPORTED, [d.session_id for d in found.differences]))
         rows = [
@@ -366,7 +366,7 @@ class Reconciler:
         ]
         if rows:
             columns = ("reconciliation_id", "session_id", "kind", "detail")
-            driver.insert(models.DifferenceRow.__table__, columns, rows)  # type: ignore[arg-type]
+            driver.insert(switch_models.DifferenceRow.__table__, columns, rows)  # type: ignore[arg-type]
         driver.commit()
 
 

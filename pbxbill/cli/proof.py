@@ -11,7 +11,7 @@ from pbxbill.charging.statement import Audience, statement
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, parse_moment, print_json, print_table, visible
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import DifferenceRow, ReconciliationRow
+from pbxbill.store.switch_models import DifferenceRow, ReconciliationRow
 
 PROBLEMS_SHOWN = 5
 

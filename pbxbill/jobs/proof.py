@@ -9,7 +9,8 @@ from pbxbill.clock import SECOND_US
 from pbxbill.jobs.job import JobWork
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import DaemonLeaseRow, ReservationRow
+from pbxbill.store.models import ReservationRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 
 ABANDONED_US = 24 * 3_600 * SECOND_US
 """A daemon that comes back settles its calls exactly, by the switch's records: it gets a day for that."""

@@ -22,7 +22,7 @@ from pbxbill.listing.listing import (
     equals,
 )
 from pbxbill.listing.operators import operators
-from pbxbill.store.models import DifferenceRow, ReconciliationRow
+from pbxbill.store.switch_models import DifferenceRow, ReconciliationRow
 
 
 def _runs(_session: Session, scope: Scope) -> Rows:

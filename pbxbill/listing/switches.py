@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from pbxbill.clock import SECOND_US
 from pbxbill.ledger.reservation import OPEN_STATES
 from pbxbill.store.lease import STALE_US
-from pbxbill.store.models import CdrRow, DaemonLeaseRow, DifferenceRow, ReconciliationRow, ReservationRow
+from pbxbill.store.models import CdrRow, ReservationRow
+from pbxbill.store.switch_models import DaemonLeaseRow, DifferenceRow, ReconciliationRow
 
 HOUR_US = 3_600 * SECOND_US
 DAY_US = 24 * HOUR_US

@@ -22,8 +22,9 @@ from pbxbill.store.catalogue_models import AlertRow, HeldCountryRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.lease import STALE_US
 from pbxbill.store.mediation_models import QuarantinedRow
-from pbxbill.store.models import AccountRow, DaemonLeaseRow, UnitRow, WalletRow
+from pbxbill.store.models import AccountRow, UnitRow, WalletRow
 from pbxbill.store.notice_models import JobRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 
 DAYS = 14
 """How far back the chart of days goes, today included."""

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Engine, delete, select, text, update
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import AlreadyRunning, StoreUnavailable
 from pbxbill.store.engine import transaction
-from pbxbill.store.models import DaemonLeaseRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 
 STALE_US = 15 * SECOND_US
 RENEW_S = 3

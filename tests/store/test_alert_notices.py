@@ -20,7 +20,8 @@ from pbxbill.ids import new_id
 from pbxbill.store.alerts import AGAIN_US, list_alerts, raise_alert
 from pbxbill.store.catalogue_models import CallCostRow, CarrierRow
 from pbxbill.store.invoice_models import MessageRow
-from pbxbill.store.models import AccountRow, CdrRow, DaemonLeaseRow, TariffRow
+from pbxbill.store.models import AccountRow, CdrRow, TariffRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.invoiced_accounts import Invoicing
 

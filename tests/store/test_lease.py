@@ -15,7 +15,7 @@ from pbxbill.ids import new_id
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.lease import STALE_US, SwitchLease
-from pbxbill.store.models import DaemonLeaseRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 from tests.database_operator import open_database_operator
 
 HOLDER = """

@@ -18,7 +18,8 @@ from pbxbill.jobs.notices import mail, notices, purging, watch, webhooks
 from pbxbill.notify.outbox import WEBHOOKS_KEPT_S
 from pbxbill.settings import Settings
 from pbxbill.store.engine import transaction
-from pbxbill.store.models import AccountRow, DaemonLeaseRow
+from pbxbill.store.models import AccountRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 from tests.notify.mail_servers import inbox
 from tests.notify.web_receivers import receiver
 from tests.store.billed_accounts import BilledAccounts

@@ -23,6 +23,7 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     payment_models,
     report_models,
     rerating_models,
+    switch_models,
 )
 from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision, transaction
 from pbxbill.store.models import Base, UnitRow

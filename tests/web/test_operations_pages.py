@@ -19,8 +19,9 @@ from pbxbill.store.alerts import raise_alert
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.driver import connect
 from pbxbill.store.mediation_models import QuarantinedRow
-from pbxbill.store.models import CdrRow, DaemonLeaseRow, DifferenceRow, ReconciliationRow
+from pbxbill.store.models import CdrRow
 from pbxbill.store.notice_models import JobRow, JobRunRow
+from pbxbill.store.switch_models import DaemonLeaseRow, DifferenceRow, ReconciliationRow
 from pbxbill.web.installation import Checked, Installation, KnownJob, KnownSwitch, Option, OptionTable
 from pbxbill.web.rules import WebRules
 from tests.store.mediated_calls import MasterLine, write_master

@@ -12,7 +12,7 @@ from pbxbill.clock import SECOND_US
 from pbxbill.store.alerts import alert_since, raise_alert
 from pbxbill.store.catalogue_models import CarrierRow
 from pbxbill.store.driver import rows_within
-from pbxbill.store.models import DaemonLeaseRow
+from pbxbill.store.switch_models import DaemonLeaseRow
 
 SILENT_US = 60 * SECOND_US
 """A lease is renewed every few seconds; a restart of the daemon takes less than this."""

@@ -16,6 +16,7 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     payment_models,
     report_models,
     rerating_models,
+    switch_models,
 )
 from pbxbill.store.engine import open_engine
 from pbxbill.store.models import Base
