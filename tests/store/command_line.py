@@ -55,4 +55,4 @@ def by_commands(name: str, opened: Callable[[Ok], object]) -> Contents:
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
             opened(must(runs(url, Path(folder))))
 
-    return Contents(name, fill)
+    return Contents(f"commands_{name}", fill)
