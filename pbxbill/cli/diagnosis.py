@@ -55,8 +55,6 @@ def findings(context: Context) -> Iterator[Finding]:
     yield _key_file(settings.web.key_file)
     if settings.redis_url is not None:
         yield _redis(settings.redis_url)
-    if not settings.web.enabled:
-        yield Finding("web", Verdict.OK, "not served by `pbxbill run`; [web] enabled = true does so")
     if not settings.switch:
         yield Finding("switches", Verdict.WARN, "none is configured", "add a [[switch]] table")
     for section in settings.switch:

@@ -74,7 +74,7 @@ def test_what_is_asked_for_is_made_kept_and_forgotten(database: Engine, clock: M
         scope = operator_scope(session)
         row = run_of(session, scope, run_id)
         assert row is not None
-        assert (row.state, row.file_name) == ("done", "prepaid-customer.csv")
+        assert (row.state, row.file_name) == ("done", "prepaid-2026-03-10-customer.csv")
         assert row.content is not None
         assert row.content.decode("utf-8-sig").splitlines()[1].startswith("bob,Bob,1,0.00")
         assert row.progress == 4
@@ -100,7 +100,7 @@ def test_a_file_goes_by_mail_once(database: Engine, clock: ManualClock) -> None:
     message = message_from_bytes(kept.contents[0], policy=default)
     assert message["Subject"] == "Prepaid liabilities · Operator"
     (file,) = message.iter_attachments()
-    assert file.get_filename() == "prepaid-customer.xlsx"
+    assert file.get_filename() == "prepaid-2026-03-10-customer.xlsx"
     assert file.get_content()[:2] == b"PK"
 
 

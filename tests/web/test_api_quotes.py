@@ -89,7 +89,7 @@ def test_wrong_offers_are_told_by_their_fields(installed: Installation) -> None:
     assert fields(program.post(address, body | {"lines": [line]})) == ["body.lines.0"]
     problem(program.post(address, body | {"until": day(installed, -3)}), 422)
     operator = program.get("/me").json["account_id"]
-    problem(program.post(f"/accounts/{operator}/quotes", body), 409)
+    problem(program.post(f"/accounts/{operator}/quotes", body), 404)
 
 
 def test_a_reseller_offers_to_his_customers(installed: Installation) -> None:

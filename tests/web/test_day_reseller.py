@@ -13,7 +13,7 @@ from tests.web.test_catalogue_decks import SHEET
 from tests.web.test_day_customer import downloaded, go, let_in
 from tests.web.test_live_calls import Calling
 
-ALIEN = re.compile(r"\b(Olga|Other|Operator|wholesale deck)\b")
+ALIEN = re.compile(r"\b(Olga|Operator|wholesale deck)\b")
 
 
 def press(page: Page, name: str) -> None:
@@ -61,7 +61,7 @@ def sees_his_own_alone(page: Page, desk: Desk) -> None:
     go(page, "Accounts")
     assert page.locator("tbody th").all_inner_texts() == ["alice"]
     menu = page.get_by_role("navigation", name="Main menu")
-    for title in ("Carriers", "Switches", "Jobs", "Alerts"):
+    for title in ("Carriers", "Switches", "Jobs", "Quarantine"):
         assert menu.get_by_role("link", name=title, exact=True).count() == 0, title
     for address in menu.get_by_role("link").evaluate_all("links => links.map(x => x.href)"):
         page.goto(address)

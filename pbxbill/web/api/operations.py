@@ -88,7 +88,7 @@ def operations(api: Api) -> None:
         with api.writing("alert.done", "alerts") as change:
             ids = open_alerts(change.session, front.scope, asked)
             mark_done(change.session, ids, front.actor.name, change.now_us)
-            return change.done(AlertsDone(alerts=len(ids)))
+            return change.done(AlertsDone(alerts=len(ids)), 201)
 
     def job_of(session: Session, name: str) -> JobRow:
         row = session.get(JobRow, name)
