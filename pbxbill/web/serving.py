@@ -19,8 +19,8 @@ from pbxbill.errors import ConfigurationError
 MAX_HEADER_BYTES = 32_768
 LARGER = ("/panel/", "/my/", "/setup")
 """Where somebody who is logged in may send files."""
-LARGER_FOR_PROGRAMS = "/api/v1/rate-imports"
-"""Where a program with a key may; the API says how much."""
+LARGER_FOR_PROGRAMS = "/api/v1/"
+"""Where a program with a key may; the API says how much each of its addresses takes."""
 LOOP_S = 0.5
 DRAIN_S = 3
 """So long after stop() answers are still written."""
@@ -114,8 +114,8 @@ class _Parser(HTTPRequestParser):
         sent: str = self.path  # type: ignore[attr-defined]  # set while it is parsed
         path = sent.removeprefix(self.adj.url_prefix)
         is_page = path.startswith(LARGER) and "COOKIE" in self.headers
-        is_sheet = path == LARGER_FOR_PROGRAMS and "AUTHORIZATION" in self.headers
-        if not (is_page or is_sheet):
+        is_of_program = path.startswith(LARGER_FOR_PROGRAMS) and "AUTHORIZATION" in self.headers
+        if not (is_page or is_of_program):
             self.adj = copy(self.adj)
             self.adj.max_request_body_size = MAX_BODY_BYTES
 

@@ -98,7 +98,7 @@ class JournalEntry(BaseModel):
 def books(api: Api) -> None:
     """Books of the key's account, and of resellers below it."""
     front = api.front
-    declare_list(api, "/journal-entries", JOURNAL, TAG, name="list_journal_entries")
+    declare_list(api, "/journal-entries", JOURNAL, TAG, name="list_journal_entries", id_type=str)
     declare_file(api, "/journal-entries.csv", JOURNAL, TAG)
 
     @api.get("/journal-entries/<entry_id>", JournalEntry, TAG)
