@@ -36,7 +36,7 @@ CHECKS = (
 def served(app: Flask) -> Iterator[int]:
     """Served as it is in production, the document being made already; the port."""
     app.test_client().get(f"{BASE}/openapi.json")
-    server = WebServer(app, ServingSettings("127.0.0.1", 0, 4, 50, 60))
+    server = WebServer(app, ServingSettings("127.0.0.1", 0, 4, 50, 60, upload_bytes=8_000_000))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

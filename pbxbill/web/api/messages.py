@@ -27,6 +27,9 @@ from pbxbill.web.own.links import MAIL_KIND
 
 MOST_RETRIED = 10_000
 
+TEMPLATE_BYTES = 2_000_000
+"""A template at its longest, with every letter escaped."""
+
 
 class MessagePath(Sent):
     """A message, by its id."""
@@ -141,6 +144,9 @@ def notice_words(api: Api) -> None:
                 for row, used in found
             ],
         )
+
+    for address in ("/notice-templates/<kind>/<language>", "/notice-templates/<kind>/<language>/preview"):
+        api.take_larger(address, TEMPLATE_BYTES)
 
     @api.post("/notice-templates/<kind>/<language>/preview", Filled, TAG, 200)
     @needs(Permission.NOTICES_READ)
