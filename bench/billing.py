@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import select
 
 from bench.billing_site import TO_US, Site, open_billing_site
-from bench.figures import Figures, progress, run
+from bench.figures import Figures, progress, run_on_each
 from bench.postgres import measured_postgres
 from lab.postgres import PrivatePostgres
 from pbxbill.billing.invoices.invoice_files import make_files, material_of
@@ -98,15 +98,15 @@ def measure_run(figures: Figures, name: str, url: str, site: Site, processes: in
     return took
 
 
-def measure_beside(figures: Figures, name: str, url: str, customers: int, alone_s: int) -> None:
+def measure_beside(figures: Figures, name: str, url: str, *, quick: bool) -> None:
     """Live calls alone, then beside a run of one process."""
     migrate(url)
-    site = open_billing_site(url, customers, CALLS, LIVE)
+    site = open_billing_site(url, QUICK_CUSTOMERS if quick else BESIDE_CUSTOMERS, CALLS, LIVE)
     beside = Beside(url, site)
     try:
         time.sleep(2)  # its first calls load the catalogue
         beside.since()
-        time.sleep(alone_s)
+        time.sleep(QUICK_ALONE_S if quick else ALONE_S)
         alone = beside.since()
         measure_run(figures, f"{name}.beside calls", url, site, 1)
         meanwhile = beside.since()
@@ -151,23 +151,21 @@ def measure_pdfs(figures: Figures, url: str, count: int) -> None:
     figures.add("pdf", per_s=made / took_s, cpu_ms=used_s / made * 1000, average_kb=sum(sizes) / made / 1024)
 
 
-def measure_sqlite(figures: Figures, customers: int, growth: dict[str, int], *, quick: bool) -> None:
+def measure_sqlite(figures: Figures, quick: bool) -> None:
     """One process: SQLite lets one write at a time."""
     with tempfile.TemporaryDirectory(prefix="pbxbill-bench-") as name:
         folder = Path(name)
         with sqlite_of(folder) as url:
             migrate(url)
-            site = open_billing_site(url, customers, CALLS)
+            site = open_billing_site(url, QUICK_CUSTOMERS if quick else CUSTOMERS, CALLS)
             measure_run(figures, "sqlite", url, site, 1)
             if quick:
                 prove(figures, "sqlite", url)
             measure_pdfs(figures, url, QUICK_PDFS if quick else PDFS)
         with sqlite_of(folder) as url:
-            measure_beside(
-                figures, "sqlite", url, min(customers, BESIDE_CUSTOMERS), QUICK_ALONE_S if quick else ALONE_S
-            )
+            measure_beside(figures, "sqlite", url, quick=quick)
         took = []
-        for size, count in growth.items():
+        for size, count in (QUICK_GROWTH if quick else GROWTH).items():
             with sqlite_of(folder) as url:
                 migrate(url)
                 site = open_billing_site(url, count, GROWTH_CALLS)
@@ -183,13 +181,32 @@ def sqlite_of(folder: Path) -> Iterator[str]:
         left.unlink()
 
 
-def measure_postgres(
-    figures: Figures, server: PrivatePostgres, customers: int, growth: dict[str, int], *, quick: bool
-) -> None:
-    """One process and two; as accounts grow, two."""
+def measure_postgres(figures: Figures, quick: bool) -> None:
+    """Only where its programs are installed."""
+    with measured_postgres(figures) as server:
+        if server is None:
+            figures.at_most("postgresql.reserve_p99_ratio", None, SLOWER)
+            return
+        measure_processes(figures, server, quick=quick)
+        beside = server.create_database()
+        measure_beside(figures, "postgresql", server.url(beside), quick=quick)
+        server.drop_database(beside)
+        took = []
+        for size, count in (QUICK_GROWTH if quick else POSTGRES_GROWTH).items():
+            database = server.create_database()
+            migrate(server.url(database))
+            site = open_billing_site(server.url(database), count, GROWTH_CALLS)
+            found = measure_run(figures, f"postgresql.growth.{size}", server.url(database), site, 2)
+            took.append((site, found))
+            server.drop_database(database)
+        judge(figures, "postgresql", took)
+
+
+def measure_processes(figures: Figures, server: PrivatePostgres, *, quick: bool) -> None:
+    """One process and two, on the same contents."""
     master = server.create_database()
     migrate(server.url(master))
-    site = open_billing_site(server.url(master), customers, CALLS)
+    site = open_billing_site(server.url(master), QUICK_CUSTOMERS if quick else CUSTOMERS, CALLS)
     rates = []
     for processes in (1, 2):
         copy = server.create_database(master)
@@ -200,24 +217,6 @@ def measure_postgres(
         server.drop_database(copy)
     figures.add("postgresql.two processes", ratio_to_one=rates[1] / rates[0])
     server.drop_database(master)
-    beside = server.create_database()
-    measure_beside(
-        figures,
-        "postgresql",
-        server.url(beside),
-        min(customers, BESIDE_CUSTOMERS),
-        QUICK_ALONE_S if quick else ALONE_S,
-    )
-    server.drop_database(beside)
-    took = []
-    for size, count in growth.items():
-        database = server.create_database()
-        migrate(server.url(database))
-        site = open_billing_site(server.url(database), count, GROWTH_CALLS)
-        found = measure_run(figures, f"postgresql.growth.{size}", server.url(database), site, 2)
-        took.append((site, found))
-        server.drop_database(database)
-    judge(figures, "postgresql", took)
 
 
 def judge(figures: Figures, database: str, took: list[tuple[Site, dict[str, Any]]]) -> None:
@@ -227,16 +226,5 @@ def judge(figures: Figures, database: str, took: list[tuple[Site, dict[str, Any]
     figures.at_most(f"{database}.peak_mb", max(found["peak_mb"] for _, found in took), MOST_MEMORY_MB)
 
 
-def measure(figures: Figures, quick: bool) -> None:
-    """Both databases; PostgreSQL only where its programs are installed."""
-    customers = QUICK_CUSTOMERS if quick else CUSTOMERS
-    measure_sqlite(figures, customers, QUICK_GROWTH if quick else GROWTH, quick=quick)
-    with measured_postgres(figures) as server:
-        if server is None:
-            figures.at_most("postgresql.reserve_p99_ratio", None, SLOWER)
-            return
-        measure_postgres(figures, server, customers, QUICK_GROWTH if quick else POSTGRES_GROWTH, quick=quick)
-
-
 if __name__ == "__main__":
-    run("billing", ABOUT, measure)
+    run_on_each("billing", ABOUT, {"sqlite": measure_sqlite, "postgresql": measure_postgres})

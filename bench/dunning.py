@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, insert, select, text
 
 from bench.billing_site import TOGETHER
-from bench.figures import Figures, progress, run
+from bench.figures import Figures, progress, run_on_each
 from bench.postgres import measured_postgres
 from bench.site import EUR, UNIT
 from pbxbill.billing.dunning.dunning_catalogue import import_policy, make_standard
@@ -179,21 +179,24 @@ def judge(figures: Figures, name: str, took: list[dict[str, Any]]) -> None:
     figures.at_most(f"{name}.peak_mb", max(found["peak_mb"] for found in took), MOST_MEMORY_MB)
 
 
-def measure(figures: Figures, quick: bool) -> None:
-    """Both databases; PostgreSQL only where its programs are installed."""
-    sizes = QUICK_SIZES if quick else SIZES
+def measure_sqlite(figures: Figures, quick: bool) -> None:
+    """In the temporary folder."""
+    took = []
     with tempfile.TemporaryDirectory(prefix="pbxbill-bench-") as name:
-        took = []
-        for count in sizes:
+        for count in QUICK_SIZES if quick else SIZES:
             with _sqlite(Path(name), count) as url:
                 took.append(measure_database(figures, "sqlite", url, count))
-        judge(figures, "sqlite", took)
+    judge(figures, "sqlite", took)
+
+
+def measure_postgres(figures: Figures, quick: bool) -> None:
+    """Only where its programs are installed."""
     with measured_postgres(figures) as server:
         if server is None:
             figures.at_most("postgresql.peak_mb", None, MOST_MEMORY_MB)
             return
         took = []
-        for count in sizes:
+        for count in QUICK_SIZES if quick else SIZES:
             database = server.create_database()
             took.append(measure_database(figures, "postgresql", server.url(database), count))
             server.drop_database(database)
@@ -201,4 +204,4 @@ def measure(figures: Figures, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    run("dunning", ABOUT, measure)
+    run_on_each("dunning", ABOUT, {"sqlite": measure_sqlite, "postgresql": measure_postgres})

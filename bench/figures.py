@@ -75,13 +75,33 @@ class Figures:
 
 def run(bench: str, about: str, measure: Callable[[Figures, bool], None]) -> None:
     """The command line of a bench: measure(figures, quick), then print. Exit status 0 once it has run."""
+    options = _parser(bench, about).parse_args()
+    figures = Figures(bench)
+    measure(figures, options.quick)
+    _show(figures, options.json)
+
+
+def run_on_each(bench: str, about: str, measures: dict[str, Callable[[Figures, bool], None]]) -> None:
+    """The same for one that takes long, {database: measure}: `--on` measures one database alone."""
+    parser = _parser(bench, about)
+    parser.add_argument("--on", choices=list(measures), help="measure this database alone")
+    options = parser.parse_args()
+    figures = Figures(bench)
+    for database, measure in measures.items():
+        if options.on in (None, database):
+            measure(figures, options.quick)
+    _show(figures, options.json)
+
+
+def _parser(bench: str, about: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m bench.{bench}", description=about)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--quick", action="store_true", help="stay under a minute; rougher figures")
-    options = parser.parse_args()
-    figures = Figures(bench)
-    measure(figures, options.quick)
-    print(figures.as_json() if options.json else figures.as_text())
+    return parser
+
+
+def _show(figures: Figures, as_json: bool) -> None:
+    print(figures.as_json() if as_json else figures.as_text())
 
 
 def progress(text: str) -> None:

@@ -1,6 +1,5 @@
 """The list of invoices, notes, receipts and quotes; billing/invoices/search.py says what each status is."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select
@@ -8,7 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.invoices.search import KINDS, STATUSES, status_condition
+from pbxbill.billing.invoices.search import KINDS, STATUSES, of_cycle, of_group, status_condition
 from pbxbill.clock import Clock, SystemClock
 from pbxbill.listing.listing import (
     N_,
@@ -26,7 +25,6 @@ from pbxbill.listing.listing import (
     equals,
 )
 from pbxbill.rating.cycles import CYCLES
-from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 
@@ -77,19 +75,6 @@ def _below(query: Rows, code: str) -> Rows:
 def _of_issuer(query: Rows, code: str) -> Rows:
     issuer = aliased(AccountRow)
     return query.where(InvoiceRow.issuer_id == select(issuer.id).where(issuer.code == code).scalar_subquery())
-
-
-def _of_profile(column: Any, otherwise: str) -> Callable[[Rows, str], Rows]:
-    """Narrow by what an account's billing profile says; without one it is otherwise. The few profiles that
-    differ are looked up, not that of each invoice."""
-
-    def narrow(query: Rows, wanted: str) -> Rows:
-        accounts = select(BillingProfileRow.account_id)
-        if wanted == otherwise:
-            return query.where(InvoiceRow.account_id.not_in(accounts.where(column != wanted)))
-        return query.where(InvoiceRow.account_id.in_(accounts.where(column == wanted)))
-
-    return narrow
 
 
 def invoices(clock: Clock) -> Listing:
@@ -167,14 +152,14 @@ def invoices(clock: Clock) -> Listing:
             Filter(
                 "cycle",
                 N_("Billing cycle"),
-                _of_profile(BillingProfileRow.cycle, "month"),
+                lambda query, x: query.where(of_cycle(x)),
                 FilterKind.CHOICE,
                 tuple((x, x.capitalize()) for x in CYCLES),
             ),
             Filter(
                 "group",
                 N_("Group"),
-                _of_profile(BillingProfileRow.group_name, ""),
+                lambda query, x: query.where(of_group(x)),
             ),
             Filter("step", N_("Dunning level"), equals(InvoiceRow.dunning_step), FilterKind.NUMBER),
             Filter("run", N_("Billing run"), equals(InvoiceRow.run_id), FilterKind.NUMBER),

@@ -13,6 +13,12 @@ INSTALLED = {"installed", "installed_on_each", "talked"}
 """What fixtures of modules are called that open an installation."""
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages wait until work in the background is done, on a slow machine too; who holds it says otherwise."""
+    monkeypatch.setattr("pbxbill.web.background.PATIENCE_S", 60.0)
+
+
 @pytest.fixture
 def contents(request: pytest.FixtureRequest) -> Contents:
     """Who asks for an office, or for an installation, finds its accounts in the copy."""

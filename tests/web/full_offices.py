@@ -22,7 +22,7 @@ from pbxbill.store.alerts import raise_alert
 from pbxbill.store.catalogue_models import HeldCountryRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.payment_models import PaymentGatewayRow
-from pbxbill.web.panel.background import Background
+from pbxbill.web.background import Background
 from tests.store.mediated_calls import MasterLine
 from tests.web.offices import Browser, Office
 from tests.web.portal_shop import opened_shop

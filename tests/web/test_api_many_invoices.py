@@ -8,7 +8,7 @@ import pytest
 
 from pbxbill.access.permissions import Role
 from pbxbill.clock import SECOND_US
-from pbxbill.web.panel.background import Background
+from pbxbill.web.background import Background
 from tests.books_in_order import assert_books_in_order
 from tests.web.programs import Installation, Program, installation
 from tests.web.test_api import fields, problem

@@ -12,9 +12,9 @@ from pbxbill.mediation.meter_tariffs import add_meter_tariff
 from pbxbill.store.decks import add_deck_version
 from pbxbill.store.engine import transaction
 from pbxbill.web.api.fields import moment
+from pbxbill.web.background import Background
 from pbxbill.web.installation import Checked, KnownSwitch
 from pbxbill.web.installation import Installation as Installed
-from pbxbill.web.panel.background import Background
 from pbxbill.web.rules import WebRules
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import CLOCK, rate, talk_to_germany_and_france

@@ -39,6 +39,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         return work_on(*given, **named)
 
     monkeypatch.setattr(runs, "work_on", work_later)
+    monkeypatch.setattr("pbxbill.web.background.PATIENCE_S", 0.1)
     yield event
     event.set()
 

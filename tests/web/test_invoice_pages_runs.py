@@ -13,19 +13,11 @@ from pbxbill.store.invoice_models import (
     InvoiceActionRow,
     InvoiceRow,
 )
-from pbxbill.web.panel.background import Background
 from tests.web.offices import Office
 from tests.web.test_invoice_pages import id_of, issued, with_line
 
 MONTH_US = 31 * 86_400_000_000
 RUN = {"until": "", "drafts_only": "y", "accounts": "", "reseller": "", "group": "", "cycle": ""}
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages wait until the work is done."""
-    monkeypatch.setattr("pbxbill.web.panel.background.PATIENCE_S", 30.0)
-    monkeypatch.setattr(Background.__init__, "__defaults__", (30.0,))
 
 
 def charged(office: Office, account: str = "other", login: str = "admin") -> None:

@@ -180,8 +180,6 @@ def _found(
     session: Session, query: Select[*tuple[Any, ...]], wanted: Wanted, now_us: int
 ) -> Select[*tuple[Any, ...]]:
     query = query.select_from(InvoiceRow).join(AccountRow, AccountRow.id == InvoiceRow.account_id)
-    if wanted.cycle is not None or wanted.group is not None:
-        query = query.outerjoin(BillingProfileRow, BillingProfileRow.account_id == InvoiceRow.account_id)
     return query.where(*_conditions(session, wanted, now_us))
 
 
@@ -199,9 +197,8 @@ def _conditions(session: Session, wanted: Wanted, now_us: int) -> list[ColumnEle
         (wanted.due_before_us, lambda x: InvoiceRow.due_us < x),
         (wanted.dunning_step, lambda x: InvoiceRow.dunning_step == x),
         (wanted.run_id, lambda x: InvoiceRow.run_id == x),
-        # An account without a profile is billed by the month, and is in no group.
-        (wanted.cycle, lambda x: func.coalesce(BillingProfileRow.cycle, "month") == x),
-        (wanted.group, lambda x: func.coalesce(BillingProfileRow.group_name, "") == x),
+        (wanted.cycle, of_cycle),
+        (wanted.group, of_group),
         (wanted.number, lambda x: InvoiceRow.number.istartswith(x, autoescape=True)),
     ]
     conditions = [condition(value) for value, condition in plain if value is not None]
@@ -218,6 +215,24 @@ def _conditions(session: Session, wanted: Wanted, now_us: int) -> list[ColumnEle
         path = account_by_code(session, wanted.reseller).path
         conditions.append(AccountRow.path.startswith(path, autoescape=True))
     return conditions
+
+
+def of_cycle(cycle: str) -> ColumnElement[bool]:
+    """Of accounts that are billed so often; without a profile it is by the month."""
+    return _of_profile(BillingProfileRow.cycle, cycle, "month")
+
+
+def of_group(name: str) -> ColumnElement[bool]:
+    """Of accounts in a billing group; without a profile they are in none."""
+    return _of_profile(BillingProfileRow.group_name, name, "")
+
+
+def _of_profile(column: Any, wanted: str, otherwise: str) -> ColumnElement[bool]:
+    # The few profiles that differ are looked up, not that of each invoice.
+    accounts = select(BillingProfileRow.account_id)
+    if wanted == otherwise:
+        return InvoiceRow.account_id.not_in(accounts.where(column != wanted))
+    return InvoiceRow.account_id.in_(accounts.where(column == wanted))
 
 
 def status_condition(status: str, now_us: int) -> ColumnElement[bool]:

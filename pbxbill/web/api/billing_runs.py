@@ -30,8 +30,8 @@ from pbxbill.web.api.fields import (
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import SentMoment, account_named, at_us, billed_account, conflicts, found, issuer
 from pbxbill.web.api.wallets import AccountPath
+from pbxbill.web.background import Background
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 
 TAG = "Billing runs"
 PROCESSES = 2

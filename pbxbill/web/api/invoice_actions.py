@@ -33,8 +33,8 @@ from pbxbill.web.api.drafts import Reason
 from pbxbill.web.api.fields import Id, Moment, Money, Sent, left_out, moment, money
 from pbxbill.web.api.listed import asked_by, filters_of
 from pbxbill.web.api.objects import conflicts, found, wrong
+from pbxbill.web.background import Background
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 
 TAG = "Invoices"
 RULE = "/invoice-actions/<int:action_id>"

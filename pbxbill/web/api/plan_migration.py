@@ -15,8 +15,8 @@ from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Code, Sent
 from pbxbill.web.api.objects import account_named, found
 from pbxbill.web.api.plans import TAG, PlanPath
+from pbxbill.web.background import Background
 from pbxbill.web.front import needs
-from pbxbill.web.panel.background import Background
 
 
 class SentMigration(Sent):

@@ -16,8 +16,8 @@ from pbxbill.web.api.fields import Id, Line, Moment, Sent, left_out, moment
 from pbxbill.web.api.listed import asked_by, declare_list, filters_of
 from pbxbill.web.api.objects import field
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.background import Background
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 
 TAG = "Quarantine"
 Chosen = filters_of(QUARANTINE, "ChosenRecords")

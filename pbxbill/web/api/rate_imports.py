@@ -28,8 +28,8 @@ from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.uploads import content_of, request_bytes, sent_file
+from pbxbill.web.background import Background
 from pbxbill.web.front import needs
-from pbxbill.web.panel.background import Background
 
 TAG = "Rates"
 RULE = "/rate-imports"

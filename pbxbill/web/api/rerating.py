@@ -29,7 +29,7 @@ from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import SentMoment, account_named, at_us, conflicts, field, found, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.rerate_worker import RerateWorker
+from pbxbill.web.rerate_worker import RerateWorker
 
 TAG = "Re-rating"
 RULE = "/re-ratings/<int:rerating_id>"

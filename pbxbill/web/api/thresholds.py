@@ -32,8 +32,8 @@ from pbxbill.web.api.notices import TAG
 from pbxbill.web.api.objects import field
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath, WalletPath
+from pbxbill.web.background import Background
 from pbxbill.web.front import needs
-from pbxbill.web.panel.background import Background
 
 
 class UnitPath(Sent):

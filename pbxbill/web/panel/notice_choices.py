@@ -28,10 +28,10 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.notice_models import DefaultThresholdRow
+from pbxbill.web.background import Background
 from pbxbill.web.fields import plain_number, refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import done_at_once, form_page, wallet_units
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.notice_forms import ThresholdsForm, TimesForm
 from pbxbill.web.panel.outgoing_webhooks import notice_tabs
 

@@ -30,12 +30,12 @@ from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.notify.outbox import retry
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
+from pbxbill.web.background import Background
 from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.own.links import MAIL_KIND
 from pbxbill.web.panel.asking import done_at_once, form_page, issuer
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.notice_choices import add_choices
 from pbxbill.web.panel.notice_forms import WordsForm

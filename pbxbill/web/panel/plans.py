@@ -29,10 +29,10 @@ from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import PlanRow
 from pbxbill.store.catalogue_models import BundleRow
 from pbxbill.store.models import AccountRow, TariffRow, UnitRow
+from pbxbill.web.background import Background
 from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import PanelForm, refusals, required
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.plan_forms import PlanForm, facts_of, fill, shown
 from pbxbill.web.rows import rows_changed

@@ -18,9 +18,9 @@ from pbxbill.mediation.quarantine import Retry, columns_of, correct, give_up, qu
 from pbxbill.mediation.tally import Tally
 from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 from pbxbill.store.models import CdrRow
+from pbxbill.web.background import Background
 from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.words import word_of
 

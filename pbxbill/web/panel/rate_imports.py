@@ -29,9 +29,9 @@ from pbxbill.store.rate_uploads import (
     unpacked,
     write_upload,
 )
+from pbxbill.web.background import Background
 from pbxbill.web.fields import plain_number, refusals, sentence
 from pbxbill.web.front import Front, background, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.rate_import_words import (
     COLUMN_NAMES,
     COUNTED,

@@ -15,8 +15,8 @@ from pbxbill.listing.listing import N_
 from pbxbill.listing.reconciliations import DIFFERENCES, RECONCILIATIONS
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.notice_models import JobRow
+from pbxbill.web.background import Background
 from pbxbill.web.front import Front, background, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.lists import ListPage, add_list
 
 PROBLEMS_SHOWN = 20

@@ -28,7 +28,7 @@ from pbxbill.store.rerating_models import ReratingPlanRow
 from pbxbill.web.fields import AccountField, MomentField, PanelForm, refusals, required, sentence
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
-from pbxbill.web.panel.rerate_worker import RerateWorker
+from pbxbill.web.rerate_worker import RerateWorker
 
 
 class RerateForm(PanelForm):

@@ -25,6 +25,7 @@ from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.invoice_models import BillingRunRow
 from pbxbill.store.models import AccountRow
+from pbxbill.web.background import Background
 from pbxbill.web.fields import (
     AccountField,
     LineField,
@@ -37,7 +38,6 @@ from pbxbill.web.fields import (
 )
 from pbxbill.web.formatting import count, plain_amount
 from pbxbill.web.front import Front, background, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.invoice_access import account_below, billed_account
 from pbxbill.web.panel.invoice_forms import PlainForm
 from pbxbill.web.panel.lists import ListPage, add_list

@@ -30,10 +30,10 @@ from pbxbill.listing.chosen_invoices import chosen_by_id, chosen_of_list, sums_o
 from pbxbill.listing.invoices import invoices as invoices_listing
 from pbxbill.listing.listing import Asked, FilterRefused
 from pbxbill.store.invoice_models import InvoiceActionRow, InvoiceRow
+from pbxbill.web.background import Background
 from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.formatting import count, reader_zone
 from pbxbill.web.front import Front, background, needs
-from pbxbill.web.panel.background import Background
 from pbxbill.web.panel.invoice_forms import PlainForm, ReasonForm
 
 MAX_TICKED = 1_000

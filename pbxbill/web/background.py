@@ -16,8 +16,7 @@ _log = structlog.get_logger()
 class Background:
     """Of one application: threads that wait for each other."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self) -> None:
         self._one = threading.Lock()
 
     def start(self, name: str, work: Callable[[], None]) -> None:
@@ -33,4 +32,4 @@ class Background:
 
         thread = threading.Thread(target=do, name=name, daemon=True)
         thread.start()
-        thread.join(self._patience_s)
+        thread.join(PATIENCE_S)

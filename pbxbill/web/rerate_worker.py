@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.listing.rerating import Rerater
+from pbxbill.web.background import Background
 from pbxbill.web.front import Front
-from pbxbill.web.panel.background import Background
 
 
 class RerateWorker:
