@@ -176,6 +176,17 @@ def test_two_note_the_same_invoices_at_once(dunned: Dunned) -> None:
     assert counts(dunned) == (8, 8, 8)
 
 
+def test_many_invoices_are_noted_some_in_a_transaction(
+    dunned: Dunned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pbxbill.billing.dunning.dunning_facts.ENROLLED_TOGETHER", 3)
+    dunned.day(3)
+    with dunned.transaction() as session:
+        assert enrol(session, dunned.clock.now_us()) == 3
+    dunned.run()
+    assert counts(dunned) == (8, 8, 8)
+
+
 def test_the_brake_counts_who_is_barred_again_within_a_day(dunned: Dunned) -> None:
     dunned.until(3)
     dunned.until(10)

@@ -33,6 +33,8 @@ _COLUMNS = (
 )
 _OF_ACCOUNT = _COLUMNS + "WHERE s.account_id = :account_id ORDER BY s.invoice_id"
 _OF_INVOICE = _COLUMNS + "WHERE s.invoice_id = :invoice_id"
+ENROLLED_TOGETHER = 5_000
+"""So many invoices at most are noted in one transaction: the first run of a policy may find all there are."""
 LOOKED_AT_US = 7 * 86_400 * SECOND_US
 """So often at least each invoice is looked at that is in dunning, whatever it waits for."""
 _DUE = _COLUMNS + (
@@ -121,10 +123,13 @@ class PutBack(NamedTuple):
 
 
 def enrol(session: Session, now_us: int) -> int:
-    """Note the invoices whose day is over and that nobody has paid; how many there are that are new."""
+    """Note invoices whose day is over and that nobody has paid; how many are new.
+
+    ENROLLED_TOGETHER of them: there may be more.
+    """
     # Who is paying in this moment is left to the next run, which sees what is open then.
     lock = row_lock(session, "FOR KEY SHARE OF i SKIP LOCKED")
-    statement = text(f"{_ENROL}{lock} ON CONFLICT (invoice_id) DO NOTHING")
+    statement = text(f"{_ENROL} LIMIT {ENROLLED_TOGETHER}{lock} ON CONFLICT (invoice_id) DO NOTHING")
     return int(session.execute(statement, {"now_us": now_us}).rowcount)  # type: ignore[attr-defined]  # it has it
 
 

@@ -144,8 +144,7 @@ def run(
     done = Dunning()
     now_us = clock.now_us()
     _end_promises(database, now_us, done, stop)
-    with transaction(database) as session:
-        enrol(session, now_us)
+    _enrol(database, now_us, stop)
     with transaction(reading(database)) as session:
         book = PolicyBook(session, now_us)
         accounts, brakes = _chosen(session, book, now_us)
@@ -164,6 +163,14 @@ def run(
         at += worker.some(accounts, at, now_us)
         tell(at, len(accounts))
     return done
+
+
+def _enrol(database: Engine, now_us: int, stop: Callable[[], bool]) -> None:
+    """New ones, until there are no more that nobody else holds."""
+    found = 1
+    while found and not stop():
+        with transaction(database) as session:
+            found = enrol(session, now_us)
 
 
 class _Worker:
