@@ -92,6 +92,20 @@ def _deliveries(_session: Session, scope: Scope) -> Rows:
     )
 
 
+def delivery_seen(session: Session, scope: Scope, id: int) -> tuple[MessageRow, WebhookEndpointRow] | None:
+    """One post to a webhook, and the webhook; None where a scope has no such."""
+    found = session.execute(
+        select(MessageRow, WebhookEndpointRow)
+        .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
+        .where(
+            MessageRow.id == id,
+            MessageRow.channel == "webhook",
+            kept_by_sellers(scope, WebhookEndpointRow.account_id),
+        )
+    ).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
 MESSAGES = Listing(
     name="messages",
     title=N_("Messages"),

@@ -11,6 +11,7 @@ from pbxbill.billing.notices.notice_kinds import KINDS
 from pbxbill.billing.notices.notice_preview import preview
 from pbxbill.billing.notices.notice_templates import NoticeWords, templates_of
 from pbxbill.billing.parties import party_of
+from pbxbill.listing.notices import delivery_seen
 from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.notify.outbox import retry
 from pbxbill.store.invoice_models import MessageRow
@@ -208,18 +209,10 @@ def _declare_deliveries(api: Api) -> None:
     front = api.front
 
     def seen(session: Session, id: int) -> tuple[MessageRow, WebhookEndpointRow]:
-        both = session.execute(
-            select(MessageRow, WebhookEndpointRow)
-            .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
-            .where(
-                MessageRow.id == id,
-                MessageRow.channel == "webhook",
-                kept_by_sellers(front.scope, WebhookEndpointRow.account_id),
-            )
-        ).one_or_none()
-        if both is None:
+        found = delivery_seen(session, front.scope, id)
+        if found is None:
             raise Refused(404)
-        return both[0], both[1]
+        return found
 
     @api.get("/webhook-deliveries/<int:delivery_id>", DeliveryShown, WEBHOOKS)
     @needs(Permission.NOTICES_READ)

@@ -22,7 +22,7 @@ from pbxbill.billing.notices.webhook_endpoints import (
     try_endpoint,
 )
 from pbxbill.listing.listing import N_
-from pbxbill.listing.notices import DELIVERIES, ENDPOINTS
+from pbxbill.listing.notices import DELIVERIES, ENDPOINTS, delivery_seen
 from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.notify.outbox import retry
 from pbxbill.notify.webhook import Accepted
@@ -332,16 +332,7 @@ def _add_deliveries(section: Blueprint, front: Front) -> None:
 
 
 def _delivery(session: Session, front: Front, id: int) -> tuple[MessageRow, WebhookEndpointRow]:
-    found = session.execute(
-        select(MessageRow, WebhookEndpointRow)
-        .join(WebhookEndpointRow, WebhookEndpointRow.id == MessageRow.endpoint_id)
-        .where(
-            MessageRow.id == id,
-            MessageRow.channel == "webhook",
-            kept_by_sellers(front.scope, WebhookEndpointRow.account_id),
-        )
-    ).one_or_none()
+    found = delivery_seen(session, front.scope, id)
     if found is None:
         abort(404)
-    row, endpoint = found
-    return row, endpoint
+    return found

@@ -1,7 +1,10 @@
 """Money that is here already: put to invoices, moved to another wallet, given up."""
 
+from collections.abc import Callable
+
 from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask_babel import gettext
+from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -50,24 +53,21 @@ def _add_from_wallet(section: Blueprint, front: Front) -> None:
             if account is None:
                 return find_page(title, url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
-        if form.validate_on_submit():
-            entry = ""
-            with (
-                refusals(form) as refused,
-                front.changing("payment.allocate", account.code, account_id=account.id) as change,
-            ):
-                entry = pay_from_wallet(
-                    change.session,
-                    change.books,
-                    front.account(change.session, account.id),
-                    unit=form.unit.data,
-                    now_us=change.now_us,
-                    amount=form.amount.data,
-                    by=front.actor.name,
-                ).entry_id
-            if not refused:
-                flash(gettext("The funds are put to invoices."))
-                return redirect(url_for("payments.show", entry=entry), 303)
+
+        def pay(change: Change) -> str:
+            return pay_from_wallet(
+                change.session,
+                change.books,
+                front.account(change.session, account.id),
+                unit=form.unit.data,
+                now_us=change.now_us,
+                amount=form.amount.data,
+                by=front.actor.name,
+            ).entry_id
+
+        if entry := _written(front, form, "payment.allocate", account.code, account.id, pay):
+            flash(gettext("The funds are put to invoices."))
+            return redirect(url_for("payments.show", entry=entry), 303)
         return form_page(
             form,
             title,
@@ -89,16 +89,13 @@ def _add_transfer(section: Blueprint, front: Front) -> None:
             if account is None:
                 return find_page(title, url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
-        if form.validate_on_submit():
-            entry = ""
-            with (
-                refusals(form) as refused,
-                front.changing("payment.transfer", account.code, account_id=account.id) as change,
-            ):
-                entry = _moved(change, front, account.id, form)
-            if not refused:
-                flash(gettext("The funds are moved."))
-                return redirect(url_for("payments.show", entry=entry), 303)
+
+        def move(change: Change) -> str:
+            return _moved(change, front, account.id, form)
+
+        if entry := _written(front, form, "payment.transfer", account.code, account.id, move):
+            flash(gettext("The funds are moved."))
+            return redirect(url_for("payments.show", entry=entry), 303)
         return form_page(
             form,
             title,
@@ -125,16 +122,13 @@ def _add_adjusting(section: Blueprint, front: Front) -> None:
             if not front.scope.bills(account):
                 abort(403)  # it would move the books of the reseller between them
             give_units(form, wallet_units(session, account))
-        if form.validate_on_submit():
-            entry = ""
-            with (
-                refusals(form) as refused,
-                front.changing("wallet.adjust", account.code, account_id=account.id) as change,
-            ):
-                entry = _adjusted(change, front, account.id, form)
-            if not refused:
-                flash(gettext("The wallet is corrected."))
-                return redirect(url_for("books.entry", entry=entry), 303)
+
+        def correct(change: Change) -> str:
+            return _adjusted(change, front, account.id, form)
+
+        if entry := _written(front, form, "wallet.adjust", account.code, account.id, correct):
+            flash(gettext("The wallet is corrected."))
+            return redirect(url_for("books.entry", entry=entry), 303)
         return form_page(
             form,
             title,
@@ -159,12 +153,7 @@ def _adjusted(change: Change, front: Front, account_id: int, form: AdjustForm) -
         front.actor.name,
     )
     account = front.account(change.session, account_id)
-    try:
-        return adjust_wallet(change.session, change.books, account, new, change.now_us)
-    except DuplicateKey:
-        raise InputRefused(
-            gettext("this page was sent before with other values; open it anew to move more")
-        ) from None
+    return adjust_wallet(change.session, change.books, account, new, change.now_us)
 
 
 def _add_write_off(section: Blueprint, front: Front) -> None:
@@ -175,26 +164,23 @@ def _add_write_off(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             invoice = _invoice_asked(session, front)
             form.amount.unit = unit_of(session, invoice.unit)
-        if form.validate_on_submit():
-            entry = ""
-            with (
-                refusals(form) as refused,
-                front.changing(
-                    "payment.write-off", invoice.number or "", account_id=invoice.account_id
-                ) as change,
-            ):
-                entry = write_off(
-                    change.session,
-                    change.books,
-                    invoice.id,
-                    reason=form.reason.data or "",
-                    now_us=change.now_us,
-                    amount=form.amount.data,
-                    by=front.actor.name,
-                ).entry_id
-            if not refused:
-                flash(gettext("It is written off."))
-                return redirect(url_for("payments.show", entry=entry), 303)
+
+        def write(change: Change) -> str:
+            return write_off(
+                change.session,
+                change.books,
+                invoice.id,
+                reason=form.reason.data or "",
+                now_us=change.now_us,
+                amount=form.amount.data,
+                by=front.actor.name,
+            ).entry_id
+
+        if entry := _written(
+            front, form, "payment.write-off", invoice.number or "", invoice.account_id, write
+        ):
+            flash(gettext("It is written off."))
+            return redirect(url_for("payments.show", entry=entry), 303)
         return form_page(
             form,
             gettext("Write off %(number)s", number=invoice.number),
@@ -218,12 +204,29 @@ def _moved(change: Change, front: Front, account_id: int, form: TransferForm) ->
         form.reason.data or "",
         front.actor.name,
     )
-    try:
-        return transfer_funds(session, change.books, giver, taker, new, change.now_us).entry_ids[0]
-    except DuplicateKey:
-        raise InputRefused(
-            gettext("this page was sent before with other values; open it anew to move more")
-        ) from None
+    return transfer_funds(session, change.books, giver, taker, new, change.now_us).entry_ids[0]
+
+
+def _written(
+    front: Front,
+    form: FlaskForm,
+    action: str,
+    subject: str,
+    account_id: int,
+    write: Callable[[Change], str],
+) -> str:
+    """Write what a form asks for: the journal entry's id; "" where nothing was asked, or it is refused."""
+    if not form.validate_on_submit():
+        return ""
+    entry = ""
+    with refusals(form) as refused, front.changing(action, subject, account_id=account_id) as change:
+        try:
+            entry = write(change)
+        except DuplicateKey:
+            raise InputRefused(
+                gettext("this page was sent before with other values; open it anew to move more")
+            ) from None
+    return "" if refused else entry
 
 
 def _invoice_asked(session: Session, front: Front) -> InvoiceRow:
