@@ -27,6 +27,7 @@ from pbxbill.clock import SystemClock
 from pbxbill.store.driver import connect
 from pbxbill.store.engine import migrate, open_engine, reading, transaction
 from pbxbill.store.invoice_models import InvoiceRow
+from pbxbill.store.models import AccountRow
 
 ABOUT = "billing runs: accounts a second, memory, growth, live calls beside them, PDFs a second"
 CALLS = 100
@@ -133,12 +134,12 @@ def prove(figures: Figures, name: str, url: str) -> None:
 
 
 def measure_pdfs(figures: Figures, url: str, count: int) -> None:
-    """Files of issued invoices, with what is needed for them read before."""
+    """Files of customers' invoices, of CALLS calls each, with what is needed for them read before."""
     database = open_engine(url)
     with transaction(reading(database)) as session:
-        ids = session.scalars(
-            select(InvoiceRow.id).where(InvoiceRow.number.is_not(None)).limit(count + 1)
-        ).all()
+        query = select(InvoiceRow.id).join(AccountRow, AccountRow.id == InvoiceRow.account_id)
+        query = query.where(InvoiceRow.number.is_not(None), AccountRow.kind == "customer")
+        ids = session.scalars(query.limit(count + 1)).all()
         materials = [material_of(session, id) for id in ids]
     database.dispose()
     progress(f"{count} PDFs")
