@@ -4,7 +4,7 @@ What is open at a moment follows from what was due and what went to each invoice
 of a past day is the same whenever it is asked for. Days late are counted from the end of the due day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -20,32 +20,35 @@ BUCKETS = ("current", "1-30", "31-60", "61-90", "91-120", "120+")
 """Days late; current: the due day is not over."""
 BEHAVIOUR_DAYS = 365
 
-# Once for each invoice that is open, or was: sums of it are needed for each bucket.
+_ASKS = "i.kind IN ('invoice', 'debit_note') AND i.number IS NOT NULL AND i.issued_us <= :at_us {mine}"
+# What is open now stands with each invoice, and what went to it since then is added to it again: of this
+# moment no allocation is read.
 _OPEN = (
-    "WITH unsettled AS (SELECT i.id FROM invoices i WHERE i.open > 0 {mine} "
-    "UNION SELECT y.invoice_id FROM allocations y WHERE y.at_us > :at_us), "
+    "WITH since AS MATERIALIZED (SELECT x.invoice_id, CAST(SUM(x.amount) AS BIGINT) AS amount "
+    "FROM allocations x WHERE x.at_us > :at_us GROUP BY x.invoice_id), "
     "o AS MATERIALIZED (SELECT i.account_id, i.unit, i.due_us, i.id AS invoice_id, i.number, "
-    "CAST(i.due - COALESCE(SUM(x.amount), 0) AS BIGINT) AS open "
-    "FROM unsettled s JOIN invoices i ON i.id = s.id "
-    "LEFT JOIN allocations x ON x.invoice_id = i.id AND x.at_us <= :at_us "
-    "WHERE i.kind IN ('invoice', 'debit_note') AND i.number IS NOT NULL AND i.issued_us <= :at_us {mine} "
-    "GROUP BY i.account_id, i.unit, i.due_us, i.id, i.number, i.due) "
+    "i.open + COALESCE(s.amount, 0) AS open FROM invoices i LEFT JOIN since s ON s.invoice_id = i.id "
+    "WHERE i.open > 0 AND {asks} UNION ALL "
+    "SELECT i.account_id, i.unit, i.due_us, i.id, i.number, s.amount "
+    "FROM since s JOIN invoices i ON i.id = s.invoice_id WHERE i.open = 0 AND {asks}) "
 )
 _BUCKET = "CAST(SUM(CASE WHEN {condition} THEN o.open ELSE 0 END) AS BIGINT) AS late_{number}"
 _AGED = (
     "{open}, g AS (SELECT o.account_id, o.unit, COUNT(*) AS invoices, CAST(SUM(o.open) AS BIGINT) AS open, "
     "{buckets}, CAST(MIN(o.due_us) AS BIGINT) AS oldest_us FROM o WHERE o.open > 0 "
-    "GROUP BY o.account_id, o.unit) "
+    "GROUP BY o.account_id, o.unit), {owed} "
+    "SELECT COUNT(*) AS many, '' AS code, '' AS name, w.unit, {sums} FROM owed w GROUP BY w.unit "
+    "UNION ALL SELECT * FROM (SELECT 0, w.code, w.name, w.unit, w.invoices, w.open, {late}, w.oldest_us "
+    "FROM owed w ORDER BY w.open DESC, w.code{limit}) most"
 )
-_AGED_ACCOUNTS = (
-    "{aged}SELECT a.code, a.name, g.unit, g.invoices, g.open, {late}, g.oldest_us "
-    "FROM g JOIN accounts a ON a.id = g.account_id WHERE a.parent_id IS NOT NULL ORDER BY 5 DESC, 1"
+"""Sums by unit, with how many owe in it; then those who owe most."""
+_ACCOUNTS = (
+    "owed AS (SELECT a.code, a.name, g.* FROM g JOIN accounts a ON a.id = g.account_id "
+    "WHERE a.parent_id IS NOT NULL)"
 )
-_AGED_SELLERS = (
-    "{aged}SELECT p.code, p.name, g.unit, CAST(SUM(g.invoices) AS BIGINT), CAST(SUM(g.open) AS BIGINT), "
-    "{late}, CAST(MIN(g.oldest_us) AS BIGINT) FROM g JOIN accounts a ON a.id = g.account_id "
-    "JOIN accounts p ON p.id = a.parent_id "
-    "GROUP BY p.code, p.name, g.unit ORDER BY 5 DESC, 1"
+_SELLERS = (
+    "owed AS (SELECT p.code, p.name, g.unit, {sums} FROM g JOIN accounts a ON a.id = g.account_id "
+    "JOIN accounts p ON p.id = a.parent_id GROUP BY p.code, p.name, g.unit)"
 )
 _PAID = text(
     # When an invoice was settled: the last of what went to it.
@@ -88,6 +91,17 @@ class Aged(NamedTuple):
     buckets: tuple[int, ...]
     """As BUCKETS are."""
     oldest_due_us: int | None
+
+
+class Owed(NamedTuple):
+    """Those who owe, and what all of them owe."""
+
+    rows: list[Aged]
+    """The most first."""
+    totals: list[Aged]
+    """Of all of them, one for each unit; code and name are empty."""
+    count: int
+    """How many rows there are without a limit."""
 
 
 class OpenInvoice(NamedTuple):
@@ -160,15 +174,38 @@ def ageing(
 
     by_reseller: summed up for each account that sells.
     """
-    aged, values = _chosen(at_us, below, account)
-    names = [f"late_{number}" for number in range(len(BUCKETS))]
-    late = ", ".join(f"CAST(SUM(g.{x}) AS BIGINT)" if by_reseller else f"g.{x}" for x in names)
-    aged = _AGED.format(open=aged, buckets=_buckets())
-    statement = (_AGED_SELLERS if by_reseller else _AGED_ACCOUNTS).format(aged=aged, late=late)
-    found = []
-    for code, name, unit, invoices, open_, *lates, oldest_us in session.execute(text(statement), values):
-        found.append(Aged(code, name, unit, invoices, open_, tuple(lates), oldest_us))
-    return found
+    return who_owes(session, at_us, below=below, account=account, by_reseller=by_reseller).rows
+
+
+def who_owes(
+    session: Session,
+    at_us: int,
+    *,
+    below: AccountRow | None = None,
+    account: AccountRow | None = None,
+    by_reseller: bool = False,
+    limit: int | None = None,
+) -> Owed:
+    """The same with sums of all; limit: only those who owe most, where tens of thousands may."""
+    open_, values = _chosen(at_us, below, account)
+    late = [f"late_{number}" for number in range(len(BUCKETS))]
+    statement = _AGED.format(
+        open=open_,
+        buckets=_buckets(),
+        owed=_SELLERS.format(sums=_summed("g", late)) if by_reseller else _ACCOUNTS,
+        sums=_summed("w", late),
+        late=", ".join(f"w.{x}" for x in late),
+        limit="" if limit is None else f" LIMIT {int(limit)}",
+    )
+    rows, totals, count = [], [], 0
+    for many, code, name, unit, invoices, open_now, *lates, oldest_us in session.execute(
+        text(statement), values
+    ):
+        found = Aged(code, name, unit, invoices, open_now, tuple(lates), oldest_us)
+        count += many
+        (totals if many else rows).append(found)
+    rows.sort(key=lambda x: (-x.open, x.code, x.unit))
+    return Owed(rows, sorted(totals, key=lambda x: x.unit), count)
 
 
 def open_invoices(session: Session, account: AccountRow, at_us: int) -> list[OpenInvoice]:
@@ -215,7 +252,15 @@ def _chosen(
         below_it = "SELECT b.id FROM accounts b WHERE b.path LIKE :below AND b.id <> :below_id"
         mine += f" AND i.account_id IN ({below_it})"
         named |= {"below": f"{below.path}%", "below_id": below.id}
-    return _OPEN.format(mine=mine), named
+    return _OPEN.format(asks=_ASKS.format(mine=mine)), named
+
+
+def _summed(of: str, late: Sequence[str]) -> str:
+    names = ("invoices", "open", *late)
+    return ", ".join(
+        (*(f"CAST(SUM({of}.{x}) AS BIGINT) AS {x}" for x in names),
+         f"CAST(MIN({of}.oldest_us) AS BIGINT) AS oldest_us")
+    )  # fmt: skip
 
 
 def _buckets() -> str:

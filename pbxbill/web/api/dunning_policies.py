@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.dunning.ageing import BUCKETS, ageing
+from pbxbill.billing.dunning.ageing import BUCKETS, who_owes
 from pbxbill.billing.dunning.dunning_catalogue import (
     Policy,
     assign_penalty,
@@ -182,7 +182,7 @@ def dunning_policies(api: Api) -> None:
 def _declare_policies(api: Api) -> None:
     front = api.front
 
-    @api.get("/dunning-policies/<int:policy_id>", WholePolicy, TAG)
+    @api.get("/dunning-policies/<int:policy_id>", WholePolicy, TAG, moving=("state",))
     @needs(Permission.DUNNING_READ)
     def get_dunning_policy(path: PolicyPath) -> WholePolicy:
         """One policy, with its terms."""
@@ -213,7 +213,12 @@ def _declare_policies(api: Api) -> None:
         with front.reading() as session:
             return _of_account(session, front.account(session, path.account_id), front.clock.now_us())
 
-    @api.put("/accounts/<int:account_id>/penalty-class", AccountPolicy, TAG)
+    @api.put(
+        "/accounts/<int:account_id>/penalty-class",
+        AccountPolicy,
+        TAG,
+        of="/accounts/<int:account_id>/dunning-policy",
+    )
     @needs(Permission.DUNNING_WRITE)
     def assign_penalty_class(path: AccountPath, body: AssignedPenalty) -> Answer:
         """Say which penalty class of who bills it counts for an account."""
@@ -296,7 +301,7 @@ def _declare_looks(api: Api) -> None:
         """Who owes what, by days late; the first 500 accounts."""
         with front.reading() as session:
             below = None if front.scope.is_everything else issuer(session, front.scope)
-            aged = ageing(session, front.clock.now_us(), below=below)
+            owed = who_owes(session, front.clock.now_us(), below=below, limit=MOST_SHOWN)
             units = units_by_code(session)
         items = [
             AgedAccount(
@@ -309,9 +314,9 @@ def _declare_looks(api: Api) -> None:
                     for days, amount in zip(BUCKETS, x.buckets, strict=True)
                 ],
             )
-            for x in aged[:MOST_SHOWN]
+            for x in owed.rows
         ]
-        return Ageing(items=items, total=len(aged))
+        return Ageing(items=items, total=owed.count)
 
 
 def _declare_lifting(api: Api) -> None:

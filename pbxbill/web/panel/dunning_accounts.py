@@ -13,7 +13,14 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.dunning.ageing import BUCKETS, ageing, behaviour, collection_list, open_invoices
+from pbxbill.billing.dunning.ageing import (
+    BUCKETS,
+    ageing,
+    behaviour,
+    collection_list,
+    open_invoices,
+    who_owes,
+)
 from pbxbill.billing.dunning.dunning_catalogue import all_policies, assign, assign_penalty, penalty_classes
 from pbxbill.billing.dunning.promises_to_pay import policy_of, promises_of
 from pbxbill.billing.period import day_start_us
@@ -22,6 +29,7 @@ from pbxbill.rating.sheet_guard import guarded
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.models import AccountRow
+from pbxbill.web.editions import EditionField, as_text, check_edition, edition_of
 from pbxbill.web.fields import DayField, PanelForm, refusals
 from pbxbill.web.formatting import day_of, reader_zone
 from pbxbill.web.front import Front, needs
@@ -29,7 +37,7 @@ from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.asking import form_page, issuer, tabs_of
 from pbxbill.web.panel.invoice_access import own_account
 
-MOST_AGED = 500
+MOST_AGED = 200
 MOST_PROMISES = 10
 
 
@@ -47,6 +55,7 @@ class AssignForm(PanelForm):
 
     policy = SelectField(lazy_gettext("Policy"), coerce=int)
     penalty = SelectField(lazy_gettext("Penalty class of what is overdue"), coerce=int)
+    edition = EditionField()
 
 
 def dunning_tabs(front: Front) -> list[tuple[str, str, str]]:
@@ -82,19 +91,14 @@ def _add_ageing(section: Blueprint, front: Front) -> None:
             at_us = min(at_us, day_start_us(date.fromordinal(day.toordinal() + 1), str(reader_zone())) - 1)
         with front.reading() as session:
             below = None if front.scope.is_everything else issuer(session, front)
-            found = ageing(session, at_us, below=below)
-            ids = _ids(session, [x.code for x in found[:MOST_AGED]])
-        totals: dict[str, list[int]] = {}
-        for x in found:
-            total = totals.setdefault(x.unit, [0] * (len(BUCKETS) + 1))
-            for place, amount in enumerate((x.open, *x.buckets)):
-                total[place] += amount
+            owed = who_owes(session, at_us, below=below, limit=MOST_AGED)
+            ids = _ids(session, [x.code for x in owed.rows])
         return render_template(
             "panel/dunning/ageing.html",
             form=form,
-            found=found[:MOST_AGED],
-            count=len(found),
-            totals=totals,
+            found=owed.rows,
+            count=owed.count,
+            totals={x.unit: (x.open, *x.buckets) for x in owed.totals},
             buckets=BUCKETS,
             ids=ids,
             tabs=dunning_tabs(front),
@@ -166,18 +170,16 @@ def _add_account(section: Blueprint, front: Front) -> None:
             seller = session.get_one(AccountRow, row.parent_id)
             policies = {x.id: x for x in all_policies(session, seller)}
             classes = {x.id: x for x in penalty_classes(session, seller)}
-            profile = session.get(BillingProfileRow, id)
+            held = _dunned_by(session, id)
         form.policy.choices = [(0, gettext("that of its group, or the standard one"))]
         form.policy.choices += [(x.id, x.name) for x in policies.values()]
         form.penalty.choices = [
             (0, gettext("as the policy says")),
             *((x.id, x.name) for x in classes.values()),
         ]
-        if request.method == "GET" and profile is not None:
-            form.policy.data, form.penalty.data = (
-                profile.dunning_policy_id or 0,
-                profile.penalty_class_id or 0,
-            )
+        if request.method == "GET":
+            form.policy.data, form.penalty.data = held["policy"], held["penalty"]
+            form.edition.data = edition_of(as_text(held))
         back = url_for(".account", id=id)
         if form.validate_on_submit():
             with (
@@ -185,6 +187,7 @@ def _add_account(section: Blueprint, front: Front) -> None:
                 front.changing("dunning.assign", row.code, account_id=id) as change,
             ):
                 now = own_account(front, change.session, id)
+                check_edition(form, as_text(_dunned_by(change.session, id)))
                 assign(change.session, now, policies.get(form.policy.data), change.now_us)
                 assign_penalty(change.session, now, classes.get(form.penalty.data), change.now_us)
             if not refused:
@@ -197,3 +200,11 @@ def _add_account(section: Blueprint, front: Front) -> None:
             back,
             [(gettext("Accounts"), url_for("accounts.listed")), (row.code, back)],
         )
+
+
+def _dunned_by(session: Session, account_id: int) -> dict[str, int]:
+    """What an account has of its own, 0 for nothing."""
+    profile = session.get(BillingProfileRow, account_id)
+    if profile is None:
+        return {"policy": 0, "penalty": 0}
+    return {"policy": profile.dunning_policy_id or 0, "penalty": profile.penalty_class_id or 0}
