@@ -89,7 +89,8 @@ def list_reports(_context: Context, /, *, as_json: bool) -> None:
 def show(context: Context, /, name: str, **named: Any) -> None:
     """Show the report NAME, or write it to a file."""
     from pbxbill.reports.files import file_name, sheet_of
-    from pbxbill.reports.rendering import Reader, columns_of, render, shown
+    from pbxbill.reports.reader import Reader
+    from pbxbill.reports.rendering import columns_of, render, shown
     from pbxbill.reports.report import MAX_ROWS, Asked
     from pbxbill.reports.words import words
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.billing.brands import brand_of
 from pbxbill.reports.catalogue import FILE_TIMEOUT_MS, made, report_named
-from pbxbill.reports.rendering import Reader, Sheet
+from pbxbill.reports.reader import Reader
+from pbxbill.reports.rendering import Sheet
 from pbxbill.reports.report import Asked, ParameterKind, Report, days_of, in_books
 from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
@@ -19,8 +21,11 @@ def sheet_of(
     """A report that is made and headed, and its reader with the units that stand in it."""
     report = report_named(name, asked.scope)
     table = made(session, report, asked, timeout_ms=timeout_ms)
-    seller = session.get_one(AccountRow, asked.scope.account_id).name
-    sheet = Sheet(report, table, seller, facts_of(report, in_books(session, asked)))
+    account = session.get_one(AccountRow, asked.scope.account_id)
+    # Of what is one's own the look is that of who sells it.
+    brand = brand_of(session, account.parent_id if asked.scope.own and account.parent_id else account.id)
+    colour = "" if brand is None else brand.colour
+    sheet = Sheet(report, table, account.name, facts_of(report, in_books(session, asked)), colour)
     return sheet, replace(reader, units=units_by_code(session), zone=asked.zone, now_us=asked.now_us)
 
 

@@ -7,9 +7,9 @@ table, numbered pages. PDFs are set in the process with limits that others' invo
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -26,6 +26,9 @@ from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.money import Unit, format_amount, to_decimal
 from pbxbill.rating.sheet_guard import guarded
+from pbxbill.reports.charted import Charted, charts_of
+from pbxbill.reports.drawing import WIDTH, legend_of
+from pbxbill.reports.reader import Reader, count_text, percent_text
 from pbxbill.reports.report import Report, Table
 
 FORMATS = ("csv", "xlsx", "docx", "pdf", "html")
@@ -38,7 +41,6 @@ MEDIA_TYPES = {
 }
 MOST_ROWS = {"docx": 5_000, "pdf": 20_000, "html": 50_000}
 PDF_TIMEOUT_S = 300
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RIGHT = frozenset(
     {
         ColumnKind.MONEY,
@@ -58,31 +60,6 @@ MADE = N_("Made on")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """For whom a report is written."""
-
-    translate: Callable[[str], str] = lambda text: text
-    """From English; what it does not know stays."""
-    language: str = "en"
-    zone: str = "UTC"
-    units: Mapping[str, Unit] = field(default_factory=dict)
-    now_us: int = 0
-
-    @property
-    def locale(self) -> Locale:
-        """Whose figures and dates: days before months in English too."""
-        try:
-            found = Locale.parse(self.language, sep="-" if "-" in self.language else "_")
-        except (ValueError, LookupError):
-            found = Locale.parse("en_GB")
-        return Locale.parse("en_GB") if str(found) == "en" else found
-
-    def at(self, at_us: int) -> datetime:
-        """A moment in the reader's zone."""
-        return (_EPOCH + timedelta(microseconds=at_us)).astimezone(ZoneInfo(self.zone))
-
-
-@dataclass(frozen=True, slots=True)
 class Sheet:
     """A report, and what it is headed by."""
 
@@ -92,6 +69,8 @@ class Sheet:
     """Who it is of."""
     facts: tuple[tuple[str, str], ...] = ()
     """What was asked for: label in English, value."""
+    colour: str = ""
+    """#rrggbb of his brand; empty: the usual one."""
 
 
 def render(sheet: Sheet, kind: str, reader: Reader) -> bytes:
@@ -120,20 +99,24 @@ def shown(row: Mapping[str, Any], column: Column, reader: Reader) -> str:
             unit = reader.units.get(row.get(column.unit) or "")
             return "" if unit is None else _amount(value, unit, reader.locale)
         case ColumnKind.COUNT:
-            return str(format_decimal(value, "#,##0", reader.locale))
+            return count_text(value, reader.locale)
         case ColumnKind.SECONDS:
             return duration(value)
         case ColumnKind.PPM:
-            percent = Decimal(value).scaleb(-4)
-            return f"{format_decimal(percent, '#,##0.0', reader.locale)}\u00a0%"
+            return percent_text(value, reader.locale)
         case ColumnKind.MOMENT:
             return _moment(value, reader)
         case ColumnKind.DAY:
             return str(format_date(reader.at(value).date(), "medium", locale=reader.locale))
         case ColumnKind.STATE:
-            return reader.translate(str(value).replace("_", " ").capitalize())
+            return state_text(str(value), reader)
         case _:
             return _clean(str(value))
+
+
+def state_text(value: str, reader: Reader) -> str:
+    """A state or a kind in words."""
+    return reader.translate(value.replace("_", " ").capitalize())
 
 
 def _amount(amount: int, unit: Unit, locale: Locale) -> str:
@@ -290,6 +273,7 @@ def _body(sheet: Sheet, reader: Reader) -> Iterator[Markup]:
     yield Markup("</dl>")
     for note in _notes(sheet.table, reader):
         yield Markup("<p>{}</p>").format(note)
+    yield from _figures(sheet, reader)
     yield Markup("<table><thead><tr>")
     for column in columns:
         yield Markup("<th{}>{}</th>").format(_side(column), reader.translate(column.heading))
@@ -304,6 +288,30 @@ def _body(sheet: Sheet, reader: Reader) -> Iterator[Markup]:
     yield Markup("</tbody></table>")
 
 
+def _figures(sheet: Sheet, reader: Reader) -> Iterator[Markup]:
+    """The charts that the page has, each with its rules: PDFs read those inside of a picture alone."""
+    title = reader.translate(sheet.report.title)
+    rules = _RULES_OF_CHARTS.replace("ACCENT", sheet.colour or _ACCENT)
+    for one in charts_of(sheet.table, title, reader, lambda value: state_text(value, reader)):
+        yield _figure(one, rules, reader)
+
+
+def _figure(one: Charted, rules: str, reader: Reader) -> Markup:
+    told = reader.translate(N_("Chart: %(title)s. The figures are in the table below it."))
+    return Markup(
+        '<figure><figcaption>{}</figcaption><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" '
+        'role="img" aria-label="{}"><style>{}</style>{}</svg>{}</figure>'
+    ).format(
+        one.heading,
+        WIDTH,
+        one.picture.height,
+        told % {"title": one.heading},
+        Markup(rules),  # noqa: S704 rules of ours, and a colour that was checked
+        one.picture.drawn,
+        legend_of(one.series),
+    )
+
+
 def _tr(row: Mapping[str, Any], columns: tuple[Column, ...], reader: Reader) -> Markup:
     cells = Markup("").join(
         Markup("<td{}>{}</td>").format(_side(column), shown(row, column, reader)) for column in columns
@@ -315,6 +323,16 @@ def _side(column: Column) -> Markup:
     return Markup(' class="right"') if column.kind in _RIGHT else Markup("")
 
 
+_ACCENT = "#1d5fa8"
+_COLOURS = ("ACCENT", "#c2782a", "#4a8f6b", "#8a5a9e", "#5f6b76", "#a8485a")
+_RULES_OF_CHARTS = (
+    'text { font-family: "Source Sans", "Source Sans Pro", sans-serif; font-size: 12px; fill: #5b6875 } '
+    ".grid { stroke: #d5dbe1; stroke-width: 1 } .axis { stroke: #8b97a3; stroke-width: 1 } "
+    ".line { fill: none; stroke-width: 2 } "
+) + " ".join(
+    f".bar.series-{n}, .dot.series-{n} {{ fill: {x} }} .line.series-{n} {{ stroke: {x} }}"
+    for n, x in enumerate(_COLOURS, 1)
+)
 _CSS = """
 body { font-family: "Source Sans", "Source Sans Pro", sans-serif; font-size: 9pt; color: #1c2733 }
 h1 { font-size: 16pt; font-weight: 600; margin: 0 0 3mm }
@@ -327,17 +345,26 @@ th, td { padding: 1mm 1.5mm; vertical-align: top } td { border-bottom: 0.1mm sol
 .right { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 .totals td { font-weight: 600; border-bottom: none; border-top: 0.2mm solid #1c2733 }
 tr { break-inside: avoid }
-"""
+figure { display: inline-block; vertical-align: top; width: 46%; margin: 0 3% 4mm 0; break-inside: avoid }
+figcaption { font-weight: 600; margin-bottom: 1.5mm } figure svg { display: block; width: 100%; height: auto }
+.legend { margin: 1mm 0 0; padding: 0; list-style: none; color: #5b6875 }
+.legend li { display: inline-block; margin-right: 5mm }
+.legend li::before { content: ""; display: inline-block; width: 2mm; height: 2mm; margin-right: 1.5mm }
+""" + "\n".join(f".legend .series-{n}::before {{ background: {x} }}" for n, x in enumerate(_COLOURS, 1))
 
 
 def _html(sheet: Sheet, reader: Reader, style: str = _CSS) -> bytes:
     title = escape(_title(sheet, reader))
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     if style:
-        head += f"<style>{style}</style>"
+        head += f"<style>{_in_colour(style, sheet)}</style>"
     lang = escape(reader.language.replace("_", "-"))
     body = "".join(_body(sheet, reader))
     return f'<!doctype html><html lang="{lang}"><head>{head}</head><body>{body}</body></html>'.encode()
+
+
+def _in_colour(style: str, sheet: Sheet) -> str:
+    return style.replace("ACCENT", sheet.colour or _ACCENT)
 
 
 def _pdf(sheet: Sheet, reader: Reader) -> bytes:
@@ -352,7 +379,9 @@ def _pdf(sheet: Sheet, reader: Reader) -> bytes:
     html = _html(sheet, reader, "").decode()
     setter = Isolated()
     try:
-        job = Job(html, paper + _CSS, created_on=reader.at(reader.now_us).date().isoformat())
+        job = Job(
+            html, paper + _in_colour(_CSS, sheet), created_on=reader.at(reader.now_us).date().isoformat()
+        )
         return setter.set(job, PDF_TIMEOUT_S).pdf
     finally:
         setter.close()

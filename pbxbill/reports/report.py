@@ -57,7 +57,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """How a report's rows are drawn: for web/charts.py."""
+    """How a report's rows are drawn: by charted.py."""
 
     kind: str
     """line or bar."""

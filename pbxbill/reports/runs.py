@@ -21,7 +21,8 @@ from pbxbill.notify.smtp import check_address
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.reports.catalogue import check_values, report_named
 from pbxbill.reports.files import file_name, scope_of, sheet_of
-from pbxbill.reports.rendering import FORMATS, Reader, render
+from pbxbill.reports.reader import Reader
+from pbxbill.reports.rendering import FORMATS, render
 from pbxbill.reports.report import Asked, ParameterRefused, days_of
 from pbxbill.reports.words import words
 from pbxbill.store.engine import reading, transaction

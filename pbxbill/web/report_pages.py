@@ -23,7 +23,8 @@ from pbxbill.reports.catalogue import (
 )
 from pbxbill.reports.files import file_name, sheet_of
 from pbxbill.reports.named_days import NAMED_DAYS, days_named
-from pbxbill.reports.rendering import MEDIA_TYPES, Reader, render
+from pbxbill.reports.reader import Reader
+from pbxbill.reports.rendering import MEDIA_TYPES, render
 from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table
 from pbxbill.reports.words import words
 from pbxbill.web.front import Front

@@ -2,22 +2,26 @@
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from xml.etree import ElementTree as ET
 
 import pytest
 from docx import Document
 from openpyxl import load_workbook
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit
 from pbxbill.reports.catalogue import REPORTS
-from pbxbill.reports.rendering import FORMATS, Reader, Sheet, render
-from pbxbill.reports.report import Table
+from pbxbill.reports.reader import Reader
+from pbxbill.reports.rendering import FORMATS, Sheet, render
+from pbxbill.reports.report import Chart, Table
 
 DAY_US = int(datetime(2026, 1, 31, 23, 30, tzinfo=UTC).timestamp()) * 1_000_000
+DAY_LENGTH_US = 86_400_000_000
 FRENCH = {"Revenue": "Chiffre d'affaires", "Total": "Total général", "Page": "Page", "Net": "Hors taxe"}
 COLUMNS = (
     Column("period_us", "Day", ColumnKind.DAY),
@@ -98,6 +102,55 @@ def test_html_escapes_what_others_wrote() -> None:
     assert '<td class="right">1,234.56789</td>' in html
     assert '<td class="right">51.2\u00a0%</td>' in html
     assert '<td class="right">1:02:03</td>' in html
+
+
+def charted(colour: str = "") -> Sheet:
+    rows = [
+        {
+            "period_us": DAY_US + day * DAY_LENGTH_US,
+            "name": f"day {day}",
+            "net": amount,
+            "unit": "EUR",
+            "calls": 1,
+        }
+        for day, amount in enumerate((1_000_000, 3_500_000, 2_000_000))
+    ]
+    table = Table(COLUMNS, rows, [{"unit": "EUR", "net": 6_500_000}], Chart("line", "period_us", ("net",)))
+    return Sheet(REPORTS["revenue"], table, "Operator", colour=colour)
+
+
+def test_html_has_the_charts_of_the_page_and_needs_nothing_else() -> None:
+    html = render(charted("#007a3d"), "html", reader("fr")).decode()
+    (picture,) = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    drawn = ET.fromstring(picture)
+    inside = "{http://www.w3.org/2000/svg}"
+    assert len(list(drawn.iter(f"{inside}circle"))) == 3
+    assert "3,50" in "".join(drawn.itertext())
+    assert "Chiffre d'affaires: Hors taxe, EUR" in html.replace("&#39;", "'")
+    assert "#007a3d" in html
+    assert not re.search(r"(src|href)=|@import|url\(", html)
+    assert "#007a3d" not in render(charted(), "html", reader()).decode()
+
+
+def test_pdf_has_the_charts_of_the_page() -> None:
+    page = PdfReader(io.BytesIO(render(charted("#007a3d"), "pdf", reader()))).pages[0]
+    assert "Revenue: Net, EUR" in page.extract_text()
+    # The line is stroked in the brand's colour: 0, 122/255, 61/255.
+    assert re.search(rb"\b0 (0)?\.478\d* (0)?\.239\d* RG", _all_content(page))
+
+
+def _all_content(page: PageObject) -> bytes:
+    """What is drawn on a page, with what stands in forms of its own."""
+    content = page.get_contents()
+    found = [b"" if content is None else content.get_data()]
+    forms = [page["/Resources"]]
+    while forms:
+        for each in forms.pop().get_object().get("/XObject", {}).values():
+            form = each.get_object()
+            if form.get("/Subtype") == "/Form":
+                found.append(form.get_data())
+                forms.append(form.get("/Resources", {}))
+    return b"\n".join(found)
 
 
 def test_what_is_too_large_for_people_is_refused() -> None:
