@@ -44,7 +44,7 @@ class DaySums:
     cost: int = 0
     """Of calls."""
     other: int = 0
-    """Subscriptions, fees and what else was charged, without tax."""
+    """Subscriptions, fees, what else was charged, and what credit and debit notes changed; without tax."""
 
     @property
     def income(self) -> int:
@@ -79,7 +79,7 @@ def _earned(
     other: Sequence[tuple[int, str, int]],
     scales: Mapping[str, int],
 ) -> Earned:
-    """other: charges by place of the day, unit and amount. scales: of units, so that they can be compared."""
+    """other: charges and notes by place of the day, unit and amount. scales: of units, to compare them by."""
     calls, answered = [0] * (DAYS + 1), [0] * (DAYS + 1)
     by_unit: dict[str, list[DaySums]] = {}
     for one in summed:

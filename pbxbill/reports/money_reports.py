@@ -1,16 +1,16 @@
-"""Reports about money that is owed, held, deferred, lost or paid late; taxes, vouchers, resellers."""
+"""Reports about money that is owed, lost or paid late; vouchers, resellers; and what stands beside them."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.codes.voucher_batches import statistics
-from pbxbill.billing.dunning.ageing import BEHAVIOUR_DAYS, BUCKETS, DAY_US, ageing
+from pbxbill.billing.dunning.ageing import BEHAVIOUR_DAYS, BUCKETS, DAY_US, Aged, who_owes
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.reports.call_reports import NET, TAX
 from pbxbill.reports.call_sums import call_rows, ratio_ppm
+from pbxbill.reports.held_money import DEFERRED, PREPAID
 from pbxbill.reports.report import (
     FROM,
     RESELLER,
@@ -24,54 +24,12 @@ from pbxbill.reports.report import (
     period_of,
     seller_of,
 )
+from pbxbill.reports.taxes import TAXES
+from pbxbill.reports.unit_totals import asked_values, by_unit
 from pbxbill.store.payment_models import VoucherBatchRow
 
 _AS_OF = TO
 
-_TAXES = text(
-    "SELECT t.name, t.ppm, t.category, i.unit, COUNT(DISTINCT i.id), "
-    "CAST(SUM(CASE WHEN i.kind = 'credit_note' THEN -t.base ELSE t.base END) AS BIGINT), "
-    "CAST(SUM(CASE WHEN i.kind = 'credit_note' THEN -t.tax ELSE t.tax END) AS BIGINT) "
-    "FROM invoices i JOIN invoice_taxes t ON t.invoice_id = i.id "
-    "WHERE i.issuer_id = :seller_id AND i.kind IN ('invoice', 'debit_note', 'credit_note') "
-    "AND i.number IS NOT NULL AND i.issued_us >= :from_us AND i.issued_us < :to_us "
-    "GROUP BY t.name, t.ppm, t.category, i.unit ORDER BY i.unit, t.name, t.ppm"
-)
-# As of a moment: from what is there now, without what was posted from then on.
-_DEFERRED = (
-    "WITH since AS (SELECT x.charge_id, CAST(SUM(x.amount) AS BIGINT) AS amount FROM journal_entries e "
-    "JOIN earnings x ON x.entry_id = e.id WHERE e.kind <> 'usage' AND e.at_us >= :to_us GROUP BY 1), "
-    "chosen AS (SELECT id FROM charges WHERE deferred <> earned UNION SELECT charge_id FROM since), "
-    "parts AS (SELECT c.kind, c.unit, c.to_us, c.account_id, c.earned - COALESCE(s.amount, 0) AS earned, "
-    "CASE WHEN e.at_us < :to_us THEN c.deferred ELSE 0 END AS deferred "
-    "FROM chosen o JOIN charges c ON c.id = o.id JOIN journal_entries e ON e.id = c.entry_id "
-    "LEFT JOIN since s ON s.charge_id = c.id) "
-    "SELECT {group}, c.unit, COUNT(*), CAST(SUM(c.deferred) AS BIGINT), CAST(SUM(c.earned) AS BIGINT), "
-    "CAST(MAX(c.to_us) AS BIGINT) FROM parts c JOIN accounts a ON a.id = c.account_id "
-    "WHERE c.deferred <> c.earned AND a.parent_id = :seller_id GROUP BY 1, 2, 3 ORDER BY 3, 1 LIMIT :limit"
-)
-_DEFERRED_IN_BOOKS = text(
-    "SELECT unit, CAST(SUM(amount) AS BIGINT) FROM ("
-    "SELECT c.unit, c.deferred - c.earned AS amount FROM charges c JOIN accounts a ON a.id = c.account_id "
-    "WHERE c.deferred <> c.earned AND a.parent_id = :seller_id UNION ALL "
-    "SELECT e.unit, p.amount FROM journal_entries e JOIN postings p ON p.entry_id = e.id "
-    "JOIN ledger_accounts l ON l.id = p.ledger_account_id AND l.code = 'deferred:revenue' "
-    "WHERE e.kind <> 'usage' AND e.at_us >= :to_us AND l.issuer_id = :seller_id) s GROUP BY unit"
-)
-_PREPAID = (
-    "SELECT {group}, w.unit, COUNT(*), "
-    "CAST(SUM(CASE WHEN w.had > 0 THEN w.had ELSE 0 END) AS BIGINT) AS held, "
-    "CAST(SUM(CASE WHEN w.had < 0 THEN -w.had ELSE 0 END) AS BIGINT), "
-    "CAST(SUM(w.reserved) AS BIGINT) FROM ({wallets}) w JOIN accounts a ON a.id = w.account_id "
-    "WHERE a.parent_id = :seller_id GROUP BY 1, 2, 3 ORDER BY {order} LIMIT :limit"
-)
-_WALLETS_NOW = "SELECT account_id, unit, posted AS had, reserved FROM wallets"
-_WALLETS_THEN = (
-    "SELECT v.account_id, v.unit, v.posted + COALESCE(m.amount, 0) AS had, 0 AS reserved FROM wallets v "
-    "LEFT JOIN (SELECT p.ledger_account_id, SUM(p.amount) AS amount FROM journal_entries e "
-    "JOIN postings p ON p.entry_id = e.id WHERE e.at_us >= :to_us GROUP BY 1) m "
-    "ON m.ledger_account_id = v.ledger_account_id"
-)
 _DUNNING = text(
     "SELECT p.name, s.level, s.action, i.unit, COUNT(*), COUNT(DISTINCT i.account_id), "
     "CAST(SUM(s.open) AS BIGINT), CAST(SUM(CASE WHEN i.open < s.open THEN i.open ELSE s.open END) AS BIGINT) "
@@ -114,114 +72,6 @@ _BALANCES = text(
 )
 
 _ACCOUNT_COLUMNS = (Column("code", N_("Account"), ColumnKind.CODE), Column("name", N_("Name")))
-NOT_IN_CALLS = N_(
-    "These are the taxes of issued invoices, less credit notes; the revenue report shows what was taken "
-    "with calls."
-)
-
-
-def _by_unit(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        total = found.setdefault(row["unit"], {"unit": row["unit"]})
-        for key in keys:
-            total[key] = total.get(key, 0) + (row.get(key) or 0)
-    return [found[unit] for unit in sorted(found)]
-
-
-def _asked_values(session: Session, asked: Asked) -> dict[str, Any]:
-    from_us, to_us = period_of(asked)
-    return {"seller_id": seller_of(session, asked).id, "from_us": from_us, "to_us": to_us}
-
-
-def _taxes(session: Session, asked: Asked) -> Table:
-    keys = ("tax_name", "ppm", "category", "unit", "documents", "base", "tax")
-    rows = [dict(zip(keys, x, strict=True)) for x in session.execute(_TAXES, _asked_values(session, asked))]
-    columns = (
-        Column("tax_name", N_("Tax")),
-        Column("ppm", N_("Rate"), ColumnKind.PPM),
-        Column("category", N_("Category"), ColumnKind.CODE, wide=True),
-        Column("documents", N_("Documents"), ColumnKind.COUNT),
-        Column("base", N_("Taxed"), ColumnKind.MONEY),
-        Column("tax", N_("Tax"), ColumnKind.MONEY),
-    )
-    chart = Chart("bar", "tax_name", ("tax",))
-    return Table(columns, rows, _by_unit(rows, ("base", "tax")), chart, (NOT_IN_CALLS,))
-
-
-GIVEN_BACK = N_("What was given back later of charges in advance stands in a row of its own.")
-_DEFERRED_GROUPS = (("kind", N_("Kind of charge")), ("customer", N_("Customer")))
-
-
-def _deferred(session: Session, asked: Asked) -> Table:
-    by = choice_of(asked, "group", _DEFERRED_GROUPS)
-    values = {"seller_id": seller_of(session, asked).id, "to_us": period_of(asked)[1]}
-    keys = ("code", "name", "unit", "charges", "deferred", "earned", "until_us")
-
-    def found(group: str, limit: int) -> list[dict[str, Any]]:
-        statement = text(_DEFERRED.format(group=group))
-        return [
-            dict(zip(keys, x, strict=True)) for x in session.execute(statement, values | {"limit": limit})
-        ]
-
-    by_kind = found("c.kind, ''", asked.limit)
-    rows = by_kind if by == "kind" else found("a.code, a.name", asked.limit + 1)
-    for row in (*rows, *by_kind):
-        row["left"] = row["deferred"] - row["earned"]
-    known = {x["unit"]: x["left"] for x in _by_unit(by_kind, ("left",))}
-    back = []
-    for unit, amount in session.execute(_DEFERRED_IN_BOOKS, values):
-        if amount != known.get(unit, 0):  # charges say what is left of them, not what they were
-            back.append({"code": "taken_back" if by == "kind" else "", "name": "", "unit": unit})
-            back[-1] |= {"charges": 0, "deferred": amount - known.get(unit, 0), "earned": 0}
-            back[-1]["left"] = back[-1]["deferred"]
-    first = (Column("code", N_("Kind"), ColumnKind.STATE),) if by == "kind" else _ACCOUNT_COLUMNS
-    columns = (
-        *first,
-        Column("charges", N_("Charges"), ColumnKind.COUNT),
-        Column("deferred", N_("Charged in advance"), ColumnKind.MONEY),
-        Column("earned", N_("Earned since"), ColumnKind.MONEY),
-        Column("left", N_("Deferred"), ColumnKind.MONEY),
-        Column("until_us", N_("Earned by"), ColumnKind.DAY, wide=True),
-    )
-    totals = _by_unit((*by_kind, *back), ("charges", "deferred", "earned", "left"))
-    shown = [*rows[: asked.limit], *back]
-    notes = (GIVEN_BACK,) if back else ()
-    return Table(columns, shown, totals, Chart("bar", "code", ("left",)), notes, len(rows) > asked.limit)
-
-
-_PREPAID_GROUPS = (("mode", N_("How they pay")), ("customer", N_("Customer")))
-
-
-def _prepaid(session: Session, asked: Asked) -> Table:
-    by = choice_of(asked, "group", _PREPAID_GROUPS)
-    keys = ("code", "name", "unit", "wallets", "held", "owed", "reserved")
-
-    to_us = period_of(asked)[1]
-    is_now = to_us > asked.now_us
-    wallets = _WALLETS_NOW if is_now else _WALLETS_THEN
-
-    def found(group: str, order: str, limit: int) -> list[dict[str, Any]]:
-        values = {"seller_id": seller_of(session, asked).id, "limit": limit}
-        values |= {} if is_now else {"to_us": to_us}
-        statement = text(_PREPAID.format(group=group, order=order, wallets=wallets))
-        return [dict(zip(keys, x, strict=True)) for x in session.execute(statement, values)]
-
-    by_mode = found("a.mode, ''", "3, 1", asked.limit)
-    rows = by_mode if by == "mode" else found("a.code, a.name", "held DESC, 1", asked.limit + 1)
-    first = (Column("code", N_("Pays"), ColumnKind.STATE),) if by == "mode" else _ACCOUNT_COLUMNS
-    columns = (
-        *first,
-        Column("wallets", N_("Wallets"), ColumnKind.COUNT),
-        Column("held", N_("Owed to customers"), ColumnKind.MONEY),
-        Column("owed", N_("Owed by customers"), ColumnKind.MONEY),
-    )
-    if is_now:
-        columns = (*columns, Column("reserved", N_("Reserved by live calls"), ColumnKind.MONEY, wide=True))
-    totals = _by_unit(by_mode, ("wallets", "held", "owed", "reserved"))
-    return Table(
-        columns, rows[: asked.limit], totals, Chart("bar", "code", ("held",)), (), len(rows) > asked.limit
-    )
 
 
 def _vouchers(session: Session, asked: Asked) -> Table:
@@ -256,14 +106,14 @@ def _vouchers(session: Session, asked: Asked) -> Table:
         Column("outstanding", N_("May be redeemed"), ColumnKind.MONEY),
     )
     summed = ("count", "open", "redeemed", "expired", "blocked", "redeemed_value", "outstanding")
-    totals = _by_unit(rows, summed)
+    totals = by_unit(rows, summed)
     chart = Chart("bar", "batch", ("redeemed_value", "outstanding"))
     return Table(columns, rows[: asked.limit], totals, chart, (), len(rows) > asked.limit)
 
 
 def _dunning(session: Session, asked: Asked) -> Table:
     keys = ("policy", "level", "action", "unit", "steps", "accounts", "overdue", "left")
-    rows = [dict(zip(keys, x, strict=True)) for x in session.execute(_DUNNING, _asked_values(session, asked))]
+    rows = [dict(zip(keys, x, strict=True)) for x in session.execute(_DUNNING, asked_values(session, asked))]
     for row in rows:
         row["settled"] = row["overdue"] - row["left"]
         row["settled_ppm"] = ratio_ppm(row["settled"], row["overdue"]) if row["overdue"] else None
@@ -291,11 +141,14 @@ def _ageing(session: Session, asked: Asked) -> Table:
     _, to_us = period_of(asked)
     below = None if seller.kind == "operator" else seller
     at_us = min(to_us - 1, asked.now_us)
-    rows = []
-    for x in ageing(session, at_us, below=below, by_reseller=by == "reseller"):
-        row: dict[str, Any] = {"code": x.code, "name": x.name, "unit": x.unit, "invoices": x.invoices}
-        row |= {"open": x.open} | {f"late_{n}": late for n, late in enumerate(x.buckets)}
-        rows.append(row)
+    owed = who_owes(session, at_us, below=below, by_reseller=by == "reseller", limit=asked.limit)
+
+    def sums(x: Aged) -> dict[str, Any]:
+        found = {"unit": x.unit, "invoices": x.invoices, "open": x.open}
+        return found | {f"late_{n}": amount for n, amount in enumerate(x.buckets)}
+
+    rows = [{"code": x.code, "name": x.name, **sums(x)} for x in owed.rows]
+    totals = [sums(x) for x in owed.totals]
     late = [f"late_{n}" for n in range(len(BUCKETS))]
     headings = (
         N_("Not due"), N_("1 to 30 days"), N_("31 to 60"), N_("61 to 90"), N_("91 to 120"), N_("Longer"),
@@ -306,14 +159,11 @@ def _ageing(session: Session, asked: Asked) -> Table:
         Column("open", N_("Open"), ColumnKind.MONEY),
         *(Column(key, heading, ColumnKind.MONEY) for key, heading in zip(late, headings, strict=True)),
     )
-    totals = _by_unit(rows, ("invoices", "open", *late))
-    return Table(
-        columns, rows[: asked.limit], totals, Chart("bar", "code", tuple(late)), (), len(rows) > asked.limit
-    )
+    return Table(columns, rows, totals, Chart("bar", "code", tuple(late)), (), owed.many > len(rows))
 
 
 def _behaviour(session: Session, asked: Asked) -> Table:
-    values = _asked_values(session, asked)
+    values = asked_values(session, asked)
     if not asked.value("from"):
         values["from_us"] = values["to_us"] - BEHAVIOUR_DAYS * DAY_US
     bounced: dict[int, int] = {x[0]: x[1] for x in session.execute(_BOUNCED, values)}
@@ -343,14 +193,14 @@ def _behaviour(session: Session, asked: Asked) -> Table:
 
 def _resellers(session: Session, asked: Asked) -> Table:
     """What each reseller right below was charged, paid, owes and has."""
-    values = _asked_values(session, asked)
+    values = asked_values(session, asked)
     used, _, _ = call_rows(session, asked, "reseller")
-    by_unit = {(row.get("code"), row["unit"]): row for row in used}
+    calls = {(row.get("code"), row["unit"]): row for row in used}
     paid = {(code, unit): amount for code, unit, amount in session.execute(_PAID, values)}
     still = {(code, unit): amount for code, unit, amount in session.execute(_OPEN, values)}
     rows = []
     for code, unit, posted, name, id in session.execute(_BALANCES, values):
-        usage = by_unit.get((code, unit), {})
+        usage = calls.get((code, unit), {})
         rows.append(
             {
                 "code": code, "name": name, "unit": unit, "account_id": id, "balance": posted,
@@ -368,14 +218,14 @@ def _resellers(session: Session, asked: Asked) -> Table:
         Column("open", N_("Open invoices now"), ColumnKind.MONEY),
         Column("balance", N_("Balance now"), ColumnKind.MONEY),
     )
-    totals = _by_unit(rows, ("charges", "net", "tax", "paid", "open", "balance"))
+    totals = by_unit(rows, ("charges", "net", "tax", "paid", "open", "balance"))
     return Table(
         columns, rows[: asked.limit], totals, Chart("bar", "code", ("net",)), (), len(rows) > asked.limit
     )
 
 
 MONEY_REPORTS = (
-    Report("taxes", N_("Taxes"), N_("Taxes of issued invoices and notes."), (FROM, TO, RESELLER), _taxes),
+    TAXES,
     Report(
         "ageing",
         N_("Ageing"),
@@ -397,20 +247,8 @@ MONEY_REPORTS = (
         (FROM, TO, RESELLER),
         _dunning,
     ),
-    Report(
-        "deferred",
-        N_("Deferred revenue"),
-        N_("What was charged in advance and is not earned yet, at the end of a day."),
-        (_AS_OF, Parameter("group", N_("By"), choices=_DEFERRED_GROUPS), RESELLER),
-        _deferred,
-    ),
-    Report(
-        "prepaid",
-        N_("Prepaid liabilities"),
-        N_("What wallets hold of customers, and what they are below zero, at the end of a day."),
-        (_AS_OF, Parameter("group", N_("By"), choices=_PREPAID_GROUPS), RESELLER),
-        _prepaid,
-    ),
+    DEFERRED,
+    PREPAID,
     Report(
         "vouchers",
         N_("Vouchers"),

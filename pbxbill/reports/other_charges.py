@@ -84,9 +84,13 @@ def _held(place: dict[tuple[Any, str | None], dict[str, Any]], key: Any, unit: s
 def charged_in(
     session: Session, seller: AccountRow, spans: Sequence[tuple[int, int]]
 ) -> list[tuple[int, str, int]]:
-    """What a seller's accounts were charged beside calls: the span's place, the unit, and the net in it."""
-    rows = _charged_between(session, spans, "s.bucket", {"seller_id": seller.id})
-    return [(bucket, unit, net) for bucket, unit, _, net in rows]
+    """What a seller's accounts were charged beside calls, and what notes changed: the span's place, the unit,
+    and the net in it."""
+    found: list[tuple[int, str, int]] = []
+    for _, statement in _SOURCES:
+        rows = _charged_between(session, spans, "s.bucket", {"seller_id": seller.id}, statement=statement)
+        found += [(bucket, unit, net) for bucket, unit, _, net in rows]
+    return found
 
 
 def _add_totals(totals: Rows, source: str, sums: dict[str, int]) -> None:

@@ -1,7 +1,7 @@
 """Reports about money say what the books say."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from pbxbill.billing.invoices.note_amounts import Amount
 from pbxbill.billing.invoices.notes import credit
 from pbxbill.ledger.accounts import REVENUES, LedgerCode
 from pbxbill.reports.catalogue import REPORTS, made
+from pbxbill.reports.dashboard import first_page
 from pbxbill.reports.report import Asked, Table
 from pbxbill.store.models import AccountRow
 from tests.small_operator import eur
@@ -58,6 +59,14 @@ def test_revenue_with_notes_is_the_revenue_of_the_books(billing: Invoicing) -> N
         assert sum(x.get("notes") or 0 for x in found.rows) == found.totals[0]["notes"] < 0
     january = table(billing, "revenue", group="month", **days).rows[0]
     assert "notes" not in january
+    # The first page says of today what the report does, notes included.
+    today = datetime.fromtimestamp(now_us // 1_000_000, UTC).date().isoformat()
+    (of_today,) = table(billing, "revenue", **{"from": today, "to": today}).totals
+    assert of_today["notes"] < 0
+    with billing.transaction() as session:
+        operator = session.query(AccountRow).filter(AccountRow.kind == "operator").one()
+        earned, _ = first_page(session, operator, now_us, "UTC")
+    assert earned.by_unit["EUR"][-1].income == of_today["income"]
 
 
 def wallet_at(billing: Invoicing, code: str, at_us: int) -> int:
@@ -114,11 +123,11 @@ def test_what_was_deferred_and_held_is_told_of_any_day_as_the_ledger_has_it(bill
     for day in ("2026-01-03", "2026-01-15", "2026-01-31", "2026-02-15", "2026-03-31"):
         to_us = int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * 1_000_000 + day_us
         deferred = -ledger_at(billing, "deferred:revenue", to_us)
-        for group in ("kind", "customer"):
+        for group in ("kind", "customer", "reseller"):
             found = table(billing, "deferred", to=day, group=group)
             assert sum(x["left"] for x in found.rows) == deferred, day
             assert sum(x["left"] for x in found.totals) == deferred
-        for group in ("mode", "customer"):
+        for group in ("mode", "customer", "reseller"):
             held = table(billing, "prepaid", to=day, group=group)
             wallets = sum(x["held"] - x["owed"] for x in held.rows if x["unit"] == "EUR")
             assert wallets == -ledger_at(billing, "wallet", to_us), day
@@ -133,3 +142,42 @@ def ledger_at(billing: Invoicing, code: str, at_us: int) -> int:
         f"AND l.unit = 'EUR' AND e.at_us < {at_us}"
     )
     return int(amount)
+
+
+def test_each_seller_of_a_subtree_has_a_row_of_what_he_holds(billing: Invoicing) -> None:
+    billing.top_up("carol", "10", 2)
+    billing.top_up("reseller", "20", 2)
+    billing.top_up("alice", "5", 3)
+    billing.charge("carol", "31", day=5, collection="wallet", service=JANUARY)
+    for day in ("2026-01-10", "2026-01-31"):
+        held = table(billing, "prepaid", to=day, group="reseller")
+        rows = {x["code"]: x for x in held.rows if x["unit"] == "EUR"}
+        mine = table(billing, "prepaid", to=day, group="mode")
+        his = table(billing, "prepaid", "reseller", to=day, group="mode")
+        for code, own in (("operator", mine), ("reseller", his)):
+            assert rows[code]["held"] == sum(x["held"] for x in own.rows if x["unit"] == "EUR")
+        alone = table(billing, "prepaid", "reseller", to=day, group="reseller")
+        assert {x["code"] for x in alone.rows} == {"reseller"}
+        deferred = table(billing, "deferred", to=day, group="reseller")
+        own = table(billing, "deferred", to=day, group="kind")
+        assert {x["code"]: x["left"] for x in deferred.rows} == {"operator": own.totals[0]["left"]}
+
+
+def test_taxes_are_told_by_month_and_customer(billing: Invoicing) -> None:
+    billing.tax(20)
+    billing.call("carol", 600, 3)
+    billing.charge("carol", "20", day=5)
+    issued = billing.invoice("carol")
+    now_us = billing.clock.now_us()
+    with billing.transaction() as session:
+        credit(session, billing.books, issued.invoice_id, Amount(eur("6")), "wrong", now_us, "test")
+    days = {"from": "2026-01-01", "to": "2026-03-31"}
+    plain = table(billing, "taxes", **days)
+    assert plain.totals[0]["tax"] > 0
+    customers = table(billing, "taxes", group="customer", **days)
+    assert [x["code"] for x in customers.rows] == ["carol"]
+    months = table(billing, "taxes", group="month", **days)
+    assert [x["period"] for x in months.rows] == ["2026-02"]
+    for found in (customers, months):
+        assert found.totals == plain.totals
+        assert [(x["base"], x["tax"]) for x in found.rows] == [(x["base"], x["tax"]) for x in plain.rows]

@@ -21,6 +21,8 @@ _P = Permission
 OF_CALLS = ("revenue", "usage", "destinations", "top-accounts", "margin", "quality", "carriers")
 OF_INVOICES = {"taxes": "", "ageing": "unpaid", "payment-behaviour": "paid", "resellers": ""}
 """Reports whose rows are invoices, and of which status."""
+OF_SELLERS = ("deferred", "prepaid")
+"""Reports that have a row for each seller, of his customers."""
 
 
 def links_of(session: Session, actor: Actor, report: Report, query: Query, table: Table) -> Link:
@@ -53,6 +55,9 @@ class _Rows:
             return self._of_calls(row)
         if self._report.name in OF_INVOICES:
             return self._of_invoices(row)
+        if self._report.name in OF_SELLERS and self._group == "reseller":
+            is_own = row.get("code", "") not in self._accounts
+            return self._again(reseller="" if is_own else row["code"], group="customer")
         if self._report.name == "vouchers":
             return self._listed("vouchers.listed", _P.VOUCHERS_READ, {})
         known = self._accounts.get(row.get("code", ""))
@@ -119,6 +124,11 @@ class _Rows:
         wanted = {"status": status, "account": row.get("code", ""), "unit": row.get("unit") or ""}
         if not status:
             wanted |= {key: self._query.values.get(key, "") for key in ("from", "to")}
+        if self._group == "month":
+            begin = day_of(row["period_us"])
+            last = months_after(begin.replace(day=1), 1) - timedelta(days=1)
+            days = max(begin.isoformat(), wanted["from"]), min(last.isoformat(), wanted["to"] or "9999")
+            wanted |= {"from": days[0], "to": days[1], "account": ""}
         if self._query.values.get("reseller"):
             return None
         if self._group == "reseller":
