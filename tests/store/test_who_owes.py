@@ -109,7 +109,7 @@ def test_the_first_rows_come_with_sums_of_all(session: Session, by_reseller: boo
     everything = ageing(session, at_us, by_reseller=by_reseller)
     found = who_owes(session, at_us, by_reseller=by_reseller, limit=1)
     assert found.rows == everything[:1]
-    assert found.count == len(everything) > 1
+    assert found.many == len(everything) > 1
     (total,) = found.totals
     assert total.unit == "EUR"
     assert total.open == sum(x.open for x in everything)

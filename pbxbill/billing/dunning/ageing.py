@@ -100,7 +100,7 @@ class Owed(NamedTuple):
     """The most first."""
     totals: list[Aged]
     """Of all of them, one for each unit; code and name are empty."""
-    count: int
+    many: int
     """How many rows there are without a limit."""
 
 
@@ -197,15 +197,15 @@ def who_owes(
         late=", ".join(f"w.{x}" for x in late),
         limit="" if limit is None else f" LIMIT {int(limit)}",
     )
-    rows, totals, count = [], [], 0
+    rows, totals, total = list[Aged](), list[Aged](), 0
     for many, code, name, unit, invoices, open_now, *lates, oldest_us in session.execute(
         text(statement), values
     ):
         found = Aged(code, name, unit, invoices, open_now, tuple(lates), oldest_us)
-        count += many
+        total += many
         (totals if many else rows).append(found)
     rows.sort(key=lambda x: (-x.open, x.code, x.unit))
-    return Owed(rows, sorted(totals, key=lambda x: x.unit), count)
+    return Owed(rows, sorted(totals, key=lambda x: x.unit), total)
 
 
 def open_invoices(session: Session, account: AccountRow, at_us: int) -> list[OpenInvoice]:

@@ -316,7 +316,7 @@ def _declare_looks(api: Api) -> None:
             )
             for x in owed.rows
         ]
-        return Ageing(items=items, total=owed.count)
+        return Ageing(items=items, total=owed.many)
 
 
 def _declare_lifting(api: Api) -> None:

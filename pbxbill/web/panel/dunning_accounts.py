@@ -97,7 +97,7 @@ def _add_ageing(section: Blueprint, front: Front) -> None:
             "panel/dunning/ageing.html",
             form=form,
             found=owed.rows,
-            count=owed.count,
+            count=owed.many,
             totals={x.unit: (x.open, *x.buckets) for x in owed.totals},
             buckets=BUCKETS,
             ids=ids,
