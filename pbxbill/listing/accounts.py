@@ -30,16 +30,7 @@ NUMBER_FORM = r"[+0-9 ()/.-]+"
 LEAST_DIGITS = 3
 
 _ABOVE, _OVER = aliased(AccountRow), aliased(AccountRow)
-_FIRST, _OF_FIRST = aliased(WalletRow), aliased(WalletRow)
-# What the list shows as balance: that of the wallet which was opened first.
-_first_id = select(func.min(_OF_FIRST.id)).where(_OF_FIRST.account_id == AccountRow.id)
-_BALANCE = func.coalesce(
-    select(_FIRST.posted)
-    .where(_FIRST.id == _first_id.correlate(AccountRow).scalar_subquery())
-    .correlate(AccountRow)
-    .scalar_subquery(),
-    0,
-)
+_FIRST, _EARLIER = aliased(WalletRow), aliased(WalletRow)
 
 
 def find_accounts(query: Rows, text: str) -> Rows:
@@ -74,6 +65,13 @@ def find_accounts(query: Rows, text: str) -> Rows:
 def _below(query: Rows, code: str) -> Rows:
     path = select(_OVER.path).where(_OVER.code == code, _OVER.kind == "reseller").scalar_subquery()
     return query.where(func.substr(AccountRow.path, 1, func.length(path)) == path, AccountRow.code != code)
+
+
+def _with_first_wallet(query: Rows) -> Rows:
+    """What the list shows as balance is that of the wallet which was opened first."""
+    earlier = select(_EARLIER.id).where(_EARLIER.account_id == _FIRST.account_id, _EARLIER.id < _FIRST.id)
+    first = (_FIRST.account_id == AccountRow.id) & ~earlier.exists()
+    return query.outerjoin(_FIRST, first)
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -129,7 +127,13 @@ ACCOUNTS = Listing(
         Order("code", N_("Code"), AccountRow.code, AccountRow.id),
         Order("newest", N_("Newest first"), AccountRow.created_us, AccountRow.id, descending=True),
         Order("name", N_("Name"), AccountRow.name, AccountRow.id),
-        Order("balance", N_("Lowest balance first"), _BALANCE, AccountRow.id),
+        Order(
+            "balance",
+            N_("Lowest balance first"),
+            func.coalesce(_FIRST.posted, 0),
+            AccountRow.id,
+            joined=_with_first_wallet,
+        ),
     ),
     filters=(
         Filter("q", N_("Name, number or e-mail"), find_accounts),

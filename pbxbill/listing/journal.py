@@ -12,18 +12,22 @@ from pbxbill.billing.invoices.history import OnInvoice, invoices_of
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.listing.listing import (
     N_,
+    Asked,
     Column,
     ColumnKind,
     Filter,
     FilterKind,
     Listing,
+    Looked,
     Order,
     Rows,
     at_least,
     below,
     equals,
+    is_looked_for,
 )
 from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.listing.wallet_entries import CALLS, entries_beside_calls, of_kind
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEntryRow, InvoiceRow
 from pbxbill.store.models import (
     AccountRow,
@@ -58,6 +62,8 @@ CHART_NAMES: dict[LedgerCode, str] = {
 """What the accounts of the chart are called."""
 CALL_KEY = ("usage", "volume")
 """Kinds of entries whose idempotency key names their call, as usage:SESSION."""
+LOOKED_THROUGH = ("ledger", "kind", "unit", "issuer", "from", "to")
+"""Filters that no index serves."""
 _ISSUER = aliased(AccountRow)
 
 
@@ -123,6 +129,15 @@ def _at_ledger_account(query: Rows, code: str) -> Rows:
         .where(posting.entry_id == JournalEntryRow.id, account.code == code)
     )
     return query.where(found.exists())
+
+
+def _looked(_session: Session, _scope: Scope, asked: Asked) -> Looked | None:
+    # What an account or a document names is few.
+    if is_looked_for(("account", "document"), asked) or not is_looked_for(LOOKED_THROUGH, asked):
+        return None
+    if asked.filters.get("kind", "").strip() not in ("", CALLS):
+        return entries_beside_calls()
+    return Looked(select(JournalEntryRow.id), is_scattered=False)
 
 
 def _amounts(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -201,13 +216,14 @@ JOURNAL = Listing(
             FilterKind.CHOICE,
             tuple((code.value, name) for code, name in CHART_NAMES.items()),
         ),
-        Filter("kind", N_("What"), equals(JournalEntryRow.kind)),
+        Filter("kind", N_("What"), of_kind),
         Filter("unit", N_("Unit"), equals(JournalEntryRow.unit)),
         Filter("issuer", N_("In the books of"), equals(_ISSUER.code)),
         Filter("from", N_("From"), at_least(JournalEntryRow.at_us), FilterKind.DAY),
         Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),
     ),
     finish=_amounts,
+    candidates=_looked,
 )
 
 

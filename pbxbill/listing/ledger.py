@@ -7,18 +7,25 @@ from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.listing import (
     N_,
+    Asked,
     Column,
     ColumnKind,
     Filter,
     FilterKind,
     Listing,
+    Looked,
     Order,
     Rows,
     at_least,
     below,
     equals,
+    is_looked_for,
 )
+from pbxbill.listing.wallet_entries import Wallets, at_wallets, movements, of_kind, wallets_and_size
 from pbxbill.store.models import AccountRow, JournalEntryRow, PostingRow, WalletRow
+
+LOOKED_THROUGH = ("kind", "unit", "from", "to")
+"""Filters that no index serves: entries are many, and have no index by when they were."""
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -41,6 +48,18 @@ def _rows(_session: Session, scope: Scope) -> Rows:
     )
 
 
+def _at(query: Rows, wallets: Wallets) -> Rows:
+    return query.where(at_wallets(PostingRow.ledger_account_id, wallets.ledger_account_ids))
+
+
+def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
+    if not is_looked_for(LOOKED_THROUGH, asked):
+        return None
+    account_id = asked.filters.get("account_id", "").strip()
+    wallets = wallets_and_size(session, int(account_id)) if account_id else None
+    return movements(wallets, asked.filters.get("kind", "").strip())
+
+
 LEDGER = Listing(
     name="ledger",
     title=N_("Ledger"),
@@ -59,11 +78,12 @@ LEDGER = Listing(
         Order("oldest", N_("Oldest first"), PostingRow.entry_id, PostingRow.line),
     ),
     filters=(
-        Filter("account_id", N_("Account"), equals(WalletRow.account_id), FilterKind.NUMBER),
-        Filter("kind", N_("What"), equals(JournalEntryRow.kind)),
+        Filter("account_id", N_("Account"), _at, FilterKind.NUMBER, looked_up=wallets_and_size),
+        Filter("kind", N_("What"), of_kind),
         Filter("unit", N_("Unit"), equals(JournalEntryRow.unit)),
         Filter("from", N_("From"), at_least(JournalEntryRow.at_us), FilterKind.DAY),
         Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),
     ),
+    candidates=_looked,
 )
 """Of one account, unless somebody wants all: account_id narrows it by the index on the wallet's postings."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
@@ -20,7 +20,9 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.period import day_start_us
+from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
+from pbxbill.ids import id_of_moment
 from pbxbill.money import MAX_AMOUNT
 from pbxbill.rating.exchange import MAX_UNIT_SCALE
 from pbxbill.store.models import UnitRow
@@ -35,6 +37,7 @@ MOST_LOOKED = 100_000
 MAX_EXPORTED = 1_000_000
 MAX_FILTER_LENGTH = 200
 MAX_CURSOR_LENGTH = 1_000
+DAY_US = 86_400 * SECOND_US
 AMOUNT_FORM = r"-?[0-9]{1,12}(\.[0-9]{1,9})?"
 """Of amounts in filters."""
 
@@ -64,6 +67,8 @@ class ColumnKind(StrEnum):
     """Millionths, shown as per cent."""
     SENTENCE = "sentence"
     """What the product says of itself: pages and files say it in the reader's language."""
+    ACTION = "action"
+    """A code of the audit log, which pages and files say in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Column:
     """Left out where the screen is narrow."""
     only_in_files: bool = False
     """Left out of pages: there would be too many."""
+    exact: bool = False
+    """Of MOMENT: with its seconds."""
 
 
 class FilterKind(StrEnum):
@@ -106,6 +113,8 @@ class Filter:
     """Of CHOICE: values and what they are called."""
     next_day: bool = False
     """Of DAY: narrow gets the beginning of the day after, so that "to" includes its day."""
+    looked_up: Callable[[Session, Any], Any] = lambda session, value: value
+    """What narrow gets of a value, by a query of its own: ids that the database plans with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,16 @@ class Order:
     by: Any
     id: Any
     descending: bool = False
+    joined: Callable[[Rows], Rows] = lambda query: query
+    """Adds what by is of, where rows do not have it."""
+
+
+class Looked(NamedTuple):
+    """What a page looks through: moments or ids, as those by which it is ordered."""
+
+    rows: Rows
+    is_scattered: bool
+    """They lie among those of others, and a page looks through fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +154,11 @@ class Listing:
     finish: Callable[[Session, list[dict[str, Any]]], None] = lambda session, rows: None
     """Adds to the rows of a page what a query of its own brings, once for all of them."""
     looked_through: tuple[str, ...] = ()
-    """Filters that no index serves, of a list with millions of rows whose orders are by moments: a page looks
-    through MOST_LOOKED rows that the others leave, and the next one goes on from there."""
+    """Filters that no index serves, of a list with millions of rows whose orders are by moments, or by ids
+    that grow with time: a page looks through MOST_LOOKED rows that the others leave, and the next one goes on
+    from there."""
+    candidates: "Callable[[Session, Scope, Asked], Looked | None] | None" = None
+    """What it looks through, where that is not what the others leave. It says None where it need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +184,9 @@ class Page:
     before: str
     looked_us: int | None = None
     """How far this page looked, where that was not to the end; rows may be few, or none."""
+    nearby: str = ""
+    """A cursor of what was written about the day that is looked for, if that is further on: most entries are
+    written soon after what they are of."""
 
 
 class FilterRefused(InputRefused):
@@ -186,10 +211,10 @@ def page_of(session: Session, listing: Listing, scope: Scope, asked: Asked) -> P
         query = query.where(
             *((order.by <= at[0], place < end) if downwards else (order.by >= at[0], place > end))
         )
-    edge_us = _edge_us(session, listing, scope, asked, order, at)
-    if edge_us is not None:
-        query = query.where(order.by > edge_us if downwards else order.by < edge_us)
-    query = query.order_by(*(x.desc() if downwards else x.asc() for x in (order.by, order.id)))
+    edge = _edge(session, listing, scope, asked, order, at)
+    if edge is not None:
+        query = query.where(order.by > edge if downwards else order.by < edge)
+    query = order.joined(query).order_by(*(x.desc() if downwards else x.asc() for x in (order.by, order.id)))
     size = max(1, min(asked.size, MAX_PAGE_SIZE))
     query = query.add_columns(order.by.label("order_by_"), order.id.label("order_id_"))
     found = [dict(x) for x in session.execute(query.limit(size + 1)).mappings()]
@@ -201,31 +226,75 @@ def page_of(session: Session, listing: Listing, scope: Scope, asked: Asked) -> P
     listing.finish(session, found)
     after = _cursor(places[-1]) if places and (is_more or backwards) else ""
     before = _cursor(places[0]) if places and (is_more if backwards else bool(cursor)) else ""
-    if edge_us is None or is_more:
+    if edge is None or is_more:
         return Page(found, after, before)
-    # What is just at the edge was left out: it comes first on the page that goes on.
-    further = _cursor((edge_us + 1 if downwards else edge_us, ""))
-    return Page(found, after, further, edge_us) if backwards else Page(found, further, before, edge_us)
+    further, looked_us = _beyond(order, edge, downwards=downwards), _moment_of(edge)
+    if backwards:
+        return Page(found, after, further, looked_us)
+    return Page(found, further, before, looked_us, _nearby(listing, asked, order, edge))
 
 
-def _edge_us(
+def _edge(
     session: Session, listing: Listing, scope: Scope, asked: Asked, order: Order, at: tuple[Any, Any] | None
-) -> int | None:
+) -> Any:
     """Where a page stops looking; None: it need not, or what is left is no more than it may look through."""
-    if not any(asked.filters.get(key, "").strip() for key in listing.looked_through):
+    looked = (listing.candidates or _left_by_others(listing, order))(session, scope, asked)
+    if looked is None:
         return None
-    quick = {key: text for key, text in asked.filters.items() if key not in listing.looked_through}
-    rows = narrowed(session, listing, scope, Asked(quick, zone=asked.zone)).with_only_columns(order.by)
-    downwards = order.descending != bool(asked.before)
+    (by,) = looked.rows.selected_columns
+    rows, downwards = looked.rows, order.descending != bool(asked.before)
     if at is not None:
-        rows = rows.where(order.by <= at[0] if downwards else order.by >= at[0])
-    # Rows of a subtree or an account lie scattered among those of others, which takes longer.
-    days = {x.key for x in listing.filters if x.kind is FilterKind.DAY}
-    scattered = not scope.is_everything or any(quick[key].strip() for key in quick.keys() - days)
-    most = MOST_LOOKED // 5 if scattered else MOST_LOOKED
-    ordered = rows.order_by(order.by.desc() if downwards else order.by.asc())
-    found: int | None = session.scalar(ordered.offset(most).limit(1))
-    return found
+        rows = rows.where(by <= at[0] if downwards else by >= at[0])
+    ordered = rows.order_by(by.desc() if downwards else by.asc())
+    most = MOST_LOOKED // 5 if looked.is_scattered else MOST_LOOKED
+    return session.scalar(ordered.offset(most).limit(1))
+
+
+def _left_by_others(listing: Listing, order: Order) -> Callable[[Session, Scope, Asked], Looked | None]:
+    def candidates(session: Session, scope: Scope, asked: Asked) -> Looked | None:
+        if not is_looked_for(listing.looked_through, asked):
+            return None
+        quick = {key: text for key, text in asked.filters.items() if key not in listing.looked_through}
+        rows = narrowed(session, listing, scope, Asked(quick, zone=asked.zone)).with_only_columns(order.by)
+        # Rows of a subtree or an account lie scattered among those of others, which takes longer.
+        days = {x.key for x in listing.filters if x.kind is FilterKind.DAY}
+        scattered = not scope.is_everything or any(quick[key].strip() for key in quick.keys() - days)
+        return Looked(rows, scattered)
+
+    return candidates
+
+
+def is_looked_for(looked_through: tuple[str, ...], asked: Asked) -> bool:
+    """Whether one of the filters that no index serves is asked for."""
+    return any(asked.filters.get(key, "").strip() for key in looked_through)
+
+
+def _beyond(order: Order, edge: Any, *, downwards: bool) -> str:
+    """What is just at the edge was left out: it comes first on the page that goes on."""
+    if not downwards:
+        return _cursor((edge, _first_id(order)))
+    # Ids are hexadecimal: what is longer by a g comes right after one.
+    return _cursor((edge + 1 if isinstance(edge, int) else f"{edge}g", _first_id(order)))
+
+
+def _first_id(order: Order) -> str | int:
+    return "" if order.id.type.python_type is str else -1
+
+
+def _nearby(listing: Listing, asked: Asked, order: Order, edge: Any) -> str:
+    key, later_us = ("to", DAY_US) if order.descending else ("from", -DAY_US)
+    days = [x for x in listing.filters if x.key == key and x.kind is FilterKind.DAY]
+    text = asked.filters.get(key, "").strip()
+    if isinstance(edge, int) or not (days and text):
+        return ""
+    place = id_of_moment(_day_us(days[0], text, asked.zone) + later_us)
+    is_further = place < edge if order.descending else place > edge
+    return _cursor((place, _first_id(order))) if is_further else ""
+
+
+def _moment_of(edge: Any) -> int:
+    """Of an id: when it was made."""
+    return edge if isinstance(edge, int) else int(edge[:12], 16) * 1000
 
 
 def every(session: Session, listing: Listing, scope: Scope, asked: Asked) -> Iterator[dict[str, Any]]:
@@ -259,7 +328,7 @@ def narrowed(session: Session, listing: Listing, scope: Scope, asked: Asked) -> 
     for known in listing.filters:
         text = asked.filters.get(known.key, "").strip()
         if text:
-            query = known.narrow(query, _read(known, text, asked.zone))
+            query = known.narrow(query, known.looked_up(session, _read(known, text, asked.zone)))
     return query
 
 

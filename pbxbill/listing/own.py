@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
@@ -16,11 +16,13 @@ from pbxbill.listing.invoices import UNSEEN
 from pbxbill.listing.invoices import invoices as all_invoices
 from pbxbill.listing.listing import (
     N_,
+    Asked,
     Column,
     ColumnKind,
     Filter,
     FilterKind,
     Listing,
+    Looked,
     Order,
     Rows,
     at_least,
@@ -29,10 +31,15 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
-from pbxbill.listing.payments import beside_calls
+from pbxbill.listing.wallet_entries import (
+    beside_calls,
+    entries_beside_calls,
+    moved_or_paid,
+    wallets_and_size,
+)
 from pbxbill.store.billing_models import DidRow, PlanRow, PlanVersionRow, SubscriptionRow
-from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow, MessageRow
-from pbxbill.store.models import JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
+from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceRow, MessageRow
+from pbxbill.store.models import JournalEntryRow, LedgerAccountRow, PostingRow
 
 OTHERS = {
     "net",
@@ -74,7 +81,7 @@ def _of_oneself(listing: Listing, name: str) -> Listing:
     )
 
 
-OWN_CALLS = _of_oneself(CALLS, "my-calls")
+OWN_CALLS = replace(_of_oneself(CALLS, "my-calls"), title=N_("Calls"))
 
 
 OWN_CARDS = replace(
@@ -87,29 +94,22 @@ OWN_CARDS = replace(
 
 
 def own_invoices(clock: Clock) -> Listing:
-    """Invoices, notes and receipts of an account, as it sees them."""
-    return _of_oneself(all_invoices(clock), "my-invoices")
+    """Invoices, notes and receipts of an account, as it sees them: of what it never sees no filter tells."""
+    made = _of_oneself(all_invoices(clock), "my-invoices")
+    seen = (
+        replace(x, choices=tuple(y for y in x.choices if y[0] not in UNSEEN)) if x.key == "status" else x
+        for x in made.filters
+    )
+    return replace(made, filters=tuple(seen))
 
 
-def _payments(_session: Session, scope: Scope) -> Rows:
+def _payments(session: Session, scope: Scope) -> Rows:
     came = (
         select(func.coalesce(func.sum(PostingRow.amount), 0))
         .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
         .where(PostingRow.entry_id == JournalEntryRow.id)
         .where(LedgerAccountRow.code.in_([str(x) for x in _CAME_FROM]))
         .scalar_subquery()
-    )
-    entry = aliased(JournalEntryRow)
-    of_wallets = (
-        select(PostingRow.entry_id)
-        .join(WalletRow, WalletRow.ledger_account_id == PostingRow.ledger_account_id)
-        .join(entry, (entry.id == PostingRow.entry_id) & beside_calls(entry))
-        .where(scope.among(WalletRow.account_id))
-    )
-    of_invoices = (
-        select(AllocationRow.entry_id)
-        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
-        .where(scope.among(InvoiceRow.account_id))
     )
     return select(
         JournalEntryRow.id.label("id"),
@@ -121,8 +121,12 @@ def _payments(_session: Session, scope: Scope) -> Rows:
     ).where(
         beside_calls(JournalEntryRow),
         JournalEntryRow.kind.in_(PAYMENT_KINDS),
-        JournalEntryRow.id.in_(of_wallets.union(of_invoices)),
+        moved_or_paid(wallets_and_size(session, scope.account_id)),
     )
+
+
+def _looked(session: Session, scope: Scope, _asked: Asked) -> Looked | None:
+    return entries_beside_calls() if wallets_and_size(session, scope.account_id).are_busy else None
 
 
 def _receipts(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -165,6 +169,7 @@ OWN_PAYMENTS = Listing(
         Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),
     ),
     finish=_receipts,
+    candidates=_looked,
 )
 """What came in and went back, of wallets and of invoices; what calls cost is in the list of calls."""
 

@@ -5,13 +5,25 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
-from pbxbill.listing.ledger import LEDGER
-from pbxbill.listing.listing import N_, Column, ColumnKind, Filter, FilterKind, Rows, contains, equals
+from pbxbill.listing.ledger import LEDGER, LOOKED_THROUGH
+from pbxbill.listing.listing import (
+    N_,
+    Asked,
+    Column,
+    ColumnKind,
+    Filter,
+    FilterKind,
+    Looked,
+    Rows,
+    contains,
+    is_looked_for,
+)
+from pbxbill.listing.wallet_entries import Wallets, at_wallets, movements, of_kind, wallets_and_size
 from pbxbill.store.models import CdrRow, JournalEntryRow, PostingRow, WalletRow
 from pbxbill.store.points_units import is_of_money
 
@@ -26,6 +38,12 @@ KINDS = (
     ("transfer", N_("Transfers")),
     ("adjustment", N_("Adjustments")),
 )
+_GAPS = (
+    "WITH gaps(older, newer) AS (VALUES {gaps}) SELECT g.older, "
+    "(SELECT COALESCE(SUM(-p.amount), 0) FROM postings p WHERE p.ledger_account_id = :ledger_account_id "
+    "AND p.entry_id > g.older AND p.entry_id <= g.newer) FROM gaps g"
+)
+_MONEY = is_of_money(WalletRow.unit)
 _LAST = "own_ledger.last_balances"
 """In a session's info: where the page before ended, so that a file of all pages reads no movement twice."""
 
@@ -39,19 +57,27 @@ class _Known:
 
 
 def _rows(session: Session, scope: Scope) -> Rows:
-    return _every(session, scope).where(is_of_money(WalletRow.unit))
+    return _of_wallets(session, scope, wallets_and_size(session, scope.account_id, _MONEY))
 
 
 def _points(session: Session, scope: Scope) -> Rows:
-    return _every(session, scope).where(~is_of_money(WalletRow.unit))
+    return _of_wallets(session, scope, wallets_and_size(session, scope.account_id, ~_MONEY))
 
 
-def _every(session: Session, scope: Scope) -> Rows:
+def _of_wallets(session: Session, scope: Scope, wallets: Wallets) -> Rows:
+    at = at_wallets(PostingRow.ledger_account_id, wallets.ledger_account_ids)
     return LEDGER.rows(session, scope).add_columns(
         PostingRow.ledger_account_id.label("wallet"),
         JournalEntryRow.idempotency_key.label("key"),
         WalletRow.account_id.label("account_id"),
-    )
+    ).where(at)  # fmt: skip
+
+
+def _looked(session: Session, scope: Scope, asked: Asked) -> Looked | None:
+    if not is_looked_for((*LOOKED_THROUGH, "q"), asked):
+        return None
+    wallets = wallets_and_size(session, scope.account_id, _MONEY)
+    return movements(wallets, asked.filters.get("kind", "").strip())
 
 
 def _told(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -85,9 +111,9 @@ def _balances_of(session: Session, ledger_account_id: int, rows: list[dict[str, 
     last: dict[int, _Known] = session.info.setdefault(_LAST, {})
     now = _known(session, ledger_account_id, str(rows[0]["id"]), last.get(ledger_account_id))
     rows[0]["balance"] = now.balance
+    moved = _moved_between(session, ledger_account_id, [str(x["id"]) for x in rows])
     for newer, older in pairwise(rows):
-        moved = _moved(session, ledger_account_id, str(older["id"]), str(newer["id"]))
-        older["balance"] = newer["balance"] - moved
+        older["balance"] = newer["balance"] - moved.get(str(older["id"]), 0)
     last[ledger_account_id] = _Known(str(rows[-1]["id"]), rows[-1]["balance"])
 
 
@@ -108,6 +134,20 @@ def _known(session: Session, ledger_account_id: int, entry_id: str, last: _Known
         select(WalletRow.posted, newer).where(WalletRow.ledger_account_id == ledger_account_id)
     ).one()
     return _Known(entry_id, int(found[0]) + int(found[1]))
+
+
+def _moved_between(session: Session, ledger_account_id: int, ids: list[str]) -> dict[str, int]:
+    """By how much a wallet grew after each of some entries, up to and with the one before it in the list."""
+    gaps = [(older, newer) for newer, older in pairwise(ids) if older != newer]
+    if not gaps:
+        return {}
+    given = {f"a{n}": older for n, (older, _) in enumerate(gaps)}
+    given |= {f"b{n}": newer for n, (_, newer) in enumerate(gaps)}
+    found = session.execute(
+        text(_GAPS.format(gaps=", ".join(f"(:a{n}, :b{n})" for n in range(len(gaps))))),
+        given | {"ledger_account_id": ledger_account_id},
+    )
+    return {str(older): int(moved) for older, moved in found}
 
 
 def _moved(session: Session, ledger_account_id: int, after: str, up_to: str) -> int:
@@ -134,11 +174,12 @@ OWN_LEDGER = replace(
     ),
     rows=_rows,
     filters=(
-        Filter("kind", N_("What"), equals(JournalEntryRow.kind), FilterKind.CHOICE, KINDS),
+        Filter("kind", N_("What"), of_kind, FilterKind.CHOICE, KINDS),
         Filter("q", N_("Note"), contains(JournalEntryRow.memo)),
         *(x for x in LEDGER.filters if x.key in ("unit", "from", "to")),
     ),
     finish=_told,
+    candidates=_looked,
 )
 OWN_POINTS = replace(
     OWN_LEDGER,
@@ -146,5 +187,6 @@ OWN_POINTS = replace(
     title=N_("Points"),
     rows=_points,
     filters=tuple(x for x in OWN_LEDGER.filters if x.key != "kind"),
+    candidates=None,
 )
 """The same of points: earned, spent, expired."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
@@ -11,11 +11,13 @@ from pbxbill.access.permissions import Permission
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.listing.listing import (
     N_,
+    Asked,
     Column,
     ColumnKind,
     Filter,
     FilterKind,
     Listing,
+    Looked,
     Order,
     Rows,
     amount_at_least,
@@ -27,6 +29,13 @@ from pbxbill.listing.listing import (
 )
 from pbxbill.listing.payment_methods import METHODS, method_of
 from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.listing.wallet_entries import (
+    Wallets,
+    beside_calls,
+    entries_beside_calls,
+    moved_or_paid,
+    wallets_and_size,
+)
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
 
@@ -43,13 +52,6 @@ _METHOD = method_of(JournalEntryRow.memo)
 _AMOUNT = func.abs(PostingRow.amount), JournalEntryRow.unit
 RECEIPT = "receipt:"
 """What keys of receipts begin with; the id of their entry follows."""
-
-
-def beside_calls(entry: Any) -> ColumnElement[bool]:
-    """That an entry is not of a call, as most are: the others have indexes of their own. Written out, as
-    these are: SQLite compares no parameters."""
-    found: ColumnElement[bool] = entry.kind != literal_column("'usage'")
-    return found
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -72,22 +74,18 @@ def _rows(_session: Session, scope: Scope) -> Rows:
     )
 
 
-def _of_account(query: Rows, code: str) -> Rows:
+def _whose(session: Session, code: str) -> Wallets:
+    return wallets_and_size(session, session.scalar(select(AccountRow.id).where(AccountRow.code == code)))
+
+
+def _of_account(query: Rows, wallets: Wallets) -> Rows:
     """An account's entries, found from its wallets and its invoices."""
-    account_id = select(AccountRow.id).where(AccountRow.code == code).scalar_subquery()
-    posting, entry = aliased(PostingRow), aliased(JournalEntryRow)
-    in_wallets = (
-        select(posting.entry_id)
-        .join(entry, (entry.id == posting.entry_id) & beside_calls(entry))
-        .join(WalletRow, WalletRow.ledger_account_id == posting.ledger_account_id)
-        .where(WalletRow.account_id == account_id)
-    )
-    at_invoices = (
-        select(AllocationRow.entry_id)
-        .join(InvoiceRow, InvoiceRow.id == AllocationRow.invoice_id)
-        .where(InvoiceRow.account_id == account_id)
-    )
-    return query.where(JournalEntryRow.id.in_(in_wallets.union(at_invoices)))
+    return query.where(moved_or_paid(wallets))
+
+
+def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
+    code = asked.filters.get("account", "").strip()
+    return entries_beside_calls() if code and _whose(session, code).are_busy else None
 
 
 def accounts_of_entries(session: Session, entry_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -156,7 +154,7 @@ PAYMENTS = Listing(
     ),
     filters=(
         Filter("q", N_("Reference"), contains(JournalEntryRow.memo)),
-        Filter("account", N_("Account's code"), _of_account),
+        Filter("account", N_("Account's code"), _of_account, looked_up=_whose),
         Filter("kind", N_("What"), equals(JournalEntryRow.kind), FilterKind.CHOICE, KINDS),
         Filter("method", N_("How"), equals(_METHOD), FilterKind.CHOICE, METHODS),
         Filter("by", N_("Taken by"), _taken_by),
@@ -167,4 +165,5 @@ PAYMENTS = Listing(
         Filter("to", N_("To"), below(JournalEntryRow.at_us), FilterKind.DAY, next_day=True),
     ),
     finish=_accounts,
+    candidates=_looked,
 )

@@ -42,7 +42,7 @@ from pbxbill.listing.listing import (
     page_of,
 )
 from pbxbill.listing.payment_methods import CASH, METHODS, method_of
-from pbxbill.listing.payments import beside_calls
+from pbxbill.listing.wallet_entries import beside_calls
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow
 from pbxbill.store.payment_models import VoucherBatchRow
