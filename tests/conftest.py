@@ -17,7 +17,8 @@ from lab.postgres import PrivatePostgres
 from lab.process import ServerFailed
 from lab.redis import PrivateRedis
 from pbxbill.store.engine import migrate
-from tests.database_contents import NOTHING, Contents
+from tests.compiled_once import compiled_once
+from tests.database_contents import NOTHING, Contents, sqlite_template
 
 NO_SERVER = "{fault}. `make test` installs what the suite needs, `make dev` does so without running it."
 
@@ -27,22 +28,43 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 
-# Files that take longest, half a minute and more: those that wait for real switches beside those that reckon.
+# Files that take longest, half a minute and more: among those that reckon, one at a time, those that wait for
+# real switches.
 LONGEST = (
-    "test_schemathesis.py",
+    "test_day_looks.py",
     "test_real_cards.py",
-    "test_billing_year.py",
-    "test_real_engine.py",
-    "test_browser_panel.py",
-    "test_isolation.py",
+    "test_schemathesis.py",
+    "test_day_languages.py",
     "test_cli_run.py",
+    "test_browser_panel.py",
+    "test_real_engine.py",
+    "test_flow_keyboard.py",
+    "test_isolation.py",
+    "test_reports.py",
+    "test_report_rollups.py",
+    "test_billing_year.py",
     "test_real_shadow.py",
-    "test_billing_runs_at_once.py",
-    "test_real_calls.py",
     "test_seeded.py",
+    "test_payments_at_once.py",
     "test_auto_top_ups.py",
+    "test_billing_runs_at_once.py",
+    "test_security_texts.py",
+    "test_real_calls.py",
+    "test_flow_first_start.py",
+    "test_report_pages.py",
+    "test_flow_live_call.py",
+    "test_flow_paid_invoice.py",
+    "test_log_in.py",
+    "test_real_faults.py",
     "test_mediation.py",
     "test_life_cycle.py",
+    "test_operations_pages_changes.py",
+    "test_cli_limits.py",
+    "test_points.py",
+    "test_real_dialplans.py",
+    "test_routes_say_whom.py",
+    "test_operations_pages.py",
+    "test_pdf.py",
     "test_portal.py",
     "test_cli_payments.py",
     "test_mediation_watch.py",
@@ -50,12 +72,12 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first, then what waits for real switches: so none is left for the end.
+    """Long files begin first, so that none is left for the end.
 
     `make test` keeps this order; by itself pytest-xdist would begin with the files of most tests.
     """
     rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank) + ("switch" not in item.path.parts)))
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 def pytest_sessionstart() -> None:
@@ -69,6 +91,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 10, 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -119,16 +147,9 @@ def _sqlite_files() -> Iterator[Path]:
 @pytest.fixture
 def sqlite_url(_sqlite_files: Path, contents: Contents) -> Iterator[str]:
     """A fresh SQLite database file with the newest schema."""
-    schema, template = _sqlite_files / "schema.db", _sqlite_files / f"{contents.name}.db"
-    if not schema.exists():
-        migrate(f"sqlite:///{schema}")
-    if contents.fill is not None and not template.exists():
-        filling = Path(shutil.copy(schema, template.with_suffix(".filling")))
-        contents.fill(f"sqlite:///{filling}")
-        filling.rename(template)
     directory = _sqlite_files / "test"
     directory.mkdir()
-    shutil.copy(template, directory / "pbxbill.db")
+    shutil.copy(sqlite_template(_sqlite_files, contents), directory / "pbxbill.db")
     yield f"sqlite:///{directory / 'pbxbill.db'}"
     shutil.rmtree(directory)
 

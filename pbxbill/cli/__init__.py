@@ -1,6 +1,7 @@
 """The command line: the outermost layer, which alone turns faults into exit codes and lines for people."""
 
 import difflib
+import gc
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -102,9 +103,7 @@ class Commands(FaultTolerantGroup):
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:
     """Real-time billing beside FreeSWITCH and Asterisk."""
+    if not gc.isenabled():  # a program that begins (__main__.py): its commands are loaded by now
+        gc.freeze()
+        gc.enable()
     context.obj = Context(config)
-
-
-def main() -> None:
-    """The entry point."""
-    cli(prog_name="pbxbill")

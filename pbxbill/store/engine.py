@@ -6,11 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
@@ -20,6 +16,8 @@ from pbxbill.store.driver import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_MS, set_pr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -102,7 +100,9 @@ def transaction(engine: Engine) -> "Iterator[Session]":
         raise StoreUnavailable("all connections of this process are in use") from error
 
 
-def _alembic(url: str) -> Config:
+def _alembic(url: str) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
@@ -111,6 +111,8 @@ def _alembic(url: str) -> Config:
 
 def migrate(url: str) -> None:
     """Bring the schema to the newest revision; an empty database is filled."""
+    from alembic import command
+
     try:
         command.upgrade(_alembic(url), "head")
     except DBAPIError as error:
@@ -118,14 +120,15 @@ def migrate(url: str) -> None:
 
 
 @cache
-def _newest_revision() -> str | None:
-    # Reading every migration to know the last takes longer than most commands.
-    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+def newest_revision() -> str:
+    """The revision that this program knows: each one's file begins with its name."""
+    # To load Alembic, and every migration, takes longer than most commands.
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def pending_revision(engine: Engine) -> str | None:
     """The newest revision if the database does not stand at it; None if the schema is up to date."""
-    head = _newest_revision()
     with reading(engine).connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    return None if current == head else head
+        begun = inspect(connection).has_table("alembic_version")
+        current = connection.scalar(text("SELECT version_num FROM alembic_version")) if begun else None
+    return None if current == newest_revision() else newest_revision()

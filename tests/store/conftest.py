@@ -7,7 +7,7 @@ import structlog
 from tests.books_in_order import assert_books_in_order
 from tests.database_contents import NOTHING, Contents
 from tests.store.billed_accounts import OPENED, BilledAccounts, opened_accounts
-from tests.store.command_line import Ok, Run, must, runs
+from tests.store.command_line import Ok, Run, by_commands, must, runs
 from tests.store.invoiced_accounts import Invoicing
 from tests.store.living_accounts import Living
 from tests.store.subscribed_accounts import Shop, open_shop
@@ -45,7 +45,7 @@ def ok(pbxbill: Run) -> Ok:
 def contents(request: pytest.FixtureRequest) -> Contents:
     """Who asks for accounts, or for what a module names in BEGUN, finds them in the copy: opening them takes
     longer than most tests."""
-    begun: dict[str, Contents] = getattr(request.module, "BEGUN", {})
+    begun: dict[str, Contents] = BEGUN | getattr(request.module, "BEGUN", {})
     for name in request.fixturenames:
         if name in begun:
             return begun[name]
@@ -58,13 +58,19 @@ def accounts(database_url: str) -> BilledAccounts:
     return opened_accounts(database_url)
 
 
-@pytest.fixture
-def alice_and_her_phones(ok: Ok, tmp_path: Path) -> None:
-    """A reseller with one prepaid customer and two phones, and a file of destinations, not yet imported."""
-    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
+def _open_alice(ok: Ok) -> None:
     ok("init")
     ok("accounts", "add", "acme", "--kind", "reseller", "--mode", "postpaid", "--unit", "EUR")
     ok("accounts", "add", "alice", "--parent", "acme", "--unit", "EUR", "--sip", "2001", "--sip", "2002")
+
+
+BEGUN = {"alice_and_her_phones": by_commands("alice", _open_alice)}
+
+
+@pytest.fixture
+def alice_and_her_phones(tmp_path: Path) -> None:
+    """A reseller with one prepaid customer and two phones, and a file of destinations, not yet imported."""
+    (tmp_path / "destinations.csv").write_text(DESTINATIONS)
 
 
 @pytest.fixture

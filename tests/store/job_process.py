@@ -1,4 +1,4 @@
-"""Takes a job and never ends it: `python -m tests.store.job_process URL`, to be killed."""
+"""A process that takes a job and never ends it, to be killed. Run by tests."""
 
 import sys
 import threading
@@ -16,6 +16,10 @@ def _wait(_work: JobWork) -> str:
     return ""
 
 
-if __name__ == "__main__":
+def main() -> None:
     with open_application(sys.argv[1]) as application:
         JobRunner(application, Settings(), [Job("tidy", "waits to be killed", 3_600, _wait)]).run_now("tidy")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ from pbxbill.store.engine import reading, transaction
 from tests.small_operator import eur
 from tests.store.billed_accounts import FRANCE
 from tests.store.invoiced_accounts import FEBRUARY, JANUARY, Invoicing
-from tests.store.other_process import Process, line, started
+from tests.store.other_process import Process, go, line, started
 
 THREADS = 4
 
@@ -185,9 +185,7 @@ def test_processes_that_bill_the_same_accounts_and_are_killed(invoicing: Invoici
         for process in processes:
             assert line(process) == "ready"
         for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+            go(process)
         for process, after in zip(processes[:2], (2, 5), strict=True):
             for _ in range(after):
                 line(process)

@@ -12,7 +12,8 @@ from pbxbill.charging.engine import ChargingEngine
 from pbxbill.charging.events import Moved, TopUp
 from pbxbill.clock import SECOND_US, ManualClock, SystemClock
 from pbxbill.store.driver import connect
-from pbxbill.store.live import CHANNEL, open_news
+from pbxbill.store.live import open_news
+from pbxbill.store.redis_news import CHANNEL
 from tests.database_operator import DatabaseOperator, open_database_operator
 
 SOON_S = 1.8
@@ -102,7 +103,7 @@ def test_news_is_heard_after_a_clock_was_set_back(database_url: str) -> None:
 def test_a_top_up_is_heard_over_redis_before_any_poll(
     sqlite_url: str, redis_server: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pbxbill.store.live.POLL_BESIDE_REDIS_MS", 60_000)
+    monkeypatch.setattr("pbxbill.store.redis_news.POLL_BESIDE_REDIS_MS", 60_000)
     operator = open_database_operator(sqlite_url)
     with listening(sqlite_url, redis_server.url) as heard, topping_up(sqlite_url, redis_server.url) as top_up:
         top_up(operator, "one")

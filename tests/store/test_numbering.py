@@ -23,7 +23,7 @@ from pbxbill.store.invoice_models import InvoiceRow, NumberSequenceRow
 from tests.small_operator import EUR
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.numbering_process import HOUR_US, NEW_YEARS_EVE_US, issue_document
-from tests.store.other_process import Process, line, started
+from tests.store.other_process import Process, go, line, started
 
 PROCESSES, DOCUMENTS = 6, 25
 YEAR_2026_US, YEAR_2027_US = NEW_YEARS_EVE_US, NEW_YEARS_EVE_US + HOUR_US
@@ -76,9 +76,7 @@ def test_many_processes_that_roll_back_and_die_leave_no_gap_and_no_number_twice(
         ]
         assert [line(process) for process in processes] == ["ready"] * PROCESSES
         for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
+            go(process)
         assert [process.wait(100) for process in processes] == [-9, -9, -9, 0, 0, 0]
     found = numbers(database)
     assert len(found) == 8  # of two issuers, kinds and years each

@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 
@@ -25,7 +26,15 @@ from pbxbill.store import (  # noqa: F401 their tables register themselves
     rerating_models,
     switch_models,
 )
-from pbxbill.store.engine import _alembic, migrate, open_engine, pending_revision, transaction
+from pbxbill.store.engine import (
+    MIGRATIONS,
+    _alembic,
+    migrate,
+    newest_revision,
+    open_engine,
+    pending_revision,
+    transaction,
+)
 from pbxbill.store.models import Base, UnitRow
 from tests.store.billed_accounts import open_accounts
 
@@ -60,6 +69,11 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
         assert pending_revision(database) is None
     finally:
         database.dispose()
+
+
+def test_the_newest_revision_is_alembics() -> None:
+    """It is known by its file's name, without loading Alembic."""
+    assert newest_revision() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def test_an_empty_database_says_which_revision_it_lacks(empty_database_url: str) -> None:

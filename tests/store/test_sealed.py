@@ -13,7 +13,8 @@ from pbxbill.notify.webhook import new_secret
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.notice_models import WebhookEndpointRow
-from pbxbill.store.sealed import MARK, count_sealed, seal_plain, seal_with
+from pbxbill.store.sealed import MARK, count_sealed, seal_plain
+from tests.compiled_once import seal_with
 from tests.store.billed_accounts import BilledAccounts
 from tests.store.command_line import Ok, Run, shown
 

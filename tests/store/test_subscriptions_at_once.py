@@ -24,7 +24,6 @@ def biller(shop: Shop, task: str, code: str = "", at: str = "2026-01-01") -> Ite
 
 
 def result(process: Process) -> Any:
-    assert process.stdout is not None
     return json.loads(process.stdout.read().strip().splitlines()[-1])
 
 

@@ -62,7 +62,6 @@ def status_of(database: Engine, account_id: int) -> str:
 
 
 def ask(process: Process, code: str, number: str = GERMANY) -> str:
-    assert process.stdin is not None
     process.stdin.write(f"{code} {number}\n")
     process.stdin.flush()
     return line(process)
