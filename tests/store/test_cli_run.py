@@ -1,4 +1,8 @@
-"""The daemons as processes: started, watched, restarted, stopped, and one at a time on a switch."""
+"""The daemons as processes: started, watched, restarted, stopped, and one at a time on a switch.
+
+What the database decides, who may steer a switch and what daemons hear of, is tried on both; how processes
+are watched is the same on each, and tried on one. Jobs run beside the daemons where a test is of them.
+"""
 
 import json
 import os
@@ -20,6 +24,9 @@ REPOSITORY = Path(__file__).parent.parent.parent
 TIMEOUT_S = 30.0
 
 Start = Callable[..., "Program"]
+
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+NO_JOBS = "[jobs]\nenabled = false\n"
 
 
 class Program:
@@ -68,7 +75,7 @@ def config(database_url: str, tmp_path: Path) -> Path:
     ami, agi, esl, outbound, metrics, _ = free_ports(6)
     path = tmp_path / "pbxbill.toml"
     path.write_text(
-        f'[database]\nurl = "{database_url}"\n[log]\nformat = "json"\n[metrics]\nport = {metrics}\n'
+        f'[database]\nurl = "{database_url}"\n[log]\nformat = "json"\n[metrics]\nport = {metrics}\n{NO_JOBS}'
         f'[[switch]]\ntype = "asterisk"\nname = "pbx1"\nport = {ami}\nagi_port = {agi}\n'
         f'sounds_dir = "{tmp_path}"\n'
         f'[[switch]]\ntype = "freeswitch"\nname = "fs1"\nport = {esl}\noutbound_port = {outbound}\n'
@@ -99,15 +106,19 @@ def alive(pid: object) -> bool:
         return False
 
 
-def test_run_starts_and_stops_a_process_per_switch(start: Start) -> None:
+def test_run_starts_and_stops_a_process_per_switch_and_one_for_the_jobs(start: Start, config: Path) -> None:
+    config.write_text(config.read_text().replace(NO_JOBS, ""))
     program = start("run")
     served = program.wait_for("daemon_serves", 2)
     assert {(e["switch"], e["process"]) for e in served} == {("pbx1", "ami"), ("fs1", "esl")}
+    assert program.wait_for("jobs_run")
     assert program.end() == 0, program.log.read_text()
     assert len(program.wait_for("daemon_stopped", 2)) == 2
+    assert program.wait_for("jobs_stopped")
     assert not any(alive(e["pid"]) for e in served)
 
 
+@ON_ONE_DATABASE
 def test_a_killed_daemon_is_started_again(start: Start) -> None:
     program = start("run")
     served = program.wait_for("daemon_serves", 2)
@@ -119,6 +130,7 @@ def test_a_killed_daemon_is_started_again(start: Start) -> None:
     assert program.end(signal.SIGINT) == 0, program.log.read_text()
 
 
+@ON_ONE_DATABASE
 def test_daemons_end_with_their_supervisor(start: Start) -> None:
     program = start("run")
     pids = [e["pid"] for e in program.wait_for("daemon_serves", 2)]
@@ -140,6 +152,7 @@ def test_a_second_daemon_on_one_switch_is_refused(start: Start, config: Path) ->
     assert third.end() == 0
 
 
+@ON_ONE_DATABASE
 def test_a_daemon_serves_metrics(start: Start, config: Path) -> None:
     program = start("esl")
     program.wait_for("daemon_serves")
@@ -151,6 +164,7 @@ def test_a_daemon_serves_metrics(start: Start, config: Path) -> None:
     assert program.end() == 0
 
 
+@ON_ONE_DATABASE
 def test_run_gives_up_when_no_daemon_can_work(start: Start, config: Path) -> None:
     text = config.read_text().split("[[switch]]")
     config.write_text(f'{text[0]}[[switch]]{text[1]}secret_file = "/nonexistent"\n')
@@ -160,6 +174,7 @@ def test_run_gives_up_when_no_daemon_can_work(start: Start, config: Path) -> Non
     assert program.wait_for("no_daemon_can_run")
 
 
+@ON_ONE_DATABASE
 def test_before_there_is_a_switch_the_panel_is_served(start: Start, config: Path) -> None:
     (port,) = free_ports(1)
     before = config.read_text().split("[[switch]]")[0]
@@ -190,8 +205,8 @@ def test_a_top_up_beside_running_daemons(start: Start, config: Path) -> None:
         ("tariffs", "add", "t", "--deck", "d"),
         ("accounts", "add", "alice", "--tariff", "t"),
     ):
-        command = start(*words)
-        assert command.process.wait(TIMEOUT_S) == 0, command.log.read_text()
+        result = CliRunner().invoke(cli, ["--config", str(config), *words])
+        assert result.exit_code == 0, result.output
     top_up = start("topup", "alice", "5")
     assert top_up.process.wait(TIMEOUT_S) == 0
     assert top_up.log.read_text() == "alice: balance 5.00 EUR, available 5.00 EUR\n"
