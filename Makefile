@@ -25,7 +25,7 @@ demo: .venv/stamp .cache/sipp.stamp $(if $(filter asterisk,$(SWITCH)),.cache/ast
 	@$(BIN)/python -m demo
 
 test: .venv/stamp servers ## install what the suite needs, then run all of it (PYTEST='-k name' for a part, '-n 0' in one process)
-	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/stamp ## lint, types, import rules, unit tests and known weaknesses of dependencies, in under 30 seconds
 	@$(BIN)/ruff check $(CODE)
