@@ -318,7 +318,7 @@ class _Batch:
             (
                 session_id, "bench", session_id, "outbound", chain[0].id, "", called, called, place,
                 started_us, started_us, ended_us, minutes * MINUTE_US, 0, 16, None, "", "import", None,
-                ended_us,
+                None, ended_us,
             )
         )  # fmt: skip
         for level, (account, tariff) in enumerate(zip(chain, tariffs, strict=True)):

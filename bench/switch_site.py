@@ -129,7 +129,7 @@ def open_switch_site(
         migrate(database_url)
         _open_accounts(database_url, funds_s, slices or Slices())
         with (
-            SippServer(Answering.ANSWER, ring_ms=ring_ms) as carrier,
+            SippServer(Answering.ANSWER, rings_ms=(0, ring_ms)) as carrier,
             PrivateAsterisk(
                 phones=phones, gateways=[Gateway("carrier1", carrier.port)], directory=directory / "asterisk"
             ) as asterisk,

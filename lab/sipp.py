@@ -185,6 +185,8 @@ class Answering(StrEnum):
     """Answers, and talks until the switch hangs up."""
     ANSWER_HANG_UP = "answer-hang-up"
     """Answers, and hangs up after hold_ms."""
+    EARLY_MEDIA = "early-media"
+    """The same, but it never rings: it sends early media until it answers."""
     RING = "ring"
     """Rings until the switch gives up."""
     REJECT = "reject"
@@ -200,15 +202,22 @@ class SippServer:
         directory: Path | None = None,
         *,
         port: int | None = None,
-        ring_ms: int = 100,
+        rings_ms: tuple[int, int] = (0, 100),
         hold_ms: int = 1000,
         status: int = 486,
     ) -> None:
+        """rings_ms: after how long it rings, and for how long."""
+        silent_ms, ring_ms = rings_ms
         self.answering = answering
         self.port = port or free_port()
         self._files = _RunFiles(answering, directory)
         self._scenario = self._files.write_scenario(
-            {"RING_MS": str(ring_ms), "STATUS": f"{status} {STATUS_TEXTS.get(status, 'Refused')}"}, {}
+            {
+                "SILENCE": _silence(silent_ms),
+                "RING_MS": str(ring_ms),
+                "STATUS": f"{status} {STATUS_TEXTS.get(status, 'Refused')}",
+            },
+            {},
         )
         self._hold_ms = hold_ms
         self._process: ChildProcess | None = None
@@ -312,6 +321,11 @@ def _pressed(after_ms: int, keys: str) -> str:
         f'<pause milliseconds="{KEY_MS * len(keys)}"/>',
     ]
     return "".join(f"  {line}\n" for line in lines)
+
+
+def _silence(silent_ms: int) -> str:
+    text = (SCENARIOS / "parts" / "silence.xml").read_text()
+    return text.replace("@SILENT_MS@", str(silent_ms)) if silent_ms else ""
 
 
 def _hang_up(hold_ms: int) -> str:

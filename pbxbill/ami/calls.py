@@ -16,6 +16,7 @@ from pbxbill.ami.events import (
     Event,
     HangupAsked,
     LegGone,
+    LegRinging,
     LegSeen,
     LegUp,
 )
@@ -77,6 +78,10 @@ class TrackedCall:
     """The legs that are up or ringing, and their channel names."""
     came_up_us: dict[str, int] = field(default_factory=dict)
     hangup_asked_us: dict[str, int] = field(default_factory=dict)
+    dialled_us: dict[str, int] = field(default_factory=dict)
+    """When legs were dialled, as far as they are watched since then."""
+    rang_us: dict[str, int] = field(default_factory=dict)
+    """When they first rang; of a call to a DID the trunk's leg, which is told what the phones say."""
     cause: int = 0
     missed: int = 0
     """Sweeps in a row that did not find it on the switch."""
@@ -85,6 +90,20 @@ class TrackedCall:
     def inbound(self) -> bool:
         """Whether the leg that asked is itself the one paid for."""
         return self.direction is Direction.INBOUND
+
+    def ringing_us(self, leg: str, answered_us: int | None = None) -> int | None:
+        """How long after it was dialled a leg first rang, or was answered without; None: not known."""
+        dialled_us, rang_us = self.dialled_us.get(leg), self.rang_us.get(leg, answered_us)
+        return None if dialled_us is None or rang_us is None else max(0, rang_us - dialled_us)
+
+    def first_ringing_us(self) -> int | None:
+        """The same of the leg that rang first."""
+        watched = [(at_us, leg) for leg, at_us in self.rang_us.items() if leg in self.dialled_us]
+        return self.ringing_us(min(watched)[1]) if watched else None
+
+    def lost_sight(self) -> None:
+        """Events were missed: legs that are not known to ring may have rung since long."""
+        self.dialled_us = {leg: at_us for leg, at_us in self.dialled_us.items() if leg in self.rang_us}
 
     def timed_legs(self) -> list[str]:
         """The channels that must not outlive the funds."""
@@ -124,6 +143,8 @@ class CallBook:
     def add(self, granted: Granted, request: Authorize, channel: str) -> TrackedCall:
         """A call was granted; from now on its events count."""
         call = TrackedCall(LiveCall(granted), request.call_id, request.direction)
+        if call.inbound:
+            call.dialled_us[request.call_id] = request.at_us
         self._calls[granted.session_id] = call
         self._note_leg(call, request.call_id, channel)
         return call
@@ -158,18 +179,14 @@ class CallBook:
     def handle(self, event: Event, *, now_us: int, switch_now_us: int) -> list[Step]:
         """What follows from an event."""
         match event:
-            case LegSeen(leg, channel, session_id):
-                if (call := self._calls.get(session_id)) is not None:
-                    self._note_leg(call, leg, channel)
+            case LegSeen() | LegRinging() | DialFailed():
+                if (call := self._calls.get(event.session_id)) is not None:
+                    self._note(call, event)
                 return []
             case LegUp():
                 return self._leg_up(event, now_us, switch_now_us)
             case DialAnswered():
                 return self._dial_answered(event, now_us, switch_now_us)
-            case DialFailed(_, session_id, status):
-                if (call := self._calls.get(session_id)) is not None:
-                    call.cause = CAUSE_OF_STATUS.get(status, call.cause)
-                return []
             case HangupAsked(leg, _, at_us):
                 for call in self._named(event):
                     call.hangup_asked_us.setdefault(leg, at_us)
@@ -184,6 +201,19 @@ class CallBook:
     def deadline(self, call: TrackedCall, action: SetDeadline, now_us: int) -> list[ArmTimer]:
         """The timers that a moved deadline means."""
         return self.timers.want(call.live.session_id, call.timed_legs(), now_us + action.remaining_us)
+
+    def _note(self, call: TrackedCall, event: LegSeen | LegRinging | DialFailed) -> None:
+        """What an attempt to dial says; nothing is to be done about it."""
+        match event:
+            case LegSeen(leg, channel, _, at_us):
+                self._note_leg(call, leg, channel)
+                if at_us is not None and not call.inbound:
+                    call.dialled_us.setdefault(leg, at_us)
+            case LegRinging(leg, _, at_us):
+                rings = call.call_id if call.inbound else leg
+                call.rang_us[rings] = min(at_us, call.rang_us.get(rings, at_us))
+            case DialFailed(_, _, status):
+                call.cause = CAUSE_OF_STATUS.get(status, call.cause)
 
     def _note_leg(self, call: TrackedCall, leg: str, channel: str) -> None:
         call.legs.setdefault(leg, channel)
@@ -239,7 +269,11 @@ class CallBook:
         self, call: TrackedCall, leg: str, at_us: int, now_us: int, switch_now_us: int
     ) -> list[Step]:
         actions = call.live.answered(
-            answered_us=at_us, paid_leg=leg, elapsed_us=max(0, switch_now_us - at_us), now_us=now_us
+            answered_us=at_us,
+            paid_leg=leg,
+            elapsed_us=max(0, switch_now_us - at_us),
+            now_us=now_us,
+            ringing_us=call.ringing_us(leg, at_us),
         )
         return [(call, action) for action in actions]
 
@@ -276,4 +310,9 @@ class CallBook:
         if call.caller_alive or (call.legs and not call.inbound):
             return []  # another leg may still be dialled, or answer after a transfer while it rings
         cause = call.cause or event.cause or HangupCause.NORMAL_CLEARING
-        return call.live.ended(answered_us=None, ended_us=ended_us, hangup_cause=int(cause))
+        return call.live.ended(
+            answered_us=None,
+            ended_us=ended_us,
+            hangup_cause=int(cause),
+            ringing_us=call.first_ringing_us(),
+        )

@@ -244,6 +244,8 @@ class AsteriskDaemon:
 
     async def _take_over(self) -> None:
         known = list(self._book)  # a call that is granted from here on need not be in the snapshot
+        for call in known:
+            call.lost_sight()
         first = self._started is None
         last_seen_us = self._link.last_alive_us if await self._was_restarted() else None
         if first and self._started is not None:
@@ -359,6 +361,7 @@ class AsteriskDaemon:
             paid_leg=leg.leg,
             elapsed_us=max(0, self._link.switch_now_us() - answered_us),
             now_us=self._clock.monotonic_us(),
+            ringing_us=call.ringing_us(call.call_id if call.inbound else leg.leg),
         )
         self._steering.do(call, actions)
 

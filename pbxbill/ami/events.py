@@ -14,15 +14,28 @@ from pbxbill.ids import is_id
 
 UP = "6"
 """ChannelState of an answered channel."""
+RINGING = "5"
+HEARD = ("RINGING", "PROGRESS")
+"""DialStatus of a leg that the caller hears something of: a ringing tone, or early media."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegSeen:
-    """A leg of a charged call exists."""
+    """A leg of a charged call is dialled."""
 
     leg: str
     channel: str
     session_id: str
+    at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegRinging:
+    """The far side of a leg rings, or sends early media."""
+
+    leg: str
+    session_id: str
+    at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class SwitchStopping:
 
 Event = (
     LegSeen
+    | LegRinging
     | LegUp
     | DialAnswered
     | DialFailed
@@ -108,7 +122,16 @@ Event = (
 )
 
 WANTED = frozenset(
-    {b"DialBegin", b"DialEnd", b"Newstate", b"HangupRequest", b"Hangup", b"FullyBooted", b"Shutdown"}
+    {
+        b"DialBegin",
+        b"DialState",
+        b"DialEnd",
+        b"Newstate",
+        b"HangupRequest",
+        b"Hangup",
+        b"FullyBooted",
+        b"Shutdown",
+    }
 )
 
 
@@ -117,13 +140,15 @@ def parse_event(message: AmiMessage) -> Event | None:
     if message.repeated or not message.event:
         return _doubted(message)
     match message.event:
-        case "DialBegin" | "DialEnd":
+        case "DialBegin" | "DialState" | "DialEnd":
             return _dial(message)
         case "Newstate":
             session_id = _session(message.variables)
             leg, channel = _leg(message, "uniqueid"), message.get("channel")
-            is_up = message.get("channelstate") == UP
-            return LegUp(leg, channel, session_id, _moment(message), _paid(message)) if is_up else None
+            state = message.get("channelstate")
+            if state == RINGING and session_id:
+                return LegRinging(leg, session_id, _moment(message))
+            return LegUp(leg, channel, session_id, _moment(message), _paid(message)) if state == UP else None
         case "HangupRequest":
             leg, session_id = _leg(message, "uniqueid"), _session(message.variables)
             return HangupAsked(leg, session_id, _moment(message), _paid(message))
@@ -150,7 +175,10 @@ def _dial(message: AmiMessage) -> Event | None:
     if not session_id or not leg:
         return None
     if message.event == "DialBegin":
-        return LegSeen(leg, message.get("destchannel"), session_id)
+        return LegSeen(leg, message.get("destchannel"), session_id, timestamp_us(message.get("timestamp")))
+    if message.event == "DialState":
+        heard = message.get("dialstatus") in HEARD
+        return LegRinging(leg, session_id, _moment(message)) if heard else None
     if message.get("dialstatus") == "ANSWER":
         return DialAnswered(leg, message.get("destchannel"), session_id, _moment(message))
     return DialFailed(leg, session_id, message.get("dialstatus"))

@@ -133,6 +133,8 @@ class Steering:
         self._metrics.lost_events.inc()
         record = self.record_of(call.live.session_id)
         answered_us = call.live.answered_us if call.live.paid_leg else None
+        if answered_us is None:
+            call.live.ringing_us = call.first_ringing_us()
         log.warning("call_gone_without_events", session=call.live.session_id, in_cdr_log=record is not None)
         if record is not None:
             actions = call.live.ended(

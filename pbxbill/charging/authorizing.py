@@ -246,6 +246,7 @@ def _reserve(
         endpoint.id,
         "",
         shadow,
+        None,
         lines,
         counts,
     )

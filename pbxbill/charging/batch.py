@@ -309,10 +309,10 @@ def _load_sessions(driver: Driver, session_ids: list[str], state: ChargingState)
         for session_id, *values in driver.select(CHARGES, [row[0] for row in cdr_rows]):
             charges.setdefault(session_id, []).append(CallCharge(*values))
     for row in cdr_rows:
-        *values, denial, detail, evidence, shadow = row
+        *values, denial, detail, evidence, shadow, ringing_us = row
         reason = None if denial is None else DenialReason(denial)
         own = tuple(charges.get(row[0], ()))
-        state.cdrs[row[0]] = RatedCdr(*(*values, reason, detail, Evidence(evidence), shadow, own))
+        state.cdrs[row[0]] = RatedCdr(*(*values, reason, detail, Evidence(evidence), shadow, ringing_us, own))
 
 
 def read_reservations(

@@ -47,6 +47,8 @@ class RatedCdr(NamedTuple):
     evidence: Evidence
     shadow: str | None = None
     """As in the reservation."""
+    ringing_us: int | None = None
+    """Post-dial delay: from dialling the paid leg to its first ringing; None: not known, or nothing rang."""
     charges: tuple[CallCharge, ...] = ()
     counts: tuple[ReservedCount, ...] = ()
     """What it took of counters, where no reservation says it."""

@@ -106,6 +106,8 @@ class LiveCall:
         self.paid_leg = ""
         self.gateway = ""
         """Where the paid leg goes out, as far as the switch says."""
+        self.ringing_us: int | None = None
+        """Post-dial delay of the paid leg, before the answer of the leg that rang first; None: not known."""
         self.answered_us: int | None = None
         """By the switch's clock."""
         self.closed = False
@@ -153,7 +155,14 @@ class LiveCall:
         return self.answered_us + max(self.elapsed_us(now_us) + self.remaining_us(now_us), 0)
 
     def answered(
-        self, *, answered_us: int, paid_leg: str, elapsed_us: int, now_us: int, gateway: str = ""
+        self,
+        *,
+        answered_us: int,
+        paid_leg: str,
+        elapsed_us: int,
+        now_us: int,
+        gateway: str = "",
+        ringing_us: int | None = None,
     ) -> list[Action]:
         """The paid leg was answered, elapsed_us ago by the switch's clock; also for a call found alive."""
         if self.phase is not Phase.SETUP:
@@ -161,10 +170,11 @@ class LiveCall:
         self.phase = Phase.TALKING
         self.paid_leg = paid_leg
         self.gateway = gateway or self.gateway
+        self.ringing_us = ringing_us  # of another leg it says nothing of the carrier that took the call
         self.answered_us = answered_us
         self._answer_at_us = now_us - max(0, elapsed_us)
         self._cut_check_at_us = now_us  # whoever wants it to end does not wait for a leg that is gone
-        actions: list[Action] = [Submit(Answer(self.session_id, answered_us, paid_leg, self.gateway))]
+        actions: list[Action] = [Submit(self._answer(answered_us))]
         if self.remaining_us(now_us) > 0 and not self.shadow:
             actions.append(SetDeadline(self.remaining_us(now_us)))
         return actions + self.tick(now_us)
@@ -263,18 +273,27 @@ class LiveCall:
         hangup_cause: int,
         evidence: Evidence = Evidence.EVENT,
         gateway: str = "",
+        ringing_us: int | None = None,
     ) -> list[Action]:
         """The paid leg is gone, or there never was one (answered_us None). Times by the switch's clock."""
         if self.phase is Phase.ENDED:
             return []
         self.phase = Phase.ENDED
         self.gateway = self.gateway or gateway
+        self.ringing_us = self.ringing_us if ringing_us is None else ringing_us
         self.due_us = None
         self._closing = (
-            Void(self.session_id, ended_us, hangup_cause, evidence, self._asked)
+            Void(self.session_id, ended_us, hangup_cause, evidence, self._asked, self.ringing_us)
             if answered_us is None
             else Settle(
-                self.session_id, answered_us, ended_us, hangup_cause, evidence, self.gateway, self._asked
+                self.session_id,
+                answered_us,
+                ended_us,
+                hangup_cause,
+                evidence,
+                self.gateway,
+                self._asked,
+                self.ringing_us,
             )
         )
         return [Submit(self._closing)]
@@ -298,8 +317,7 @@ class LiveCall:
         again_at_us = self._answer_again_at_us
         if again_at_us is not None and now_us >= again_at_us:
             again_at_us = self._answer_again_at_us = None
-            answered_us = self.answered_us or 0
-            actions.append(Submit(Answer(self.session_id, answered_us, self.paid_leg, self.gateway)))
+            actions.append(Submit(self._answer(self.answered_us or 0)))
         wants_more = not self._extend_pending and not self._final
         if self.shadow and self._granted_us >= self.granted.max_call_us:
             wants_more = False  # the longest call has passed and nobody ends it
@@ -315,6 +333,9 @@ class LiveCall:
             moments.append(max(now_us + 1, self._warning_at_us()))
         self.due_us = min(moments, default=None)
         return actions
+
+    def _answer(self, answered_us: int) -> Answer:
+        return Answer(self.session_id, answered_us, self.paid_leg, self.gateway, self.ringing_us)
 
     def _want_us(self, now_us: int) -> int:
         if self.answered_us is None:

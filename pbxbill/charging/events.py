@@ -137,6 +137,9 @@ class Answer:
     paid_leg: str
     gateway: str = ""
     """By which the switch sent the paid leg out."""
+    ringing_us: int | None = None
+    """Post-dial delay: how long after it was dialled the paid leg first rang, or sent or took media; None:
+    not known."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paid_leg", _storable(self.paid_leg, 128))
@@ -168,6 +171,8 @@ class Settle:
     """As in Answer; empty: what the answer said."""
     detail: str = ""
     """Why it ended, where the switch does not know: what the record is to say."""
+    ringing_us: int | None = None
+    """As in Answer; None: what the answer said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,8 @@ class Void:
     evidence: Evidence = Evidence.EVENT
     detail: str = ""
     """As in Settle."""
+    ringing_us: int | None = None
+    """Of the leg that rang first; None: none did, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +218,8 @@ class SettleOffline:
     """A record of what has been used: charged even below the floor, which a top-up pays back first."""
     quantity: int | None = None
     """Pieces used, where the request's service is no call."""
+    ringing_us: int | None = None
+    """As in Answer."""
 
 
 @dataclass(frozen=True, slots=True)

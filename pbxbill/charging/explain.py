@@ -43,12 +43,13 @@ _CALL_COLUMNS = "switch, call_id, direction, caller, dialled, called, destinatio
 _RECORDS = (
     f"SELECT c.session_id, {', '.join('c.' + name for name in _CALL_COLUMNS.split(', '))}, a.code, "  # noqa: S608
     "c.started_us, c.answered_us, c.ended_us, c.billed_us, c.granted_us, c.hangup_cause, c.denial, "
-    "c.detail, c.evidence, r.state, c.shadow FROM cdrs c LEFT JOIN accounts a ON a.id = c.account_id "
+    "c.detail, c.evidence, r.state, c.shadow, c.ringing_us FROM cdrs c "
+    "LEFT JOIN accounts a ON a.id = c.account_id "
     "LEFT JOIN reservations r ON r.session_id = c.session_id WHERE c.{by} {any_text} ORDER BY c.session_id"
 )
 _OPEN = (
     f"SELECT r.session_id, {', '.join('r.' + name for name in _CALL_COLUMNS.split(', '))}, a.code, "  # noqa: S608
-    "r.requested_us, r.answered_us, NULL, 0, r.granted_us, 0, NULL, '', '', r.state, r.shadow "
+    "r.requested_us, r.answered_us, NULL, 0, r.granted_us, 0, NULL, '', '', r.state, r.shadow, r.ringing_us "
     "FROM reservations r LEFT JOIN accounts a ON a.id = r.account_id "
     "WHERE r.state IN ('reserved', 'answered') AND r.{by} {any_text} ORDER BY r.session_id"
 )
@@ -129,6 +130,7 @@ def _recorded(row: Row) -> CallFacts:
         evidence,
         state,
         shadow,
+        ringing_us,
     ) = times
     return CallFacts(
         session_id=session_id,
@@ -153,6 +155,7 @@ def _recorded(row: Row) -> CallFacts:
         detail=detail,
         evidence=evidence,
         shadow=shadow,
+        ringing_us=ringing_us,
     )
 
 

@@ -38,6 +38,8 @@ class CallFacts:
     evidence: str
     shadow: str | None = None
     """None: enforced. Else what enforcement would have done; empty: nothing else."""
+    ringing_us: int | None = None
+    """From dialling to the first ringing; None: not known."""
 
     @property
     def duration_us(self) -> int:

@@ -98,6 +98,8 @@ class SwitchRecord:
     """Where the paid leg went out; empty if the log does not say."""
     shadow: bool = False
     """The switch runs in shadow mode."""
+    ringing_us: int | None = None
+    """As in Answer."""
 
 
 class DifferenceKind(StrEnum):
@@ -291,9 +293,18 @@ class Reconciler:
             answered_us = reservation.answered_us
         cause, evidence = record.hangup_cause, Evidence.CDR_LOG
         if answered_us is None:
-            self._engine.execute(Void(session_id, record.ended_us, cause, evidence), COMMAND_TIMEOUT_MS)
+            void = Void(session_id, record.ended_us, cause, evidence, ringing_us=record.ringing_us)
+            self._engine.execute(void, COMMAND_TIMEOUT_MS)
         else:
-            settle = Settle(session_id, answered_us, record.ended_us, cause, evidence, record.gateway)
+            settle = Settle(
+                session_id,
+                answered_us,
+                record.ended_us,
+                cause,
+                evidence,
+                record.gateway,
+                ringing_us=record.ringing_us,
+            )
             self._engine.execute(settle, COMMAND_TIMEOUT_MS)
         detail = f"answered {answered_us}, ended {record.ended_us}, cause {cause}"
         differences.append(Difference(session_id, DifferenceKind.ENDED_MEANWHILE, detail))
@@ -349,6 +360,7 @@ class Reconciler:
             record.paid_leg,
             unasked=record.offline,
             gateway=record.gateway,
+            ringing_us=record.ringing_us,
         )
         return self._engine.execute(command, COMMAND_TIMEOUT_MS)
 

@@ -72,6 +72,7 @@ def _answer(command: Answer, state: ChargingState) -> Decision:
             answered_us=command.answered_us,
             paid_leg=command.paid_leg,
             gateway=command.gateway or reservation.gateway,
+            ringing_us=command.ringing_us,
         )
         reservation, effects = _priced_by_answer(reservation, state)
         effects.append(ReservationChanged(reservation, None, command.answered_us))

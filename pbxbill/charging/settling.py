@@ -86,7 +86,12 @@ def _settled(record: RatedCdr, state: ChargingState, effects: Iterable[Effect] =
 def settle(command: Settle, state: ChargingState) -> Decision:
     if command.answered_us is None:
         unanswered = Void(
-            command.session_id, command.ended_us, command.hangup_cause, command.evidence, command.detail
+            command.session_id,
+            command.ended_us,
+            command.hangup_cause,
+            command.evidence,
+            command.detail,
+            command.ringing_us,
         )
         return void(unanswered, state)
     reservation = state.reservations.get(command.session_id)
@@ -168,6 +173,7 @@ def _record(
         detail,
         command.evidence,
         _shadow(reservation, billed_us),
+        reservation.ringing_us if command.ringing_us is None else command.ringing_us,
         charges,
     )
 
@@ -220,6 +226,7 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
             command.hangup_cause,
             command.evidence,
             command.gateway,
+            ringing_us=command.ringing_us,
         )
         return settle(known, state)
     if request.session_id in state.cdrs:
@@ -244,6 +251,7 @@ def settle_offline(command: SettleOffline, state: ChargingState) -> Decision:
         hangup_cause=command.hangup_cause,
         detail=_offline_detail(command),
         evidence=command.evidence,
+        ringing_us=command.ringing_us,
         charges=charges,
         counts=counts,
     )

@@ -86,6 +86,8 @@ def _call(explanation: Explanation, audience: Audience) -> Iterator[str]:
     if call.denial:
         yield f"  denied       {_denied(call.denial, call.detail, audience)}"
         return
+    if call.ringing_us is not None:
+        yield f"  rang         {seconds_text(call.ringing_us)} after it was dialled"
     yield f"  answered     {moment_text(call.answered_us)}"
     if call.ended_us is None:
         yield f"  granted      {seconds_text(call.granted_us)} so far"

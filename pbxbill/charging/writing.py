@@ -99,9 +99,9 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
         driver.update(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
             ("session_id",),
-            ("state", "answered_us", "paid_leg", "granted_us", "final", "gateway"),
+            ("state", "answered_us", "paid_leg", "granted_us", "final", "gateway", "ringing_us"),
             [
-                (str(r.state), r.answered_us, r.paid_leg, r.granted_us, r.final, r.gateway, r.session_id)
+                (str(r.state), *r[11:15], r.gateway, r.ringing_us, r.session_id)
                 for r in state.changed.values()
             ],
         )
@@ -152,7 +152,7 @@ def _write_cdrs(driver: Driver, state: ChargingState, now_us: int) -> None:
     driver.insert(
         models.CdrRow.__table__,  # type: ignore[arg-type]
         (*CDR_COLUMNS, "created_us"),
-        [(*cdr[:-4], str(cdr.evidence), cdr.shadow, now_us) for cdr in state.new_cdrs],
+        [(*cdr[:-5], str(cdr.evidence), cdr.shadow, cdr.ringing_us, now_us) for cdr in state.new_cdrs],
     )
     mark_hours(driver, [cdr.started_us for cdr in state.new_cdrs], now_us)
     rows = [(cdr.session_id, *charge) for cdr in state.new_cdrs for charge in cdr.charges]

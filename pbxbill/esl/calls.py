@@ -182,6 +182,7 @@ class CallBook:
                 elapsed_us=elapsed_us,
                 now_us=now_us,
                 gateway=event.leg.gateway,
+                ringing_us=event.ringing_us,
             )
             if event.armed:
                 answer_us = now_us - elapsed_us
@@ -221,8 +222,11 @@ class CallBook:
     def _paid_leg_ended(call: TrackedCall, event: LegEnded) -> list[Step]:
         live = call.live
         if live.phase is Phase.SETUP:
+            if live.ringing_us is None:
+                live.ringing_us = event.ringing_us  # of an attempt, as long as none is answered
             if event.answered_us is None and not call.inbound and call.caller_end is None:
                 return []  # an attempt failed; the dialplan may try the next gateway
+            ringing_us = event.ringing_us if event.answered_us is not None else None
             if event.answered_us is None and call.caller_end is not None:
                 event = call.caller_end
             actions = live.ended(
@@ -230,6 +234,7 @@ class CallBook:
                 ended_us=event.ended_us,
                 hangup_cause=event.cause,
                 gateway=event.leg.gateway,
+                ringing_us=ringing_us,
             )
         elif live.paid_leg == event.leg.uuid:
             actions = live.ended(
@@ -237,6 +242,7 @@ class CallBook:
                 ended_us=event.ended_us,
                 hangup_cause=event.cause,
                 gateway=event.leg.gateway,
+                ringing_us=event.ringing_us,
             )
         else:
             return []  # the slower of two that answered at once
@@ -273,6 +279,7 @@ class CallBook:
             paid_leg=event.leg.uuid,
             evidence=Evidence.EVENT,
             gateway=event.leg.gateway,
+            ringing_us=event.ringing_us,
         )
         return [ChargeOffline(command)]
 

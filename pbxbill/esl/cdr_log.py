@@ -7,7 +7,7 @@ UTF-8: what makes no sense is counted and put aside, what cannot be read is coun
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.esl.causes import cause_number
-from pbxbill.esl.events import MAX_MOMENT_US, gateway_name, is_channel_id, session_id
+from pbxbill.esl.events import MAX_MOMENT_US, gateway_name, is_channel_id, ringing_us, session_id
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +41,15 @@ CSV_COLUMNS = (
     "hangup_cause",
     "hangup_cause_q850",
     "sip_gateway_name",
+    "progress_uepoch",
+    "progress_media_uepoch",
 )
 """freeswitch-conf/autoload_configs/cdr_csv.conf.xml writes these. None of them holds what a caller sent:
 mod_cdr_csv escapes nothing, so a caller's name could end the line and begin one of its own."""
 
 OLD_COLUMNS = 16
-"""The template had no gateway once, and a log may hold lines of both."""
+KNOWN_COLUMNS = {OLD_COLUMNS, OLD_COLUMNS + 1, len(CSV_COLUMNS)}
+"""The template had no gateway once, then no ringing, and a log may hold lines of all."""
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 SETTLED_FILE_US = 10 * SECOND_US
@@ -73,6 +76,8 @@ class LegRecord:
     ended_us: int
     cause: int
     gateway: str = ""
+    ringing_us: int | None = None
+    """How long after it was dialled, or came in, it first rang; None: it did not."""
 
     @property
     def is_caller(self) -> bool:
@@ -159,7 +164,7 @@ class CdrLog:
                 for line in lines:
                     try:
                         row = next(csv.reader([line]), [])
-                        if len(row) not in {OLD_COLUMNS, len(CSV_COLUMNS)}:
+                        if len(row) not in KNOWN_COLUMNS:
                             raise InputRefused(f"{len(row)} columns")
                         leg = _leg(dict(zip(CSV_COLUMNS, row, strict=False)))
                     except (csv.Error, InputRefused):
@@ -223,6 +228,9 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
     failed = bool(disposition) and disposition not in ("SUCCESS", "failure")
     cause = disposition if failed else get("hangup_cause", "")
     dialled_out = get("direction", "") == "outbound"
+    started_us, rang_us, media_us, answered_us = (
+        _moment(get(f"{name}_uepoch", "")) for name in ("start", "progress", "progress_media", "answer")
+    )
     return LegRecord(
         uuid=uuid,
         session_id=session,
@@ -234,11 +242,12 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
         caller=get("caller_id_number", "")[:64],
         inbound_channel=get("direction", "") == "inbound",
         offline=get("pbxbill_offline", "") == "true",
-        started_us=_moment(get("start_uepoch", "")),
-        answered_us=_moment(get("answer_uepoch", "")) or None,
+        started_us=started_us,
+        answered_us=answered_us or None,
         ended_us=ended_us,
         cause=cause_number(cause, get("hangup_cause_q850", "")),
         gateway=gateway_name(get("sip_gateway_name", ""), get("channel_name", "")) if dialled_out else "",
+        ringing_us=ringing_us(started_us, rang_us, media_us, answered_us),
     )
 
 
@@ -254,13 +263,20 @@ def combine(legs: Iterable[LegRecord]) -> list[SwitchRecord]:
     """One record per session: its first answered paid leg, or the caller's leg if nobody answered."""
     paid: dict[str, LegRecord] = {}
     callers: dict[str, LegRecord] = {}
+    rang: dict[str, int] = {}
     for leg in sorted(legs, key=lambda leg: (leg.answered_us or leg.ended_us, leg.uuid)):
         if leg.is_caller:
             callers.setdefault(leg.session_id, leg)
         paid_session = leg.paid_by or ("" if leg.is_caller else leg.session_id)
         if paid_session and (leg.answered_us is not None or leg.paid_by):
             paid.setdefault(paid_session, leg)
-    return [_record(session, paid.get(session), callers.get(session)) for session in {**paid, **callers}]
+        elif paid_session and leg.ringing_us is not None:
+            rang.setdefault(paid_session, leg.ringing_us)
+    found = [_record(session, paid.get(session), callers.get(session)) for session in {**paid, **callers}]
+    return [
+        replace(record, ringing_us=rang.get(record.session_id)) if not record.paid_leg else record
+        for record in found
+    ]
 
 
 def _record(session: str, paid: LegRecord | None, caller: LegRecord | None) -> SwitchRecord:
@@ -283,4 +299,5 @@ def _record(session: str, paid: LegRecord | None, caller: LegRecord | None) -> S
         paid_leg=paid.uuid if paid is not None else "",
         offline=leg.offline,
         gateway=paid.gateway if paid is not None else "",
+        ringing_us=paid.ringing_us if paid is not None else None,
     )

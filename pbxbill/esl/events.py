@@ -74,6 +74,8 @@ class LegAnswered:
     """The switch's clock when it said so."""
     armed: bool
     """ON_ANSWER has armed a timer on it."""
+    ringing_us: int | None = None
+    """How long after it was dialled, or came in, it first rang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class LegEnded:
     disposition: str
     """On a caller's channel: how its last attempt to dial ended; "" if it never dialled."""
     other_uuid: str
+    ringing_us: int | None = None
+    """As in LegAnswered; None: it never rang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,16 @@ def moment(headers: Headers, name: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text[:20]) > MAX_MOMENT_US:
         raise InputRefused(f"{name} is no moment: {text[:40]!r}")
     return int(text)
+
+
+def ringing_us(created_us: int, rang_us: int, media_us: int, answered_us: int) -> int | None:
+    """From the beginning of a channel to its first ringing, early media, or the answer if neither came.
+
+    Moments that did not come are 0. On a channel that dialled out these are what the far side said; on one
+    that came in, what it was told.
+    """
+    moments = [moment_us for moment_us in (rang_us, media_us, answered_us) if moment_us]
+    return max(0, min(moments) - created_us) if created_us and moments else None
 
 
 def leg_of(headers: Headers) -> Leg | None:
@@ -187,7 +201,11 @@ def answered(headers: Headers) -> LegAnswered | None:
     if not answered_us:
         return None
     armed = headers.variable(ON_ANSWER).startswith("sched_hangup ")
-    return LegAnswered(leg, answered_us, max(seen_us, answered_us), armed)
+    created_us, rang_us, media_us = (
+        moment(headers, f"Caller-Channel-{name}-Time") for name in ("Created", "Progress", "Progress-Media")
+    )
+    delay_us = ringing_us(created_us, rang_us, media_us, answered_us)
+    return LegAnswered(leg, answered_us, max(seen_us, answered_us), armed, delay_us)
 
 
 def _ended(headers: Headers) -> LegEnded | None:
@@ -206,12 +224,17 @@ def _ended(headers: Headers) -> LegEnded | None:
     cause = cause_number(name, headers.variable("hangup_cause_q850"))
     if disposition and disposition not in ("SUCCESS", "failure"):
         cause = cause_number(disposition)  # after a failed bridge the channel itself says NORMAL_CLEARING
+    created_us, rang_us, media_us, answered_us = (
+        moment(headers, f"variable_{name}_uepoch")
+        for name in ("start", "progress", "progress_media", "answer")
+    )
     return LegEnded(
         leg=leg,
-        answered_us=moment(headers, "variable_answer_uepoch") or None,
+        answered_us=answered_us or None,
         bridged_us=moment(headers, "variable_bridge_uepoch") or None,
         ended_us=ended_us,
         cause=cause,
         disposition=disposition,
         other_uuid=headers.get("Other-Leg-Unique-ID"),
+        ringing_us=ringing_us(created_us, rang_us, media_us, answered_us),
     )

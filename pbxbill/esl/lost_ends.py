@@ -67,6 +67,7 @@ class LostEnds:
         if record is not None:
             times = (record.answered_us, record.ended_us, record.cause, Evidence.CDR_LOG)
             live.gateway = live.gateway or record.gateway
+            live.ringing_us = record.ringing_us if live.ringing_us is None else live.ringing_us
         elif live.answered_us is not None:
             last_us = end.ended_us if end is not None else self.dead_at_us or switch_now_us
             paid_us = live.last_paid_us(self._clock.monotonic_us())

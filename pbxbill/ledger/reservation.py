@@ -108,6 +108,8 @@ class Reservation(NamedTuple):
     """By which the paid leg was sent out; empty: not known."""
     shadow: str | None
     """None: it is enforced. Else what enforcement would have done; empty: nothing else."""
+    ringing_us: int | None
+    """From dialling the paid leg to its first ringing, told with its answer; None: not known."""
     levels: tuple[ReservationLevel, ...]
     """By level, then by line."""
     counts: tuple[ReservedCount, ...] = ()
@@ -136,6 +138,7 @@ class Reservation(NamedTuple):
             self.endpoint_id,
             self.gateway,
             self.shadow,
+            self.ringing_us,
             levels,
             counts,
         )

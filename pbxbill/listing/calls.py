@@ -44,6 +44,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
     return select(
         CdrRow.session_id.label("id"),
         CdrRow.started_us.label("started_us"),
+        CdrRow.ringing_us.label("ringing_us"),
         CdrRow.answered_us.label("answered_us"),
         CdrRow.ended_us.label("ended_us"),
         CdrRow.account_id.label("account_id"),
@@ -102,6 +103,8 @@ def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
         row["duration_s"] = (
             None if answered_us is None else max(0, row["ended_us"] - answered_us) // SECOND_US
         )
+        ringing_us = row.pop("ringing_us")
+        row["pdd_ms"] = None if ringing_us is None else ringing_us // 1000
         row["charged_s"] = None if answered_us is None else -(-billed_us // SECOND_US)
         row |= {"total": None, "tax": None, "unit": None}
         # As a rule one wallet pays. Else the last is that of the account's currency, after points and gifts.
@@ -130,6 +133,7 @@ CALLS = Listing(
         Column("total", N_("Charge"), ColumnKind.MONEY),
         Column("tax", N_("Tax in it"), ColumnKind.MONEY, wide=True),
         Column("dialled", N_("Dialled"), ColumnKind.CODE, wide=True),
+        Column("pdd_ms", N_("PDD (ms)"), ColumnKind.COUNT, wide=True),
         Column("answered_us", N_("Answered"), ColumnKind.MOMENT, wide=True),
         Column("ended_us", N_("Ended"), ColumnKind.MOMENT, wide=True),
         Column("hangup_cause", N_("Cause"), ColumnKind.COUNT, wide=True),

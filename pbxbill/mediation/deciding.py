@@ -199,6 +199,7 @@ class Batch:
             hangup_cause=record.hangup_cause,
             evidence=Evidence.IMPORT,
             detail=where,
+            ringing_us=record.ringing_us,
         )
 
 

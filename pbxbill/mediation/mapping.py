@@ -89,6 +89,10 @@ class Fields(Written):
     """From the answer to the end."""
     whole_duration: From | None = None
     """From the start to the end."""
+    ringing: From | None = None
+    """When it first rang."""
+    post_dial_delay: From | None = None
+    """From the start to the first ringing."""
     caller: From | None = None
     called: From | None = None
     direction: From | None = None
@@ -150,6 +154,8 @@ class Condition(Written):
         return value.startswith(self.begins or "")
 
 
+MOMENTS = ("started", "ringing", "answered", "ended", "at")
+"""Fields that hold one."""
 REQUIRED = {
     Kind.CALL: (("called",), ("started", "answered"), ("ended", "duration")),
     Kind.EVENT: (("at",), ("quantity",), ("measure",)),
@@ -201,7 +207,7 @@ class Mapping(Written):
     @property
     def needs_zone(self) -> bool:
         """Whether it reads moments that do not say their zone."""
-        moments = (self.fields.started, self.fields.answered, self.fields.ended, self.fields.at)
+        moments = (getattr(self.fields, name) for name in MOMENTS)
         forms = {x.form or self.time.form for x in moments if x is not None}
         return any(form != "iso" and not form.startswith("epoch_") and "%z" not in form for form in forms)
 

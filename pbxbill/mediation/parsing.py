@@ -9,7 +9,7 @@ from pbxbill.charging.events import Direction
 from pbxbill.charging.gateway import gateway_of
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
-from pbxbill.mediation.mapping import Mapping, Source
+from pbxbill.mediation.mapping import MOMENTS, Mapping, Source
 from pbxbill.mediation.moments import MomentRefused, Moments, duration_us, moments_reader
 from pbxbill.mediation.record import Identification, Kind, Reason, Unusable, UsageRecord, record_key
 from pbxbill.mediation.splitting import Columns
@@ -86,7 +86,7 @@ class RecordParser:
                 moments_reader(form, zone),
             )
             for name, source in self._fields.items()
-            if name in {"started", "answered", "ended", "at"}
+            if name in MOMENTS
         }
 
     def wants(self, columns: Columns) -> bool:
@@ -144,7 +144,15 @@ class RecordParser:
             self._text("session_id", columns),
             _gateway(self._text("gateway", columns)),
             self._cause(columns),
+            self._ringing_us(columns, started_us, ended_us),
         )
+
+    def _ringing_us(self, columns: Columns, started_us: int, ended_us: int) -> int | None:
+        """Post-dial delay; one that lies outside the call is no reason to leave it uncharged."""
+        told = [at_us - started_us for at_us in self._seen("ringing", columns)]
+        if (delay_us := self._duration("post_dial_delay", columns)) is not None:
+            told = [delay_us]
+        return min((x for x in told if 0 <= x <= ended_us - started_us), default=None)
 
     def _times(self, columns: Columns) -> tuple[int, int | None, int]:
         talked_us = self._duration("duration", columns)

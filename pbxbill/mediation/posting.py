@@ -58,6 +58,7 @@ def settlement(record: UsageRecord, switch: str) -> SettleOffline:
         gateway=record.gateway[:64],
         owed_in_full=True,
         quantity=None if record.kind is Kind.CALL else record.quantity,
+        ringing_us=record.ringing_us,
     )
 
 

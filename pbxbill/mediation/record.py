@@ -113,6 +113,8 @@ class UsageRecord(NamedTuple):
     """pbxbill's own, where the record carries it."""
     gateway: str
     hangup_cause: int
+    ringing_us: int | None = None
+    """Post-dial delay of a call; None: the source does not tell."""
 
 
 def record_key(namespace: str, values: Iterable[str]) -> str:

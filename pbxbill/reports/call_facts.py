@@ -12,8 +12,8 @@ from typing import NamedTuple
 from pbxbill.reports.cover import HALF_US
 
 MEASURES = (
-    "calls", "denied", "answered", "billed_us", "wait_us", "charges", "billable_s", "total", "tax", "cost",
-    "unknown",
+    "calls", "denied", "answered", "billed_us", "wait_us", "rung", "ringing_us", "charges", "billable_s",
+    "total", "tax", "cost", "unknown",
 )  # fmt: skip
 """As in RollupRow."""
 DIMENSIONS = {
@@ -55,6 +55,7 @@ WITH RECURSIVE {spans}operator(id) AS (SELECT id FROM accounts WHERE path = '/')
 calls AS (
   SELECT d.bucket, d.session_id, d.account_id, d.direction, d.destination,
     COALESCE(d.answered_us - d.started_us, 0) AS wait_us, d.billed_us,
+    CASE WHEN d.ringing_us IS NULL THEN 0 ELSE 1 END AS rung, COALESCE(d.ringing_us, 0) AS ringing_us,
     CASE WHEN d.denial IS NULL THEN 0 ELSE 1 END AS denied,
     CASE WHEN d.answered_us IS NULL THEN 0 ELSE 1 END AS answered,
     COALESCE(k.carrier_id, 0) AS carrier_id, k.unit AS cost_unit, COALESCE(k.cost, 0) AS cost
@@ -116,22 +117,22 @@ paid AS (
 _FACTS = """
 facts AS (
   SELECT bucket, seller_id, customer_id, destination, direction, carrier_id * by_operator AS carrier_id,
-    rate_id, unit, 1 AS calls, denied, answered, billed_us, wait_us * answered AS wait_us,
+    rate_id, unit, 1 AS calls, denied, answered, billed_us, wait_us * answered AS wait_us, rung, ringing_us,
     0 AS charges, 0 AS billable_s, 0 AS total, 0 AS tax,
     CASE WHEN cost_unit = unit THEN cost * by_operator ELSE 0 END AS cost,
     CASE WHEN direction = 'outbound' AND cost_unit IS NULL THEN by_operator * answered ELSE 0 END AS unknown
   FROM sold
   UNION ALL
   SELECT bucket, seller_id, payer_id, destination, direction, carried_by, rate_id, unit,
-    0, 0, 0, 0, 0, charges, charged_s, total, tax, 0, 0
+    0, 0, 0, 0, 0, 0, 0, charges, charged_s, total, tax, 0, 0
   FROM taken
   UNION ALL
   SELECT bucket, seller_id, customer_id, destination, direction, carrier_id, rate_id, cost_unit,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, cost, 0
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, cost, 0
   FROM sold WHERE by_operator = 1 AND cost_unit <> unit
   UNION ALL
   SELECT bucket, seller_id, customer_id, destination, direction, 0, 0, unit,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, total - tax, 0
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, total - tax, 0
   FROM paid)
 """
 FEW_SPANS = 50
@@ -180,8 +181,9 @@ def facts(
 
 def _records(spans: Sequence[Span], bucket: str, chosen: str) -> tuple[str, str]:
     """How the records of some time are read, and what has to be defined before."""
-    columns = "d.session_id, d.account_id, d.direction, d.destination, d.started_us, d.answered_us"
-    begin = f"SELECT {{}} AS bucket, {columns}, d.billed_us, d.denial FROM "  # noqa: S608 names are ours
+    times = "d.started_us, d.answered_us, d.billed_us, d.ringing_us"
+    columns = f"d.session_id, d.account_id, d.direction, d.destination, {times}"
+    begin = f"SELECT {{}} AS bucket, {columns}, d.denial FROM "  # noqa: S608 names are ours
     if len(spans) > FEW_SPANS:
         listed = ", ".join(f"({int(x.bucket)}, {int(x.from_us)}, {int(x.to_us)})" for x in spans)
         joined = "spans s JOIN cdrs d ON d.started_us >= s.from_us AND d.started_us < s.to_us"

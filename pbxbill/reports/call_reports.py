@@ -55,12 +55,13 @@ MARGIN_PPM = Column("margin_ppm", N_("Margin of net"), ColumnKind.PPM)
 UNKNOWN = Column("unknown", N_("Cost not known"), ColumnKind.COUNT, wide=True)
 ASR = Column("asr_ppm", N_("ASR"), ColumnKind.PPM)
 ACD = Column("acd_s", N_("ACD"), ColumnKind.SECONDS)
+PDD = Column("pdd_ms", N_("PDD (ms)"), ColumnKind.COUNT)
+RUNG = Column("rung", N_("PDD known"), ColumnKind.COUNT, wide=True)
 WAIT = Column("wait_s", N_("Time to answer"), ColumnKind.SECONDS)
 
 EARLIER_RATE = N_("What re-rating corrected stands with the rate that a call was charged by first.")
-NO_PDD = N_(
-    "Call records hold no post-dial delay: shown is the mean time from the request to the answer, "
-    "which contains it."
+OF_THOSE_KNOWN = N_(
+    "PDD is the mean time from dialling until it rang, of the calls of which that is known, answered or not."
 )
 OWN_UNITS = N_("Charges and costs in different units stand in rows of their own; nothing is converted.")
 FREE_OF_CALLS = N_("Other charges are without tax, by the day for which they were made.")
@@ -197,16 +198,16 @@ CALL_REPORTS = (
     ),
     Report(
         "quality",
-        N_("ASR, ACD, time to answer"),
-        N_("How many calls are answered, how long they last and how long callers wait."),
+        N_("ASR, ACD, PDD"),
+        N_("How many calls are answered, how long they last, how soon it rings and how long callers wait."),
         (*_DAYS, _grouping(QUALITY_GROUPS), RESELLER, ACCOUNT,
          DESTINATION, CARRIER),
         _simple(
             QUALITY_GROUPS,
-            (CALLS, DENIED, ANSWERED, ASR, ACD, WAIT),
+            (CALLS, DENIED, ANSWERED, ASR, ACD, RUNG, PDD, WAIT),
             order="calls",
             series=("asr_ppm",),
-            notes=(NO_PDD,),
+            notes=(OF_THOSE_KNOWN,),
         ),
     ),
     Report(
@@ -216,10 +217,10 @@ CALL_REPORTS = (
         (*_DAYS, _grouping(CARRIER_GROUPS), CARRIER, DESTINATION, ACCOUNT),
         _simple(
             CARRIER_GROUPS,
-            (CALLS, ANSWERED, ASR, ACD, NET, COST, MARGIN, MARGIN_PPM, UNKNOWN),
+            (CALLS, ANSWERED, ASR, ACD, RUNG, PDD, NET, COST, MARGIN, MARGIN_PPM, UNKNOWN),
             order="calls",
             series=("asr_ppm", "margin"),
-            notes=(OWN_UNITS,),
+            notes=(OF_THOSE_KNOWN, OWN_UNITS),
         ),
         operators=True,
     ),

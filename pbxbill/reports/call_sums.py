@@ -174,6 +174,8 @@ def counted(calls: Sums) -> dict[str, Any]:
         "wait_ms": calls.wait_us // calls.answered // 1000 if calls.answered else None,
         "unknown": calls.unknown,
     }
+        "rung": calls.rung,
+        "pdd_ms": calls.ringing_us // calls.rung // 1000 if calls.rung else None,
 
 
 def ratio_ppm(part: int, whole: int) -> int:

@@ -28,6 +28,8 @@ class Sums(NamedTuple):
     wait_us: int = 0
     charges: int = 0
     billable_s: int = 0
+    rung: int = 0
+    ringing_us: int = 0
     total: int = 0
     tax: int = 0
     cost: int = 0

@@ -328,6 +328,7 @@ class ReservationRow(Base):
     """By which the switch sent it out."""
     shadow: Mapped[str | None] = mapped_column(String(200))
     """None: enforced. Else what enforcement would have done; empty: nothing else."""
+    ringing_us: Mapped[int | None]
     created_us: Mapped[int]
     __table_args__ = (
         CheckConstraint("state IN ('reserved', 'answered', 'settled', 'voided')", name="state"),
@@ -410,6 +411,8 @@ class CdrRow(Base):
     evidence: Mapped[str] = mapped_column(String(8))
     shadow: Mapped[str | None] = mapped_column(String(200))
     """As in the reservation."""
+    ringing_us: Mapped[int | None]
+    """From dialling the paid leg to its first ringing: post-dial delay."""
     created_us: Mapped[int]
     __table_args__ = (
         Index("ix_cdrs_account_id_started_us", "account_id", "started_us"),

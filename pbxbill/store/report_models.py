@@ -35,6 +35,10 @@ class RollupRow(Base):
     billed_us: Mapped[int]
     wait_us: Mapped[int]
     """From the request to the answer, of those that were answered."""
+    rung: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Calls of which it is known when they rang first."""
+    ringing_us: Mapped[int] = mapped_column(server_default="0")
+    """Their post-dial delay."""
     charges: Mapped[int] = mapped_column(Integer)
     """Calls that were charged for in this unit first."""
     billable_s: Mapped[int]

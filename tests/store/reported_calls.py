@@ -38,8 +38,8 @@ class Reported:
     charged: list[tuple[str, int, str, int, int]] = field(default_factory=list)
     """Session, level, account, wallet, total: what can be corrected."""
     starts: dict[str, tuple[int, str, str]] = field(default_factory=dict)
-    sums: dict[Key, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 6))
-    """calls, answered, billed_us, total, tax, cost."""
+    sums: dict[Key, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0] * 8))
+    """calls, answered, billed_us, total, tax, cost, rung, ringing_us."""
 
     def call(self, session: Session, picked: random.Random, started_us: int, now_us: int) -> None:
         """One call, as the engine writes it; it is added to what is expected."""
@@ -50,6 +50,8 @@ class Reported:
         direction = picked.choice(["outbound", "outbound", "inbound"])
         billed_us = picked.choice([0, 30, 61, 600]) * 1_000_000 if caller else 0
         answered_us = started_us + 2_000_000 if billed_us else None
+        # Of some calls it is not known, whether they were answered or not; nobody's call is denied.
+        ringing_us = self.number * 1_357 if caller and self.number % 3 else None
         self.starts[session_id] = (started_us, place, caller or "")
         session.execute(
             insert(CdrRow).values(
@@ -58,12 +60,13 @@ class Reported:
                 destination=place, started_us=started_us, answered_us=answered_us,
                 ended_us=started_us + billed_us, billed_us=billed_us, granted_us=0, hangup_cause=16,
                 denial=None if caller else "user_unknown", detail="", evidence="event", created_us=now_us,
+                ringing_us=ringing_us,
             )
         )  # fmt: skip
         costs = picked.random() < 0.5 and direction == "outbound" and billed_us
         carrier = str(self.carrier_id) if costs else "0"
         sellers = self._sellers(caller)
-        traffic = (1, int(billed_us > 0), billed_us, 0, 0, 0)
+        traffic = (1, int(billed_us > 0), billed_us, 0, 0, 0, int(ringing_us is not None), ringing_us or 0)
         for seller, customer in sellers:
             of_seller = carrier if seller == self.operator_id else "0"
             self._expect(seller, direction, customer, place, of_seller, started_us, traffic)
@@ -76,7 +79,7 @@ class Reported:
                 )
             )  # fmt: skip
             seller, customer = sellers[-1]
-            self._expect(seller, direction, customer, place, carrier, started_us, (0, 0, 0, 0, 0, cost))
+            self._expect(seller, direction, customer, place, carrier, started_us, (0, 0, 0, 0, 0, cost, 0, 0))
         if billed_us and caller:
             for level, payer in enumerate(CHAINS[caller]):
                 total = picked.randrange(2, 99_999)
@@ -85,7 +88,7 @@ class Reported:
 
     def exact_call(
         self, session: Session, caller: str, place: str, started_us: int, talked_s: int,
-        charged: list[tuple[int, int]], cost: int | None = None,
+        charged: list[tuple[int, int]], cost: int | None = None, ringing_us: int | None = None,
     ) -> None:  # fmt: skip
         """A call as it is told; charged: total and tax of each level."""
         self.number += 1
@@ -97,7 +100,7 @@ class Reported:
                 account_id=self.accounts.ids[caller], caller="", dialled="", called="", destination=place,
                 started_us=started_us, answered_us=started_us + 4_000_000 if talked_s else None,
                 ended_us=started_us, billed_us=talked_s * 1_000_000, granted_us=0, hangup_cause=16,
-                detail="", evidence="event", created_us=started_us,
+                detail="", evidence="event", created_us=started_us, ringing_us=ringing_us,
             )
         )  # fmt: skip
         if cost is not None:
@@ -149,11 +152,11 @@ class Reported:
         chain = CHAINS[caller]
         seller = self.operator_id if level + 1 == len(chain) else self.accounts.ids[chain[level + 1]]
         of_seller = carrier if seller == self.operator_id else "0"
-        money = (0, 0, 0, total, tax, 0)
+        money = (0, 0, 0, total, tax, 0, 0, 0)
         self._expect(seller, direction, str(self.accounts.ids[payer]), place, of_seller, started_us, money)
         if level:
             customer = str(self.accounts.ids[chain[level - 1]])
-            cost = (0, 0, 0, 0, 0, total - tax)
+            cost = (0, 0, 0, 0, 0, total - tax, 0, 0)
             self._expect(self.accounts.ids[payer], direction, customer, place, "0", started_us, cost)
 
     def _sellers(self, caller: str | None) -> list[tuple[int, str]]:
@@ -178,7 +181,7 @@ class Reported:
         found: dict[str, list[int]] = {}
         for (of_seller, of_dimension, member, hour_us), what in self.sums.items():
             if (of_seller, of_dimension) == (seller, dimension) and from_us <= hour_us < to_us:
-                kept = found.setdefault(member, [0] * 6)
+                kept = found.setdefault(member, [0] * 8)
                 kept[:] = [a + b for a, b in zip(kept, what, strict=True)]
         return {member: what for member, what in found.items() if any(what)}
 

@@ -29,7 +29,7 @@ def summed(rows: list[Summed]) -> dict[str, list[int]]:
     for row in rows:
         found[row.member] = add(found.get(row.member, Sums()), row.sums)
     return {
-        member: [x.calls, x.answered, x.billed_us, x.total, x.tax, x.cost]
+        member: [x.calls, x.answered, x.billed_us, x.total, x.tax, x.cost, x.rung, x.ringing_us]
         for member, x in found.items()
         if any(x)
     }

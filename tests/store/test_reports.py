@@ -39,9 +39,9 @@ def story(reported: Reported, request: pytest.FixtureRequest) -> Reported:
     database = open_engine(reported.accounts.url)
     with transaction(database) as session:
         charged = [(eur("0.4284"), eur("0.0684")), (eur("0.18"), 0)]
-        reported.exact_call(session, "alice", "Germany", TENTH_US, 180, charged, eur("0.09"))
+        reported.exact_call(session, "alice", "Germany", TENTH_US, 180, charged, eur("0.09"), 1_200_000)
         reported.exact_call(session, "bob", "France", TENTH_US + 1, 120, [(eur("0.65"), 0)])
-        reported.exact_call(session, "bob", "France", TENTH_US + 2, 0, [])
+        reported.exact_call(session, "bob", "France", TENTH_US + 2, 0, [], ringing_us=2_600_999)
     if request.param == "rolled up":
         assert roll_up(database, NOW_US).days == 1
     database.dispose()
@@ -89,9 +89,27 @@ def test_the_margin_is_as_the_docs_tell_it(story: Reported, sentence: str, code:
 
 def test_the_quality_is_as_the_docs_tell_it(story: Reported) -> None:
     (total,) = table(story, "quality", group="day", **DAYS).totals
-    assert "3 calls, 2 answered, ASR 66.6 %, ACD 0:02:30" in DOCS.read_text()
+    assert "3 calls, 2 answered, ASR 66.6 %, ACD 0:02:30, PDD 1900 ms of 2 calls" in DOCS.read_text()
     assert (total["calls"], total["answered"], total["asr_ppm"], total["acd_s"]) == (3, 2, 666_666, 150)
     assert total["wait_s"] == 4
+    assert (total["rung"], total["pdd_ms"]) == (2, 1900)
+
+
+@pytest.mark.parametrize(
+    "name, group, code, found",
+    [
+        ("quality", "customer", "", {"bob": (1, 2600), "reseller": (1, 1200)}),
+        ("quality", "customer", "reseller", {"alice": (1, 1200)}),
+        ("quality", "destination", "", {"France": (1, 2600), "Germany": (1, 1200)}),
+        ("carriers", "carrier", "", {"carrier": (1, 1200), "": (1, 2600)}),
+    ],
+)
+def test_post_dial_delay_is_told_as_the_rest_of_quality_is(
+    story: Reported, name: str, group: str, code: str, found: dict[str, tuple[int, int]]
+) -> None:
+    key = {"customer": "code"}.get(group, group)
+    rows = table(story, name, code, group=group, **DAYS).rows
+    assert {row[key]: (row["rung"], row["pdd_ms"]) for row in rows} == found
 
 
 @pytest.mark.parametrize(

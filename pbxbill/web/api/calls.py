@@ -55,6 +55,9 @@ class Call(BaseModel):
     called: str
     destination: str
     started: Moment
+    pdd_ms: int | None = Field(
+        description="Post-dial delay: from dialling until it rang, in milliseconds. Null: not known."
+    )
     answered: Moment | None
     ended: Moment
     state: str = Field(description="answered, unanswered or denied.")
@@ -155,6 +158,7 @@ def shown_call(session: Session, row: CdrRow) -> Call:
         called=row.called,
         destination=row.destination,
         started=moment(row.started_us),
+        pdd_ms=None if row.ringing_us is None else row.ringing_us // 1000,
         answered=moment_or_none(answered_us),
         ended=moment(row.ended_us),
         state="denied" if row.denial else "unanswered" if answered_us is None else "answered",

@@ -318,6 +318,7 @@ def test_the_callers_own_record_tells_the_gateway_to_who_imports_it(
     record = RecordParser(rules, SystemClock())(columns)
     assert isinstance(record, UsageRecord)
     assert (record.called, record.gateway) == (NUMBER, "carrier")
+    assert record.ringing_us is not None
 
 
 def test_switch_and_daemon_killed_together_leave_calls_that_end_with_the_switch(

@@ -68,6 +68,7 @@ def test_the_deadline_counts_from_the_answer(answered_us: int | None, deadline_u
         endpoint_id=None,
         gateway="",
         shadow=None,
+        ringing_us=None,
         levels=(),
     )
     assert reservation.deadline_us == deadline_us

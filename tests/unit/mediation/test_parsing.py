@@ -155,6 +155,38 @@ def test_durations_tell_which_hour_is_meant() -> None:
     assert found.ended_us - found.started_us == 4200 * SECOND_US
 
 
+@pytest.mark.parametrize(
+    "rang, delay, found",
+    [
+        ("2026-03-01 11:00:03", "", 3 * SECOND_US),
+        ("", "2500", 2_500_000),
+        ("2026-03-01 11:00:03", "2500", 2_500_000),
+        ("", "0", 0),
+        ("", "", None),
+        ("2026-03-01 10:59:00", "", None),
+        ("", "99000", None),
+    ],
+    ids=["moment", "delay", "both", "at once", "neither", "before the call", "after it"],
+)
+def test_when_it_rang_is_taken_where_the_source_tells(rang: str, delay: str, found: int | None) -> None:
+    fields = mapping().fields.model_dump(exclude_none=True)
+    fields |= {"ringing": "rang", "post_dial_delay": {"column": "delay", "unit": "ms"}}
+    columns = ["account", "number", "start", "answer", "end", "seconds", "id", "rang", "delay"]
+    rules = mapping(fields=fields, file={"type": "csv", "columns": columns})
+    for answer, seconds in (("2026-03-01 11:00:05", 60), ("", 0)):  # nobody answered: it rang all the same
+        line = f"bob,4930,2026-03-01 11:00:00,{answer},2026-03-01 11:01:05,{seconds},c1,{rang},{delay}"
+        record = read(line, rules)
+        assert isinstance(record, UsageRecord)
+        assert record.ringing_us == found
+
+
+def test_a_delay_that_is_no_number_is_a_mapping_for_another_file() -> None:
+    fields = mapping().fields.model_dump(exclude_none=True) | {"post_dial_delay": "number"}
+    line = "bob,4930x,2026-03-01 11:00:00,2026-03-01 11:00:05,2026-03-01 11:01:05,60,c1"
+    found = read(line, mapping(fields=fields))
+    assert (found.reason, found.field) == (Reason.FIELD_MALFORMED, "post_dial_delay")
+
+
 def test_a_time_that_never_was() -> None:
     found = read("bob,4930,2026-03-29 02:30:00,,2026-03-29 03:30:00,0,c", berlin(), NOON_US * 2)
     assert found.reason is Reason.TIME_ABSURD
