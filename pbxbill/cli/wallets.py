@@ -6,19 +6,19 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.app import Application, billing, open_charging
+from pbxbill.app import billing
 from pbxbill.billing.invoices.standing import locked_wallet
+from pbxbill.billing.payments.adjustments import AdjustmentRefused, NewAdjustment, adjusted_wallet
 from pbxbill.billing.payments.top_ups import NewTopUp, reverse_top_up, top_up
 from pbxbill.billing.payments.transfers import NewTransfer, transfer_funds
-from pbxbill.charging.events import Adjust, Moved, Refused, SetCreditLimit
+from pbxbill.charging.events import Moved
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.invoice_drafts import by_option, reason_option
 from pbxbill.cli.output import json_option, print_json
-from pbxbill.errors import InputRefused, check
+from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import account_by_code, unit_of
-from pbxbill.store.engine import moving_money, reading, transaction
 from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.points_units import is_points_unit, refuse_points
 
@@ -70,26 +70,23 @@ def topup(context: Context, /, code: str, amount: str, *, as_json: bool, **named
 @click.option("--memo", required=True, help="Why; kept with the journal entry.")
 @unit_option
 @key_option
+@by_option
 @json_option
 @pass_context
-def adjust(  # noqa: PLR0913  # one parameter per option
-    context: Context,
-    /,
-    code: str,
-    amount: str,
-    *,
-    memo: str,
-    unit_code: str | None,
-    key: str | None,
-    as_json: bool,
-) -> None:
+def adjust(context: Context, /, code: str, amount: str, *, as_json: bool, **named: Any) -> None:
     """Put money into a wallet or, with a negative amount, take it out; live calls follow."""
-    with context.application() as application:
-        account, unit = _wallet(application, code, unit_code)
-        now_us = context.clock.now_us()
-        command = Adjust(_key(key), account.id, unit.code, parse_amount(amount, unit), now_us, memo[:200])
-        outcome = change_wallet(application, command)
-    _tell(outcome, unit, code, as_json=as_json)
+    with context.application() as application, billing(application) as (session, books):
+        account = account_by_code(session, code)
+        unit = unit_of_account(session, account, named["unit_code"])
+        key, memo = _key(named["key"]), named["memo"][:200]
+        new = NewAdjustment(parse_amount(amount, unit), unit.code, key, memo, named["by"])
+        try:
+            moved = adjusted_wallet(session, books, account, new, context.clock.now_us())
+        except AdjustmentRefused as refused:
+            most = refused.most
+            limit = "" if most is None else f"; at most {format_amount(most, unit)} {unit.code} now"
+            raise InputRefused(f"{refused}{limit}") from None
+    shown_moved(moved, unit, code, as_json=as_json)
 
 
 @click.command("reverse-topup")
@@ -154,18 +151,6 @@ def transfer(context: Context, /, from_code: str, to_code: str, amount: str, **n
     click.echo(f"{from_code}: balance {left} {unit.code}; {to_code}: balance {got} {unit.code}{again}")
 
 
-def change_wallet(application: Application, command: Adjust | SetCreditLimit) -> Moved | Refused:
-    """Have the charging engine move money, and tell the other processes."""
-    with open_charging(application) as charging:
-        outcome = charging.engine.execute(command)
-    check(isinstance(outcome, Moved | Refused), f"{type(command).__name__} was answered by {outcome}")
-    assert isinstance(outcome, Moved | Refused)
-    if isinstance(outcome, Moved):
-        with transaction(moving_money(application.database)):
-            pass  # the charging engine wrote it; who had it do so is told here
-    return outcome
-
-
 def unit_of_account(session: Session, account: AccountRow, code: str | None) -> Unit:
     """The unit of the wallet that a command is about; never points, which have commands of their own."""
     owned = session.scalars(
@@ -205,21 +190,6 @@ def shown_moved(outcome: Moved, unit: Unit, code: str, *, as_json: bool, receipt
         click.echo(f"receipt {receipt}")
     if outcome.shortened:
         click.echo(f"live calls shortened: {', '.join(outcome.shortened)}")
-
-
-def _tell(outcome: Moved | Refused, unit: Unit, code: str, *, as_json: bool) -> None:
-    match outcome:
-        case Moved():
-            shown_moved(outcome, unit, code, as_json=as_json)
-        case Refused(reason, most):
-            limit = "" if most is None else f"; at most {format_amount(most, unit)} {unit.code} now"
-            raise InputRefused(f"{reason}{limit}")
-
-
-def _wallet(application: Application, code: str, unit_code: str | None) -> tuple[AccountRow, Unit]:
-    with transaction(reading(application.database)) as session:
-        account = account_by_code(session, code)
-        return account, unit_of_account(session, account, unit_code)
 
 
 def _key(key: str | None) -> str:
