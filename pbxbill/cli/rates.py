@@ -11,6 +11,7 @@ from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.cli.rates_import import import_rates
+from pbxbill.cli.rates_one import end_rate, set_rate
 from pbxbill.errors import InputRefused
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.rate_terms import terms_from_json
@@ -29,7 +30,8 @@ def rates() -> None:
     """Rate decks: import, export and look up prices."""
 
 
-rates.add_command(import_rates)
+for _command in (import_rates, set_rate, end_rate):
+    rates.add_command(_command)
 
 
 reseller_option = click.option("--reseller", help="Whose deck; default: the operator's.")

@@ -121,7 +121,7 @@ def import_rates(context: Context, /, **options: Any) -> None:
     wanted, reseller = _wanted(options)
     with context.application() as application, RateStage() as stage, _opened(wanted) as stream:
         wanted = _of_issuer(application, wanted, reseller)
-        _import(context, application, wanted, stage, RateSheet(stream, wanted.sheet.profile))
+        import_sheet(context, application, wanted, stage, RateSheet(stream, wanted.sheet.profile))
 
 
 def _wanted(options: dict[str, Any]) -> tuple[Wanted, str | None]:
@@ -176,9 +176,10 @@ def _of_issuer(application: Application, wanted: Wanted, reseller: str | None) -
     return replace(wanted, sheet=replace(wanted.sheet, issuer_id=issuer_id))
 
 
-def _import(
+def import_sheet(
     context: Context, application: Application, wanted: Wanted, stage: RateStage, sheet: RateSheet
 ) -> None:
+    """Show what a sheet changes, and write it once that is agreed to."""
     now_us = context.clock.now_us()
     wanted = replace(wanted, sheet=replace(wanted.sheet, effective_us=_effective(wanted, now_us)))
     setting = setting_of(application.database, wanted.sheet, now_us)

@@ -63,6 +63,8 @@ class Plan:
     """A price per minute above this is one."""
     usual_begin_us: tuple[int, int] | None = None
     """A row that begins outside of this is suspicious too."""
+    ended: frozenset[str] = frozenset()
+    """Of a deck that is amended: prefixes that have no rate of their own any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _changed(
     findings = [Finding.FOLLOWED] if news and len(mine[1]) > 1 else []
     if news:
         change, before, after, kept = _renewed(plan, news, olds, (old, new), findings)
-    elif olds and plan.amend:
+    elif olds and plan.amend and prefix not in plan.ended:
         change, before, kept = Change.UNCHANGED, olds[0], olds
         after = in_force(olds, effective_us) or olds[0]
     elif olds:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -67,6 +67,16 @@ def csv_lines(database: Engine, version_id: int) -> Iterator[str]:
             text.seek(0)
             text.truncate()
     yield text.getvalue()
+
+
+def sheet_of(rates: Iterable[Rate]) -> bytes:
+    """A few rates as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for rate in rates:
+        writer.writerows(_csv_row(row) for row in _rows_of(rate))
+    return text.getvalue().encode()
 
 
 def _csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> int:

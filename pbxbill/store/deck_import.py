@@ -59,6 +59,8 @@ class ImportWanted:
     """Prices above are told."""
     measure: str | None = None
     per: int | None = None
+    ended: tuple[str, ...] = ()
+    """Of a deck that is amended: prefixes that lose their own rates."""
     profile: Profile = field(default_factory=Profile)
 
 
@@ -146,7 +148,7 @@ def compare_decks(
     database: Engine, wanted: ImportWanted, setting: ImportSetting, stage: RateStage, changes: DeckChanges
 ) -> None:
     """Compare what the stage read with the deck as it is; the stage then has the new version's rates."""
-    if not stage.sheet_rate_count:
+    if not stage.sheet_rate_count and not wanted.ended:
         raise InputRefused("the rate deck holds no usable row")
     if setting.old_version_id is not None:
         stage.take_deck(database, setting.old_version_id, "old")
@@ -160,8 +162,11 @@ def compare_decks(
         wanted.delay_increases,
         wanted.max_price,
         (now_us - USUAL_US, now_us + USUAL_US),
+        frozenset(wanted.ended),
     )
     stage.compare(plan, changes.add)
+    if wanted.ended and not stage.rate_count:
+        raise InputRefused("the deck would have no rate left; a deck that nobody uses may stay as it is")
 
 
 def check_allowed(database: Engine, wanted: ImportWanted, changes: DeckChanges) -> None:

@@ -275,6 +275,8 @@ def _wanted(deck: str, file_name: str, issuer_id: int, options: dict[str, Any]) 
         for key, value in options.items()
         if key not in (*_PROFILE, "increments", "steep_ppm", "columns") and value is not None
     }
+    if "ended" in rest:
+        rest["ended"] = tuple(rest["ended"])
     try:
         profile = Profile(**said)
     except ConfigurationError as error:

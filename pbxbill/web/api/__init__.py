@@ -48,6 +48,7 @@ from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
 from pbxbill.web.api.operations import operations
 from pbxbill.web.api.own_records import own_records
+from pbxbill.web.api.one_rate import one_rate
 from pbxbill.web.api.own_users import own_users
 from pbxbill.web.api.parties import addresses, company
 from pbxbill.web.api.payment_corrections import payment_corrections
@@ -97,6 +98,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     destinations,
     bundles,
     dids,
+    one_rate,
     carriers,
     endpoints,
     account_services,

@@ -96,7 +96,7 @@ class RateImport(BaseModel):
 def rate_imports(api: Api) -> None:
     """Imports of the key's own account."""
     front = api.front
-    database = front.desks.application.database
+    application = front.desks.application
     background = Background()
     declare_list(api, RULE, RATE_IMPORTS, TAG)
     api.take_larger(RULE, request_bytes(MAX_SHEET_BYTES))
@@ -106,7 +106,7 @@ def rate_imports(api: Api) -> None:
 
     def shown(id: int) -> RateImport:
         with front.reading() as session:
-            return _shown(seen(session, id), front.clock.now_us())
+            return shown_import(seen(session, id), front.clock.now_us())
 
     @api.post(RULE, RateImport, TAG, 202)
     @needs(Permission.CATALOGUE_WRITE)
@@ -120,8 +120,8 @@ def rate_imports(api: Api) -> None:
             with field("deck"):
                 row = keep_upload(change.session, upload, change.now_us)
             id = row.id
-            answer = change.done(_shown(row, change.now_us), 202)
-        background.start(f"rates-{id}", lambda: read_upload(database, id, front.clock))
+            answer = change.done(shown_import(row, change.now_us), 202)
+        background.start(f"rates-{id}", lambda: read_upload(application.database, id, front.clock))
         return answer
 
     @api.get("/rate-imports/<int:import_id>", RateImport, TAG)
@@ -140,8 +140,8 @@ def rate_imports(api: Api) -> None:
         with api.writing("rates.import", deck) as change:
             with conflicts():
                 begin_writing(change.session, seen(change.session, id).id, change.now_us)
-            answer = change.done(_shown(seen(change.session, id), change.now_us), 202)
-        background.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
+            answer = change.done(shown_import(seen(change.session, id), change.now_us), 202)
+        background.start(f"rates-{id}", lambda: write_upload(application.database, id, front.clock))
         return answer
 
     @api.delete("/rate-imports/<int:import_id>", TAG)
@@ -201,7 +201,8 @@ def _upload(issuer_id: int, by: str, body: NewImport, now_us: int) -> Upload:
     return Upload(issuer_id, by, body.deck, body.file_name, content, options)
 
 
-def _shown(row: RateImportRow, now_us: int) -> RateImport:
+def shown_import(row: RateImportRow, now_us: int) -> RateImport:
+    """An import as it is told."""
     return RateImport(
         id=row.id,
         deck=row.deck,

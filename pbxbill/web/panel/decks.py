@@ -18,6 +18,7 @@ from pbxbill.store.deck_lookup import version_in_force
 from pbxbill.store.models import DeckVersionRow, RateDeckRow, TariffRow, TariffVersionRow
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.one_rate import add_one_rate, rate_link
 
 VERSIONS_SHOWN = 25
 CHUNK_BYTES = 64 * 1024
@@ -74,10 +75,13 @@ def decks(front: Front) -> Blueprint:
             "/decks/versions/<int:version_id>/rates",
             endpoint="rates",
             template="panel/decks/rates.html",
+            link=lambda row: _rate_link(front, row),
             given=lambda: {"version": str(_seen_version(front)[0].id)},
             more=lambda: {"version": _seen_version(front)[0], "deck": _seen_version(front)[1]},
         ),
     )
+
+    add_one_rate(section, front)
 
     @section.get("/decks/versions/<int:version_id>/sheet.<any(csv, xlsx):ending>")
     @needs(Permission.CATALOGUE_READ)
@@ -118,6 +122,12 @@ def _seen_version(front: Front) -> tuple[DeckVersionRow, RateDeckRow]:
             g.seen_version = version, deck_seen(session, front, version.deck_id)
     seen: tuple[DeckVersionRow, RateDeckRow] = g.seen_version
     return seen
+
+
+def _rate_link(front: Front, row: Any) -> str | None:
+    _version, deck = _seen_version(front)
+    own = deck.issuer_id == front.scope.account_id and front.actor.may(Permission.CATALOGUE_WRITE)
+    return rate_link(deck, row) if own else None
 
 
 def _tariffs_on(session: Session, front: Front, deck_id: int) -> list[TariffRow]:

@@ -235,7 +235,7 @@ def _upload(front: Front, form: ImportForm) -> Upload:
         "against": form.against.data or None,
         "notice_days": form.notice_days.data,
         "delay_increases": form.delay_increases.data,
-        "effective_us": _effective_us(front, form),
+        "effective_us": effective_of(front, form),
     }
     if options["delay_increases"] and not options["notice_days"]:
         raise TermRefused(gettext("say how many days of notice increases have to wait for"), "notice_days")
@@ -248,7 +248,8 @@ def _upload(front: Front, form: ImportForm) -> Upload:
     return Upload(front.scope.account_id, front.actor.name, deck, name, content, options)
 
 
-def _effective_us(front: Front, form: ImportForm) -> int | None:
+def effective_of(front: Front, form: Any) -> int | None:
+    """From when on a version counts, as a form says; a date that is past has to be meant."""
     at_us: int | None = form.effective.data
     if at_us is not None and at_us < front.clock.now_us() and not form.backdate.data:
         raise TermRefused(
