@@ -20,7 +20,7 @@ from pbxbill.cli.output import json_option, moment, print_json, print_table
 from pbxbill.errors import InputRefused
 from pbxbill.logs import configure_logs
 from pbxbill.mediation.importer import Importer, Source, left_out
-from pbxbill.mediation.mapping import FORMATS, Mapping, built_in_formats, load_mapping
+from pbxbill.mediation.mapping import Mapping, built_in_formats, format_text, load_mapping
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
 from pbxbill.mediation.reading import STANDARD_INPUT
 from pbxbill.mediation.report import report_of, report_of_row
@@ -264,7 +264,7 @@ def report(context: Context, run_id: int, as_json: bool) -> None:
 @click.argument("name", type=click.Choice(built_in_formats()))
 def show_format(name: str) -> None:
     """Print a built-in format: a mapping to begin one of your own with."""
-    click.echo((FORMATS / f"{name}.toml").read_text("utf-8"), nl=False)
+    click.echo(format_text(name), nl=False)
 
 
 COMMANDS = (mediate, mediation)

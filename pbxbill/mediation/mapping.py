@@ -240,21 +240,26 @@ def load_mapping(name: str, *, zone: str | None = None, ambiguous: str | None = 
         raise InputRefused(f"no format {name[:80]!r}; known are {', '.join(built_in_formats())}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputRefused(f"mapping {path}: cannot be read: {error}") from None
-    try:
-        content = read_toml(text)
-    except TOMLDecodeError as error:
-        raise InputRefused(f"mapping {path}: is no TOML: {error}") from None
-    overrides = {key: value for key, value in (("zone", zone), ("ambiguous", ambiguous)) if value is not None}
-    time = content.get("time", {})
-    if overrides and isinstance(time, dict):
-        content["time"] = time | overrides
-    mapping = _validated(content, str(path))
+    mapping = read_mapping(text, str(path), zone=zone, ambiguous=ambiguous)
     if mapping.needs_zone and not mapping.time.zone:
         raise InputRefused(
             f"{name}: its times are local and do not say their zone; name it with --zone, "
             "for example --zone Europe/Berlin, or --zone UTC"
         )
     return mapping
+
+
+def read_mapping(text: str, where: str, *, zone: str | None = None, ambiguous: str | None = None) -> Mapping:
+    """A mapping as it is written; where: what a refusal calls it. That it may need a zone is not looked at."""
+    try:
+        content = read_toml(text)
+    except TOMLDecodeError as error:
+        raise InputRefused(f"mapping {where}: is no TOML: {error}") from None
+    overrides = {key: value for key, value in (("zone", zone), ("ambiguous", ambiguous)) if value is not None}
+    time = content.get("time", {})
+    if overrides and isinstance(time, dict):
+        content["time"] = time | overrides
+    return _validated(content, where)
 
 
 def stored_mapping(text: str) -> Mapping:
@@ -268,6 +273,11 @@ def _validated(content: dict[str, Any], where: str) -> Mapping:
     except ValidationError as error:
         lines = [f"mapping {where}: {sentence}" for sentence in sentences(error, Mapping)]
         raise InputRefused("\n".join(lines)) from None
+
+
+def format_text(name: str) -> str:
+    """A built-in format as it is written, to begin one of your own with."""
+    return (FORMATS / f"{name}.toml").read_text("utf-8")
 
 
 def built_in_formats() -> list[str]:

@@ -68,25 +68,29 @@ def start_run(
             row.state = "running"
             row.ended_us = None
             return _resumed(session, row, mapping)
-        now_us = clock.now_us()
-        row = table(
-            source=source[:1000],
-            file="",
-            mapping=kept,
-            switch=switch,
-            state="running",
-            detail="",
-            started_us=now_us,
-            updated_us=now_us,
-            head_bytes=0,
-            head_hash="",
-            position=0,
-            line=0,
-            **dict.fromkeys(COUNTS, 0),
-        )
-        session.add(row)
-        session.flush()
-        return Run(row.id, source, mapping, switch, NOWHERE, started_us=now_us)
+        return new_run(session, source, mapping, switch, clock.now_us())
+
+
+def new_run(session: Session, source: str, mapping: Mapping, switch: str, now_us: int) -> Run:
+    """A run of a source that nobody has read from yet."""
+    row = tables.MediationRunRow(
+        source=source[:1000],
+        file="",
+        mapping=mapping.model_dump_json(exclude_defaults=True),
+        switch=switch,
+        state="running",
+        detail="",
+        started_us=now_us,
+        updated_us=now_us,
+        head_bytes=0,
+        head_hash="",
+        position=0,
+        line=0,
+        **dict.fromkeys(COUNTS, 0),
+    )
+    session.add(row)
+    session.flush()
+    return Run(row.id, source, mapping, switch, NOWHERE, started_us=now_us)
 
 
 def as_stored(database: Engine, run: Run) -> Run:

@@ -44,6 +44,7 @@ from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.life_cycle import life_cycle
 from pbxbill.web.api.limits import limits
 from pbxbill.web.api.messages import notice_words, sent_messages
+from pbxbill.web.api.mediation import mediation
 from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
 from pbxbill.web.api.operations import operations
@@ -126,6 +127,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     report_schedules,
     figures,
     reports,
+    mediation,
     books,
     taxes,
     calling_cards,

@@ -11,6 +11,7 @@ from pbxbill.money import parse_amount
 from pbxbill.web.formatting import unit_known
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.mediation_uploads import add_uploads
 
 PAGE_COLUMNS = (
     "started_us",
@@ -39,10 +40,13 @@ def mediation(front: Front) -> Blueprint:
             columns=PAGE_COLUMNS,
             empty=(
                 N_("No file was imported yet"),
-                N_("pbxbill mediate FILE --format FORMAT reads call records of a switch, once each."),
+                N_("Send the file of a switch here, or let pbxbill mediate read it. A record counts once."),
             ),
+            actions=((N_("Import a file"), "mediation.new", Permission.OPERATIONS_WRITE),),
         ),
     )
+
+    add_uploads(section, front)
 
     @section.get("/imports/<int:id>")
     @needs(Permission.OPERATIONS_READ)
