@@ -26,11 +26,16 @@ from pbxbill.reports.report import (
     choice_of,
     has_own_days,
     in_books,
+    takes_long,
 )
+from pbxbill.reports.shadow import SHADOW
+from pbxbill.reports.simulation import SIMULATION
 from pbxbill.reports.statements import STATEMENT
 from pbxbill.store.models import AccountRow
 
-REPORTS: dict[str, Report] = {report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS, STATEMENT)}
+REPORTS: dict[str, Report] = {
+    report.name: report for report in (*CALL_REPORTS, *MONEY_REPORTS, STATEMENT, SIMULATION, SHADOW)
+}
 OWN_REPORTS: dict[str, Report] = {OWN_USAGE.name: OWN_USAGE}
 """What an account is told of itself."""
 PAGE_ROWS = 200
@@ -40,10 +45,6 @@ PAGE_TIMEOUT_MS = 3_000
 FILE_TIMEOUT_MS = 600_000
 MAX_VALUE_LENGTH = 200
 _STEPS_BETWEEN_LOOKS = 100_000
-
-
-class TooLarge(InputRefused):
-    """A report takes longer than a page may wait: it can be made in the background."""
 
 
 def reports_of(scope: Scope) -> list[Report]:
@@ -84,7 +85,7 @@ def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FI
         raise InputRefused("reports are for those who sell")
     check_values(report, asked)
     with _limited(session, timeout_ms):
-        asked = in_books(session, asked)
+        asked = replace(in_books(session, asked), patience_ms=timeout_ms)
         table = report.make(session, asked)
     if any(x.kind is ParameterKind.DAY for x in report.parameters) and not has_own_days(asked):
         return replace(table, notes=(*table.notes, OTHER_DAYS))
@@ -118,7 +119,7 @@ def _limited(session: Session, timeout_ms: int) -> Iterator[None]:
         yield
     except DBAPIError as error:
         if "statement timeout" in str(error.orig) or str(error.orig) == "interrupted":
-            raise TooLarge("this takes longer than a page may wait: have it made in the background") from None
+            raise takes_long() from None
         raise
     finally:
         if isinstance(connection, sqlite3.Connection):
@@ -128,7 +129,7 @@ def _limited(session: Session, timeout_ms: int) -> Iterator[None]:
 def page_of(session: Session, name: str, scope: Scope, values: Mapping[str, str], **named: object) -> Table:
     """A report for a page: its first rows, within a page's time. named: zone, now_us."""
     report = report_named(name, scope)
-    asked = Asked(scope, values, limit=PAGE_ROWS, **named)  # type: ignore[arg-type]
+    asked = Asked(scope, values, limit=PAGE_ROWS, is_page=True, **named)  # type: ignore[arg-type]
     return made(session, report, asked, timeout_ms=PAGE_TIMEOUT_MS)
 
 

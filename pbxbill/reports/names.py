@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.clock import SECOND_US
+from pbxbill.reports.report import ParameterKind, Report
 from pbxbill.store.catalogue_models import CarrierRow
-from pbxbill.store.models import AccountRow
+from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
 from pbxbill.store.report_models import RollupRow
 
 MAX_OFFERED = 20
+MAX_NAMES = 500
 RECENT_S = 45 * 86_400
 """Days are looked through so far back; before that months tell of them."""
 
@@ -22,11 +24,21 @@ def has_resellers(session: Session, scope: Scope) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def carriers_of(session: Session, scope: Scope) -> Sequence[str]:
-    """Carriers, for the operator."""
+def known_names(session: Session, scope: Scope, report: Report) -> dict[str, Sequence[str]]:
+    """Names that parameters of a report may have, by their kinds, for the operator."""
     if not scope.is_everything:
-        return ()
-    return session.scalars(select(CarrierRow.name).order_by(CarrierRow.name)).all()
+        return {}
+    queries: dict[str, Select[str]] = {
+        ParameterKind.CARRIER: select(CarrierRow.name).order_by(CarrierRow.name),
+        ParameterKind.TARIFF: _own(TariffRow, scope),
+        ParameterKind.DECK: _own(RateDeckRow, scope),
+    }
+    kinds = {x.kind for x in report.parameters} & queries.keys()
+    return {kind: session.scalars(queries[kind].limit(MAX_NAMES)).all() for kind in kinds}
+
+
+def _own(model: type[TariffRow] | type[RateDeckRow], scope: Scope) -> Select[str]:
+    return select(model.name).where(scope.issued(model.issuer_id)).order_by(model.name)
 
 
 def destinations_like(session: Session, scope: Scope, text: str, now_us: int) -> Sequence[str]:

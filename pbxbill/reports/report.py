@@ -40,6 +40,10 @@ class ParameterKind(StrEnum):
     DESTINATION = "destination"
     CARRIER = "carrier"
     """A carrier's name."""
+    TARIFF = "tariff"
+    """A tariff's name."""
+    DECK = "deck"
+    """A rate deck's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,12 @@ class Asked:
     """Of the reader: moments are shown in it."""
     now_us: int = 0
     limit: int = MAX_ROWS
+    patience_ms: int = 0
+    """For so long whoever asks waits; 0: as long as it takes. Statements are ended by themselves."""
     books_zone: str = ""
     """In which days are meant, the seller's; empty: the reader's, while the seller is not known."""
+    is_page: bool = False
+    """It is looked at and not kept: what would read many records is TooLarge at once."""
 
     @property
     def days_zone(self) -> str:
@@ -121,6 +129,15 @@ class Report:
     """Only the operator has it."""
     grouped: tuple[tuple[str, str], ...] = ()
     """Values of the parameter "group", the default first."""
+
+
+class TooLarge(InputRefused):
+    """A report takes longer than a page may wait: it can be made in the background."""
+
+
+def takes_long() -> TooLarge:
+    """Of a page."""
+    return TooLarge("this takes longer than a page may wait: have it made in the background")
 
 
 class ParameterRefused(InputRefused):

@@ -16,7 +16,6 @@ from pbxbill.billing.period import local_date
 from pbxbill.listing.listing import ColumnKind
 from pbxbill.reports.catalogue import (
     PAGE_TIMEOUT_MS,
-    TooLarge,
     choices_of,
     page_of,
     parameters_of,
@@ -25,7 +24,7 @@ from pbxbill.reports.files import file_name, sheet_of
 from pbxbill.reports.named_days import NAMED_DAYS, days_named
 from pbxbill.reports.reader import Reader
 from pbxbill.reports.rendering import MEDIA_TYPES, render
-from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table
+from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table, TooLarge
 from pbxbill.reports.words import words
 from pbxbill.web.front import Front
 

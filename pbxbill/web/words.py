@@ -242,6 +242,8 @@ KINDS: dict[str, str] = {
     "not_chargeable": N_("cannot be charged"),
     "fault": N_("fault"),
     "earlier": N_("the earlier one"),
+    "would_end": N_("would be ended"),
+    "would_go_on": N_("would go on as it did"),
     "later": N_("the later one"),
     "refuse": N_("neither: ask"),
     "unanswered": N_("unanswered"),

@@ -7,10 +7,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
-from pbxbill.reports.catalogue import REPORTS, TooLarge, reports_of
-from pbxbill.reports.names import carriers_of, destinations_like, has_resellers
+from pbxbill.reports.catalogue import REPORTS, reports_of
+from pbxbill.reports.names import destinations_like, has_resellers, known_names
 from pbxbill.reports.rendering import FORMATS
-from pbxbill.reports.report import ParameterRefused, Report
+from pbxbill.reports.report import ParameterRefused, Report, TooLarge
 from pbxbill.reports.runs import runs_of
 from pbxbill.reports.schedules import schedules_of
 from pbxbill.web.fields import sentence
@@ -30,8 +30,11 @@ from pbxbill.web.report_pages import (
 )
 
 THEMES = (
-    (N_("Calls and what they brought"), ("revenue", "margin", "top-accounts", "destinations", "usage")),
-    (N_("Quality and traffic"), ("quality", "carriers", "hours")),
+    (
+        N_("Calls and what they brought"),
+        ("revenue", "margin", "top-accounts", "destinations", "usage", "simulation"),
+    ),
+    (N_("Quality and traffic"), ("quality", "carriers", "hours", "shadow")),
     (N_("Invoices and payments"), ("taxes", "ageing", "payment-behaviour", "dunning", "statement")),
     (N_("What is held, deferred and sold ahead"), ("prepaid", "deferred", "vouchers")),
     (N_("Resellers"), ("resellers",)),
@@ -123,7 +126,7 @@ def _page(front: Front, report: Report) -> str | tuple[str, int]:
         without = () if has_resellers(session, front.scope) else ("reseller",)
         views = views_of(session, front, f"report:{report.name}")
         link = None if table is None else links_of(session, front.actor, report, query, table)
-        carriers = carriers_of(session, front.scope)
+        known = known_names(session, front.scope, report)
     body = render_template(
         "panel/reports/show.html",
         report=report,
@@ -135,7 +138,7 @@ def _page(front: Front, report: Report) -> str | tuple[str, int]:
         **table_parts(table),
         link=link,
         views=views,
-        carriers=carriers,
+        known=known,
         formats=FORMATS,
     )
     return (body, 400) if made.refused else body
