@@ -26,6 +26,7 @@ from pbxbill.billing.invoices.standing import ASKING, STANDING, UNSETTLED
 from pbxbill.billing.payments.payments import spare_funds, write_off
 from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
+from pbxbill.listing.draft_review import review_of
 from pbxbill.listing.invoice_parts import parts_of
 from pbxbill.listing.invoices import invoices as invoices_listing
 from pbxbill.listing.listing import N_
@@ -115,6 +116,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 is_open=is_open,
                 spare=spare_funds(session, row.account_id, row.unit) if is_open and may_correct else 0,
                 lacks=lacks_of(session, row) if row.state == "draft" else (),
+                review=review_of(session, front.scope, row) if may else None,
                 day_there=lambda at_us: None if at_us is None else local_date(at_us, zone),
                 overdue=_is_overdue(row, front.clock.now_us()),
                 expired=row.kind == "quote" and row.state == "open" and (row.due_us or 0) <= _now(front),
