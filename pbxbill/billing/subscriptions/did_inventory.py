@@ -228,6 +228,12 @@ def move_to_inventory(session: Session, did: DidRow, issuer: AccountRow) -> None
     session.flush()
 
 
+def set_country(session: Session, did: DidRow, country: str) -> None:
+    """Say where a number is; empty: it is not said."""
+    did.country = checked_country(country)
+    session.flush()
+
+
 def end_quarantines(session: Session, now_us: int) -> int:
     """Free the DIDs whose quarantine is over; how many."""
     over = select(DidRow).where(DidRow.state == QUARANTINED, DidRow.free_from_us <= now_us).with_for_update()

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,16 +22,25 @@ from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_d
 from pbxbill.billing.subscriptions.plan_catalogue import offered_version, version_by_id
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt, period_price
 from pbxbill.billing.subscriptions.subscribing import When
-from pbxbill.errors import InputRefused, TermRefused
-from pbxbill.listing.dids import DIDS, visible_dids
+from pbxbill.errors import InputRefused
+from pbxbill.listing.dids import DIDS
 from pbxbill.listing.listing import N_
-from pbxbill.store.billing_models import DidHistoryRow, DidRow, PlanRow, SubscriptionRow
+from pbxbill.store.billing_models import DidHistoryRow, DidRow, SubscriptionRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.access_numbers import add_access_numbers
+from pbxbill.web.panel.did_choices import (
+    account_named,
+    inventories_for,
+    own_did,
+    plans_for,
+    seen_did,
+    seller_of_actor,
+)
 from pbxbill.web.panel.did_forms import AssignForm, HandOverForm, NumberForm, NumberListForm, ReleaseForm
 from pbxbill.web.panel.did_quarantine import add_quarantine
+from pbxbill.web.panel.did_together import add_together
 from pbxbill.web.panel.lists import ListPage, add_list
 
 REFUSED_SHOWN = 50
@@ -62,6 +71,7 @@ def dids(front: Front) -> Blueprint:
     _add_assigning(section, front)
     _add_leaving(section, front)
     add_quarantine(section, front)
+    add_together(section, front)
     return section
 
 
@@ -70,7 +80,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     @needs(Permission.NUMBERS_READ)
     def show(id: int) -> str:
         with front.reading() as session:
-            row = _row(session, front, id)
+            row = seen_did(session, front, id)
             holder = None if row.account_id is None else session.get(AccountRow, row.account_id)
             history = session.execute(
                 select(AccountRow, DidHistoryRow)
@@ -119,7 +129,7 @@ def _add_inventory(section: Blueprint, front: Front) -> None:
         if form.validate_on_submit():
             number, id = form.number.data or "", 0
             with refusals(form, "number") as refused, front.changing("number.add", number) as change:
-                issuer = _issuer(change.session, front)
+                issuer = seller_of_actor(change.session, front)
                 id = add_did(
                     change.session, issuer, number, change.now_us, country=form.country.data or ""
                 ).id
@@ -139,7 +149,9 @@ def _add_inventory(section: Blueprint, front: Front) -> None:
                     raise InputRefused(gettext("a list as long as this is imported by the command line"))
                 sent.stream.seek(0)
                 rows = DidSheet(sent.stream).rows()
-                done = import_dids(change.session, _issuer(change.session, front), rows, change.now_us)
+                done = import_dids(
+                    change.session, seller_of_actor(change.session, front), rows, change.now_us
+                )
             if done is not None:
                 return render_template("panel/dids/imported.html", done=done, shown=REFUSED_SHOWN)
         return render_template("panel/dids/import.html", form=form)
@@ -151,12 +163,12 @@ def _add_assigning(section: Blueprint, front: Front) -> None:
     def assign(id: int) -> str | Response:
         form = AssignForm()
         with front.reading() as session:
-            row = _row(session, front, id)
-            form.plan.choices = [("", gettext("none")), *_plans(session, row)]
+            row = seen_did(session, front, id)
+            form.plan.choices = [("", gettext("none")), *plans_for(session, row)]
         if form.validate_on_submit():
             with refusals(form, "account") as refused, front.changing("number.assign", row.number) as change:
-                did = _row(change.session, front, id)
-                account = _account(change.session, front, form.account.data or "")
+                did = seen_did(change.session, front, id)
+                account = account_named(change.session, front, form.account.data or "")
                 issuer = change.session.get_one(AccountRow, did.issuer_id)
                 version = offered_version(change.session, issuer, form.plan.data) if form.plan.data else None
                 wanted = Assignment(version, reason=form.reason.data or "", by=front.actor.name)
@@ -171,13 +183,13 @@ def _add_assigning(section: Blueprint, front: Front) -> None:
     def release(id: int) -> str | Response:
         form = ReleaseForm()
         with front.reading() as session:
-            row = _row(session, front, id)
+            row = seen_did(session, front, id)
             holder = None if row.account_id is None else session.get(AccountRow, row.account_id)
         if form.validate_on_submit():
             at = ChangeAt.CYCLE_END if form.when.data == "cycle_end" else ChangeAt.NOW
             when = When(at, None, form.reason.data or "", front.actor.name)
             with refusals(form) as refused, front.changing("number.release", row.number) as change:
-                _row(change.session, front, id)
+                seen_did(change.session, front, id)
                 release_did(change.session, change.books, row.number, when, change.now_us)
             if not refused:
                 flash(gettext("The number is taken back, or will be when its subscription ends."))
@@ -191,10 +203,10 @@ def _add_leaving(section: Blueprint, front: Front) -> None:
     def withdraw_number(id: int) -> str | Response:
         form = PanelForm()
         with front.reading() as session:
-            row = _own(session, front, id)
+            row = own_did(session, front, id)
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing("number.withdraw", row.number) as change:
-                withdraw(change.session, _own(change.session, front, id, lock=True))
+                withdraw(change.session, own_did(change.session, front, id, lock=True))
             if not refused:
                 flash(gettext("The number is out of the inventory."))
                 return redirect(url_for(".show", id=id), 303)
@@ -205,64 +217,13 @@ def _add_leaving(section: Blueprint, front: Front) -> None:
     def hand_over(id: int) -> str | Response:
         form = HandOverForm()
         with front.reading() as session:
-            row = _row(session, front, id)
-            form.to.choices = _inventories(session, front, row)
+            row = seen_did(session, front, id)
+            form.to.choices = inventories_for(session, front, row)
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing("number.hand-over", row.number) as change:
                 to = change.session.get_one(AccountRow, int(form.to.data))
-                move_to_inventory(change.session, _row(change.session, front, id, lock=True), to)
+                move_to_inventory(change.session, seen_did(change.session, front, id, lock=True), to)
             if not refused:
                 flash(gettext("The number is in the other inventory."))
                 return redirect(url_for(".listed"), 303)
         return render_template("panel/dids/hand_over.html", form=form, row=row)
-
-
-def _row(session: Session, front: Front, id: int, *, lock: bool = False) -> DidRow:
-    query = select(DidRow).where(DidRow.id == id, visible_dids(front.scope))
-    if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
-    return front.one(session, query)
-
-
-def _own(session: Session, front: Front, id: int, *, lock: bool = False) -> DidRow:
-    row = _row(session, front, id, lock=lock)
-    if row.issuer_id != front.scope.account_id:
-        abort(404)
-    return row
-
-
-def _issuer(session: Session, front: Front) -> AccountRow:
-    return session.get_one(AccountRow, front.scope.account_id)
-
-
-def _account(session: Session, front: Front, code: str) -> AccountRow:
-    account = session.scalar(
-        select(AccountRow).where(AccountRow.code == code, front.scope.among(AccountRow.id))
-    )
-    if account is None:
-        raise TermRefused(gettext("there is no account of this code"), "account")
-    return account
-
-
-def _plans(session: Session, row: DidRow) -> list[tuple[str, str]]:
-    names = session.scalars(
-        select(PlanRow.name)
-        .where(PlanRow.issuer_id == row.issuer_id, PlanRow.kind == "did", PlanRow.retired_us.is_(None))
-        .order_by(PlanRow.name)
-    )
-    return [(x, x) for x in names]
-
-
-def _inventories(session: Session, front: Front, row: DidRow) -> list[tuple[str, str]]:
-    """A reseller directly below its owner, or back to who is above, as far as the actor sees."""
-    owner = session.get_one(AccountRow, row.issuer_id)
-    below = session.scalars(
-        select(AccountRow)
-        .where(AccountRow.parent_id == owner.id, AccountRow.kind == "reseller")
-        .order_by(AccountRow.code)
-    )
-    found: list[Any] = list(below)
-    above = None if owner.parent_id is None else session.get(AccountRow, owner.parent_id)
-    if above is not None and (above.id == front.scope.account_id or front.scope.covers(above)):
-        found.append(above)
-    return [(str(x.id), f"{x.code} – {x.name}") for x in found]
