@@ -9,6 +9,7 @@ from pbxbill.billing.subscriptions.plan_catalogue import issuer_by_code, offered
 from pbxbill.billing.subscriptions.requests import (
     Decision,
     Request,
+    asking_account,
     decide_request,
     request_change,
     waiting_requests,
@@ -69,7 +70,8 @@ def list_requests(context: Context, reseller: str | None, as_json: bool) -> None
         return
     shown = ("change", "account", "subscription", "kind", "plan", "quantity", "effective", "reason", "by")
     columns = (">Request", "Account", ">Subscription", "What", "Plan", ">Quantity", "Asked", "Reason", "By")
-    print_table("", columns, ([x[name] for name in shown] for x in listed))
+    # What is new has no subscription yet.
+    print_table("", columns, (["" if x[name] is None else x[name] for name in shown] for x in listed))
 
 
 @subscriptions.command()
@@ -87,7 +89,7 @@ def accept(context: Context, /, request_id: int, *, as_json: bool, **terms: Any)
         asked = session.get(SubscriptionChangeRow, request_id)
         at_us = None
         if asked is not None:
-            at_us = moment_of(session, account_of(session, asked.subscription_id), terms["at"])
+            at_us = moment_of(session, asking_account(session, asked), terms["at"])
         decision = Decision(True, terms["by"], terms["reason"], when_of(terms), at_us)
         done = decide_request(session, books, request_id, decision, context.clock.now_us())
         assert done is not None

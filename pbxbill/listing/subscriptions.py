@@ -1,6 +1,8 @@
 """The lists of subscriptions, and of what customers ask for of theirs."""
 
-from sqlalchemy import select
+from dataclasses import replace
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
@@ -85,6 +87,8 @@ _WANTED_VERSION = aliased(PlanVersionRow)
 
 def _requests(_session: Session, scope: Scope) -> Rows:
     row = SubscriptionChangeRow
+    # Of a new subscription that is asked for the row itself says whose it is to be.
+    whose = func.coalesce(SubscriptionRow.account_id, row.account_id)
     return (
         select(
             row.id.label("id"),
@@ -98,13 +102,13 @@ def _requests(_session: Session, scope: Scope) -> Rows:
             row.requested_by.label("by"),
             row.requested_us.label("asked_us"),
         )
-        .join(SubscriptionRow, SubscriptionRow.id == row.subscription_id)
-        .join(AccountRow, AccountRow.id == SubscriptionRow.account_id)
-        .join(_NOW_VERSION, _NOW_VERSION.id == SubscriptionRow.plan_version_id)
-        .join(_NOW, _NOW.id == _NOW_VERSION.plan_id)
+        .outerjoin(SubscriptionRow, SubscriptionRow.id == row.subscription_id)
+        .join(AccountRow, AccountRow.id == whose)
+        .outerjoin(_NOW_VERSION, _NOW_VERSION.id == SubscriptionRow.plan_version_id)
+        .outerjoin(_NOW, _NOW.id == _NOW_VERSION.plan_id)
         .outerjoin(_WANTED_VERSION, _WANTED_VERSION.id == row.plan_version_id)
         .outerjoin(_WANTED, _WANTED.id == _WANTED_VERSION.plan_id)
-        .where(row.state == "requested", scope.among(SubscriptionRow.account_id))
+        .where(row.state == "requested", scope.among(whose))
     )
 
 
@@ -127,3 +131,13 @@ SUBSCRIPTION_REQUESTS = Listing(
     orders=(Order("oldest", N_("Oldest first"), SubscriptionChangeRow.id, SubscriptionChangeRow.id),),
     filters=(Filter("account", N_("Account's code"), equals(AccountRow.code)),),
 )
+
+OWN_REQUESTS = replace(
+    SUBSCRIPTION_REQUESTS,
+    name="my-plan-requests",
+    title=N_("Plans and changes that you asked for"),
+    permission=Permission.OWN_READ,
+    columns=tuple(x for x in SUBSCRIPTION_REQUESTS.columns if x.key != "account"),
+    filters=(),
+)
+"""What an account asked for itself, and nobody decided yet."""

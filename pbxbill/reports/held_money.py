@@ -177,6 +177,7 @@ def _prepaid(session: Session, asked: Asked) -> Table:
         return [dict(zip(keys, x, strict=True)) for x in rows]
 
     by_mode = found("a.mode, ''", "3, 1", asked.limit)
+    first: tuple[Column, ...]
     match by:
         case "mode":
             rows, first = by_mode, (Column("code", N_("Pays"), ColumnKind.STATE),)
@@ -184,7 +185,7 @@ def _prepaid(session: Session, asked: Asked) -> Table:
             rows, first = found("a.code, a.name", "held DESC, 1", asked.limit + 1), _ACCOUNT_COLUMNS
         case _:
             rows, first = found("p.code, p.name", "held DESC, 1", asked.limit + 1), _SELLER_COLUMNS
-    columns = (
+    columns: tuple[Column, ...] = (
         *first,
         Column("wallets", N_("Wallets"), ColumnKind.COUNT),
         Column("held", N_("Owed to customers"), ColumnKind.MONEY),

@@ -71,7 +71,10 @@ class SubscriptionChangeRow(Base):
 
     __tablename__ = "subscription_changes"
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    subscription_id: Mapped[int] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    subscription_id: Mapped[int | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
+    """None: it is asked for, and there is none yet."""
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    """Who asks for a new subscription; None of what concerns one that there is."""
     kind: Mapped[str] = mapped_column(String(12))
     """subscribe, change, quantity, pause, resume, cancel, renew, end, migrate, unpaid, taken_over."""
     plan_version_id: Mapped[int | None] = mapped_column(ForeignKey("plan_versions.id"))

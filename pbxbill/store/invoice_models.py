@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pbxbill.store.models import Base, RowId
 
+ARE_NOTES = "kind IN ('credit_note', 'debit_note')"
+
 
 class InvoiceRow(Base):
     """A quote, invoice, credit note, debit note or receipt; amounts are in steps of the unit."""
@@ -68,6 +70,13 @@ class InvoiceRow(Base):
             "account_id",
             sqlite_where=text("open > 0"),
             postgresql_where=text("open > 0"),
+        ),
+        Index(
+            "ix_invoices_notes",
+            "issuer_id",
+            "issued_us",
+            sqlite_where=text(ARE_NOTES),
+            postgresql_where=text(ARE_NOTES),
         ),
     )
 

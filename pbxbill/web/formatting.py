@@ -96,6 +96,11 @@ def day(value: int | date | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(shown.isoformat(), _day_text(shown))
 
 
+def day_text(at_us: int) -> str:
+    """As day, without markup: for sentences."""
+    return _day_text(day_of(at_us))
+
+
 def day_of(at_us: int) -> date:
     """On which day of the reader's a moment is."""
     return (_EPOCH + timedelta(microseconds=at_us)).astimezone(reader_zone()).date()

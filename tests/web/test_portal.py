@@ -45,7 +45,7 @@ def test_every_page_of_the_menu_tells_a_fresh_account_what_to_do(shop: Shop) -> 
         "/my/calls": "appear here as they end",
         "/my/invoices": "There is no invoice yet",
         "/my/payments": "Top up your balance",
-        "/my/plans": "Ask your provider",
+        "/my/plans": "Ask for one of those that your provider offers.",
         "/my/numbers": "so that others can call you",
         "/my/disputes": "say so there",
         "/my/notices": "An invoice or another document was issued",
@@ -194,7 +194,7 @@ def test_another_plan_is_asked_for_and_the_wish_withdrawn(shop: Shop) -> None:
     assert alice.post(ask, wish).status_code == 303
     page = alice.get(f"/my/subscriptions/{id}").text
     assert "another plan: Large" in page
-    withdraw = re.search(rf'action="(/my/subscriptions/{id}/requests/\d+/withdraw)"', page)
+    withdraw = re.search(r'action="(/my/requests/\d+/withdraw)"', page)
     assert withdraw
     alice.post(withdraw[1], page=f"/my/subscriptions/{id}")
     assert "It waits for a decision" not in alice.get(f"/my/subscriptions/{id}").text

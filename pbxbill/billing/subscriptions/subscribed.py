@@ -263,12 +263,13 @@ def _read(session: Session, account_id: int, rows: Sequence[SubscriptionRow]) ->
     for change in changes:
         if change.state == "done":
             done.append(change)
-        else:
+        elif change.subscription_id is not None:
             by_id[change.subscription_id].planned.append(change)
     # Done later is later, whatever was planned when.
     for change in sorted(done, key=lambda x: (x.effective_us, x.decided_us or 0, x.id)):
         happened = Happened(change.id, change.kind, change.effective_us)
-        by_id[change.subscription_id].history.append(happened)
+        if change.subscription_id is not None:  # as the query has it
+            by_id[change.subscription_id].history.append(happened)
     return list(by_id.values())
 
 

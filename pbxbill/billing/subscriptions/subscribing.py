@@ -87,7 +87,7 @@ def begin(
 ) -> BroughtUp:
     """Subscribe an account to a plan of any kind."""
     terms = new.version.terms
-    _check_seller(session, account, new.version)
+    check_seller(session, account, new.version)
     quantity = checked_quantity(new.quantity)
     check_bundles(terms, quantity)
     unit = unit_of(session, terms.unit)
@@ -226,7 +226,7 @@ def cancel(session: Session, books: Bookkeeper, subscription_id: int, when: When
 def withdraw_change(session: Session, change_id: int, now_us: int, by: str = "") -> SubscriptionChangeRow:
     """Take back what was planned and has not happened; the subscription goes on as it is."""
     found = session.get(SubscriptionChangeRow, change_id)
-    if found is None or found.state not in {"planned", "requested"}:
+    if found is None or found.subscription_id is None or found.state not in {"planned", "requested"}:
         raise InputRefused(f"no change {change_id} that is to come; `pbxbill subscriptions show` lists them")
     subscribed = locked_subscription(session, found.subscription_id)
     session.refresh(found)
@@ -379,7 +379,8 @@ def _check_not_billed(session: Session, account: AccountRow, at_us: int) -> None
         )
 
 
-def _check_seller(session: Session, account: AccountRow, version: PlanVersion) -> None:
+def check_seller(session: Session, account: AccountRow, version: PlanVersion) -> None:
+    """Refuse a plan of somebody who does not bill the account, or one that nobody gets any more."""
     if account.parent_id is None:
         raise InputRefused("the operator subscribes to nothing; plans are for resellers and customers")
     if version.issuer_id != account.parent_id:
@@ -395,7 +396,7 @@ def check_exchange(session: Session, subscribed: Subscribed, version: PlanVersio
     if version.id == subscribed.version.id:
         return
     if version.plan_id != subscribed.version.plan_id:
-        _check_seller(session, subscribed.account, version)
+        check_seller(session, subscribed.account, version)
     before, after = subscribed.terms, version.terms
     if before.unit != after.unit:
         raise InputRefused(

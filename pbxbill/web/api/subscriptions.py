@@ -41,11 +41,12 @@ from pbxbill.web.api.fields import (
     moment_or_none,
     money,
 )
+from pbxbill.web.api.forecasts import Forecast, forecast_of
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Change, Front, needs
 
 TAG = "Subscriptions"
 Name = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
@@ -153,6 +154,21 @@ def subscriptions(api: Api) -> None:
         with front.reading() as session:
             return shown_subscription(session, _seen(front, session, path.subscription_id))
 
+    def begun(path: AccountPath, body: NewSubscriptionBody, written: Change) -> BroughtUp:
+        account = front.account(written.session, path.account_id)
+        with field("plan"):
+            version = offered_to(written.session, account, body.plan)
+        new = NewSubscription(
+            version,
+            body.quantity,
+            body.prices,
+            from_us=at_us(body.begins),
+            trial=body.trial,
+            by=front.actor.name,
+            reason=body.reason,
+        )
+        return subscribe(written.session, written.books, account, new, written.now_us)
+
     @api.post("/accounts/<int:account_id>/subscriptions", SubscriptionDone, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
     def subscribe_account(path: AccountPath, body: NewSubscriptionBody) -> Answer:
@@ -160,44 +176,57 @@ def subscriptions(api: Api) -> None:
         with front.reading() as session:
             code = front.account(session, path.account_id).code
         with api.writing("subscription.begin", code, account_id=path.account_id) as written:
-            session = written.session
-            account = front.account(session, path.account_id)
-            with field("plan"):
-                version = offered_to(session, account, body.plan)
-            new = NewSubscription(
-                version,
-                body.quantity,
-                body.prices,
-                from_us=at_us(body.begins),
-                trial=body.trial,
-                by=front.actor.name,
-                reason=body.reason,
-            )
-            done = subscribe(session, written.books, account, new, written.now_us)
-            return written.done(shown_done(session, done), 201)
+            done = begun(path, body, written.change)
+            return written.done(shown_done(written.session, done), 201)
+
+    @api.post("/accounts/<int:account_id>/subscription-forecast", Forecast, TAG, 200)
+    @needs(Permission.ACCOUNTS_WRITE)
+    def forecast_subscription(path: AccountPath, body: NewSubscriptionBody) -> Forecast:
+        """What a subscription would cost. Nothing is kept. 409: it cannot be done."""
+        with front.reading() as session:
+            front.account(session, path.account_id)
+        with conflicts():
+            return forecast_of(front, lambda tried: begun(path, body, tried))
 
     @api.patch("/subscriptions/<int:subscription_id>", SubscriptionDone, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
     def change_subscription(path: SubscriptionPath, body: ChangeBody) -> Answer:
         """Change the plan or the quantity; what was paid for the rest of the period is reckoned."""
         account = _account_of(front, path.subscription_id)
-        wanted: Any = body
-        if wanted.plan is None and wanted.quantity is None:
-            raise Refused(422, "Say what to change: plan, quantity.")
+        _check_says_what(body)
         with api.writing("subscription.change", account.code, account_id=account.id) as written:
-            session = written.session
-            _seen(front, session, path.subscription_id)
-            version = None
-            if wanted.plan is not None:
-                with field("plan"):
-                    version = offered_to(session, account, wanted.plan)
-            at = None if wanted.when is None else ChangeAt(wanted.when)
-            asked = Wanted(version, wanted.quantity, at, at_us(wanted.at), body.reason, front.actor.name)
-            with conflicts():
-                done = change(session, written.books, path.subscription_id, asked, written.now_us)
-            return written.done(shown_done(session, done))
+            done = _changed(front, path, body, written.change)
+            return written.done(shown_done(written.session, done))
+
+    @api.post("/subscriptions/<int:subscription_id>/forecast", Forecast, TAG, 200)
+    @needs(Permission.ACCOUNTS_WRITE)
+    def forecast_change(path: SubscriptionPath, body: ChangeBody) -> Forecast:
+        """What a change of plan or quantity would give back and charge. Nothing is kept."""
+        _account_of(front, path.subscription_id)
+        _check_says_what(body)
+        return forecast_of(front, lambda tried: _changed(front, path, body, tried))
 
     _declare_events(api)
+
+
+def _check_says_what(body: ChangeBody) -> None:
+    wanted: Any = body
+    if wanted.plan is None and wanted.quantity is None:
+        raise Refused(422, "Say what to change: plan, quantity.")
+
+
+def _changed(front: Front, path: SubscriptionPath, body: ChangeBody, written: Change) -> BroughtUp:
+    wanted: Any = body
+    session = written.session
+    row = _seen(front, session, path.subscription_id)
+    version = None
+    if wanted.plan is not None:
+        with field("plan"):
+            version = offered_to(session, session.get_one(AccountRow, row.account_id), wanted.plan)
+    at = None if wanted.when is None else ChangeAt(wanted.when)
+    asked = Wanted(version, wanted.quantity, at, at_us(wanted.at), body.reason, front.actor.name)
+    with conflicts():
+        return change(session, written.books, path.subscription_id, asked, written.now_us)
 
 
 def _declare_events(api: Api) -> None:

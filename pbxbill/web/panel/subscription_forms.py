@@ -25,6 +25,11 @@ def _whens(first: tuple[tuple[str, Any], ...] = ()) -> list[tuple[str, Any]]:
     ]
 
 
+def whens_of_new() -> list[tuple[str, Any]]:
+    """Moments at which what is asked for can begin: it has no period yet that could be over."""
+    return [x for x in _whens() if x[0] != ChangeAt.CYCLE_END.value]
+
+
 class SubscribeForm(PanelForm):
     """What an account gets."""
 

@@ -1,23 +1,29 @@
 """What customers ask for of their subscriptions, answered; and whose subscriptions are seen and changed."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from flask import Blueprint, abort, flash, redirect, url_for
+from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.subscriptions.collecting import BroughtUp
 from pbxbill.billing.subscriptions.plan_catalogue import version_by_id
-from pbxbill.billing.subscriptions.requests import Decision, decide_request
+from pbxbill.billing.subscriptions.plan_terms import ChangeAt
+from pbxbill.billing.subscriptions.requests import Decision, asking_account, decide_request
+from pbxbill.errors import check
 from pbxbill.store.billing_models import SubscriptionChangeRow, SubscriptionRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import refusals
+from pbxbill.web.foretelling import told_before, told_of
 from pbxbill.web.formatting import count
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import Crumb, form_page
-from pbxbill.web.panel.subscription_forms import DecisionForm
+from pbxbill.web.panel.subscription_forms import DecisionForm, whens_of_new
+from pbxbill.web.panel.terms_forms import wants_preview
 from pbxbill.web.words import word_of
 
 
@@ -34,55 +40,106 @@ def bills(front: Front, account: AccountRow) -> bool:
     return front.scope.is_everything or account.parent_id == front.scope.account_id
 
 
+class _Asked(NamedTuple):
+    """A wish, and what its page says of it."""
+
+    wish: SubscriptionChangeRow
+    account: AccountRow
+    wanted: str
+    has: str
+    """The plan that it would change; empty where a new one is asked for."""
+
+
+def _asked(session: Session, front: Front, id: int) -> _Asked:
+    """One of the scope; 404 for any other."""
+    wish = session.get(SubscriptionChangeRow, id)
+    if wish is None:
+        abort(404)
+    account = front.account(session, asking_account(session, wish).id)
+    names = {x: version_by_id(session, x).name for x in [wish.plan_version_id] if x}
+    has = ""
+    if wish.subscription_id is not None:
+        row = seen_subscription(session, front, wish.subscription_id)
+        has = version_by_id(session, row.plan_version_id).name
+    return _Asked(wish, account, wish_text(wish, names), has)
+
+
 def add_decision(section: Blueprint, front: Front) -> None:
     """Give the section the page on which a wish is answered."""
-
-    def wish_of(session: Session, id: int) -> tuple[SubscriptionChangeRow, SubscriptionRow, AccountRow]:
-        wish = session.get(SubscriptionChangeRow, id)
-        if wish is None:
-            abort(404)
-        row = seen_subscription(session, front, wish.subscription_id)
-        return wish, row, session.get_one(AccountRow, row.account_id)
 
     @section.route("/subscription-requests/<int:id>", methods=["GET", "POST"])
     @needs(Permission.ACCOUNTS_WRITE)
     def decide(id: int) -> str | Response:
         form = DecisionForm()
         with front.reading() as session:
-            wish, row, account = wish_of(session, id)
-            if not bills(front, account):
-                abort(403)
-            if wish.state != "requested":
-                flash(gettext("It is decided already."), "warn")
-                return redirect(url_for("subscriptions.show", id=row.id), 303)
-            names = {
-                x: version_by_id(session, x).name for x in (row.plan_version_id, wish.plan_version_id) if x
-            }
+            asked = _asked(session, front, id)
+        if not bills(front, asked.account):
+            abort(403)
+        if asked.wish.state != "requested":
+            flash(gettext("It is decided already."), "warn")
+            return redirect(_back(asked.wish), 303)
+        if asked.wish.subscription_id is None:
+            form.when.choices = whens_of_new()
+            form.when.data = form.when.data or ChangeAt.NOW.value
+
+        def work(written: Change) -> BroughtUp:
+            return _accepted(front, form, written, id)
+
+        foretold, back = told_before(front, work) if request.method == "GET" else [], ""
         if form.validate_on_submit():
             accepted = form.answer.data == "yes"
-            action = "request.accept" if accepted else "request.refuse"
-            with (
-                refusals(form, "" if accepted else "reason") as refused,
-                front.changing(action, account.code, account_id=account.id) as written,
-            ):
-                at, at_us = form.moment() if accepted else (None, None)
-                decision = Decision(accepted, front.actor.name, form.reason.data or "", at, at_us)
-                decide_request(written.session, written.books, id, decision, written.now_us)
-            if not refused:
+            with refusals(form, "" if accepted else "reason") as refused:
+                if wants_preview():
+                    foretold = told_of(front, work)
+                else:
+                    back = _answered(front, form, asked.account, id)
+            if back and not refused:
                 flash(gettext("It is done as asked for.") if accepted else gettext("The wish is refused."))
-                return redirect(url_for("subscriptions.show", id=row.id), 303)
-        wanted = wish_text(wish, names)
-        lead = gettext("Account %(account)s asks for: %(what)s.", account=account.code, what=wanted)
-        if wish.reason:
-            lead += " " + gettext("It says: %(text)s", text=wish.reason)
-        return form_page(
-            form,
-            gettext("Request of %(account)s", account=account.code),
-            gettext("Answer it"),
-            url_for("subscriptions.show", id=row.id),
-            crumbs(account, names[row.plan_version_id], row.id),
-            lead=lead,
-        )
+                return redirect(back, 303)
+        return _page(form, asked, foretold)
+
+
+def _page(form: DecisionForm, asked: _Asked, foretold: list[str]) -> str:
+    wish, account = asked.wish, asked.account
+    lead = gettext("Account %(account)s asks for: %(what)s.", account=account.code, what=asked.wanted)
+    if wish.reason:
+        lead += " " + gettext("It says: %(text)s", text=wish.reason)
+    return form_page(
+        form,
+        gettext("Request of %(account)s", account=account.code),
+        gettext("Answer it"),
+        _back(wish),
+        crumbs() if wish.subscription_id is None else crumbs(account, asked.has, wish.subscription_id),
+        lead=lead,
+        preview=gettext("Show what it costs"),
+        foretold=foretold,
+    )
+
+
+def _back(wish: SubscriptionChangeRow) -> str:
+    if wish.subscription_id is None:
+        return url_for("subscriptions.requests")
+    return url_for("subscriptions.show", id=wish.subscription_id)
+
+
+def _accepted(front: Front, form: DecisionForm, written: Change, id: int) -> BroughtUp:
+    at, at_us = form.moment()
+    decision = Decision(True, front.actor.name, form.reason.data or "", at, at_us)
+    done = decide_request(written.session, written.books, id, decision, written.now_us)
+    check(done is not None, "what is accepted is carried out")
+    assert done is not None  # for mypy
+    return done
+
+
+def _answered(front: Front, form: DecisionForm, account: AccountRow, id: int) -> str:
+    """Carry it out, or refuse it; where it goes on from there."""
+    if form.answer.data == "yes":
+        with front.changing("request.accept", account.code, account_id=account.id) as written:
+            return url_for("subscriptions.show", id=_accepted(front, form, written, id).subscribed.row.id)
+    with front.changing("request.refuse", account.code, account_id=account.id) as written:
+        decision = Decision(False, front.actor.name, form.reason.data or "")
+        decide_request(written.session, written.books, id, decision, written.now_us)
+        return _back(written.session.get_one(SubscriptionChangeRow, id))
 
 
 def crumbs(account: AccountRow | None = None, plan: str = "", id: int = 0) -> list[Crumb]:
@@ -98,11 +155,12 @@ def wish_text(change: SubscriptionChangeRow, names: Mapping[int, str]) -> str:
     parts = []
     if change.plan_version_id is not None and change.kind in ("change", "subscribe", "requested"):
         parts.append(gettext("plan %(plan)s", plan=names.get(change.plan_version_id, "")))
-    if change.quantity is not None and change.kind in ("change", "quantity"):
+    is_new = change.kind == "subscribe" and change.subscription_id is None
+    if change.quantity is not None and (change.kind in ("change", "quantity") or is_new):
         parts.append(gettext("quantity %(count)s", count=count(change.quantity)))
     known = {
         "cancel": gettext("its end"),
-        "subscribe": gettext("begun"),
+        "subscribe": gettext("a new subscription") if is_new else gettext("begun"),
         "renew": gettext("renewed"),
         "pause": gettext("paused"),
         "resume": gettext("resumed"),

@@ -37,8 +37,9 @@ from pbxbill.store.billing_models import SubscriptionChangeRow, SubscriptionRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import refusals, sentence
+from pbxbill.web.foretelling import told_before, told_of
 from pbxbill.web.formatting import plain_amount
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import account_asked, find_page, form_page
 from pbxbill.web.panel.invoice_access import billed_account
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -50,6 +51,7 @@ from pbxbill.web.panel.subscription_requests import (
     seen_subscription,
     wish_text,
 )
+from pbxbill.web.panel.terms_forms import wants_preview
 from pbxbill.web.words import word_of
 
 MAX_HISTORY = 100
@@ -112,27 +114,34 @@ def _add_new(section: Blueprint, front: Front) -> None:
         code = account.code
         form = SubscribeForm()
         form.plan.choices = [(x.name, x.name) for x in offers]
+        foretold: list[str] = []
         if offers and form.validate_on_submit():
             done: list[tuple[int, str, str]] = []
-            with (
-                refusals(form, "plan") as refused,
-                front.changing("subscription.begin", code, account_id=account.id) as written,
-            ):
-                owner = billed_account(front, written.session, code)
-                wanted = NewSubscription(
-                    offered_to(written.session, owner, form.plan.data),
-                    form.quantity.data or 1,
-                    form.agreed(),
-                    from_us=form.begins.data,
-                    trial=form.trial.data,
-                    by=front.actor.name,
-                    reason=form.reason.data or "",
-                )
-                made = subscribe(written.session, written.books, owner, wanted, written.now_us)
-                done.append(_done(written.session, made))
-            if not refused:
+            with refusals(form, "plan") as refused:
+                if wants_preview():
+                    foretold = told_of(front, lambda tried: _begun(front, form, tried, code))
+                else:
+                    with front.changing("subscription.begin", code, account_id=account.id) as written:
+                        done.append(_done(written.session, _begun(front, form, written, code)))
+            if done and not refused:
                 return _told(*done[0])
-        return render_template("panel/subscriptions/new.html", form=form, account=account, offers=offers)
+        return render_template(
+            "panel/subscriptions/new.html", form=form, account=account, offers=offers, foretold=foretold
+        )
+
+
+def _begun(front: Front, form: SubscribeForm, written: Change, code: str) -> BroughtUp:
+    owner = billed_account(front, written.session, code)
+    wanted = NewSubscription(
+        offered_to(written.session, owner, form.plan.data),
+        form.quantity.data or 1,
+        form.agreed(),
+        from_us=form.begins.data,
+        trial=form.trial.data,
+        by=front.actor.name,
+        reason=form.reason.data or "",
+    )
+    return subscribe(written.session, written.books, owner, wanted, written.now_us)
 
 
 def _done(session: Session, made: BroughtUp) -> tuple[int, str, str]:
@@ -224,24 +233,18 @@ def _add_change(section: Blueprint, front: Front) -> None:
         form.plan.choices = [("", as_now), *((x.name, x.name) for x in others)]
         if request.method == "GET":
             form.quantity.data, form.edition.data = row.quantity, edition_of(facts)
+        foretold: list[str] = []
         if form.validate_on_submit():
             done: list[tuple[int, str, str]] = []
-            with (
-                refusals(form, "plan") as refused,
-                front.changing("subscription.change", account.code, account_id=account.id) as written,
-            ):
-                subscription, owner = _own(written.session, front, id)
-                check_edition(form, _facts(written.session, subscription))
-                version = offered_to(written.session, owner, form.plan.data) if form.plan.data else None
-                quantity = form.quantity.data if form.quantity.data != subscription.quantity else None
-                if version is None and quantity is None:
-                    raise InputRefused(gettext("Choose another plan or another quantity"))
-                at, at_us = form.moment()
-                wanted = Wanted(version, quantity, at, at_us, form.reason.data or "", front.actor.name)
-                done.append(
-                    _done(written.session, change(written.session, written.books, id, wanted, written.now_us))
-                )
-            if not refused:
+            with refusals(form, "plan") as refused:
+                if wants_preview():
+                    foretold = told_of(front, lambda tried: _changed(front, form, tried, id))
+                else:
+                    with front.changing(
+                        "subscription.change", account.code, account_id=account.id
+                    ) as written:
+                        done.append(_done(written.session, _changed(front, form, written, id)))
+            if done and not refused:
                 return _told(*done[0])
         return form_page(
             form,
@@ -250,7 +253,21 @@ def _add_change(section: Blueprint, front: Front) -> None:
             url_for("subscriptions.show", id=id),
             crumbs(account, now.name, id),
             lead=gettext("What was paid for the rest of the period is reckoned and given back."),
+            preview=gettext("Show what it costs"),
+            foretold=foretold,
         )
+
+
+def _changed(front: Front, form: ChangeForm, written: Change, id: int) -> BroughtUp:
+    subscription, owner = _own(written.session, front, id)
+    check_edition(form, _facts(written.session, subscription))
+    version = offered_to(written.session, owner, form.plan.data) if form.plan.data else None
+    quantity = form.quantity.data if form.quantity.data != subscription.quantity else None
+    if version is None and quantity is None:
+        raise InputRefused(gettext("Choose another plan or another quantity"))
+    at, at_us = form.moment()
+    wanted = Wanted(version, quantity, at, at_us, form.reason.data or "", front.actor.name)
+    return change(written.session, written.books, id, wanted, written.now_us)
 
 
 def _add_events(section: Blueprint, front: Front) -> None:
@@ -261,18 +278,27 @@ def _add_events(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row, account = _own(session, front, id)
             version = version_by_id(session, row.plan_version_id)
+
+        def work(written: Change) -> BroughtUp:
+            _own(written.session, front, id)
+            at, at_us = form.moment()
+            when = When(at or ChangeAt.NOW, at_us, form.reason.data or "", front.actor.name)
+            return EVENTS[what](written.session, written.books, id, when, written.now_us)
+
+        # What a pause gives back depends on when it ends: only of an end is told what it costs.
+        is_end = what == "cancel"
+        foretold = told_before(front, work) if is_end and request.method == "GET" else []
         if form.validate_on_submit():
             done: list[tuple[int, str, str]] = []
-            with (
-                refusals(form) as refused,
-                front.changing(f"subscription.{what}", account.code, account_id=account.id) as written,
-            ):
-                _own(written.session, front, id)
-                at, at_us = form.moment()
-                when = When(at or ChangeAt.NOW, at_us, form.reason.data or "", front.actor.name)
-                made = EVENTS[what](written.session, written.books, id, when, written.now_us)
-                done.append(_done(written.session, made))
-            if not refused:
+            with refusals(form) as refused:
+                if is_end and wants_preview():
+                    foretold = told_of(front, work)
+                else:
+                    with front.changing(
+                        f"subscription.{what}", account.code, account_id=account.id
+                    ) as written:
+                        done.append(_done(written.session, work(written)))
+            if done and not refused:
                 return _told(*done[0])
         asks = _asks(what)
         return form_page(
@@ -281,8 +307,10 @@ def _add_events(section: Blueprint, front: Front) -> None:
             asks.button,
             url_for("subscriptions.show", id=id),
             crumbs(account, version.name, id),
-            **{"warning" if what == "cancel" else "lead": asks.what},
-            danger=what == "cancel",
+            **{"warning" if is_end else "lead": asks.what},
+            danger=is_end,
+            preview=gettext("Show what it costs") if is_end else "",
+            foretold=foretold,
         )
 
 

@@ -1,4 +1,4 @@
-"""/my/plans: what the account subscribes to and what is left of it; another plan is asked for here."""
+"""/my/plans: what the account subscribes to and what is left of it; changes and plans are asked for here."""
 
 import json
 from typing import Any
@@ -11,26 +11,44 @@ from werkzeug.wrappers import Response
 from wtforms import RadioField, SelectField
 
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.subscriptions.collecting import BroughtUp
 from pbxbill.billing.subscriptions.plan_catalogue import (
     PlanVersion,
     alternatives_to,
-    offered_version,
+    offered_to,
+    offers_to,
     version_by_id,
 )
-from pbxbill.billing.subscriptions.plan_terms import PlanTerms, period_price
-from pbxbill.billing.subscriptions.requests import Request, request_change, withdraw_request
-from pbxbill.errors import InputRefused
+from pbxbill.billing.subscriptions.plan_terms import PlanKind, PlanTerms, period_price
+from pbxbill.billing.subscriptions.requests import (
+    Decision,
+    Request,
+    asking_account,
+    decide_request,
+    request_change,
+    request_plan,
+    withdraw_request,
+)
+from pbxbill.billing.subscriptions.subscribing import NewSubscription
+from pbxbill.clock import SECOND_US
+from pbxbill.errors import InputRefused, check
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import OWN_SUBSCRIPTIONS
 from pbxbill.store.billing_models import SubscriptionChangeRow, SubscriptionRow
 from pbxbill.store.bundles import bundles_serving
 from pbxbill.store.models import AccountRow
-from pbxbill.web.fields import CountField, LineField, PanelForm, at_most, refusals
-from pbxbill.web.front import Front, needs
+from pbxbill.web.fields import CountField, LineField, PanelForm, at_most, refusals, required
+from pbxbill.web.foretelling import told_of
+from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.terms_forms import wants_preview
 from pbxbill.web.portal.own import own_account, own_row
 
 MAX_HISTORY = 50
+NEWS_US = 30 * 86_400 * SECOND_US
+"""How long a refused plan is told of."""
+MAX_SHOWN = 5
+"""Plans that were asked for last."""
 
 
 class RequestForm(PanelForm):
@@ -50,6 +68,14 @@ class RequestForm(PanelForm):
     reason = LineField(lazy_gettext("What you want to say about it"), [at_most(200)])
 
 
+class NewPlanForm(PanelForm):
+    """What somebody wants besides."""
+
+    plan = SelectField(lazy_gettext("Plan"))
+    quantity = CountField(lazy_gettext("Quantity"), [required()], least=1, most=1_000_000, default=1)
+    reason = LineField(lazy_gettext("What you want to say about it"), [at_most(200)])
+
+
 def plans(front: Front) -> Blueprint:
     """The section."""
     section = Blueprint("my_plans", __name__)
@@ -61,19 +87,33 @@ def plans(front: Front) -> Blueprint:
             "/plans",
             link="my_plans.show",
             template="portal/plans/list.html",
-            empty=(N_("You have no plan yet"), N_("Ask your provider for one.")),
+            empty=(N_("You have no plan yet"), N_("Ask for one of those that your provider offers.")),
             more=lambda: _left(front),
+            actions=((N_("Ask for a plan"), "my_plans.ask_for_new", Permission.OWN_WRITE),),
         ),
     )
     _add_pages(section, front)
+    _add_new(section, front)
     return section
 
 
 def _left(front: Front) -> dict[str, Any]:
-    """What is left of what plans include."""
+    """What is left of what plans include, and which plans were asked for."""
+    row = SubscriptionChangeRow
     with front.reading() as session:
         account = own_account(front, session)
-        return {"bundles": bundles_serving(session, account, front.clock.now_us()), "own_code": account.code}
+        mine = (row.account_id == account.id, row.subscription_id.is_(None), row.kind == "subscribe")
+        wishes = session.scalars(select(row).where(*mine).order_by(row.id.desc()).limit(MAX_SHOWN)).all()
+        return {
+            "bundles": bundles_serving(session, account, front.clock.now_us()),
+            "own_code": account.code,
+            "wishes": [x for x in wishes if x.state == "requested" or _is_news(x, front.clock.now_us())],
+            "names": {x: version_by_id(session, x).name for x in {y.plan_version_id for y in wishes} if x},
+        }
+
+
+def _is_news(wish: SubscriptionChangeRow, now_us: int) -> bool:
+    return wish.state == "refused" and (wish.decided_us or 0) > now_us - NEWS_US
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:
@@ -110,29 +150,41 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             version = version_by_id(session, row.plan_version_id)
             account = own_account(front, session)
             offers = alternatives_to(session, account, version)
-            issuer = session.get_one(AccountRow, account.parent_id)
         form.plan.choices = [("", "–"), *((x.name, x.name) for x in offers)]
+
+        def asked(change: Change) -> SubscriptionChangeRow:
+            request = _request(change.session, account, form, front.actor.name)
+            return request_change(change.session, id, request, change.now_us)
+
+        foretold: list[str] = []
         if form.validate_on_submit():
-            with (
-                refusals(form, {"change": "plan", "quantity": "quantity"}.get(form.what.data, "")) as refused,
-                front.changing("subscription.ask", account.code, account_id=account.id) as change,
-            ):
-                request = _request(change.session, issuer, form, front.actor.name)
-                request_change(change.session, id, request, change.now_us)
-            if not refused:
+            with refusals(
+                form, {"change": "plan", "quantity": "quantity"}.get(form.what.data, "")
+            ) as refused:
+                if wants_preview():
+                    foretold = told_of(front, lambda change: _granted(change, asked(change)))
+                else:
+                    with front.changing("subscription.ask", account.code, account_id=account.id) as change:
+                        asked(change)
+            if not refused and not foretold:
                 flash(gettext("Your wish is written down. You are told as soon as it is decided."))
                 return redirect(url_for("my_plans.show", id=id), 303)
         return render_template(
-            "portal/plans/ask.html", form=form, row=row, version=version, offers=offers, price=_offer_price
+            "portal/plans/ask.html",
+            form=form,
+            row=row,
+            version=version,
+            offers=offers,
+            price=_offer_price,
+            foretold=foretold,
         )
 
-    @section.post("/subscriptions/<int:id>/requests/<int:request_id>/withdraw")
+    @section.post("/requests/<int:request_id>/withdraw")
     @needs(Permission.OWN_WRITE)
-    def withdraw(id: int, request_id: int) -> Response:
+    def withdraw(request_id: int) -> Response:
         with front.reading() as session:
-            own_row(front, session, SubscriptionRow, id)
             asked = session.get(SubscriptionChangeRow, request_id)
-            if asked is None or asked.subscription_id != id:
+            if asked is None or asking_account(session, asked).id != front.scope.account_id:
                 abort(404)
         with (
             refusals(PanelForm()) as refused,
@@ -145,10 +197,55 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             flash(refused.messages[0], "bad")
         else:
             flash(gettext("You do not ask for that any more."))
-        return redirect(url_for("my_plans.show", id=id), 303)
+        if asked.subscription_id is None:
+            return redirect(url_for("my_plans.listed"), 303)
+        return redirect(url_for("my_plans.show", id=asked.subscription_id), 303)
 
 
-def _request(session: Session, issuer: AccountRow, form: RequestForm, by: str) -> Request:
+def _add_new(section: Blueprint, front: Front) -> None:
+    @section.route("/plans/ask", methods=["GET", "POST"])
+    @needs(Permission.OWN_WRITE)
+    def ask_for_new() -> str | Response:
+        form = NewPlanForm()
+        with front.reading() as session:
+            account = own_account(front, session)
+            offers = offers_to(session, account, PlanKind.SERVICE)
+        form.plan.choices = [(x.name, x.name) for x in offers]
+
+        def asked(change: Change) -> SubscriptionChangeRow:
+            wanted = NewSubscription(
+                offered_to(change.session, account, form.plan.data),
+                form.quantity.data or 1,
+                by=front.actor.name,
+                reason=form.reason.data or "",
+            )
+            return request_plan(change.session, account, wanted, change.now_us)
+
+        foretold: list[str] = []
+        if offers and form.validate_on_submit():
+            with refusals(form, "plan") as refused:
+                if wants_preview():
+                    foretold = told_of(front, lambda change: _granted(change, asked(change)))
+                else:
+                    with front.changing("subscription.ask", account.code, account_id=account.id) as change:
+                        asked(change)
+            if not refused and not foretold:
+                flash(gettext("Your wish is written down. You are told as soon as it is decided."))
+                return redirect(url_for("my_plans.listed"), 303)
+        return render_template(
+            "portal/plans/ask_for_new.html", form=form, offers=offers, price=_offer_price, foretold=foretold
+        )
+
+
+def _granted(change: Change, request: SubscriptionChangeRow) -> BroughtUp:
+    """What accepting it now would do; for trying."""
+    done = decide_request(change.session, change.books, request.id, Decision(True, ""), change.now_us)
+    check(done is not None, "what is accepted is carried out")
+    assert done is not None  # for mypy
+    return done
+
+
+def _request(session: Session, account: AccountRow, form: RequestForm, by: str) -> Request:
     reason = form.reason.data or ""
     match form.what.data:
         case "cancel":
@@ -160,7 +257,7 @@ def _request(session: Session, issuer: AccountRow, form: RequestForm, by: str) -
         case _:
             if not form.plan.data:
                 raise InputRefused(gettext("Choose the plan that you want"))
-            version = offered_version(session, issuer, form.plan.data)
+            version = offered_to(session, account, form.plan.data)
             return Request(version, form.quantity.data, reason=reason, by=by)
 
 

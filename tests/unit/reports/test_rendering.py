@@ -5,6 +5,7 @@ import io
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -143,7 +144,7 @@ def _all_content(page: PageObject) -> bytes:
     """What is drawn on a page, with what stands in forms of its own."""
     content = page.get_contents()
     found = [b"" if content is None else content.get_data()]
-    forms = [page["/Resources"]]
+    forms: list[Any] = [page["/Resources"]]
     while forms:
         for each in forms.pop().get_object().get("/XObject", {}).values():
             form = each.get_object()
