@@ -1,7 +1,8 @@
 """The audit log: who changed what, and how it was before.
 
 What changes in rows is seen as the session writes it, one by one or by statements for many; no use case has
-to tell. Money that moves is in the journal, which is never changed: here stands who moved it.
+to tell, but of credit limits, which the charging engine writes (tell_change). Money that moves is in the
+journal, which is never changed: here stands who moved it.
 """
 
 import json
@@ -18,6 +19,7 @@ from pbxbill.access.actor import Actor
 from pbxbill.store.access_models import AuditRow
 
 MAX_VALUE_LENGTH = 500
+_SEEN = "audited"
 MAX_ROWS = 100
 """Of one change; how many more there were is noted."""
 SECRET = frozenset(("password", "secret", "hash", "totp", "token", "pin", "credential", "sealed"))
@@ -106,12 +108,24 @@ def watched(session: Session, room: int = MAX_ROWS) -> Iterator[Seen]:
     )
     for name, listener in listeners:
         event.listen(session, name, listener)
+    outer = session.info.get(_SEEN)
+    session.info[_SEEN] = seen
     try:
         yield seen
         session.flush()
     finally:
+        session.info[_SEEN] = outer
         for name, listener in listeners:
             event.remove(session, name, listener)
+
+
+def tell_change(
+    session: Session, table: str, key: list[Any], before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Tell whoever watches of a change that the session does not see: the charging engine made it."""
+    seen: Seen | None = session.info.get(_SEEN)
+    if seen is not None:
+        seen.add(lambda: {"table": table, "how": "changed", "key": key, "before": before, "after": after})
 
 
 def write_audit(  # noqa: PLR0913  # one parameter per column

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from pbxbill.access.audit import tell_change
 from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
 from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.charging.bookkeeping import Bookkeeper
@@ -175,10 +176,17 @@ def set_credit_limit(
     refuse_points(session, unit.code)
     if limit < 0:
         raise InputRefused("a credit limit says how far below zero the wallet may go: 0 or more")
+    kept = session.execute(
+        select(WalletRow.id, WalletRow.credit_limit).where(
+            WalletRow.account_id == account.id, WalletRow.unit == unit.code
+        )
+    ).first()
     (outcome,) = books.post(session, [SetCreditLimit(account.id, unit.code, limit, now_us)])
     if isinstance(outcome, Refused):
         least = "" if outcome.most is None else f" (lowest now: {format_amount(outcome.most, unit)})"
         raise InputRefused(f"{outcome.reason.split(';')[0]}{least}")
+    if kept is not None:
+        tell_change(session, "wallets", [kept[0]], {"credit_limit": kept[1]}, {"credit_limit": limit})
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""Lists of who has access: users, API keys, and what everybody did."""
+"""Lists of who has access: users and API keys."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,13 +18,10 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
-    at_least,
-    begins,
-    below,
     contains,
     equals,
 )
-from pbxbill.store.access_models import ApiKeyRow, AuditRow, UserRow
+from pbxbill.store.access_models import ApiKeyRow, UserRow
 from pbxbill.store.models import AccountRow
 
 
@@ -169,44 +166,3 @@ ACCOUNT_API_KEYS = replace(
     ),
 )
 """The same, as who sells to the account sees it."""
-
-
-def _audit(_session: Session, scope: Scope) -> Rows:
-    return (
-        select(
-            AuditRow.id.label("id"),
-            AuditRow.at_us.label("at_us"),
-            AuditRow.actor.label("actor"),
-            AuditRow.action.label("action"),
-            AuditRow.subject.label("subject"),
-            AccountRow.code.label("account"),
-            AuditRow.address.label("address"),
-        )
-        .outerjoin(AccountRow, AccountRow.id == AuditRow.account_id)
-        .where(within(scope, AuditRow.scope_id))
-    )
-
-
-AUDIT_LOG = Listing(
-    name="audit-log",
-    title=N_("Audit log"),
-    permission=Permission.AUDIT_READ,
-    columns=(
-        Column("at_us", N_("When"), ColumnKind.MOMENT),
-        Column("actor", N_("Who"), ColumnKind.CODE),
-        Column("action", N_("What"), ColumnKind.CODE),
-        Column("subject", N_("To what")),
-        Column("account", N_("Account"), ColumnKind.CODE, wide=True),
-        Column("address", N_("From"), ColumnKind.CODE, wide=True),
-    ),
-    rows=_audit,
-    orders=(Order("newest", N_("Newest first"), AuditRow.id, AuditRow.id, descending=True),),
-    filters=(
-        Filter("actor", N_("Who"), equals(AuditRow.actor)),
-        Filter("action", N_("What, e.g. invoice"), begins(AuditRow.action)),
-        Filter("q", N_("To what"), contains(AuditRow.subject)),
-        Filter("account", N_("Account's code"), equals(AccountRow.code)),
-        Filter("from", N_("From"), at_least(AuditRow.at_us), FilterKind.DAY),
-        Filter("to", N_("To"), below(AuditRow.at_us), FilterKind.DAY, next_day=True),
-    ),
-)

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit, to_decimal
+from pbxbill.web.audit_words import action_text
 from pbxbill.web.refusals import told
 from pbxbill.web.words import STATES, cause_of, tone_of, word_of
 
@@ -168,6 +169,8 @@ def cell(column: Column, row: Mapping[str, Any]) -> Markup | str:
             return Markup('<span class="code">{}</span>').format(value)
         case ColumnKind.STATE:
             return state(value)
+        case ColumnKind.MOMENT if column.exact:
+            return moment(value, seconds=True)
         case kind:
             return _PLAIN[kind](value)
 
@@ -181,6 +184,7 @@ _PLAIN: dict[ColumnKind, Callable[[Any], Markup | str]] = {
     ColumnKind.YES_NO: yes_no,
     ColumnKind.PPM: ppm,
     ColumnKind.SENTENCE: told,
+    ColumnKind.ACTION: action_text,
 }
 RIGHT = {ColumnKind.MONEY, ColumnKind.COUNT, ColumnKind.SECONDS, ColumnKind.PPM}
 """Kinds that stand at the right, so that digits stand below each other."""

@@ -20,7 +20,8 @@ from pbxbill.access.users import (
     reset_factors,
     set_role,
 )
-from pbxbill.listing.users import AUDIT_LOG, USERS
+from pbxbill.listing.audit_log import AUDIT_LOG
+from pbxbill.listing.users import USERS
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api

@@ -30,6 +30,7 @@ from pbxbill.listing.listing import (
     page_of,
 )
 from pbxbill.money import format_amount, to_decimal
+from pbxbill.web.audit_words import action_text
 from pbxbill.web.formatting import reader_zone, unit_known
 from pbxbill.web.front import Front
 from pbxbill.web.refusals import told
@@ -173,6 +174,8 @@ def _value(row: Mapping[str, Any], column: Column, is_unit: bool) -> Any:
             return word_of(value)
         case ColumnKind.SENTENCE:
             return told(value)
+        case ColumnKind.ACTION:
+            return action_text(value)
         case ColumnKind.PPM:
             return Decimal(value).scaleb(-4)
         case _:

@@ -30,8 +30,9 @@ from pbxbill.store.rate_uploads import (
     write_upload,
 )
 from pbxbill.web.background import Background
-from pbxbill.web.fields import plain_number, refusals, sentence
+from pbxbill.web.fields import PanelForm, plain_number, refusals, sentence
 from pbxbill.web.front import Front, background, needs
+from pbxbill.web.panel.asking import form_page
 from pbxbill.web.panel.rate_import_words import (
     COLUMN_NAMES,
     COUNTED,
@@ -128,7 +129,7 @@ def rate_imports(front: Front) -> Blueprint:
 
 
 def _add_upload(section: Blueprint, front: Front, worker: Background) -> None:
-    database = front.desks.application.database
+    application = front.desks.application
 
     @section.route("/decks/import", methods=["GET", "POST"])
     @needs(Permission.CATALOGUE_WRITE)
@@ -145,13 +146,15 @@ def _add_upload(section: Blueprint, front: Front, worker: Background) -> None:
                 with front.changing("rates.upload", upload.deck) as change:
                     row_id = keep_upload(change.session, upload, change.now_us).id
             if row_id:
-                worker.start(f"rates-{row_id}", lambda: read_upload(database, row_id, front.clock))
+                worker.start(
+                    f"rates-{row_id}", lambda: read_upload(application.database, row_id, front.clock)
+                )
                 return redirect(url_for(".show", id=row_id), 303)
         return render_template("panel/rate_imports/new.html", form=form, largest=front.rules.upload_bytes)
 
 
 def _add_decision(section: Blueprint, front: Front, worker: Background) -> None:
-    database = front.desks.application.database
+    application = front.desks.application
 
     @section.post("/decks/imports/<int:id>/agree")
     @needs(Permission.CATALOGUE_WRITE)
@@ -164,20 +167,34 @@ def _add_decision(section: Blueprint, front: Front, worker: Background) -> None:
         except InputRefused as error:
             flash(sentence(str(error)), "bad")
         else:
-            worker.start(f"rates-{id}", lambda: write_upload(database, id, front.clock))
+            database = front.desks.application.database
+            worker.start(f"rates-{id}", lambda: write_upload(application.database, id, front.clock))
         return redirect(url_for(".show", id=id), 303)
 
-    @section.post("/decks/imports/<int:id>/drop")
+    @section.route("/decks/imports/<int:id>/drop", methods=["GET", "POST"])
     @needs(Permission.CATALOGUE_WRITE)
-    def drop(id: int) -> AnyResponse:
-        try:
-            with front.changing("rates.drop", str(id)) as change:
+    def drop(id: int) -> str | AnyResponse:
+        form = PanelForm()
+        with front.reading() as session:
+            row = _seen(session, front, id)
+        if form.validate_on_submit():
+            with refusals(form) as refused, front.changing("rates.drop", row.deck) as change:
                 drop_upload(change.session, _seen(change.session, front, id))
-        except InputRefused as error:
-            flash(sentence(str(error)), "bad")
-            return redirect(url_for(".show", id=id), 303)
-        flash(gettext("The sheet is dropped. No rate has changed."))
-        return redirect(url_for("decks.listed"), 303)
+            if not refused:
+                flash(gettext("The sheet is dropped. No rate has changed."))
+                return redirect(url_for("decks.listed"), 303)
+        return form_page(
+            form,
+            gettext("Drop the sheet %(file)s", file=row.file_name),
+            gettext("Drop it"),
+            url_for(".show", id=id),
+            [(gettext("Rate decks"), url_for("decks.listed"))],
+            warning=gettext(
+                "What was read of it is forgotten, with the list of what it would change. No rate changes; "
+                "to import it after all, it has to be uploaded again."
+            ),
+            danger=True,
+        )
 
 
 def _seen(session: Session, front: Front, id: int) -> RateImportRow:

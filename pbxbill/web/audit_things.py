@@ -1,0 +1,122 @@
+"""What rows are called where the audit log shows what changed, and which page shows one.
+
+What BESIDE has is kept by pbxbill for itself, and shown to whoever asks for all that was written.
+"""
+
+from flask_babel import gettext
+
+from pbxbill.listing.listing import N_
+from pbxbill.web.audit_columns import plain_name
+
+TABLES: dict[str, tuple[str, str]] = {
+    "access_numbers": (N_("Access number"), ""),
+    "account_bundles": (N_("Bundle of an account"), ""),
+    "account_notes": (N_("Note"), ""),
+    "accounts": (N_("Account"), "accounts.show"),
+    "alerts": (N_("Alert"), "alerts.show"),
+    "allocations": (N_("Payment of an invoice"), ""),
+    "api_keys": (N_("API key"), "api_keys.show"),
+    "auto_top_ups": (N_("Automatic top-up"), ""),
+    "balance_thresholds": (N_("Threshold of a balance"), ""),
+    "band_calendars": (N_("Calendar of bands"), "settings.calendar"),
+    "billing_profiles": (N_("How it is billed"), ""),
+    "billing_runs": (N_("Billing run"), "runs.show"),
+    "brands": (N_("Brand"), ""),
+    "bundles": (N_("Bundle"), "bundles.show"),
+    "calling_cards": (N_("Calling card"), "cards.show"),
+    "carriers": (N_("Carrier"), "carriers.show"),
+    "cdrs": (N_("Call"), "calls.show"),
+    "charges": (N_("Charge"), "charges.show"),
+    "correction_notes": (N_("Correction of calls"), ""),
+    "deck_versions": (N_("Version of a rate deck"), ""),
+    "default_thresholds": (N_("Threshold for all customers"), ""),
+    "destinations": (N_("Destination"), "destinations.show"),
+    "dialling_rules": (N_("Dialling rule"), "dialling_rules.show"),
+    "dids": (N_("Number"), "dids.show"),
+    "dispute_files": (N_("File of a dispute"), ""),
+    "dunning_policies": (N_("Dunning policy"), "dunning.policy"),
+    "dunning_states": (N_("State of dunning"), ""),
+    "dunning_steps": (N_("Step of dunning"), ""),
+    "endpoints": (N_("Identification"), ""),
+    "exchange_rates": (N_("Exchange rate"), ""),
+    "gateway_payments": (N_("Payment through a gateway"), "gateway_payments.show"),
+    "gateways": (N_("Gateway"), ""),
+    "hang_ups": (N_("Wish to hang up"), ""),
+    "held_countries": (N_("Country held back"), ""),
+    "invoice_actions": (N_("Work on several invoices"), "together.show"),
+    "invoice_events": (N_("Event of an invoice"), ""),
+    "invoice_lines": (N_("Line of an invoice"), ""),
+    "invoices": (N_("Invoice"), "invoices.show"),
+    "issuers": (N_("Who issues documents"), ""),
+    "jobs": (N_("Job"), ""),
+    "journal_entries": (N_("Entry of the books"), "books.entry"),
+    "known_callers": (N_("Known caller"), ""),
+    "life_cycle_policies": (N_("Life-cycle policy"), "life_cycle.policy"),
+    "life_cycles": (N_("Life-cycle of an account"), ""),
+    "limits": (N_("Limit"), ""),
+    "meter_readings": (N_("Reading of a meter"), ""),
+    "meter_tariffs": (N_("Meter tariff"), "meters.tariff"),
+    "meters": (N_("Meter"), "meters.show"),
+    "notice_choices": (N_("Choice of notices"), ""),
+    "notice_profiles": (N_("Times of notices"), ""),
+    "notice_templates": (N_("Words of a notice"), ""),
+    "number_formats": (N_("Numbers of documents"), ""),
+    "one_time_links": (N_("One-time link"), ""),
+    "outbox": (N_("Message"), "notices.message"),
+    "parties": (N_("Address"), ""),
+    "passkeys": (N_("Passkey"), ""),
+    "payment_gateways": (N_("Payment gateway"), "gateways.show"),
+    "penalty_classes": (N_("Penalty class"), ""),
+    "plan_versions": (N_("Version of a plan"), ""),
+    "plans": (N_("Plan"), "plans.show"),
+    "points_lots": (N_("Points"), ""),
+    "points_rules": (N_("Rule of points"), "points.rule"),
+    "promises_to_pay": (N_("Promise to pay"), "dunning.promise_page"),
+    "quarantined_records": (N_("Record in quarantine"), "quarantine.show"),
+    "rate_decks": (N_("Rate deck"), "decks.show"),
+    "rate_imports": (N_("Rate sheet"), "rate_imports.show"),
+    "rates": (N_("Price of a prefix"), ""),
+    "recovery_codes": (N_("Recovery code"), ""),
+    "referrals": (N_("Referral"), ""),
+    "refunds": (N_("Refund"), ""),
+    "report_runs": (N_("Report as a file"), "reports.run"),
+    "report_schedules": (N_("Schedule of a report"), "reports.schedule"),
+    "rerating_plans": (N_("Re-rating"), "rerating.show"),
+    "saved_methods": (N_("Saved card"), ""),
+    "saved_views": (N_("Kept view"), ""),
+    "service_tariffs": (N_("Service of an account"), ""),
+    "subscription_changes": (N_("Change of a subscription"), ""),
+    "subscriptions": (N_("Subscription"), "subscriptions.show"),
+    "suspensions": (N_("Suspension"), ""),
+    "tariff_versions": (N_("Version of a tariff"), ""),
+    "tariffs": (N_("Tariff"), "tariffs.show"),
+    "tax_exemptions": (N_("Exemption from a tax"), ""),
+    "tax_rates": (N_("Tax rate"), ""),
+    "template_versions": (N_("Version of a template"), ""),
+    "templates": (N_("Template of invoices"), "invoice_templates.show"),
+    "units": (N_("Unit"), ""),
+    "users": (N_("User"), "users.show"),
+    "voucher_batches": (N_("Batch of vouchers"), "vouchers.show"),
+    "vouchers": (N_("Voucher"), ""),
+    "wallets": (N_("Wallet"), ""),
+    "webhook_endpoints": (N_("Webhook"), "outgoing_webhooks.show"),
+}
+"""What a row is called, and the page that shows it, where there is one."""
+
+BESIDE = frozenset((
+    "account_events", "audit_log", "balance_marks", "billing_run_accounts", "call_charges",
+    "call_corrections", "call_costs", "catalogue", "counters", "daemon_leases", "destination_prefixes",
+    "did_history", "dunning_policy_versions", "earnings", "gathered", "guesses", "idempotent_requests",
+    "installation", "invoice_entries", "invoice_files", "invoice_taxes", "job_runs", "ledger_accounts",
+    "login_failures", "login_sessions", "mail_outages", "mediation_runs", "mediation_tallies",
+    "number_sequences", "points_earned_to", "postings", "received_webhooks", "reconciliation_differences",
+    "reconciliations", "rerating_runs", "reservation_levels", "reservation_steps", "reservations",
+    "reserved_counts", "rollup_marks", "rollup_periods", "rollup_sellers", "rollup_state", "rollups",
+))  # fmt: skip
+"""Tables that pbxbill keeps for itself, or that a row shown beside them sums up."""
+
+
+def table_text(table: str) -> str:
+    """What a row of a table is called."""
+    known = TABLES.get(table)
+    return plain_name(table) if known is None else str(gettext(known[0]))
