@@ -258,7 +258,7 @@ def _usage_hit(kinds: Mapping[str, Sequence[Limit]], call: WantedCall, facts: Li
         of_endpoint = facts.live_of_endpoint.get(limit.endpoint_id, 0)
         up = of_endpoint if limit.endpoint_id else facts.live_of_account.get(limit.account_id, 0)
         if up >= limit.value:
-            detail = f"{up} calls are up, {limit.value} are allowed"
+            detail = f"up at once: {up}, allowed: {limit.value}"
             return _hit(DenialReason.SIMULTANEOUS_CALLS, limit, call, detail)
     return None
 

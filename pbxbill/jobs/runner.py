@@ -39,6 +39,7 @@ KEPT_RUNS = 500
 RESTS_US = 60 * SECOND_US
 """A job for which nothing waits is not run for so long."""
 LOOK_S = 0.5
+WAIT_TOLD_S = 60
 STOP_S = 30.0
 MAX_DETAIL = 500
 
@@ -81,6 +82,8 @@ class JobRunner:
         self._holder = f"{platform.node()}:{os.getpid()}:{new_id()[-8:]}"
         self._stop = threading.Event()
         self._slots = {job.name: self._slot(job, settings, tell) for job in jobs}
+        self._wait_told_us: int | None = None
+        """When the log last heard that the database is away; None: it is there."""
 
     def _slot(self, job: Job, settings: Settings, tell: Callable[..., None]) -> _Slot:
         cancelled = threading.Event()
@@ -93,10 +96,7 @@ class JobRunner:
         told_us = None
         try:
             while not self._stop.is_set():
-                try:
-                    self._begin_due()
-                except StoreUnavailable as error:
-                    _log.warning("jobs_wait_for_the_database", error=str(error))
+                self._begin_what_can_be()
                 now_us = self._clock.monotonic_us()
                 if told_us is None or now_us - told_us >= beat_s * SECOND_US:
                     told_us = now_us
@@ -130,6 +130,20 @@ class JobRunner:
         return self._run(slot)
 
     # --- one job --------------------------------------------------------------------------------
+
+    def _begin_what_can_be(self) -> None:
+        """Begin what is due. A database that is away is told of once, and then every WAIT_TOLD_S."""
+        try:
+            self._begin_due()
+        except StoreUnavailable as error:
+            now_us = self._clock.monotonic_us()
+            if self._wait_told_us is None or now_us - self._wait_told_us >= WAIT_TOLD_S * SECOND_US:
+                self._wait_told_us = now_us
+                _log.warning("jobs_wait_for_the_database", error=str(error))
+        else:
+            if self._wait_told_us is not None:
+                _log.info("jobs_have_the_database_again")
+            self._wait_told_us = None
 
     def _begin_due(self) -> None:
         now_us = self._clock.now_us()

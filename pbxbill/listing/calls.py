@@ -117,10 +117,10 @@ SELLERS_FILTERS = ("reseller",)
 
 CALLS = Listing(
     name="calls",
-    title=N_("Calls"),
+    title=N_("Call records"),
     permission=Permission.CALLS_READ,
     columns=(
-        Column("started_us", N_("Started"), ColumnKind.MOMENT),
+        Column("started_us", N_("Started"), ColumnKind.MOMENT, exact=True),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("direction", N_("Direction"), ColumnKind.STATE, wide=True),
         Column("caller", N_("Caller"), ColumnKind.CODE, wide=True),

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.money import Unit
+from pbxbill.store.billing_models import IssuerRow
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import (
     AccountRow,
@@ -20,6 +21,7 @@ from pbxbill.store.models import (
 )
 from pbxbill.store.points_units import refuse_points
 from pbxbill.store.thresholds import DEFAULT, defaults_of, take_thresholds
+from pbxbill.store.unit_symbols import usual_symbol
 
 ACCOUNT_KINDS = ("reseller", "customer")
 ACCOUNT_MODES = ("prepaid", "postpaid", "hybrid")
@@ -75,7 +77,8 @@ def ensure_unit(session: Session, unit: Unit) -> None:
     """Make a unit known; its scale can never change afterwards."""
     row = session.get(UnitRow, unit.code)
     if row is None:
-        session.add(UnitRow(code=unit.code, scale=unit.scale, digits=unit.digits))
+        known = UnitRow(code=unit.code, scale=unit.scale, digits=unit.digits, symbol=usual_symbol(unit.code))
+        session.add(known)
         bump_catalogue(session)
     elif (row.scale, row.digits) != (unit.scale, unit.digits):
         raise InputRefused(f"unit {unit.code} exists already with {row.scale} digits")
@@ -261,8 +264,17 @@ def open_account(session: Session, new: NewAccount, now_us: int) -> AccountRow:
     session.add(account)
     session.flush()
     account.path = f"{parent.path}{account.id}/"
+    if account.kind == "reseller":
+        _give_zone(session, account, parent)
     session.flush()
     return account
+
+
+def _give_zone(session: Session, reseller: AccountRow, parent: AccountRow) -> None:
+    """His days are those of who is above him, until he says otherwise."""
+    above = session.get(IssuerRow, parent.id)
+    if above is not None:
+        session.add(IssuerRow(account_id=reseller.id, zone=above.zone))
 
 
 def open_wallet(session: Session, account: AccountRow, unit: str, credit_limit: int = 0) -> WalletRow:

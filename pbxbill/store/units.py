@@ -10,6 +10,7 @@ from pbxbill.money import Unit
 from pbxbill.rating.exchange import MAX_UNIT_SCALE
 from pbxbill.store.accounts import bump_catalogue
 from pbxbill.store.models import UnitRow
+from pbxbill.store.unit_symbols import usual_symbol
 
 MAX_CODE_LENGTH, MAX_NAME_LENGTH, MAX_SYMBOL_LENGTH = 12, 40, 8
 
@@ -43,7 +44,11 @@ def add_unit(session: Session, unit: Unit, name: str = "", symbol: str = "") -> 
     if session.get(UnitRow, unit.code) is not None:
         raise InputRefused(f"unit {unit.code} exists already; `pbxbill units set {unit.code}` renames it")
     row = UnitRow(
-        code=unit.code, scale=unit.scale, digits=unit.digits, name=_name(name), symbol=_symbol(symbol)
+        code=unit.code,
+        scale=unit.scale,
+        digits=unit.digits,
+        name=_name(name),
+        symbol=_symbol(symbol) or usual_symbol(unit.code),
     )
     session.add(row)
     session.flush()

@@ -19,6 +19,7 @@ from pbxbill.web.front import Front, open_to_all
 from pbxbill.web.identity import Identity, cookie_name, install_access, is_secure
 from pbxbill.web.late_rules import LateRule
 from pbxbill.web.own import own_pages
+from pbxbill.web.panel.first_steps import leads_there
 from pbxbill.web.panel.navigation import menu
 from pbxbill.web.pay_pages import pay_pages
 from pbxbill.web.policies import CONTENT_POLICY, PAGE_POLICY
@@ -117,6 +118,8 @@ def _add_small_pages(app: Flask, front: Front, identity: Identity) -> None:
         login = identity.of_page()
         if login is None:
             return redirect(url_for("log_in.show"), 303)
+        if leads_there(front, login.actor):
+            return redirect(url_for("first_steps.show"), 303)
         groups = current_app.extensions["pbxbill_menu"](login.actor)
         shown = menu(groups, login.actor.permissions, app.view_functions)
         first = shown[0].items[0].endpoint if shown else "me.show"

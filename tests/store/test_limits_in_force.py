@@ -236,4 +236,4 @@ def test_an_alert_says_which_endpoint_was_suspended(accounts: BilledAccounts) ->
     ((whose, subject, detail),) = told(accounts)
     assert whose == "reseller"
     assert subject == "account reseller, call of account alice, sip alice suspended"
-    assert detail.endswith("0 calls are up, 0 are allowed; sip alice was suspended")
+    assert detail.endswith("up at once: 0, allowed: 0; sip alice was suspended")

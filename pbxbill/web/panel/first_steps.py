@@ -85,34 +85,36 @@ def first_steps(front: Front) -> Blueprint:
 
 
 def guided(front: Front) -> Callable[[tuple[Group, ...], Actor], tuple[Group, ...]]:
-    """What shows the line in the menu while it is of use: first where nobody can call yet at all."""
+    """What shows the line in the menu while it is of use: until somebody has called."""
     done: list[bool] = []
 
     def menu(groups: tuple[Group, ...], actor: Actor) -> tuple[Group, ...]:
-        is_his = actor.scope.is_everything and actor.may(Permission.SETTINGS_WRITE)
-        if not is_his or done:
+        if not _is_his(actor) or done:
             return _without(groups)
         with front.reading() as session:
             if has_charged(session):
                 done.append(True)
                 return _without(groups)
-            if not is_begun(session):
-                return groups
-        return tuple(_moved(x) for x in groups)
+        return groups
 
     return menu
+
+
+def leads_there(front: Front, actor: Actor) -> bool:
+    """Whether a log-in leads here: where nobody can call yet at all."""
+    if not _is_his(actor):
+        return False
+    with front.reading() as session:
+        return not is_begun(session) and not has_charged(session)
+
+
+def _is_his(actor: Actor) -> bool:
+    return actor.scope.is_everything and actor.may(Permission.SETTINGS_WRITE)
 
 
 def _without(groups: tuple[Group, ...]) -> tuple[Group, ...]:
     return tuple(
         Group(x.title, tuple(y for y in x.items if y.endpoint != "first_steps.show")) for x in groups
-    )
-
-
-def _moved(group: Group) -> Group:
-    """The line behind the others of its group, so that it is not where a log-in leads."""
-    return Group(
-        group.title, tuple(sorted(group.items, key=lambda item: item.endpoint == "first_steps.show"))
     )
 
 

@@ -34,9 +34,9 @@ PANEL = (
     Group(
         "",
         (
-            Item("first_steps.show", N_("First steps"), _P.SETTINGS_WRITE, "signpost-split"),
             Item("dashboard.show", N_("Dashboard"), _P.REPORTS_READ, "speedometer2"),
             Item("till.show", N_("Till"), _P.PAYMENTS_TAKE, "cash-coin"),
+            Item("first_steps.show", N_("First steps"), _P.SETTINGS_WRITE, "signpost-split"),
         ),
     ),
     Group(

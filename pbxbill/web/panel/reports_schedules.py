@@ -17,6 +17,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.report_runs import REPORT_SCHEDULES
+from pbxbill.notify.sending import mail_settings
 from pbxbill.reports.catalogue import REPORTS, may_have
 from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
 from pbxbill.reports.schedules import NewSchedule, add_schedule, schedule_of
@@ -143,8 +144,15 @@ def _add_new(section: Blueprint, front: Front) -> None:
             facts = _facts(front, found, kept)
         except ParameterRefused:
             return redirect(f"{url_for('.show', report=report)}?{query.text()}", 303)
+        with front.reading() as session:
+            server = mail_settings(session, front.scope.account_id, front.rules.mail).host
         return render_template(
-            "panel/reports/new_schedule.html", report=found, query=query, form=form, facts=facts
+            "panel/reports/new_schedule.html",
+            report=found,
+            query=query,
+            form=form,
+            facts=facts,
+            is_mailed=bool(server),
         )
 
 
