@@ -26,8 +26,15 @@ from pbxbill.listing.listing import (
     equals,
     is_looked_for,
 )
-from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.listing.wallet_entries import CALLS, entries_beside_calls, of_kind
+from pbxbill.listing.sellers import kept_by_sellers, posted_by_sellers
+from pbxbill.listing.wallet_entries import (
+    CALLS,
+    Wallets,
+    at_wallets,
+    entries_beside_calls,
+    of_kind,
+    wallets_of_code,
+)
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEntryRow, InvoiceRow
 from pbxbill.store.models import (
     AccountRow,
@@ -65,9 +72,10 @@ CALL_KEY = ("usage", "volume")
 LOOKED_THROUGH = ("ledger", "kind", "unit", "issuer", "from", "to")
 """Filters that no index serves."""
 _ISSUER = aliased(AccountRow)
+_PLACE, _POSTING = (JournalEntryRow.id, PostingRow.line), (PostingRow.entry_id,)
 
 
-def _rows(_session: Session, scope: Scope) -> Rows:
+def _rows(session: Session, scope: Scope) -> Rows:
     # An entry stands in the books of one issuer: its first posting tells whose.
     return (
         select(
@@ -82,21 +90,20 @@ def _rows(_session: Session, scope: Scope) -> Rows:
         .join(PostingRow, (PostingRow.entry_id == JournalEntryRow.id) & (PostingRow.line == 0))
         .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
         .join(_ISSUER, _ISSUER.id == LedgerAccountRow.issuer_id)
-        .where(kept_by_sellers(scope, LedgerAccountRow.issuer_id))
+        .where(*posted_by_sellers(session, scope))
     )
 
 
-def _of_account(query: Rows, code: str) -> Rows:
+def _of_account(query: Rows, wallets: Wallets) -> Rows:
     """Whose wallet an entry moved, or whose invoice it issued or paid."""
-    account_id = select(AccountRow.id).where(AccountRow.code == code).scalar_subquery()
     posting = aliased(PostingRow)
-    in_wallets = (
-        select(posting.entry_id)
-        .join(WalletRow, WalletRow.ledger_account_id == posting.ledger_account_id)
-        .where(WalletRow.account_id == account_id)
-    )
-    at_invoices = _at_invoices(InvoiceRow.account_id == account_id)
-    return query.where(JournalEntryRow.id.in_(in_wallets.union(*at_invoices)))
+    at = at_wallets(posting.ledger_account_id, wallets.ledger_account_ids)
+    in_wallets = select(posting.entry_id).where(at)
+    issued, put = _at_invoices(InvoiceRow.account_id == wallets.account_id)
+    if wallets.are_busy:
+        of_entry = in_wallets.where(posting.entry_id == JournalEntryRow.id).exists()
+        return query.where(of_entry | JournalEntryRow.id.in_(issued.union(put)))
+    return query.where(JournalEntryRow.id.in_(in_wallets.union(issued, put)))
 
 
 def _of_document(query: Rows, number: str) -> Rows:
@@ -131,13 +138,17 @@ def _at_ledger_account(query: Rows, code: str) -> Rows:
     return query.where(found.exists())
 
 
-def _looked(_session: Session, _scope: Scope, asked: Asked) -> Looked | None:
-    # What an account or a document names is few.
-    if is_looked_for(("account", "document"), asked) or not is_looked_for(LOOKED_THROUGH, asked):
+def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
+    code = asked.filters.get("account", "").strip()
+    is_busy = bool(code) and wallets_of_code(session, code).are_busy
+    # What a document or most accounts name is few.
+    if is_looked_for(("document",), asked) or (code and not is_busy):
+        return None
+    if not is_busy and not is_looked_for(LOOKED_THROUGH, asked):
         return None
     if asked.filters.get("kind", "").strip() not in ("", CALLS):
         return entries_beside_calls()
-    return Looked(select(JournalEntryRow.id), is_scattered=False)
+    return Looked(select(JournalEntryRow.id), is_scattered=is_busy or is_looked_for(("ledger",), asked))
 
 
 def _amounts(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -203,11 +214,11 @@ JOURNAL = Listing(
     rows=_rows,
     orders=(
         # Ids of entries grow with time.
-        Order("newest", N_("Newest first"), JournalEntryRow.id, PostingRow.line, descending=True),
-        Order("oldest", N_("Oldest first"), JournalEntryRow.id, PostingRow.line),
+        Order("newest", N_("Newest first"), *_PLACE, descending=True, same=_POSTING),
+        Order("oldest", N_("Oldest first"), *_PLACE, same=_POSTING),
     ),
     filters=(
-        Filter("account", N_("Account's code"), _of_account),
+        Filter("account", N_("Account's code"), _of_account, looked_up=wallets_of_code),
         Filter("document", N_("Number of the document"), _of_document),
         Filter(
             "ledger",

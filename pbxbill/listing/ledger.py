@@ -27,6 +27,8 @@ from pbxbill.store.models import AccountRow, JournalEntryRow, PostingRow, Wallet
 LOOKED_THROUGH = ("kind", "unit", "from", "to")
 """Filters that no index serves: entries are many, and have no index by when they were."""
 
+_PLACE, _ENTRY = (PostingRow.entry_id, PostingRow.line), (JournalEntryRow.id,)
+
 
 def _rows(_session: Session, scope: Scope) -> Rows:
     return (
@@ -74,8 +76,8 @@ LEDGER = Listing(
     rows=_rows,
     orders=(
         # Ids of entries grow with time.
-        Order("newest", N_("Newest first"), PostingRow.entry_id, PostingRow.line, descending=True),
-        Order("oldest", N_("Oldest first"), PostingRow.entry_id, PostingRow.line),
+        Order("newest", N_("Newest first"), *_PLACE, descending=True, same=_ENTRY),
+        Order("oldest", N_("Oldest first"), *_PLACE, same=_ENTRY),
     ),
     filters=(
         Filter("account_id", N_("Account"), _at, FilterKind.NUMBER, looked_up=wallets_and_size),

@@ -128,6 +128,8 @@ class Order:
     descending: bool = False
     joined: Callable[[Rows], Rows] = lambda query: query
     """Adds what by is of, where rows do not have it."""
+    same: tuple[Any, ...] = ()
+    """Columns that are by in every row: what bounds a page is said of them, too; no database finds it out."""
 
 
 class Looked(NamedTuple):
@@ -209,11 +211,12 @@ def page_of(session: Session, listing: Listing, scope: Scope, asked: Asked) -> P
         place, end = tuple_(order.by, order.id), tuple_(*at)
         # The first column is compared alone as well: an index on it is entered there, whatever the id is of.
         query = query.where(
-            *((order.by <= at[0], place < end) if downwards else (order.by >= at[0], place > end))
+            *(x <= at[0] if downwards else x >= at[0] for x in (order.by, *order.same)),
+            place < end if downwards else place > end,
         )
     edge = _edge(session, listing, scope, asked, order, at)
     if edge is not None:
-        query = query.where(order.by > edge if downwards else order.by < edge)
+        query = query.where(*(x > edge if downwards else x < edge for x in (order.by, *order.same)))
     query = order.joined(query).order_by(*(x.desc() if downwards else x.asc() for x in (order.by, order.id)))
     size = max(1, min(asked.size, MAX_PAGE_SIZE))
     query = query.add_columns(order.by.label("order_by_"), order.id.label("order_id_"))

@@ -43,6 +43,8 @@ _GAPS = (
     "(SELECT COALESCE(SUM(-p.amount), 0) FROM postings p WHERE p.ledger_account_id = :ledger_account_id "
     "AND p.entry_id > g.older AND p.entry_id <= g.newer) FROM gaps g"
 )
+MOST_OLDER = 1_000
+"""So many movements from the first one on are added up rather than all those that came later."""
 _MONEY = is_of_money(WalletRow.unit)
 _LAST = "own_ledger.last_balances"
 """In a session's info: where the page before ended, so that a file of all pages reads no movement twice."""
@@ -124,9 +126,14 @@ def _known(session: Session, ledger_account_id: int, entry_id: str, last: _Known
             return _Known(entry_id, last.balance - since)
         since = _moved(session, ledger_account_id, last.entry_id, entry_id)
         return _Known(entry_id, last.balance + since)
+    at = PostingRow.ledger_account_id == ledger_account_id
+    older = select(PostingRow.amount).where(at, PostingRow.entry_id <= entry_id).limit(MOST_OLDER + 1)
+    amounts = session.scalars(older).all()
+    if len(amounts) <= MOST_OLDER:
+        return _Known(entry_id, -sum(amounts))
     newer = (
         select(func.coalesce(func.sum(PostingRow.amount), 0))
-        .where(PostingRow.ledger_account_id == ledger_account_id, PostingRow.entry_id > entry_id)
+        .where(at, PostingRow.entry_id > entry_id)
         .scalar_subquery()
     )
     # Both in one statement: a movement between two of them would be missed.

@@ -28,13 +28,13 @@ from pbxbill.listing.listing import (
     equals,
 )
 from pbxbill.listing.payment_methods import METHODS, method_of
-from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.listing.sellers import posted_by_sellers
 from pbxbill.listing.wallet_entries import (
     Wallets,
     beside_calls,
     entries_beside_calls,
     moved_or_paid,
-    wallets_and_size,
+    wallets_of_code,
 )
 from pbxbill.store.invoice_models import AllocationRow, InvoiceEventRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow, WalletRow
@@ -53,8 +53,10 @@ _AMOUNT = func.abs(PostingRow.amount), JournalEntryRow.unit
 RECEIPT = "receipt:"
 """What keys of receipts begin with; the id of their entry follows."""
 
+_PLACE, _POSTING = (JournalEntryRow.id, PostingRow.line), (PostingRow.entry_id,)
 
-def _rows(_session: Session, scope: Scope) -> Rows:
+
+def _rows(session: Session, scope: Scope) -> Rows:
     return (
         select(
             PostingRow.entry_id.label("id"),
@@ -69,13 +71,11 @@ def _rows(_session: Session, scope: Scope) -> Rows:
         .join(LedgerAccountRow, LedgerAccountRow.id == PostingRow.ledger_account_id)
         .join(JournalEntryRow, JournalEntryRow.id == PostingRow.entry_id)
         .outerjoin(_REVERSING, _REVERSING.reverses_id == JournalEntryRow.id)
-        .where(beside_calls(JournalEntryRow))
-        .where(LedgerAccountRow.code == LedgerCode.CASH, kept_by_sellers(scope, LedgerAccountRow.issuer_id))
+        .where(
+            beside_calls(JournalEntryRow),
+            *posted_by_sellers(session, scope, LedgerAccountRow.code == LedgerCode.CASH),
+        )
     )
-
-
-def _whose(session: Session, code: str) -> Wallets:
-    return wallets_and_size(session, session.scalar(select(AccountRow.id).where(AccountRow.code == code)))
 
 
 def _of_account(query: Rows, wallets: Wallets) -> Rows:
@@ -85,7 +85,7 @@ def _of_account(query: Rows, wallets: Wallets) -> Rows:
 
 def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
     code = asked.filters.get("account", "").strip()
-    return entries_beside_calls() if code and _whose(session, code).are_busy else None
+    return entries_beside_calls() if code and wallets_of_code(session, code).are_busy else None
 
 
 def accounts_of_entries(session: Session, entry_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
@@ -149,12 +149,12 @@ PAYMENTS = Listing(
     rows=_rows,
     orders=(
         # Ids of entries grow with time.
-        Order("newest", N_("Newest first"), JournalEntryRow.id, PostingRow.line, descending=True),
-        Order("oldest", N_("Oldest first"), JournalEntryRow.id, PostingRow.line),
+        Order("newest", N_("Newest first"), *_PLACE, descending=True, same=_POSTING),
+        Order("oldest", N_("Oldest first"), *_PLACE, same=_POSTING),
     ),
     filters=(
         Filter("q", N_("Reference"), contains(JournalEntryRow.memo)),
-        Filter("account", N_("Account's code"), _of_account, looked_up=_whose),
+        Filter("account", N_("Account's code"), _of_account, looked_up=wallets_of_code),
         Filter("kind", N_("What"), equals(JournalEntryRow.kind), FilterKind.CHOICE, KINDS),
         Filter("method", N_("How"), equals(_METHOD), FilterKind.CHOICE, METHODS),
         Filter("by", N_("Taken by"), _taken_by),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from pbxbill.listing.listing import Looked, Rows
 from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
-from pbxbill.store.models import JournalEntryRow, PostingRow, WalletRow
+from pbxbill.store.models import AccountRow, JournalEntryRow, PostingRow, WalletRow
 
 CALLS = "usage"
 """The kind of entries of calls."""
@@ -44,6 +44,12 @@ def wallets_and_size(
     some = select(PostingRow.entry_id).where(at_wallets(PostingRow.ledger_account_id, books))
     counted = select(func.count()).select_from(some.limit(MOST_OF_WALLETS + 1).subquery())
     return Wallets(account_id or 0, books, (session.scalar(counted) or 0) > MOST_OF_WALLETS)
+
+
+def wallets_of_code(session: Session, code: str) -> Wallets:
+    """Those of an account that is named by its code; none where there is no such account."""
+    account_id = session.scalar(select(AccountRow.id).where(AccountRow.code == code))
+    return wallets_and_size(session, account_id)
 
 
 def beside_calls(entry: Any) -> ColumnElement[bool]:
@@ -87,7 +93,7 @@ def movements(wallets: Wallets | None, kind: str) -> Looked | None:
         return entries_beside_calls()
     rows = select(PostingRow.entry_id)
     if wallets is None:
-        return Looked(rows, is_scattered=False)
+        return Looked(rows, is_scattered=True)
     at = at_wallets(PostingRow.ledger_account_id, wallets.ledger_account_ids)
     return Looked(rows.where(at), is_scattered=True)
 

@@ -26,7 +26,7 @@ _ASKS = "i.kind IN ('invoice', 'debit_note') AND i.number IS NOT NULL AND i.issu
 _OPEN = (
     "WITH since AS MATERIALIZED (SELECT x.invoice_id, CAST(SUM(x.amount) AS BIGINT) AS amount "
     "FROM allocations x WHERE x.at_us > :at_us GROUP BY x.invoice_id), "
-    "o AS MATERIALIZED (SELECT i.account_id, i.unit, i.due_us, i.id AS invoice_id, i.number, "
+    "o AS (SELECT i.account_id, i.unit, i.due_us, i.id AS invoice_id, i.number, "
     "i.open + COALESCE(s.amount, 0) AS open FROM invoices i LEFT JOIN since s ON s.invoice_id = i.id "
     "WHERE i.open > 0 AND {asks} UNION ALL "
     "SELECT i.account_id, i.unit, i.due_us, i.id, i.number, s.amount "
@@ -36,19 +36,16 @@ _BUCKET = "CAST(SUM(CASE WHEN {condition} THEN o.open ELSE 0 END) AS BIGINT) AS 
 _AGED = (
     "{open}, g AS (SELECT o.account_id, o.unit, COUNT(*) AS invoices, CAST(SUM(o.open) AS BIGINT) AS open, "
     "{buckets}, CAST(MIN(o.due_us) AS BIGINT) AS oldest_us FROM o WHERE o.open > 0 "
-    "GROUP BY o.account_id, o.unit), {owed} "
+    "GROUP BY o.account_id, o.unit), owed AS ({owed}) "
     "SELECT COUNT(*) AS many, '' AS code, '' AS name, w.unit, {sums} FROM owed w GROUP BY w.unit "
-    "UNION ALL SELECT * FROM (SELECT 0, w.code, w.name, w.unit, w.invoices, w.open, {late}, w.oldest_us "
-    "FROM owed w ORDER BY w.open DESC, w.code{limit}) most"
+    "UNION ALL SELECT 0, a.code, a.name, m.unit, m.invoices, m.open, {late}, m.oldest_us "
+    "FROM (SELECT * FROM owed ORDER BY open DESC, account_id{limit}) m JOIN accounts a ON a.id = m.account_id"
 )
 """Sums by unit, with how many owe in it; then those who owe most."""
-_ACCOUNTS = (
-    "owed AS (SELECT a.code, a.name, g.* FROM g JOIN accounts a ON a.id = g.account_id "
-    "WHERE a.parent_id IS NOT NULL)"
-)
+_ACCOUNTS = "SELECT * FROM g"
 _SELLERS = (
-    "owed AS (SELECT p.code, p.name, g.unit, {sums} FROM g JOIN accounts a ON a.id = g.account_id "
-    "JOIN accounts p ON p.id = a.parent_id GROUP BY p.code, p.name, g.unit)"
+    "SELECT a.parent_id AS account_id, g.unit, {sums} FROM g JOIN accounts a ON a.id = g.account_id "
+    "GROUP BY a.parent_id, g.unit"
 )
 _PAID = text(
     # When an invoice was settled: the last of what went to it.
@@ -194,9 +191,12 @@ def who_owes(
         buckets=_buckets(),
         owed=_SELLERS.format(sums=_summed("g", late)) if by_reseller else _ACCOUNTS,
         sums=_summed("w", late),
-        late=", ".join(f"w.{x}" for x in late),
+        late=", ".join(f"m.{x}" for x in late),
         limit="" if limit is None else f" LIMIT {int(limit)}",
     )
+    if session.get_bind().dialect.name == "postgresql":
+        # Tens of thousands who owe are summed up in memory.
+        session.execute(text("SET LOCAL work_mem = '32MB'"))
     rows, totals, total = list[Aged](), list[Aged](), 0
     for many, code, name, unit, invoices, open_now, *lates, oldest_us in session.execute(
         text(statement), values
