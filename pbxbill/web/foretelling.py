@@ -11,7 +11,7 @@ from pbxbill.billing.subscriptions.foretelling import Forecast, foretold
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import unit_of
 from pbxbill.web.fields import sentence
-from pbxbill.web.formatting import count, day_text, plain_amount
+from pbxbill.web.formatting import count, day_text, plain_amount, short_amount_text
 from pbxbill.web.front import Change, Front
 
 
@@ -47,7 +47,8 @@ def sentences(session: Session, found: Forecast, now_us: int) -> list[str]:
     unit = unit_of(session, found.unit)
 
     def shown(amount: int) -> str:
-        return plain_amount(amount, unit)
+        is_tiny = 0 < amount < 10 ** (unit.scale - unit.digits)
+        return plain_amount(amount, unit) if is_tiny else f"{short_amount_text(amount, unit)} {unit.code}"
 
     told = []
     if found.at_us > now_us:

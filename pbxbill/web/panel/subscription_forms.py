@@ -85,6 +85,8 @@ class ChangeForm(WhenForm):
         choices=_whens(((AS_PLANNED, lazy_gettext("as the plan says")),)),
         default=AS_PLANNED,
     )
+    at = MomentField(lazy_gettext("Moment"))
+    reason = LineField(lazy_gettext("Reason"), [at_most(200)])
     edition = EditionField()
 
 
@@ -101,6 +103,7 @@ class DecisionForm(WhenForm):
         choices=_whens(((AS_PLANNED, lazy_gettext("as the plan says")),)),
         default=AS_PLANNED,
     )
+    at = MomentField(lazy_gettext("Moment"))
     reason = LineField(
         lazy_gettext("Reason"),
         [at_most(200)],
