@@ -6,6 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from importlib import import_module
 from typing import Any
@@ -28,8 +29,8 @@ CODE, NAME, ADDRESS = "1007", "Nadia Haddad", "nadia@customer.example"
 NUMBER = "INV-2026-00001"
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+@contextmanager
+def runs_that_wait(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A billing run begins its work when this is set: until then it is seen to wait."""
     runs = import_module("pbxbill.web.panel.runs")
     event, work_on = threading.Event(), runs.work_on
@@ -42,6 +43,12 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr("pbxbill.web.background.PATIENCE_S", 0.1)
     yield event
     event.set()
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    with runs_that_wait(monkeypatch) as event:
+        yield event
 
 
 def menu(page: Page, name: str) -> None:
