@@ -1,10 +1,11 @@
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-from pbxbill.store.engine import migrate
-from tests.database_contents import NOTHING, Contents
+from tests.database_contents import NOTHING, Contents, sqlite_template
 from tests.store.billed_accounts import OPENED
 from tests.web.browsers import Desk, chromium, opened_desk
 from tests.web.offices import OFFICE, Office, opened_office
@@ -42,12 +43,31 @@ def office_on_each(database_url: str) -> Iterator[Office]:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def module_url(_sqlite_files: Path) -> Iterator[str]:
+    """The SQLite file of an office, one for all tests of a module."""
+    folder = _sqlite_files / "module"
+    folder.mkdir()
+    shutil.copy(sqlite_template(_sqlite_files, OFFICE), folder / "pbxbill.db")
+    yield f"sqlite:///{folder / 'pbxbill.db'}"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def walked(module_url: str) -> Iterator[Office]:
     """One for all tests of a module: for those that ask much and change nothing."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('office') / 'pbxbill.db'}"
-    migrate(url)
-    with opened_office(url) as opened:
+    with opened_office(module_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def full(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """The same with something of everything."""
+    from tests.web.full_offices import fill  # with half of all modules here
+
+    with opened_office(module_url) as opened:
+        calling = fill(opened, tmp_path_factory.mktemp("full"))
+        yield opened
+        calling.engine.stop()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from pbxbill.web.desks import Desks
 from pbxbill.web.rules import WebRules
 from tests.database_contents import Contents
 from tests.database_operator import open_database_operator
-from tests.web.applications import made_app
+from tests.web.applications import opened_app
 
 PASSWORD = "seven green bottles"
 URL = "https://bill.example"
@@ -146,5 +146,6 @@ def opened_office(url: str, rules: WebRules | None = None) -> Iterator[Office]:
     clock = ManualClock()
     with open_application(url, clock=clock) as application:
         desks = Desks(application, public_url=URL)
-        yield Office(made_app(desks, rules), application, clock, url)
-        desks.close()
+        with opened_app(desks, rules) as app:
+            yield Office(app, application, clock, url)
+            desks.close()

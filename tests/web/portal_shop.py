@@ -19,7 +19,7 @@ from pbxbill.store.payment_models import PaymentGatewayRow, SavedMethodRow
 from pbxbill.web.desks import Desks
 from tests.small_operator import eur
 from tests.store.scripted_gateway import ScriptedGateway
-from tests.web.applications import made_app
+from tests.web.applications import opened_app
 from tests.web.offices import URL, Browser, Office
 
 DAY_US = 86_400 * SECOND_US
@@ -119,5 +119,6 @@ def opened_shop(office: Office, folder: Path) -> Iterator[Shop]:
             )
         )
     desks = Desks(office.application, public_url=URL, opened=lambda row: gateway)
-    yield Shop(office, made_app(desks), desks, gateway)
-    desks.close()
+    with opened_app(desks) as app:
+        yield Shop(office, app, desks, gateway)
+        desks.close()

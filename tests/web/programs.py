@@ -18,10 +18,12 @@ from pbxbill.web.desks import Desks
 from pbxbill.web.rules import WebRules
 from tests.store.billed_accounts import BilledAccounts, open_accounts, opened_accounts
 from tests.store.invoiced_accounts import Invoicing
-from tests.web.applications import made_app
+from tests.web.applications import opened_app
 
 BASE = "/api/v1"
 OPERATOR = "operator"
+# Tests guess more often than anybody.
+OF_PROGRAMS = WebRules(wrong_keys_per_min=1_000_000)
 
 
 @dataclass
@@ -85,9 +87,7 @@ def installation(url: str, rules: WebRules | None = None) -> Iterator[Installati
     invoicing = Invoicing(accounts)
     with open_application(url, clock=invoicing.clock) as application:
         desks = Desks(application)
-        # Tests guess more often than anybody.
-        app = made_app(desks, rules or WebRules(wrong_keys_per_min=1_000_000), limited=True)
-        made = Installation(app, accounts, invoicing, desks)
-        yield made
-        desks.close()
+        with opened_app(desks, rules, usual=OF_PROGRAMS, limited=True) as app:
+            yield Installation(app, accounts, invoicing, desks)
+            desks.close()
     invoicing.database.dispose()

@@ -1,32 +1,14 @@
-"""The panel as people see it: with a keyboard, in the dark, on a phone, without scripts."""
+"""The panel as people see it: with a keyboard, in the dark, on a phone, without scripts.
+
+That each page can be read, in light and dark, is what test_day_looks.py finds out of all of them.
+"""
 
 import re
 
-import pytest
-
-from tests.web.browsers import PHONE, Desk, assert_accessible
+from tests.web.browsers import PHONE, WIDE, Desk, assert_accessible
 from tests.web.test_live_calls import Calling
 
 OF_ACCOUNT = re.compile(r"/panel/accounts/[0-9]+$")
-
-
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize(
-    "path", ["", "/accounts", "/accounts/new", "/accounts/{alice}", "/accounts/{alice}/edit"]
-)
-def test_pages_are_accessible(desk: Desk, path: str, dark: bool) -> None:
-    page = desk.page("admin", dark=dark)
-    page.goto(f"{desk.url}/panel{path.format(alice=desk.office.account_id('alice')) or '/'}")
-    assert page.locator("h1").count() == 1
-    assert page.locator("html").get_attribute("data-bs-theme") == ("dark" if dark else "light")
-    assert_accessible(page)
-
-
-@pytest.mark.parametrize("part", ["ledger", "endpoints", "limits", "notes", "suspend", "terminate"])
-def test_parts_of_an_account_are_accessible(desk: Desk, part: str) -> None:
-    page = desk.page("admin")
-    page.goto(f"{desk.url}/panel/accounts/{desk.office.account_id('alice')}/{part}")
-    assert_accessible(page)
 
 
 def test_an_account_is_opened_with_the_keyboard_alone(desk: Desk) -> None:
@@ -119,18 +101,19 @@ def test_dark_is_chosen_and_kept(desk: Desk) -> None:
     assert page.locator("html").get_attribute("data-bs-theme") == "dark"
 
 
-@pytest.mark.parametrize("width", [1320, 1440, 1600, 1920])
-def test_a_call_can_be_hung_up_however_wide_the_window_is(desk: Desk, width: int) -> None:
+def test_a_call_can_be_hung_up_however_wide_the_window_is(desk: Desk) -> None:
     calling = Calling(desk.office)
     try:
         calling.talking("alice")
-        page = desk.page("admin", width=width)
+        page = desk.page("admin")
         page.goto(desk.url + "/panel/live-calls")
-        hang_up = page.get_by_role("link", name="Hang up").bounding_box()
-        frame = page.locator(".list-frame").bounding_box()
-        assert hang_up is not None
-        assert frame is not None
-        assert hang_up["x"] >= frame["x"]
-        assert hang_up["x"] + hang_up["width"] <= frame["x"] + frame["width"]
+        for width in (1320, 1440, 1600, 1920):
+            page.set_viewport_size({"width": width, "height": WIDE[1]})
+            hang_up = page.get_by_role("link", name="Hang up").bounding_box()
+            frame = page.locator(".list-frame").bounding_box()
+            assert hang_up is not None
+            assert frame is not None
+            assert hang_up["x"] >= frame["x"], width
+            assert hang_up["x"] + hang_up["width"] <= frame["x"] + frame["width"], width
     finally:
         calling.engine.stop()

@@ -2,19 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from pbxbill.store.engine import migrate
-from tests.web.browsers import GRAVE, PHONE, WIDE, Desk, opened_desk
-from tests.web.full_offices import fill
-from tests.web.offices import Office, opened_office
+from tests.web.browsers import AXE, PHONE, WIDE, Desk, faults, hard_to_read, opened_desk
+from tests.web.offices import Office
 from tests.web.reachable import reachable
 
-CONTRAST = {"runOnly": ["color-contrast"]}
 STARTS = {
     "": "/log-in",
     "alice": "/my/",
@@ -27,54 +22,53 @@ PARTS = 4
 """Of the operator's pages, so that none takes long."""
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """An office with something of everything."""
-    folder = tmp_path_factory.mktemp("full")
-    url = f"sqlite:///{folder / 'pbxbill.db'}"
-    migrate(url)
-    with opened_office(url) as office:
-        calling = fill(office, folder)
-        yield office
-        calling.engine.stop()
-
-
 @pytest.fixture
 def served(full: Office, chromium_browser: Browser) -> Iterator[Desk]:
     with opened_desk(full, chromium_browser) as desk:
         yield desk
 
 
-def wrong_on(page: Page, axe: Axe) -> list[str]:
-    """What is wrong with the page that stands in the browser, in every look."""
-    page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
-    page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    found = [f"wider than the page: {width} px"] if (width := _width(page)) > WIDE[0] else []
-    found += _violations(page, axe, {})
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-    found += [f"dark phone: {x}" for x in _violations(page, axe, CONTRAST)]
-    if (width := _width(page)) > PHONE[0]:
-        found.append(f"scrolls sideways on a phone: {width} px")
-    return found
+LOOK = """() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.dataset.bsTheme,
+    document.querySelectorAll("h1").length,
+])"""
 
 
-def _width(page: Page) -> int:
-    """How wide the page is once it is drawn."""
-    page.evaluate("() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-    return int(page.evaluate("document.documentElement.scrollWidth"))
+def show(page: Page, *, dark: bool) -> None:
+    """In a wide window in the light, or on a phone in the dark."""
+    width, height = PHONE if dark else WIDE
+    page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": height})
 
 
-def _violations(page: Page, axe: Axe, options: dict[str, Any]) -> list[str]:
-    found = [x for x in axe.run(page, options=options).response["violations"] if x["impact"] in GRAVE]
-    return [f"{x['id']}: {[node['html'][:160] for node in x['nodes'][:3]]}" for x in found]
+def wrong_on(page: Page, *, dark: bool) -> list[str]:
+    """What is wrong with the page that stands in the browser, as it is shown now."""
+    found = []
+    width, theme, headings = page.evaluate(LOOK)
+    if width > (most := (PHONE if dark else WIDE)[0]):
+        found.append(f"scrolls sideways: {width} px of {most} px")
+    # A page that is not ours has no theme.
+    if theme not in (None, "dark" if dark else "light"):
+        found.append(f"is {theme}")
+    if headings > 1:
+        found.append(f"{headings} headings of the first level")
+    # What is there is the same on a phone and in the dark: all but its colours is looked at once.
+    return found + (hard_to_read(page) if dark else faults(page))
 
 
 def walk(desk: Desk, login: str, paths: list[str]) -> dict[str, list[str]]:
-    page, axe, found = desk.page(login), Axe(), {}
+    page, found = desk.page(login), {}
+    page.add_init_script(AXE)
+    is_dark = True
+    show(page, dark=is_dark)
     for path in paths:
         page.goto(desk.url + path)
-        wrong = wrong_on(page, axe)
+        wrong = [f"dark phone: {x}" if is_dark else x for x in wrong_on(page, dark=is_dark)]
+        # Every other page is opened in the dark, and turned to light; and the one after it back.
+        is_dark = not is_dark
+        show(page, dark=is_dark)
+        wrong += [f"dark phone: {x}" if is_dark else x for x in wrong_on(page, dark=is_dark)]
         if wrong:
             found[path] = wrong
     return found

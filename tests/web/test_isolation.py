@@ -197,8 +197,8 @@ def objects(walked: Office) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def keys(walked: Office) -> dict[bool, str]:
-    """API keys that may all: of a customer (True), of a reseller (False)."""
+def keys(walked: Office) -> dict[bool, tuple[str, str]]:
+    """Keys of the API that may all, and tokens of forms: of a customer (True), of a reseller (False)."""
     made = {}
     with walked.writing() as session:
         for is_own, login, role in ((True, "alice", Role.CUSTOMER), (False, "reseller", Role.RESELLER)):
@@ -207,8 +207,9 @@ def keys(walked: Office) -> dict[bool, str]:
             new = NewKey(
                 "all", PERMISSIONS_OF[role], per_minute=60_000
             )  # the walk is longer than a minute allows
-            _, made[is_own] = make_key(session, actor, new, 1)
-    return made
+            _, key = make_key(session, actor, new, 1)
+            made[is_own] = login, key
+    return {is_own: (key, walked.seat(login).token("/me")) for is_own, (login, key) in made.items()}
 
 
 def with_parameters(office: Office) -> list[Route]:
@@ -247,7 +248,7 @@ def test_every_parameter_is_known_here(walked: Office) -> None:
 
 
 def test_another_ones_objects_are_not_there(
-    walked: Office, objects: dict[str, dict[str, Any]], keys: dict[bool, str]
+    walked: Office, objects: dict[str, dict[str, Any]], keys: dict[bool, tuple[str, str]]
 ) -> None:
     wrong = []
     for route in with_parameters(walked):
@@ -270,15 +271,17 @@ def not_there(value: Any) -> Any:
     return new_number() >> 22 if isinstance(value, int) else new_id()
 
 
-def ask(office: Office, keys: dict[bool, str], route: Route, values: dict[str, Any]) -> TestResponse:
+def ask(
+    office: Office, keys: dict[bool, tuple[str, str]], route: Route, values: dict[str, Any]
+) -> TestResponse:
     is_own = isinstance(route.needed, Permission) and route.needed.value.startswith("own:")
-    path = route.path(values)
+    path, (key, token) = route.path(values), keys[is_own]
     if route.is_api:
-        headers = {"Authorization": f"Bearer {keys[is_own]}", "Idempotency-Key": new_id()}
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": new_id()}
         body: dict[str, Any] | None = None if route.method in ("GET", "DELETE") else {}
         return office.app.test_client().open(
             path, method=route.method, base_url=URL, headers=headers, json=body
         )
     browser: Browser = office.seat("alice" if is_own else "reseller")
-    headers = {} if route.method == "GET" else {"X-CSRFToken": browser.token("/me")}
+    headers = {} if route.method == "GET" else {"X-CSRFToken": token}
     return browser.client.open(path, method=route.method, base_url=URL, headers=headers)

@@ -4,17 +4,12 @@ A text that a page shows alike in English and in another language, and that has 
 translated; but for what people wrote or named, which is ALLOWED.
 """
 
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from pathlib import Path
-
 import pytest
 from sqlalchemy import update
 
 from pbxbill.store.access_models import UserRow
-from pbxbill.store.engine import migrate
-from tests.web.full_offices import fill
-from tests.web.offices import Office, opened_office
+from tests.web.offices import Office
+from tests.web.said import Attributes, Said
 
 ENGLISH = frozenset(
     [
@@ -87,44 +82,12 @@ PAGES = {
     "reseller": ("/panel/", "/panel/invoices/5", "/panel/dunning/steps", "/panel/accounts/3", "/panel/runs"),
     "alice": ("/my/", "/my/calls", "/my/disputes/1", "/my/payments", "/my/notices", "/my/subscriptions/1"),
 }  # fmt: skip
-VOID = frozenset(("area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"))
 NOT_SAID = frozenset(("script", "style", "svg", "pre", "code", "textarea"))
 
 
-class Said(HTMLParser):
-    """Texts of a page, with what only some readers hear; without codes and what says its own language."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: set[str] = set()
-        self._left_out: list[bool] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        of = dict(attrs)
-        self.texts |= {x for key in ("aria-label", "title", "placeholder") if (x := of.get(key))}
-        if tag not in VOID:
-            classes = set((of.get("class") or "").split())
-            own_language = tag != "html" and "lang" in of
-            self._left_out.append(tag in NOT_SAID or own_language or bool(classes & {"mono", "code"}))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID and self._left_out:
-            self._left_out.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not any(self._left_out) and (text := " ".join(data.split())):
-            self.texts.add(text)
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    folder = Path(tmp_path_factory.mktemp("full"))
-    url = f"sqlite:///{folder / 'pbxbill.db'}"
-    migrate(url)
-    with opened_office(url) as office:
-        calling = fill(office, folder)
-        yield office
-        calling.engine.stop()
+def is_no_sentence(tag: str, of: Attributes) -> bool:
+    """Codes, and what programs read."""
+    return tag in NOT_SAID or bool(set((of.get("class") or "").split()) & {"mono", "code"})
 
 
 def said(office: Office, login: str, path: str, language: str) -> set[str]:
@@ -132,7 +95,7 @@ def said(office: Office, login: str, path: str, language: str) -> set[str]:
         session.execute(update(UserRow).values(language=language))
     answer = office.seat(login).get(path)
     assert answer.status_code == 200, (login, path)
-    page = Said()
+    page = Said(is_no_sentence)
     page.feed(answer.text)
     return page.texts
 

@@ -1,17 +1,13 @@
 """A payer is let through to his payment service by Chromium, whatever our pages' policy says of forms."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from pbxbill.web.desks import Desks
-from pbxbill.web.serving import ServingSettings, WebServer
 from tests.store.scripted_gateway import ScriptedGateway
-from tests.web.applications import made_app
-from tests.web.browsers import Desk
+from tests.web.browsers import Desk, opened_desk
 from tests.web.offices import Office
 from tests.web.portal_shop import opened_shop
 
@@ -26,21 +22,8 @@ def gateway(office: Office, tmp_path: Path) -> Iterator[ScriptedGateway]:
 
 @pytest.fixture
 def desk(office: Office, gateway: ScriptedGateway, chromium_browser: Browser) -> Iterator[Desk]:
-    desks = Desks(office.application, opened=lambda row: gateway)
-    server = WebServer(
-        made_app(desks), ServingSettings("127.0.0.1", 0, threads=2, connections=20, timeout_s=30)
-    )
-    desks.public_url = f"http://127.0.0.1:{server.port}"
-    thread = threading.Thread(target=server.run, name="served", daemon=True)
-    thread.start()
-    desk = Desk(office, chromium_browser, desks.public_url)
-    try:
-        yield desk
-        desk.close()
-    finally:
-        server.stop()
-        thread.join(10)
-        desks.close()
+    with opened_desk(office, chromium_browser, opened=lambda row: gateway) as opened:
+        yield opened
 
 
 def asked(page: Page) -> list[str]:

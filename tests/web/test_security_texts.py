@@ -12,10 +12,8 @@ from sqlalchemy import String, text
 from sqlalchemy.schema import Column, Table
 
 from pbxbill.notify.smtp import Attachment, Mail, MailSettings, composed
-from pbxbill.store.engine import migrate
 from pbxbill.store.models import Base
-from tests.web.full_offices import fill
-from tests.web.offices import Office, opened_office
+from tests.web.offices import Office
 from tests.web.reachable import reachable
 
 EVIL = "=1+1|x\"'><svg onload=x1>{{7*7}}"
@@ -50,23 +48,15 @@ def written(table: Table, column: Column[object]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def evil(full: Office) -> Office:
     """An office with something of everything, in which all that was written is an attack."""
-    folder = tmp_path_factory.mktemp("evil")
-    url = f"sqlite:///{folder / 'pbxbill.db'}"
-    migrate(url)
-    with opened_office(url) as office:
-        calling = fill(office, folder)
-        with office.writing() as session:
-            session.execute(text("PRAGMA ignore_check_constraints = ON"))
-            for table in Base.metadata.sorted_tables:
-                for column in [x for x in table.columns if written(table, x)]:
-                    change = (
-                        f"UPDATE {table.name} SET {column.name} = :evil || rowid WHERE {column.name} <> ''"
-                    )
-                    session.execute(text(change), {"evil": EVIL})
-        yield office
-        calling.engine.stop()
+    with full.writing() as session:
+        session.execute(text("PRAGMA ignore_check_constraints = ON"))
+        for table in Base.metadata.sorted_tables:
+            for column in [x for x in table.columns if written(table, x)]:
+                change = f"UPDATE {table.name} SET {column.name} = :evil || rowid WHERE {column.name} <> ''"
+                session.execute(text(change), {"evil": EVIL})
+    return full
 
 
 @pytest.mark.parametrize("login", STARTS)
