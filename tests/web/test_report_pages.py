@@ -10,9 +10,9 @@ import pytest
 from openpyxl import load_workbook
 from sqlalchemy import select
 
-from pbxbill.reports import catalogue
 from pbxbill.reports.catalogue import REPORTS
 from pbxbill.reports.named_days import NAMED_DAYS, days_named
+from pbxbill.reports.report import TooLarge
 from pbxbill.reports.rollups import roll_up
 from pbxbill.reports.runs import make_waiting
 from pbxbill.store.access_models import SavedViewRow
@@ -238,7 +238,7 @@ def test_what_takes_long_is_offered_in_the_background(
     assert "takes longer than a page may wait" in browser.get(answer.location).text
 
     def slow(*_: object, **__: object) -> None:
-        raise catalogue.TooLarge("slow")
+        raise TooLarge("slow")
 
     monkeypatch.setattr(report_pages, "page_of", slow)
     page = browser.get(f"/panel/reports/destinations?{MARCH}")
