@@ -36,6 +36,7 @@ def _users(_session: Session, scope: Scope) -> Rows:
             UserRow.id.label("id"),
             UserRow.login.label("login"),
             UserRow.name.label("name"),
+            UserRow.email.label("email"),
             AccountRow.code.label("account"),
             UserRow.role.label("role"),
             case(
@@ -56,6 +57,7 @@ USERS = Listing(
     columns=(
         Column("login", N_("Log-in"), ColumnKind.CODE),
         Column("name", N_("Name")),
+        Column("email", N_("E-mail"), wide=True),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("role", N_("Role"), ColumnKind.STATE),
         Column("state", N_("Status"), ColumnKind.STATE),

@@ -9,6 +9,7 @@ and a reason, as a rate sheet's is; write_refused() writes these so that they ca
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, TextIO
@@ -41,6 +42,18 @@ class RefusedLine(NamedTuple):
     line: int
     reason: str
     cells: tuple[str, ...]
+
+
+def read_list(content: bytes) -> tuple[list[DestinationLine], list[RefusedLine]]:
+    """The rows of a list that can be used, and those that cannot; InputRefused if it is no list."""
+    accepted: list[DestinationLine] = []
+    refused: list[RefusedLine] = []
+    for line in DestinationSheet(io.BytesIO(content)).rows():
+        if isinstance(line, RefusedLine):
+            refused.append(line)
+        else:
+            accepted.append(line)
+    return accepted, refused
 
 
 class DestinationSheet:

@@ -6,6 +6,7 @@ checked here, before any route runs, and nowhere else.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -95,6 +96,9 @@ class Change:
     now_us: int
 
 
+_within: ContextVar[Session | None] = ContextVar("within", default=None)
+
+
 class Front:
     """One for the application."""
 
@@ -127,8 +131,22 @@ class Front:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that changes nothing."""
+        held = _within.get()
+        if held is not None:
+            yield held
+            return
         with transaction(reading(self.desks.application.database)) as session:
             yield session
+
+    @staticmethod
+    @contextmanager
+    def within(change: Change) -> Iterator[None]:
+        """Let reading() be of a change's own transaction: it sees what is about to be changed."""
+        token = _within.set(change.session)
+        try:
+            yield
+        finally:
+            _within.reset(token)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

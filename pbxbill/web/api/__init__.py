@@ -13,18 +13,19 @@ from pbxbill.web.api.account_records import account_records
 from pbxbill.web.api.account_services import account_services
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.api import Api
-from pbxbill.web.api.api_keys import api_keys
+from pbxbill.web.api.api_keys import api_keys, own_api_keys
 from pbxbill.web.api.balance import balance
 from pbxbill.web.api.billing_profiles import billing_profiles
 from pbxbill.web.api.billing_runs import billing_runs
 from pbxbill.web.api.books import books
 from pbxbill.web.api.brand import brand
 from pbxbill.web.api.bundles import bundles
+from pbxbill.web.api.call_margins import call_margins
 from pbxbill.web.api.calls import calls
 from pbxbill.web.api.carriers import carriers
 from pbxbill.web.api.charges import charges
 from pbxbill.web.api.decks import decks
-from pbxbill.web.api.destinations import destinations
+from pbxbill.web.api.destinations import destination_lists, destinations
 from pbxbill.web.api.dialling_rules import dialling_rules
 from pbxbill.web.api.dids import dids
 from pbxbill.web.api.disputes import disputes
@@ -43,13 +44,14 @@ from pbxbill.web.api.invoice_templates import invoice_templates
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.life_cycle import life_cycle
 from pbxbill.web.api.limits import limits
-from pbxbill.web.api.messages import notice_words, sent_messages
 from pbxbill.web.api.mediation import mediation
+from pbxbill.web.api.messages import notice_words, sent_messages
 from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
-from pbxbill.web.api.operations import operations
-from pbxbill.web.api.own_records import own_records
 from pbxbill.web.api.one_rate import one_rate
+from pbxbill.web.api.operations import operations
+from pbxbill.web.api.own_quotes import own_quotes
+from pbxbill.web.api.own_records import own_records
 from pbxbill.web.api.own_users import own_users
 from pbxbill.web.api.parties import addresses, company
 from pbxbill.web.api.payment_corrections import payment_corrections
@@ -88,6 +90,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     balance,
     hang_ups,
     calls,
+    call_margins,
     invoices,
     invoice_entries,
     payments,
@@ -95,11 +98,12 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     plans,
     decks,
     rate_imports,
+    one_rate,
     tariffs,
     destinations,
+    destination_lists,
     bundles,
     dids,
-    one_rate,
     carriers,
     endpoints,
     account_services,
@@ -123,11 +127,11 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     promises,
     disputes,
     operations,
+    mediation,
     quarantine,
     report_schedules,
     figures,
     reports,
-    mediation,
     books,
     taxes,
     calling_cards,
@@ -161,6 +165,8 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     till,
     own_records,
     own_users,
+    own_api_keys,
+    own_quotes,
 )
 
 

@@ -23,7 +23,7 @@ from pbxbill.money import Unit, parse_amount
 from pbxbill.store.accounts import NewAccount, dialling_rule_by_name, tariff_of_issuer, unit_of
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import AccountRow, EndpointRow, TariffRow
-from pbxbill.web.api.api import Answer, Api, etag, expect
+from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Code, Line, Moment, Money, Sent, left_out, moment, money
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.problems import FieldError, Refused, said
@@ -136,13 +136,14 @@ def accounts(api: Api) -> None:
     declare_list(api, "/accounts", ACCOUNTS, TAG)
     declare_file(api, "/accounts.csv", ACCOUNTS, TAG)
 
-    @api.get("/accounts/<int:account_id>", Account, TAG)
+    @api.get(
+        "/accounts/<int:account_id>", Account, TAG, moving=("wallets", "barred_by", "status", "endpoints")
+    )
     @needs(Permission.ACCOUNTS_READ)
-    def get_account(path: AccountPath) -> Answer:
-        """One account, with its wallets and what identifies it. Its ETag is for changing it."""
+    def get_account(path: AccountPath) -> Account:
+        """One account, with its wallets and what identifies it."""
         with front.reading() as session:
-            shown = shown_account(session, front.account(session, path.account_id))
-        return Answer(200, shown.model_dump_json(), {"ETag": _edition(shown)})
+            return shown_account(session, front.account(session, path.account_id))
 
     @api.post("/accounts", Account, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -154,9 +155,9 @@ def accounts(api: Api) -> None:
                 raise Refused(409, "There is an account of that code.")
             account = open_with_wallets(session, _opening(session, front, body), change.now_us)
             shown = shown_account(session, account)
-            return change.done(shown, 201, ETag=_edition(shown))
+            return change.done(shown, 201)
 
-    @api.patch("/accounts/<int:account_id>", Account, TAG, versioned=True)
+    @api.patch("/accounts/<int:account_id>", Account, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
     def change_an_account(path: AccountPath, body: AccountChange) -> Answer:
         """Change an account. Calls that are up keep the terms they began with."""
@@ -165,10 +166,8 @@ def accounts(api: Api) -> None:
         with api.writing("account.change", code, account_id=path.account_id) as change:
             session = change.session
             account = front.account(session, path.account_id)
-            expect(_edition(shown_account(session, account)))
             change_account(session, account, _changes(session, account, body))
-            shown = shown_account(session, account)
-            return change.done(shown, ETag=_edition(shown))
+            return change.done(shown_account(session, account))
 
     @api.post("/accounts/<int:account_id>/suspension", Account, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -294,11 +293,6 @@ def _named(find: Callable[[], Found], field: str) -> Found:
 
 def _wrong(field: str, detail: str) -> Refused:
     return Refused(422, errors=[FieldError(field=f"body.{field}", detail=detail)])
-
-
-def _edition(shown: Account) -> str:
-    """Changes with what can be changed, and not with its balance."""
-    return etag(shown.model_dump_json(exclude={"wallets", "barred_by", "status"}))
 
 
 def _again(session: Session, account_id: int) -> AccountRow:

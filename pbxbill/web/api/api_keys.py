@@ -1,13 +1,22 @@
 """Keys of the API: made by a key that may, never with more than it may itself; revoked."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
-from pbxbill.access.api_keys import DEFAULT_PER_MINUTE, MAX_PER_MINUTE, NewKey, make_key, revoke, scopes_of
-from pbxbill.access.permissions import Permission
-from pbxbill.listing.users import API_KEYS
+from pbxbill.access.api_keys import (
+    DEFAULT_PER_MINUTE,
+    MAX_PER_MINUTE,
+    NewKey,
+    make_key,
+    of_portal,
+    revoke,
+    scopes_of,
+)
+from pbxbill.access.permissions import OWN, Permission
+from pbxbill.listing.users import API_KEYS, OWN_API_KEYS, told_maker
 from pbxbill.store.access_models import ApiKeyRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Moment, Sent, left_out, moment, moment_or_none
@@ -40,6 +49,15 @@ class NewKeyBody(Sent):
     )
 
 
+class NewOwnKeyBody(NewKeyBody):
+    """A key to be made for one's own programs."""
+
+    scopes: Annotated[
+        list[Literal[tuple(sorted(OWN))]],  # type: ignore[valid-type]  # the same
+        Field(min_length=1, max_length=100),
+    ] = Field(description="What it may; no more than the key that makes it.")
+
+
 class Key(BaseModel):
     """A key; its text is shown when it is made."""
 
@@ -69,7 +87,7 @@ def api_keys(api: Api) -> None:
     def seen(session: Session, id: int) -> ApiKeyRow:
         return found(session, ApiKeyRow, id, front.scope.issued(ApiKeyRow.account_id))
 
-    @api.get("/api-keys/<int:key_id>", Key, TAG)
+    @api.get("/api-keys/<int:key_id>", Key, TAG, moving=("used",))
     @needs(Permission.USERS_READ)
     def get_api_key(path: KeyPath) -> Key:
         """One key, without its text."""
@@ -83,29 +101,69 @@ def api_keys(api: Api) -> None:
 
         When that one is revoked, so is what it made.
         """
-        with api.writing("key.make", body.name, account_id=front.scope.account_id) as change:
-            mine = front.actor
-            ends_us = at_us(body.ends, mine.ends_us)
-            if mine.ends_us is not None and (ends_us or 0) > mine.ends_us:
-                raise wrong("ends", "is after the end of the key that makes it")
-            per_minute = body.per_minute or min(mine.per_minute, DEFAULT_PER_MINUTE)
-            if per_minute > mine.per_minute:
-                raise wrong("per_minute", "is more than the key may ask that makes it")
-            scopes = frozenset(Permission(x) for x in body.scopes)
-            with field("scopes"):
-                new = NewKey(body.name, scopes, ends_us, per_minute)
-                row, text = make_key(change.session, front.actor, new, change.now_us)
-            return change.done(MadeKey(**_facts(row), key=text), 201)
+        return _made(api, body)
 
     @api.delete("/api-keys/<int:key_id>", TAG)
     @needs(Permission.USERS_WRITE)
     def revoke_api_key(path: KeyPath) -> Answer:
         """End a key now, with those that it made; also that which asks."""
+        return _revoked(api, lambda session: seen(session, path.key_id))
+
+
+def own_api_keys(api: Api) -> None:
+    """What programs of an account open with: its portal, and nothing else."""
+    front = api.front
+    declare_list(api, "/own/api-keys", OWN_API_KEYS, TAG, name="list_own_api_keys")
+
+    def seen(session: Session, id: int) -> ApiKeyRow:
+        return found(session, ApiKeyRow, id, (ApiKeyRow.account_id == front.scope.account_id) & of_portal())
+
+    @api.get("/own/api-keys/<int:key_id>", Key, TAG, moving=("used",))
+    @needs(Permission.OWN_WRITE)
+    def get_own_api_key(path: KeyPath) -> Key:
+        """One key of the account's own programs, without its text."""
         with front.reading() as session:
-            name = seen(session, path.key_id).name
-        with api.writing("key.revoke", name, account_id=front.scope.account_id) as change:
-            revoke(change.session, seen(change.session, path.key_id), change.now_us)
-            return change.done(None)
+            row = seen(session, path.key_id)
+            return Key(**_facts(row) | {"by": told_maker(session, front.scope, row)})
+
+    @api.post("/own/api-keys", MadeKey, TAG)
+    @needs(Permission.OWN_WRITE)
+    def make_own_api_key(body: NewOwnKeyBody) -> Answer:
+        """Make a key for a program of the account's own, a softphone say.
+
+        It may no more than the key that makes it, ends with it at the latest, and is revoked with it.
+        """
+        return _made(api, body)
+
+    @api.delete("/own/api-keys/<int:key_id>", TAG)
+    @needs(Permission.OWN_WRITE)
+    def revoke_own_api_key(path: KeyPath) -> Answer:
+        """End a key of the account's own programs now, with those that it made; also that which asks."""
+        return _revoked(api, lambda session: seen(session, path.key_id))
+
+
+def _made(api: Api, body: NewKeyBody) -> Answer:
+    mine = api.front.actor
+    with api.writing("key.make", body.name, account_id=mine.scope.account_id) as change:
+        ends_us = at_us(body.ends, mine.ends_us)
+        if mine.ends_us is not None and (ends_us or 0) > mine.ends_us:
+            raise wrong("ends", "is after the end of the key that makes it")
+        per_minute = body.per_minute or min(mine.per_minute, DEFAULT_PER_MINUTE)
+        if per_minute > mine.per_minute:
+            raise wrong("per_minute", "is more than the key may ask that makes it")
+        scopes = frozenset(Permission(x) for x in body.scopes)
+        with field("scopes"):
+            new = NewKey(body.name, scopes, ends_us, per_minute)
+            row, text = make_key(change.session, mine, new, change.now_us)
+        return change.done(MadeKey(**_facts(row), key=text), 201)
+
+
+def _revoked(api: Api, seen: Callable[[Session], ApiKeyRow]) -> Answer:
+    with api.front.reading() as session:
+        row = seen(session)
+    with api.writing("key.revoke", row.name, account_id=row.account_id) as change:
+        revoke(change.session, seen(change.session), change.now_us)
+        return change.done(None)
 
 
 def _facts(row: ApiKeyRow) -> dict[str, Any]:

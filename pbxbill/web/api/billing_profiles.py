@@ -89,7 +89,7 @@ def billing_profiles(api: Api) -> None:
     """Profiles of accounts that the key's account bills."""
     front = api.front
 
-    @api.get("/accounts/<int:account_id>/billing-profile", BillingProfile, TAG)
+    @api.get("/accounts/<int:account_id>/billing-profile", BillingProfile, TAG, moving=("tax_conflict",))
     @needs(Permission.INVOICES_READ)
     def get_billing_profile(path: AccountPath) -> BillingProfile:
         """How an account is billed."""

@@ -7,12 +7,14 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.interim import bill_to_now
+from pbxbill.billing.invoices.looking_back import look_back, passed_over
 from pbxbill.billing.invoices.run_control import ask_to_stop, go_on, is_silent, work_on
 from pbxbill.billing.invoices.runs import Definition, counts, failures, money_of, start_run
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.listing.billing_runs import BILLED_ACCOUNTS, BILLING_RUNS, in_scope
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.invoice_models import BillingRunRow
+from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import (
@@ -91,6 +93,20 @@ class BillingRun(BaseModel):
     failures: list[Failed] = Field(description="The first hundred.")
 
 
+class PassedOver(BaseModel):
+    """What no invoice asked for, and the next one will."""
+
+    account: str
+    entries: int
+    money: Money = Field(description="Taken from the wallet.")
+
+
+class LookedBack(BaseModel):
+    """What was found."""
+
+    items: list[PassedOver]
+
+
 class BilledInvoice(BaseModel):
     """An invoice that was made."""
 
@@ -158,6 +174,8 @@ def billing_runs(api: Api) -> None:
         _work(front, background, run_id, sends=False)
         return answer
 
+    _declare_looking_back(api)
+
     @api.post("/accounts/<int:account_id>/billing", BilledNow, TAG)
     @needs(Permission.INVOICES_WRITE)
     def bill_account_now(path: AccountPath) -> Answer:
@@ -174,6 +192,32 @@ def billing_runs(api: Api) -> None:
                 for x in done.invoices
             ]
             return change.done(BilledNow(invoices=made, nothing=list(done.nothing)), 201)
+
+
+def _declare_looking_back(api: Api) -> None:
+    front = api.front
+
+    @api.post("/billing-runs/look-back", LookedBack, TAG)
+    @needs(Permission.INVOICES_WRITE)
+    def look_for_passed_over() -> Answer:
+        """Have the next invoices look at what the ones before them passed over.
+
+        It reads all that wallets of the key's customers ever gave for.
+        """
+        # Nobody is kept from writing meanwhile.
+        with front.reading() as session:
+            places = passed_over(session)
+        with api.writing("invoices.look-back", "") as change:
+            units = units_by_code(change.session)
+            made = []
+            for account_id, unit in places:
+                account = change.session.get_one(AccountRow, account_id)
+                if not front.scope.covers(account):
+                    continue
+                over = look_back(change.session, account_id, unit)
+                amount = money(over.gross, units[unit])
+                made.append(PassedOver(account=account.code, entries=over.entries, money=amount))
+            return change.done(LookedBack(items=made), 201)
 
 
 def _definition(front: Front, session: Session, body: NewRun, now_us: int) -> Definition:

@@ -7,19 +7,29 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
+from pbxbill.errors import InputRefused
 from pbxbill.listing.destinations import DESTINATIONS, DIALLING_RULES
-from pbxbill.rating.destination_sheet import DestinationLine
+from pbxbill.rating.destination_sheet import DestinationLine, RefusedLine, read_list
 from pbxbill.rating.number_plan import KINDS
 from pbxbill.store.catalogue_models import DestinationPrefixRow, DestinationRow
-from pbxbill.store.destinations import put_destinations, remove_destination
+from pbxbill.store.destinations import (
+    MOST_TOGETHER,
+    DestinationsChanged,
+    destination_differences,
+    put_destinations,
+    remove_destination,
+)
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Sent
 from pbxbill.web.api.listed import declare_list
-from pbxbill.web.api.objects import conflicts
+from pbxbill.web.api.objects import conflicts, field
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.uploads import content_of, request_bytes, sent_file
 from pbxbill.web.front import needs
 
 TAG = "Destinations"
+MAX_LIST_BYTES = 2_000_000
+REFUSED_SHOWN = 100
 MOST_PREFIXES = 1_000
 
 
@@ -49,6 +59,33 @@ class Destination(BaseModel):
     name: str
     kind: str
     prefixes: list[str] = Field(description=f"Up to {MOST_PREFIXES:,} of them.")
+
+
+class SentList(Sent):
+    """A list of destinations."""
+
+    file: sent_file(MAX_LIST_BYTES) = Field(  # type: ignore[valid-type]  # of a size
+        description=f"CSV in base64, up to {MAX_LIST_BYTES:,} bytes: the columns name, class and prefixes."
+    )
+    keep_others: bool = Field(default=True, description="false: what the list does not name is removed.")
+
+
+class RefusedRow(BaseModel):
+    """A line that cannot be used."""
+
+    line: int
+    why: str
+
+
+class DestinationsImported(BaseModel):
+    """What a list changes, or changed."""
+
+    destinations: int
+    added: int = Field(description="Prefixes that no destination had.")
+    moved: int = Field(description="Prefixes that another destination had.")
+    removed: int
+    refused: int
+    first_refused: list[RefusedRow] = Field(description=f"Up to {REFUSED_SHOWN}.")
 
 
 def destinations(api: Api) -> None:
@@ -87,6 +124,54 @@ def destinations(api: Api) -> None:
         with api.writing("destination.remove", name) as change, conflicts():
             remove_destination(change.session, name)
             return change.done(None)
+
+
+def destination_lists(api: Api) -> None:
+    """Many at once."""
+    front = api.front
+
+    def read(body: SentList) -> tuple[list[DestinationLine], list[RefusedLine]]:
+        _operators(front.scope.is_everything)
+        content = content_of(body.file, "file", MAX_LIST_BYTES)
+        with field("file"):
+            accepted, refused = read_list(content)
+            if sum(len(x.prefixes) for x in accepted) > MOST_TOGETHER:
+                raise InputRefused(f"up to {MOST_TOGETHER:,} prefixes at once")
+            return accepted, refused
+
+    @api.post("/destinations/import/preview", DestinationsImported, TAG, 200)
+    @needs(Permission.CATALOGUE_WRITE)
+    def preview_destinations(body: SentList) -> DestinationsImported:
+        """What a list would change; nothing is written."""
+        accepted, refused = read(body)
+        with front.reading() as session:
+            return _imported(
+                destination_differences(session, accepted, keep_others=body.keep_others), refused
+            )
+
+    @api.post("/destinations/import", DestinationsImported, TAG)
+    @needs(Permission.CATALOGUE_WRITE)
+    def import_destinations(body: SentList) -> Answer:
+        """Give the destinations of a list their classes and prefixes. Lines that cannot be used are told."""
+        accepted, refused = read(body)
+        with api.writing("destinations.import", str(len(accepted))) as change:
+            with field("file"):
+                done = put_destinations(change.session, accepted, keep_others=body.keep_others)
+            return change.done(_imported(done, refused), 201)
+
+    for rule in ("/destinations/import", "/destinations/import/preview"):
+        api.take_larger(rule, request_bytes(MAX_LIST_BYTES))
+
+
+def _imported(done: DestinationsChanged, refused: list[RefusedLine]) -> DestinationsImported:
+    return DestinationsImported(
+        destinations=done.destinations,
+        added=done.added,
+        moved=done.moved,
+        removed=done.removed,
+        refused=len(refused),
+        first_refused=[RefusedRow(line=x.line, why=x.reason) for x in refused[:REFUSED_SHOWN]],
+    )
 
 
 def _printable(name: Line) -> str:

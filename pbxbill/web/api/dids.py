@@ -1,13 +1,15 @@
 """Telephone numbers: the inventory, who has which, and access numbers of calling cards."""
 
+import io
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.subscriptions.did_inventory import add_did, withdraw
+from pbxbill.billing.subscriptions.did_inventory import add_did, import_dids, move_to_inventory, withdraw
+from pbxbill.billing.subscriptions.did_sheet import DidSheet
 from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
 from pbxbill.billing.subscriptions.plan_catalogue import offered_version
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt
@@ -17,12 +19,15 @@ from pbxbill.store.billing_models import DidRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Code, Id, Line, Sent, left_out
-from pbxbill.web.api.listed import declare_file, declare_item, declare_list
+from pbxbill.web.api.listed import ListedAs, declare_file, declare_item, declare_list
 from pbxbill.web.api.objects import account_named, conflicts, field, found, issuer
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.api.uploads import content_of, request_bytes, sent_file
 from pbxbill.web.front import needs
 
 TAG = "Numbers"
+MAX_LIST_BYTES = 2_000_000
+REFUSED_SHOWN = 100
 Why = Annotated[Line, StringConstraints(max_length=200)]
 
 
@@ -54,6 +59,36 @@ class SentRelease(Sent):
 
     when: Literal["now", "cycle_end"] = "now"
     reason: Why = ""
+
+
+class SentHandOver(Sent):
+    """Whose inventory a number goes to."""
+
+    to: Code = Field(description="A reseller directly below its owner, or back to who is above.")
+
+
+class SentNumbers(Sent):
+    """A list of numbers."""
+
+    file: sent_file(MAX_LIST_BYTES) = Field(  # type: ignore[valid-type]  # of a size
+        description=f"CSV in base64, up to {MAX_LIST_BYTES:,} bytes: a column number, and perhaps country."
+    )
+
+
+class RefusedNumber(BaseModel):
+    """A line that cannot be used."""
+
+    line: int
+    why: str
+
+
+class NumbersImported(BaseModel):
+    """What became of a list."""
+
+    added: int
+    known: int = Field(description="In an inventory already.")
+    refused: int
+    first_refused: list[RefusedNumber] = Field(description=f"Up to {REFUSED_SHOWN}.")
 
 
 def dids(api: Api) -> None:
@@ -112,6 +147,54 @@ def dids(api: Api) -> None:
             when = When(ChangeAt(body.when), None, body.reason, front.actor.name)
             with conflicts():
                 release_did(change.session, change.books, row.number, when, change.now_us)
+            return change.done(types.shown(change.session, front.scope, path.did_id), 201)
+
+    _declare_inventories(api, types)
+
+
+def _declare_inventories(api: Api, types: ListedAs) -> None:
+    front = api.front
+    api.take_larger("/dids/import", request_bytes(MAX_LIST_BYTES))
+
+    @api.post("/dids/import", NumbersImported, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def import_numbers(body: SentNumbers) -> Answer:
+        """Take the numbers of a list into the key's own inventory; those that are known stay as they are.
+
+        Longer lists are imported in the panel, or by the command line.
+        """
+        content = content_of(body.file, "file", MAX_LIST_BYTES)
+        with api.writing("numbers.import", "") as change:
+            with field("file"):
+                rows = DidSheet(io.BytesIO(content)).rows()
+                done = import_dids(change.session, issuer(change.session, front.scope), rows, change.now_us)
+            first = [RefusedNumber(line=x.line, why=x.reason) for x in done.refused[:REFUSED_SHOWN]]
+            told = NumbersImported(
+                added=done.added, known=done.known, refused=len(done.refused), first_refused=first
+            )
+            return change.done(told, 201)
+
+    @api.post("/dids/<int:did_id>/hand-over", types.item, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def hand_number_over(path: DidPath, body: SentHandOver) -> Answer:
+        """Let a reseller give out a number that nobody has, or take it back. 409: somebody has it."""
+
+        def seen(session: Session) -> DidRow:
+            query = select(DidRow).where(DidRow.id == path.did_id, visible_dids(front.scope))
+            row = session.scalar(query.with_for_update().execution_options(populate_existing=True))
+            if row is None:
+                raise Refused(404)
+            return row
+
+        with front.reading() as session:
+            number = found(session, DidRow, path.did_id, visible_dids(front.scope)).number
+            own = issuer(session, front.scope)
+            to = own if body.to == own.code else account_named(session, front.scope, body.to, "to")
+        with api.writing("number.hand-over", number) as change:
+            with conflicts():
+                move_to_inventory(
+                    change.session, seen(change.session), change.session.get_one(AccountRow, to.id)
+                )
             return change.done(types.shown(change.session, front.scope, path.did_id), 201)
 
     @api.delete("/dids/<int:did_id>", TAG)

@@ -95,7 +95,9 @@ def drafts(api: Api) -> None:
 
         return changed(api, "draft.line-add", path.invoice_id, add)
 
-    @api.patch("/invoices/<int:invoice_id>/lines/<int:line_id>", Invoice, TAG)
+    @api.patch(
+        "/invoices/<int:invoice_id>/lines/<int:line_id>", Invoice, TAG, of="/invoices/<int:invoice_id>"
+    )
     @needs(Permission.INVOICES_WRITE)
     def correct_draft_line(path: LinePath, body: LineCorrection) -> Answer:
         """Correct a line of a draft. It stays so when the draft is reckoned again."""

@@ -8,10 +8,12 @@ from sqlalchemy.orm import Session
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import identify, identify_no_more
 from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
+from pbxbill.listing.endpoints import ENDPOINTS
 from pbxbill.store.limits import ACTIVE, SUSPENDED, list_endpoints, set_endpoint_status
 from pbxbill.store.models import EndpointRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Sent
+from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.objects import conflicts, field
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
@@ -69,6 +71,9 @@ def endpoints(api: Api) -> None:
             raise Refused(404)
         return row
 
+    declare_list(api, "/endpoints", ENDPOINTS, TAG)
+    declare_file(api, "/endpoints.csv", ENDPOINTS, TAG)
+
     @api.get("/accounts/<int:account_id>/endpoints", AccountEndpoints, TAG)
     @needs(Permission.ACCOUNTS_READ)
     def list_account_endpoints(path: AccountPath) -> AccountEndpoints:
@@ -89,7 +94,12 @@ def endpoints(api: Api) -> None:
                 row = identify(change.session, account, body.kind, body.value, body.tech_prefix)
             return change.done(_shown(row), 201)
 
-    @api.patch("/accounts/<int:account_id>/endpoints/<int:endpoint_id>", AccountEndpoint, TAG)
+    @api.patch(
+        "/accounts/<int:account_id>/endpoints/<int:endpoint_id>",
+        AccountEndpoint,
+        TAG,
+        of="/accounts/<int:account_id>/endpoints",
+    )
     @needs(Permission.ACCOUNTS_WRITE)
     def change_account_endpoint(path: EndpointPath, body: IdentificationChange) -> Answer:
         """Suspend an endpoint, or let its calls pass again."""
@@ -103,7 +113,11 @@ def endpoints(api: Api) -> None:
                 set_endpoint_status(change.session, row, SUSPENDED if body.status == "suspended" else ACTIVE)
             return change.done(_shown(row))
 
-    @api.delete("/accounts/<int:account_id>/endpoints/<int:endpoint_id>", TAG)
+    @api.delete(
+        "/accounts/<int:account_id>/endpoints/<int:endpoint_id>",
+        TAG,
+        of="/accounts/<int:account_id>/endpoints",
+    )
     @needs(Permission.ACCOUNTS_WRITE)
     def remove_account_endpoint(path: EndpointPath) -> Answer:
         """Let it identify the account no more. Numbers of the inventory are released instead (409)."""

@@ -146,6 +146,22 @@ def _declare_held(api: Api) -> None:
     front = api.front
     types = listed_as(GATEWAY_PAYMENTS)
 
+    @api.post("/gateway-payments/<int:payment_id>/inquiry", types.item, TAG)
+    @needs(Permission.PAYMENTS_TAKE)
+    def ask_about_payment(path: PaymentPath) -> Answer:
+        """Ask the gateway how a payment stands, without waiting for it to say so. 409: it cannot be asked."""
+        with front.reading() as session:
+            row = _payment(api, session, path.payment_id)
+        try:
+            with front.desks.desk() as desk:
+                desk.poll(row.id)
+        except ConfigurationError:
+            raise Refused(409, UNREADABLE) from None
+        except InputRefused as error:
+            raise Refused(409, said(error)) from None
+        with api.writing("payment.ask", str(row.id), account_id=row.account_id) as change:
+            return change.done(types.shown(change.session, front.scope, row.id), 201)
+
     @api.post("/gateway-payments/<int:payment_id>/acceptance", types.item, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
     def accept_held_payment(path: PaymentPath, body: Acceptance) -> Answer:

@@ -173,7 +173,7 @@ def invoice_templates(api: Api) -> None:
     for rule in ("/invoice-templates", f"{RULE}/versions"):
         api.take_larger(rule, MOST_BYTES)
 
-    @api.get(RULE, InvoiceTemplate, TAG)
+    @api.get(RULE, InvoiceTemplate, TAG, moving=("used",))
     @needs(Permission.INVOICES_READ)
     def get_invoice_template(path: TemplatePath, query: VersionQuery) -> InvoiceTemplate:
         """One version of a template. 404: there is none of that number."""
@@ -195,7 +195,7 @@ def invoice_templates(api: Api) -> None:
                 raise Refused(404)
             return change.done(_shown(change.session, front, made, None), 201)
 
-    @api.post(f"{RULE}/versions", InvoiceTemplate, TAG)
+    @api.post(f"{RULE}/versions", InvoiceTemplate, TAG, of=RULE)
     @needs(Permission.INVOICES_WRITE)
     def change_invoice_template(path: TemplatePath, body: SentTemplate) -> Answer:
         """Give a template a new version, which is used from now on if it has no error."""

@@ -83,7 +83,7 @@ def invoices(api: Api) -> None:
     def as_file(path: InvoicePath, kind: str, mimetype: str) -> Response:
         return file_of_invoice(front, path.invoice_id, kind, mimetype)
 
-    @api.get("/invoices/<int:invoice_id>", Invoice, TAG)
+    @api.get("/invoices/<int:invoice_id>", Invoice, TAG, moving=("open", "disputed"))
     @needs(Permission.INVOICES_READ)
     def get_invoice(path: InvoicePath) -> Invoice:
         """One document, with its lines."""

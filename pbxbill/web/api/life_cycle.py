@@ -184,7 +184,7 @@ def _declare_policies(api: Api) -> None:
             own = policies_of(session, front.scope.account_id)
             return LifeCyclePolicies(items=[_shown(session, x) for x in own])
 
-    @api.get("/life-cycle-policies/<int:policy_id>", LifeCyclePolicyShown, TAG)
+    @api.get("/life-cycle-policies/<int:policy_id>", LifeCyclePolicyShown, TAG, moving=("state",))
     @needs(Permission.DUNNING_READ)
     def get_life_cycle_policy(path: LifeCyclePolicyPath) -> LifeCyclePolicyShown:
         """One policy."""
@@ -238,7 +238,9 @@ def _declare_policies(api: Api) -> None:
 def _declare_accounts(api: Api) -> None:
     front = api.front
 
-    @api.get("/accounts/<int:account_id>/life-cycle", Life, TAG)
+    @api.get(
+        "/accounts/<int:account_id>/life-cycle", Life, TAG, moving=("stage", "since", "ends", "barred_by")
+    )
     @needs(Permission.DUNNING_READ)
     def get_account_life_cycle(path: AccountPath) -> Life:
         """Where an account stands, and everything that bars it."""

@@ -137,7 +137,9 @@ def limits(api: Api) -> None:
             row = set_limit(session, account, _new(session, body), endpoint)
             return change.done(_shown(session, row), 201)
 
-    @api.delete("/accounts/<int:account_id>/limits/<int:limit_id>", TAG)
+    @api.delete(
+        "/accounts/<int:account_id>/limits/<int:limit_id>", TAG, of="/accounts/<int:account_id>/limits"
+    )
     @needs(Permission.ACCOUNTS_WRITE)
     def remove_account_limit(path: LimitPath) -> Answer:
         """Remove a limit."""
@@ -150,7 +152,9 @@ def limits(api: Api) -> None:
                 raise Refused(404) from None
             return change.done(None)
 
-    @api.put("/accounts/<int:account_id>/countries/<region>", Limits, TAG)
+    @api.put(
+        "/accounts/<int:account_id>/countries/<region>", Limits, TAG, of="/accounts/<int:account_id>/limits"
+    )
     @needs(Permission.ACCOUNTS_WRITE)
     def release_a_country(path: CountryPath, body: Release) -> Answer:
         """Let calls to a country pass, or hold them."""

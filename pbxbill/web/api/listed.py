@@ -1,6 +1,6 @@
 """Lists as the API pages them: query parameters from a Listing's filters, items from its columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -218,8 +218,10 @@ def declare_list(  # noqa: PLR0913 # what a list is declared by
     return types
 
 
-def declare_item(api: Api, rule: str, types: ListedAs, tag: str, name: str, about: str) -> None:
-    """GET of one item of a list, by its id: the rule's last part."""
+def declare_item(  # noqa: PLR0913  # what an item is declared by
+    api: Api, rule: str, types: ListedAs, tag: str, name: str, about: str, *, moving: Iterable[str] = ()
+) -> None:
+    """GET of one item of a list, by its id: the rule's last part. moving: as of Api.get()."""
     parameter = rule.rpartition(":")[2].rstrip(">")
     named: dict[str, Any] = {parameter: (Id, ...)}
     path_model = create_model(f"{types.item.__name__}Path", __base__=Sent, **named)
@@ -231,7 +233,7 @@ def declare_item(api: Api, rule: str, types: ListedAs, tag: str, name: str, abou
     get.__name__ = name
     get.__doc__ = about
     get.__annotations__["path"] = path_model
-    api.get(rule, types.item, tag)(needs(types.listing.permission)(get))
+    api.get(rule, types.item, tag, moving=moving)(needs(types.listing.permission)(get))
 
 
 def declare_file(

@@ -24,7 +24,17 @@ from pbxbill.web.api.fields import Line, Sent, left_out
 from pbxbill.web.api.listed import ListedAs, declare_list
 from pbxbill.web.api.objects import conflicts
 from pbxbill.web.api.problems import Refused
-from pbxbill.web.api.users import TAG, Link, UserPath, link_of, managed_user, refuse_ending_key
+from pbxbill.web.api.users import (
+    TAG,
+    Email,
+    Link,
+    Name,
+    UserPath,
+    link_of,
+    managed_user,
+    name_user,
+    refuse_ending_key,
+)
 from pbxbill.web.front import Front, needs
 
 
@@ -41,9 +51,13 @@ class NewOwnUser(Sent):
 
 
 class OwnUserChange(Sent):
-    """Whether a user is let in."""
+    """What to change of a user; what is left out stays."""
 
-    active: bool
+    name: Name = left_out()
+    email: Email = left_out(
+        "Links for another password go there. The address before is told that there is another."
+    )
+    active: bool = left_out("Whether he is let in.")
 
 
 def own_users(api: Api) -> None:
@@ -53,7 +67,7 @@ def own_users(api: Api) -> None:
         api, "/own/users", USERS, TAG, permission=Permission.OWN_WRITE, name="list_own_users"
     )
 
-    @api.get("/own/users/<int:user_id>", types.item, TAG)
+    @api.get("/own/users/<int:user_id>", types.item, TAG, moving=("last_login",))
     @needs(Permission.OWN_WRITE)
     def get_own_user(path: UserPath) -> BaseModel:
         """One user of the key's own account."""
@@ -101,16 +115,18 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @api.patch("/own/users/<int:user_id>", types.item, TAG)
     @needs(Permission.OWN_WRITE)
     def change_own_user(path: UserPath, body: OwnUserChange) -> Answer:
-        """Let a user of the key's own account in no more, or again."""
+        """Change who a user of the key's own account is; let him in no more, or again."""
+        sent: Any = body
         user = _seen(front, path.user_id)
-        if body.active:
+        if sent.active or sent.email is not None:
             refuse_ending_key(front)
         with api.writing("user.change", user.login, account_id=user.account_id) as change:
             row = managed_user(front, change.session, path.user_id)
+            name_user(front, change.session, row, sent.name, sent.email)
             with conflicts():
-                if body.active:
+                if sent.active:
                     enable(row)
-                else:
+                elif sent.active is False:
                     disable(change.session, row)
             return change.done(types.shown(change.session, front.scope, path.user_id))
 

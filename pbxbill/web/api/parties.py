@@ -159,7 +159,7 @@ def company(api: Api) -> None:
     """The key's own account as one who issues documents."""
     front = api.front
 
-    @api.get("/company", Company, TAG)
+    @api.get("/company", Company, TAG, moving=("missing", "tax_conflict"))
     @needs(Permission.INVOICES_READ)
     def get_company() -> Company:
         """Who the key's account is on documents, and how it makes them."""
@@ -172,13 +172,13 @@ def company(api: Api) -> None:
                 numbers=[Numbers(kind=kind, **asdict(x)) for kind, x in layouts.items()],
             )
 
-    @api.patch("/company/address", PartyShown, TAG)
+    @api.patch("/company/address", PartyShown, TAG, of="/company")
     @needs(Permission.INVOICES_WRITE)
     def change_company_address(body: PartyChange) -> Answer:  # type: ignore[valid-type]  # made, as above
         """Change who the key's account is. What is issued keeps what was printed."""
         return changed_party(api, front.scope.account_id, body)
 
-    @api.patch("/company/terms", Terms, TAG)
+    @api.patch("/company/terms", Terms, TAG, of="/company")
     @needs(Permission.INVOICES_WRITE)
     def change_company_terms(body: TermsChange) -> Answer:
         """Change how the key's account makes documents from now on."""
@@ -193,7 +193,7 @@ def company(api: Api) -> None:
             set_issuer(change.session, own_id, replace(issuer_of(change.session, own_id), **sent))
             return change.done(_terms(change.session, own_id))
 
-    @api.put("/company/numbers/<kind>", Numbers, TAG)
+    @api.put("/company/numbers/<kind>", Numbers, TAG, of="/company")
     @needs(Permission.INVOICES_WRITE)
     def set_numbers(path: NumbersPath, body: SentNumbers) -> Answer:
         """Say how documents of a kind are numbered. They go on counting."""
@@ -221,7 +221,7 @@ def addresses(api: Api) -> None:
     """Of accounts, and of one's own."""
     front = api.front
 
-    @api.get("/accounts/<int:account_id>/address", PartyShown, TAG)
+    @api.get("/accounts/<int:account_id>/address", PartyShown, TAG, moving=("missing", "tax_conflict"))
     @needs(Permission.ACCOUNTS_READ)
     def get_account_address(path: AccountPath) -> PartyShown:
         """Who an account is on documents, and where it is reached."""

@@ -106,7 +106,7 @@ def plans(api: Api) -> None:
                 raise Refused(409, "There is a plan of this name.")
             return written(change, body.name, body.terms, 201)
 
-    @api.post("/plans/<int:plan_id>/versions", Plan, TAG)
+    @api.post("/plans/<int:plan_id>/versions", Plan, TAG, of="/plans/<int:plan_id>")
     @needs(Permission.CATALOGUE_WRITE)
     def change_plan(path: PlanPath, body: NewTerms) -> Answer:
         """Give a plan new terms. Subscriptions keep the version that they have."""

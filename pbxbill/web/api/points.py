@@ -160,7 +160,7 @@ def calling_cards(api: Api) -> None:
     """Calling cards."""
     front = api.front
     types = declare_list(api, "/cards", CARDS, CARD)
-    declare_item(api, "/cards/<int:card_id>", types, CARD, "get_card", "One card.")
+    declare_item(api, "/cards/<int:card_id>", types, CARD, "get_card", "One card.", moving=("last_used",))
 
     def seen(session: Session, id: int) -> CallingCardRow:
         return found(session, CallingCardRow, id, front.scope.among(CallingCardRow.account_id))

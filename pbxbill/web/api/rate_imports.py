@@ -124,7 +124,7 @@ def rate_imports(api: Api) -> None:
         background.start(f"rates-{id}", lambda: read_upload(application.database, id, front.clock))
         return answer
 
-    @api.get("/rate-imports/<int:import_id>", RateImport, TAG)
+    @api.get("/rate-imports/<int:import_id>", RateImport, TAG, moving=("done", "total"))
     @needs(Permission.CATALOGUE_WRITE)
     def get_rate_import(path: ImportPath) -> RateImport:
         """What a sheet would change, or became."""

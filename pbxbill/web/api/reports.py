@@ -212,7 +212,7 @@ def report_schedules(api: Api) -> None:
     front = api.front
     types = declare_list(api, "/report-schedules", REPORT_SCHEDULES, TAG)
     one = "/report-schedules/<int:schedule_id>"
-    declare_item(api, one, types, TAG, "get_report_schedule", "One schedule.")
+    declare_item(api, one, types, TAG, "get_report_schedule", "One schedule.", moving=("last", "last_state"))
 
     def seen(session: Session, id: int) -> ReportScheduleRow:
         row = schedule_of(session, front.scope, id)

@@ -100,7 +100,9 @@ def saved_methods(api: Api) -> None:
             account = front.account(session, path.account_id)
         return _removed(api, account, path.method_id)
 
-    @api.get("/accounts/<int:account_id>/wallets/<unit>/auto-top-up", AutoTopUp, TAG)
+    @api.get(
+        "/accounts/<int:account_id>/wallets/<unit>/auto-top-up", AutoTopUp, TAG, moving=("declines", "next")
+    )
     @needs(Permission.PAYMENTS_READ)
     def get_auto_top_up(path: WalletPath) -> AutoTopUp:
         """How a wallet fills itself. 404: it does not."""
@@ -156,7 +158,7 @@ def own_saved_methods(api: Api) -> None:
         """Charge a card no more, and have its gateway forget it."""
         return _removed(api, own(), path.method_id)
 
-    @api.get("/own/wallets/<unit>/auto-top-up", AutoTopUp, TAG)
+    @api.get("/own/wallets/<unit>/auto-top-up", AutoTopUp, TAG, moving=("declines", "next"))
     @needs(Permission.OWN_PAY)
     def get_own_auto_top_up(path: OwnWalletPath) -> AutoTopUp:
         """How a wallet of the key's own account fills itself. 404: it does not."""

@@ -147,7 +147,7 @@ def subscriptions(api: Api) -> None:
     declare_list(api, "/subscriptions", SUBSCRIPTIONS, TAG)
     declare_file(api, "/subscriptions.csv", SUBSCRIPTIONS, TAG)
 
-    @api.get("/subscriptions/<int:subscription_id>", Subscription, TAG)
+    @api.get("/subscriptions/<int:subscription_id>", Subscription, TAG, moving=("charged_to", "next"))
     @needs(Permission.ACCOUNTS_READ)
     def get_subscription(path: SubscriptionPath) -> Subscription:
         """One subscription, with its history and what is to come."""

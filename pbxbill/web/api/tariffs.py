@@ -184,7 +184,7 @@ def tariffs(api: Api) -> None:
             version = add_tariff_version(change.session, new, change.now_us)
             return change.done(shown(change.session, own(change.session, version.tariff_id)), 201)
 
-    @api.post("/tariffs/<int:tariff_id>/versions", Tariff, TAG)
+    @api.post("/tariffs/<int:tariff_id>/versions", Tariff, TAG, of="/tariffs/<int:tariff_id>")
     @needs(Permission.CATALOGUE_WRITE)
     def change_tariff(path: TariffPath, body: TariffTerms) -> Answer:
         """Give a tariff new terms: all of them. Calls that are up keep those that they began with."""

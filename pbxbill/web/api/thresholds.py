@@ -115,27 +115,32 @@ def thresholds(api: Api) -> None:
         wallets = [x for x in wallets_of(session, account_id) if not is_points_unit(session, x.unit)]
         return AccountThresholds(items=[_of_wallet(session, x) for x in wallets])
 
-    @api.get("/accounts/<int:account_id>/notice-thresholds", AccountThresholds, TAG)
+    @api.get("/accounts/<int:account_id>/notice-thresholds", AccountThresholds, TAG, moving=("reached",))
     @needs(Permission.NOTICES_READ)
     def get_account_thresholds(path: AccountPath) -> AccountThresholds:
         """Below which funds an account is told."""
         with front.reading() as session:
             return shown(session, front.account(session, path.account_id).id)
 
-    @api.put("/accounts/<int:account_id>/notice-thresholds/<unit>", WalletThresholds, TAG)
+    @api.put(
+        "/accounts/<int:account_id>/notice-thresholds/<unit>",
+        WalletThresholds,
+        TAG,
+        of="/accounts/<int:account_id>/notice-thresholds",
+    )
     @needs(Permission.NOTICES_WRITE)
     def set_account_thresholds(path: WalletPath, body: SentThresholds) -> Answer:
         """Say below which funds an account is told. Those that it is below already are not told of now."""
         return changed(lambda session: front.account(session, path.account_id).id, path.unit, body)
 
-    @api.get("/own/notice-thresholds", AccountThresholds, TAG)
+    @api.get("/own/notice-thresholds", AccountThresholds, TAG, moving=("reached",))
     @needs(Permission.OWN_READ)
     def get_own_thresholds() -> AccountThresholds:
         """Below which funds the key's own account is told."""
         with front.reading() as session:
             return shown(session, front.scope.account_id)
 
-    @api.put("/own/notice-thresholds/<unit>", WalletThresholds, TAG)
+    @api.put("/own/notice-thresholds/<unit>", WalletThresholds, TAG, of="/own/notice-thresholds")
     @needs(Permission.OWN_WRITE)
     def set_own_thresholds(path: UnitPath, body: SentThresholds) -> Answer:
         """Say below which funds the key's own account is told."""
@@ -161,7 +166,7 @@ def _declare_defaults(api: Api) -> None:
                 found.setdefault(row.unit, []).append(money(row.below, units[row.unit]))
         return DefaultThresholds(items=[UnitThresholds(unit=x, items=y) for x, y in found.items()])
 
-    @api.put("/notice-thresholds/<unit>", UnitThresholds, TAG)
+    @api.put("/notice-thresholds/<unit>", UnitThresholds, TAG, of="/notice-thresholds")
     @needs(Permission.NOTICES_WRITE)
     def set_default_thresholds(path: UnitPath, body: SentThresholds) -> Answer:
         """Say below which funds customers are told who have no thresholds of their own.

@@ -1,5 +1,6 @@
 """Users of the key's account and of those below it: let in, given another role, let in no more."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -12,8 +13,10 @@ from pbxbill.access.users import (
     LANGUAGES,
     NewUser,
     add_user,
+    change_facts,
     disable,
     enable,
+    facts_of,
     find_user,
     may_let_in,
     may_manage,
@@ -27,12 +30,16 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Code, Id, Line, Sent, left_out
 from pbxbill.web.api.listed import ListedAs, declare_file, declare_item, declare_list
-from pbxbill.web.api.objects import account_named, conflicts
+from pbxbill.web.api.objects import account_named, conflicts, field
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
-from pbxbill.web.own.links import link_url, mail_link
+from pbxbill.web.own.links import link_url, mail_link, mail_moved
 
 TAG, AUDIT = "Users", "Audit log"
+
+
+Name = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+Email = Annotated[str, StringConstraints(min_length=3, max_length=200)]
 
 
 class UserPath(Sent):
@@ -60,6 +67,10 @@ class NewUserBody(Sent):
 class UserChange(Sent):
     """What to change of a user; what is left out stays."""
 
+    name: Name = left_out()
+    email: Email = left_out(
+        "Links for another password go there. The address before is told that there is another."
+    )
     role: Literal[tuple(Role)] = left_out()  # type: ignore[valid-type]  # the same
     active: bool = left_out("Whether he is let in.")
     revoke_keys: bool = Field(
@@ -81,7 +92,7 @@ def users(api: Api) -> None:
     """Users."""
     front = api.front
     types = declare_list(api, "/users", USERS, TAG)
-    declare_item(api, "/users/<int:user_id>", types, TAG, "get_user", "One user.")
+    declare_item(api, "/users/<int:user_id>", types, TAG, "get_user", "One user.", moving=("last_login",))
 
     @api.post("/users", Link, TAG)
     @needs(Permission.USERS_WRITE)
@@ -143,17 +154,21 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
     @api.patch("/users/<int:user_id>", types.item, TAG)
     @needs(Permission.USERS_WRITE)
     def change_user(path: UserPath, body: UserChange) -> Answer:
-        """Give a user another role, let him in no more, or again. 409: he is the only administrator."""
+        """Change who a user is or what he may, let him in no more, or again.
+
+        409: he is the only administrator.
+        """
         sent: Any = body
         with front.reading() as session:
             user = managed_user(front, session, path.user_id)
             account = session.get_one(AccountRow, user.account_id)
-        if sent.role is not None or sent.active:
+        if sent.role is not None or sent.active or sent.email is not None:
             refuse_ending_key(front)
         if sent.role is not None and not may_manage(front.actor, account, Role(sent.role)):
             raise Refused(403, "The role may more than the key.")
         with api.writing("user.change", user.login, account_id=user.account_id) as change:
             row = managed_user(front, change.session, path.user_id)
+            name_user(front, change.session, row, sent.name, sent.email)
             with conflicts():
                 if sent.role is not None:
                     set_role(change.session, row, Role(sent.role))
@@ -175,6 +190,19 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
         with api.writing("user.reset-factors", user.login, account_id=user.account_id) as change:
             reset_factors(change.session, managed_user(front, change.session, path.user_id))
             return change.done(None)
+
+
+def name_user(front: Front, session: Session, user: UserRow, name: str | None, email: str | None) -> None:
+    """Change a user's name and address, as far as they are sent."""
+    facts, old = facts_of(user), user.email
+    with field("email"):
+        wanted = replace(
+            facts, name=facts.name if name is None else name, email=facts.email if email is None else email
+        )
+        if wanted != facts:
+            change_facts(session, user, wanted)
+    if user.email != old:
+        mail_moved(session, front, user, old)
 
 
 def refuse_ending_key(front: Front) -> None:

@@ -65,7 +65,9 @@ def wallets(api: Api) -> None:
             front.account(session, path.account_id)
             return Wallets(items=wallets_of(session, path.account_id))
 
-    @api.get("/accounts/<int:account_id>/wallets/<unit>", Wallet, TAG)
+    @api.get(
+        "/accounts/<int:account_id>/wallets/<unit>", Wallet, TAG, moving=("posted", "reserved", "available")
+    )
     @needs(Permission.ACCOUNTS_READ)
     def get_wallet(path: WalletPath) -> Wallet:
         """One wallet of an account."""
@@ -73,7 +75,12 @@ def wallets(api: Api) -> None:
             front.account(session, path.account_id)
             return _wallet(session, path)
 
-    @api.put("/accounts/<int:account_id>/wallets/<unit>/credit-limit", Wallet, TAG)
+    @api.put(
+        "/accounts/<int:account_id>/wallets/<unit>/credit-limit",
+        Wallet,
+        TAG,
+        of="/accounts/<int:account_id>/wallets/<unit>",
+    )
     @needs(Permission.PAYMENTS_CORRECT)
     def set_limit(path: WalletPath, body: NewLimit) -> Answer:
         """Set how far below zero a wallet may go.

@@ -127,7 +127,7 @@ def webhooks(api: Api) -> None:
         more = len(found) > query.size
         return Endpoints(items=items, next=_address(query.size, items[-1].id) if more else None)
 
-    @api.get("/webhooks/<int:endpoint_id>", Endpoint, TAG)
+    @api.get("/webhooks/<int:endpoint_id>", Endpoint, TAG, moving=("failures", "failing_since", "error"))
     @needs(Permission.NOTICES_READ)
     def get_webhook(path: EndpointPath) -> Endpoint:
         """One endpoint."""

@@ -1,7 +1,5 @@
 """Destinations: named groups of prefixes, the operator's, by which limits, bundles and reports of all go."""
 
-import io
-
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
@@ -12,7 +10,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.destinations import DESTINATIONS
 from pbxbill.listing.listing import N_
-from pbxbill.rating.destination_sheet import DestinationLine, DestinationSheet, RefusedLine
+from pbxbill.rating.destination_sheet import DestinationLine, RefusedLine, read_list
 from pbxbill.store.catalogue_models import DestinationPrefixRow, DestinationRow
 from pbxbill.store.destinations import (
     MOST_TOGETHER,
@@ -185,13 +183,7 @@ def _preview(front: Front, content: bytes, *, keep: bool) -> str:
 
 
 def _read(content: bytes) -> tuple[list[DestinationLine], list[RefusedLine]]:
-    accepted: list[DestinationLine] = []
-    refused: list[RefusedLine] = []
-    for line in DestinationSheet(io.BytesIO(content)).rows():
-        if isinstance(line, RefusedLine):
-            refused.append(line)
-        else:
-            accepted.append(line)
+    accepted, refused = read_list(content)
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError:
