@@ -66,7 +66,8 @@ def call_rows(
     period = period_of(asked)
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
-        summed = read(session, Wanted(seller, dimension, buckets, only, members, by_member=False))
+        wanted = Wanted(seller, dimension, buckets, only, members, by_member=False, is_page=asked.is_page)
+        summed = read(session, wanted)
         by_period = _paired(summed)
         rows = [
             _row(period_cells(by, from_us, asked), *each)
@@ -74,13 +75,14 @@ def call_rows(
             for each in by_period.get((number, ""), [(None, Sums())])
         ]
         return rows, _total_rows(_together(summed)), False
-    wanted = DIMENSION_OF[by]
+    of = DIMENSION_OF[by]
     if by == "reseller":
         below = select(AccountRow.id).where(AccountRow.parent_id == seller.id, AccountRow.kind == "reseller")
         members = tuple(map(str, session.scalars(below)))
-    found = read_greatest(session, Wanted(seller, wanted, [period], only, members), order, asked.limit)
+    greatest = Wanted(seller, of, [period], only, members, is_page=asked.is_page)
+    found = read_greatest(session, greatest, order, asked.limit)
     paired = _paired(found.rows)
-    names = _names(session, wanted, [member for _, member in paired])
+    names = _names(session, of, [member for _, member in paired])
     rows = [_row(names.get(member, {}), *each) for (_, member), pairs in paired.items() for each in pairs]
     return rows, _total_rows(found.totals), found.is_cut
 
@@ -172,10 +174,10 @@ def counted(calls: Sums) -> dict[str, Any]:
         "acd_s": calls.billed_us // calls.answered // SECOND_US if calls.answered else None,
         "wait_s": calls.wait_us // calls.answered // SECOND_US if calls.answered else None,
         "wait_ms": calls.wait_us // calls.answered // 1000 if calls.answered else None,
-        "unknown": calls.unknown,
-    }
         "rung": calls.rung,
         "pdd_ms": calls.ringing_us // calls.rung // 1000 if calls.rung else None,
+        "unknown": calls.unknown,
+    }
 
 
 def ratio_ppm(part: int, whole: int) -> int:

@@ -5,7 +5,7 @@ are read from the records, which indexes narrow by account or time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from pbxbill.reports.books import Period, standing_of
 from pbxbill.reports.call_facts import DIMENSIONS, EVERY, MEASURES, SUMS, Members, Span, facts
 from pbxbill.reports.cover import HALF_US, RECORDS, Part, Standing, cover
+from pbxbill.reports.record_count import are_many
+from pbxbill.reports.report import takes_long
 from pbxbill.store.models import AccountRow
 from pbxbill.store.rollup_marks import HOUR_US
 
@@ -26,10 +28,10 @@ class Sums(NamedTuple):
     answered: int = 0
     billed_us: int = 0
     wait_us: int = 0
-    charges: int = 0
-    billable_s: int = 0
     rung: int = 0
     ringing_us: int = 0
+    charges: int = 0
+    billable_s: int = 0
     total: int = 0
     tax: int = 0
     cost: int = 0
@@ -64,6 +66,8 @@ class Wanted:
     """Of the dimension; None: all of them."""
     by_member: bool = True
     """False: the whole of each period."""
+    is_page: bool = False
+    """TooLarge rather than read many records."""
 
 
 def add(one: Sums, other: Sums) -> Sums:
@@ -156,14 +160,36 @@ def _read(session: Session, wanted: Wanted, standing: Standing, selected: str) -
     spans = [Span(bucket, part.from_us, part.to_us) for bucket, part in parts if part.grain == RECORDS]
     if not parts:
         return []
+    wanted = replace(wanted, only=_of_one_member(wanted))
+    one = wanted.only.account_id
+    account = wanted.seller if one is None else session.get_one(AccountRow, one)
+    if wanted.is_page and spans and are_many(session, spans, account):
+        raise takes_long()
     begin, values = _statement(wanted, rolled, spans)
-    if wanted.only.account_id is not None:
-        path = session.get_one(AccountRow, wanted.only.account_id).path
-        values["member_path"] = f"{path}%"
+    if one is not None:
+        values["member_path"] = f"{account.path}%"
     return [
         Summed(bucket, member, unit, Sums(*sums))
         for bucket, member, unit, *sums in session.execute(text(begin + selected), values)
     ]
+
+
+def _of_one_member(wanted: Wanted) -> Members:
+    """Which records are read beside roll-ups: where one member is asked for, no others'."""
+    if wanted.members is None or len(wanted.members) != 1 or wanted.only != EVERY:
+        return wanted.only
+    (member,) = wanted.members
+    match wanted.dimension:
+        case _ if member == "0":
+            return EVERY  # of nobody: that is no id
+        case "account":
+            return Members(account_id=int(member))
+        case "destination":
+            return Members(destination=member)
+        case "carrier":
+            return Members(carrier_id=int(member))
+        case _:
+            return EVERY
 
 
 def _single(bucket: int, part: Part) -> list[tuple[int, Part]]:

@@ -45,6 +45,9 @@ def assert_equal(reported: Reported, from_us: int = BEGIN_US - DAY_US, to_us: in
                     wanted = Wanted(seller, dimension, [(from_us, to_us)])
                     expected = reported.expected(seller_id, dimension, from_us, to_us)
                     assert summed(read(session, wanted)) == expected, (seller_id, dimension)
+                    for member in sorted(expected)[-2:]:
+                        alone = Wanted(seller, dimension, [(from_us, to_us)], members=(member,))
+                        assert summed(read(session, alone)) == {member: expected[member]}
     finally:
         database.dispose()
 

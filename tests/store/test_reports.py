@@ -12,6 +12,7 @@ from pbxbill.access.actor import Scope
 from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
+from pbxbill.reports import record_count
 from pbxbill.reports.catalogue import REPORTS, made, page_of, reports_of
 from pbxbill.reports.report import OTHER_DAYS, Asked, ParameterRefused, Table, TooLarge
 from pbxbill.reports.rollups import roll_up
@@ -270,6 +271,30 @@ def test_a_page_has_the_first_rows_and_totals_of_all(story: Reported) -> None:
         assert page_of(session, "revenue", scope(session), {}, zone="UTC", now_us=NOW_US).rows
         with pytest.raises(InputRefused, match="no report"):
             page_of(session, "nonsense", scope(session), {}, zone="UTC", now_us=NOW_US)
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "values", [{"group": "customer", "destination": "Germany"}, {"group": "destination", "account": "bob"}]
+)
+def test_a_page_does_not_wait_for_many_records(
+    story: Reported, monkeypatch: pytest.MonkeyPatch, values: dict[str, str]
+) -> None:
+    database = open_engine(story.accounts.url)
+    with transaction(database) as session:
+
+        def page(most: int) -> Table:
+            for name in ("MOST_IN_A_ROW", "MOST_SCATTERED"):
+                monkeypatch.setattr(record_count, name, most)
+            asked = DAYS | values
+            return page_of(session, "usage", scope(session), asked, zone="UTC", now_us=NOW_US)
+
+        shown = page(10)
+        assert shown.totals
+        with pytest.raises(TooLarge, match="background"):
+            page(0)
+        kept = Asked(scope(session), DAYS | values, "UTC", NOW_US)
+        assert made(session, REPORTS["usage"], kept).totals == shown.totals
     database.dispose()
 
 
