@@ -114,6 +114,11 @@
     button.textContent = button.dataset.copied;
   });
 
+  // Where parts of a page do not all fit, the one that is open is seen.
+  for (const part of document.querySelectorAll(".tabs [aria-current]")) {
+    part.closest(".tabs").scrollLeft = part.offsetLeft - 16;
+  }
+
   // All lines of a list are chosen at once.
   addEventListener("change", (event) => {
     if (!event.target.matches("input[data-all]")) return;
