@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Actor
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.audit_log import object_text
+from pbxbill.listing.listing import N_
 from pbxbill.store.models import AccountRow, Base
 from pbxbill.web.audit_columns import UNTOLD, column_text
 from pbxbill.web.audit_things import BESIDE, TABLES, table_text
@@ -44,6 +45,14 @@ AMOUNTS = frozenset((
     "overdraft", "tell_below", "old_total", "new_total",
 ))  # fmt: skip
 _STATEMENT = re.compile(r"(new|changed|deleted) by a statement(?: \((\d+) rows\))?")
+_HOWS = {
+    "new": N_("Made"),
+    "changed": N_("Changed"),
+    "deleted": N_("Removed"),
+    "all new": N_("Made, all at once"),
+    "all changed": N_("Changed, all that it fits"),
+    "all deleted": N_("Removed, all that it fits"),
+}
 _NUMBERED = re.compile(r"_\d+$")
 
 
@@ -195,18 +204,5 @@ def _how(how: str) -> str:
     statement = _STATEMENT.fullmatch(how)
     if statement is not None:
         how = f"all {statement[1]}"
-    match how:
-        case "new":
-            return gettext("Made")
-        case "changed":
-            return gettext("Changed")
-        case "deleted":
-            return gettext("Removed")
-        case "all new":
-            return gettext("Made, all at once")
-        case "all changed":
-            return gettext("Changed, all that it fits")
-        case "all deleted":
-            return gettext("Removed, all that it fits")
-        case _:
-            return how
+    known = _HOWS.get(how)
+    return how if known is None else str(gettext(known))
