@@ -10,8 +10,8 @@ from tests.web.test_invoice_pages_runs import MONTH_US, RUN, charged, invoices, 
 def test_drafts_of_a_run_lead_to_each_other(office: Office) -> None:
     admin = office.seat("admin")
     with office.writing() as session:
-        second = NewAccount("second", "Second", kind="reseller", mode="postpaid", tariff="wholesale")
-        open_wallet(session, open_account(session, second, 0), "EUR", credit_limit=1_000_000_000)
+        new = NewAccount("second", "Second", kind="reseller", mode="postpaid", tariff="wholesale")
+        open_wallet(session, open_account(session, new, 0), "EUR", credit_limit=1_000_000_000)
     for account in ("other", "second"):
         charged(office, account)
     later(office, MONTH_US)
