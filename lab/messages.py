@@ -9,6 +9,7 @@ Nothing is guessed.
 
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -32,8 +33,9 @@ KEYWORDS = {
 }  # fmt: skip
 
 
+@cache
 def texts() -> Catalog:
-    """Everything that is said."""
+    """Everything that is said, as it stood when it was first asked for."""
     template = Catalog(project="pbxbill", creation_date=ALWAYS)
     found = extract_from_dir(
         PACKAGE, method_map=METHODS, options_map=OPTIONS, keywords=KEYWORDS, comment_tags=("Translators:",)

@@ -16,11 +16,13 @@ from sqlalchemy import create_engine
 
 from pbxbill.app import Application
 from pbxbill.clock import Clock, ManualClock
+from pbxbill.web.background import Background
 from pbxbill.web.desks import Desks
 from pbxbill.web.factory import create_app
 from pbxbill.web.rules import WebRules
 from tests.web.memories import Memories
 
+PATIENCE_S = 10
 # A test asks more often in a minute than anybody.
 USUAL = replace(WebRules(), requests_per_min=1_000_000)
 
@@ -69,8 +71,10 @@ def opened_app(
     try:
         yield lent.app
     finally:
-        lent.end()
-        free.append(lent)
+        # What still works for one must not go on with what the next one has.
+        if lent.is_idle():
+            lent.end()
+            free.append(lent)
 
 
 class _ClockOfNow:
@@ -113,6 +117,14 @@ class _Lent:
         live = desks.live.__dict__
         self._live.__dict__ = live
         self._desks.__dict__ = desks.__dict__
+
+    def is_idle(self) -> bool:
+        """Whether nothing is done in the background any more, soon."""
+        for background in self._memories.each(Background):
+            if not background._one.acquire(timeout=PATIENCE_S):
+                return False
+            background._one.release()
+        return True
 
     def end(self) -> None:
         self._clock.clock = ManualClock()

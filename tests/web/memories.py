@@ -4,11 +4,12 @@ import gc
 from collections.abc import Iterable, Iterator
 from functools import partial
 from types import CellType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask
 
 OURS = "pbxbill."
+Kind = TypeVar("Kind")
 
 
 class Memories:
@@ -47,6 +48,10 @@ class Memories:
             else:
                 container.clear()
                 container.update(held)
+
+    def each(self, kind: type[Kind]) -> list[Kind]:
+        """All objects of a kind."""
+        return [x for x in self._seen.values() if isinstance(x, kind)]
 
     def _held_by(self, at: object) -> Iterator[tuple[str, object]]:
         match at:

@@ -8,7 +8,6 @@ import pytest
 
 from pbxbill.access.permissions import Role
 from pbxbill.clock import SECOND_US
-from pbxbill.web.background import Background
 from tests.books_in_order import assert_books_in_order
 from tests.web.programs import Installation, Program, installation
 from tests.web.test_api import fields, problem
@@ -17,12 +16,6 @@ from tests.web.test_api_invoicing import draft
 
 LOGO = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
 DAY_US = 86_400 * SECOND_US
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes on in the background is done when it is answered."""
-    monkeypatch.setattr(Background.__init__, "__defaults__", (30.0,))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pbxbill.mediation.meter_tariffs import add_meter_tariff
 from pbxbill.store.decks import add_deck_version
 from pbxbill.store.engine import transaction
 from pbxbill.web.api.fields import moment
-from pbxbill.web.background import Background
 from pbxbill.web.installation import Checked, KnownSwitch
 from pbxbill.web.installation import Installation as Installed
 from pbxbill.web.rules import WebRules
@@ -24,12 +23,6 @@ from tests.web.test_api_catalogue import made
 
 TARIFF = 'unit = "EUR"\n[[component]]\nname = "energy"\nkind = "per_piece"\nprice = "0.50"\n'
 DAY_US = 86_400 * SECOND_US
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes on in the background is done when it is answered."""
-    monkeypatch.setattr(Background.__init__, "__defaults__", (30.0,))
 
 
 @pytest.fixture
