@@ -15,16 +15,19 @@ check_edition() undoes the transaction by Stale, which refusals() understands: t
 what is different, and saving it once more holds.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from wtforms import HiddenField
+from wtforms import HiddenField, SelectField, SelectMultipleField
 
 from pbxbill.errors import InputRefused
 
 MAX_EDITION_LENGTH = 20_000
 MAX_SHOWN_LENGTH = 80
+MAX_KEPT_LENGTH = 400
+"""Of longer texts the form carries how they begin, and a fingerprint."""
 
 
 class Difference(NamedTuple):
@@ -43,18 +46,23 @@ class EditionField(HiddenField):
     """What the form showed when it was made."""
 
 
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of fields as facts."""
+    return {key: "" if value is None else str(value) for key, value in values.items()}
+
+
 def edition_of(facts: Mapping[str, str | None]) -> str:
     """What a form shows, to be compared when it comes back."""
-    return json.dumps({key: value or "" for key, value in facts.items()}, ensure_ascii=False)
+    return json.dumps({key: _kept(value) for key, value in facts.items()}, ensure_ascii=False)
 
 
 def changes_since(edition: str | None, facts: Mapping[str, str | None]) -> dict[str, tuple[str, str]]:
     """What is not as the form showed it: before and now. An edition that cannot be read shows nothing."""
     before = _read(edition)
     return {
-        key: (before[key], value or "")
+        key: (before[key], _kept(value))
         for key, value in facts.items()
-        if key in before and before[key] != (value or "")
+        if key in before and before[key] != _kept(value)
     }
 
 
@@ -64,14 +72,31 @@ def check_edition(form: Any, facts: Mapping[str, str | None]) -> None:
     form.changed_meanwhile = tuple(
         Difference(
             str(form[key].label.text) if key in form else key,
-            before[:MAX_SHOWN_LENGTH] or "–",
-            now[:MAX_SHOWN_LENGTH] or "–",
+            _shown(form, key, before),
+            _shown(form, key, now),
         )
         for key, (before, now) in changed.items()
     )
     form.edition.data = edition_of(facts)
     if changed:
         raise Stale(", ".join(changed))
+
+
+def _kept(value: str | None) -> str:
+    text = value or ""
+    if len(text) <= MAX_KEPT_LENGTH:
+        return text
+    return f"{text[:MAX_SHOWN_LENGTH]}… {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _shown(form: Any, key: str, value: str) -> str:
+    """A value as people see it: choices by their words."""
+    is_choice = key in form and isinstance(form[key], SelectField)
+    if is_choice and not isinstance(form[key], SelectMultipleField):
+        for known, label, *_more in form[key].iter_choices():
+            if str(known) == value:
+                return str(label)
+    return value[:MAX_SHOWN_LENGTH] or "–"
 
 
 def _read(edition: str | None) -> dict[str, str]:

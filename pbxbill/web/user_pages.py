@@ -75,6 +75,7 @@ class RoleForm(PanelForm):
     """Another role."""
 
     role = SelectField(lazy_gettext("Role"))
+    edition = EditionField()
 
 
 class EditForm(PanelForm):
@@ -148,13 +149,17 @@ def add_user_pages(made: Blueprint, front: Front, pages: UserPages) -> None:
         managed = may_manage(front.actor, account, Role(user.role))
         form = RoleForm(data={"role": user.role})
         form.role.choices = _roles(front, account)
+        if request.method == "GET":
+            form.edition.data = edition_of({"role": user.role})
         if form.is_submitted() and not managed:
             abort(403)
         if form.validate_on_submit():
             with refusals(form) as refused, _changing(front, "user.role", user) as change:
                 role = Role(str(form.role.data))
                 _refuse_own(front, user)
-                set_role(change.session, change.session.get_one(UserRow, user.id), role)
+                row = change.session.get_one(UserRow, user.id)
+                check_edition(form, {"role": row.role})
+                set_role(change.session, row, role)
             if not refused:
                 flash(_("The role is changed. He logs in again."))
                 return redirect(url_for(".show", user_id=user.id), 303)

@@ -3,6 +3,8 @@
 /me/prove asks for the password again before what is grave; identity.py sends there.
 """
 
+from dataclasses import asdict
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
@@ -12,8 +14,9 @@ from wtforms.validators import DataRequired, Length, Optional
 
 from pbxbill.access import attempts, login_sessions
 from pbxbill.access.passwords import matches
-from pbxbill.access.users import UserFacts, change_facts, new_hash, set_password
+from pbxbill.access.users import UserFacts, change_facts, facts_of, new_hash, set_password
 from pbxbill.store.access_models import UserRow
+from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import LanguageField, LineField, PanelForm, ZoneField, at_most, refusals, required
 from pbxbill.web.front import Front, for_users
 from pbxbill.web.identity import Identity, own_path
@@ -40,6 +43,7 @@ class MeForm(PanelForm):
             ("dark", lazy_gettext("Dark")),
         ],
     )
+    edition = EditionField()
 
 
 class ProveForm(PanelForm):
@@ -71,6 +75,8 @@ def me(front: Front, identity: Identity) -> Blueprint:
     def show() -> Redirect | str:
         user = own_row(front)
         form = MeForm(obj=user)
+        if request.method == "GET":
+            form.edition.data = edition_of(_facts(user))
         if form.validate_on_submit():
             # Who gets the mail of a forgotten password gets in: a browser left open must not change who.
             asked = identity.ask_for_proof() if (form.email.data or "").strip() != user.email else None
@@ -166,8 +172,13 @@ def _take_settings(front: Front, form: MeForm) -> None:
     facts = UserFacts(str(form.name.data), email, str(form.language.data), str(form.zone.data))
     with front.changing("user.settings", front.actor.name) as change:
         user = change.session.get_one(UserRow, front.actor.user_id)
+        check_edition(form, _facts(user))
         change_facts(change.session, user, facts)
         user.theme = str(form.theme.data)
+
+
+def _facts(user: UserRow) -> dict[str, str]:
+    return asdict(facts_of(user)) | {"theme": user.theme}
 
 
 def _try_own_password(front: Front, user: UserRow, password: str) -> str:

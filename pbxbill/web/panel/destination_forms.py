@@ -9,7 +9,7 @@ from wtforms.validators import Length, Optional
 
 from pbxbill.rating.destination import DiallingRule
 from pbxbill.rating.number_plan import KINDS
-from pbxbill.web.editions import EditionField
+from pbxbill.web.editions import EditionField, as_text
 from pbxbill.web.fields import CountryField, LineField, PanelForm, at_most, required
 from pbxbill.web.words import word_of
 
@@ -54,6 +54,7 @@ class AgreedForm(PanelForm):
 class RuleForm(PanelForm):
     """How accounts dial."""
 
+    edition = EditionField()
     name = LineField(lazy_gettext("Name"), [required(), at_most(64)])
     region = CountryField(
         lazy_gettext("Country"),
@@ -111,6 +112,14 @@ def facts_of(form: RuleForm) -> dict[str, Any]:
     if codes:
         facts["short_codes"] = {code.strip(): number.strip() for code, _, number in codes}
     return facts
+
+
+def rule_shown(rule: DiallingRule) -> dict[str, str]:
+    """What a form shows of a rule, as text."""
+    form = RuleForm(formdata=None)
+    del form.name
+    fill_rule(form, rule)
+    return as_text(form.data_entered)
 
 
 def fill_rule(form: RuleForm, rule: DiallingRule) -> None:

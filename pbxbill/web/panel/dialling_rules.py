@@ -14,9 +14,10 @@ from pbxbill.listing.listing import N_
 from pbxbill.rating.destination import DiallingRule, is_emergency, rule_from_facts, rule_from_json, to_e164
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.destinations import load_dialling_rules, remove_dialling_rule, set_dialling_rule
+from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import PanelForm, refusals
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.destination_forms import RuleForm, TryForm, facts_of, fill_rule
+from pbxbill.web.panel.destination_forms import RuleForm, TryForm, facts_of, fill_rule, rule_shown
 from pbxbill.web.panel.destinations import operator_only
 from pbxbill.web.panel.lists import ListPage, add_list
 
@@ -103,8 +104,10 @@ def _add_forms(section: Blueprint, front: Front) -> None:
             rule = _rule(_row(session, id))
         if request.method == "GET":
             fill_rule(form, rule)
+            form.edition.data = edition_of(rule_shown(rule))
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing("dialling-rule.change", rule.name) as change:
+                check_edition(form, rule_shown(_rule(_row(change.session, id))))
                 set_dialling_rule(change.session, rule_from_facts(rule.name, facts_of(form)))
             if not refused:
                 flash(gettext("Accounts that use it dial by it from now on."))

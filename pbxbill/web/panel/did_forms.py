@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext
 from flask_wtf.file import FileField, FileRequired
 from wtforms import RadioField, SelectField
 
+from pbxbill.web.editions import EditionField
 from pbxbill.web.fields import (
     AccountField,
     CountField,
@@ -80,3 +81,4 @@ class QuarantineForm(PanelForm):
         most=3650,
         description=lazy_gettext("For so long nobody else gets a number that was given back."),
     )
+    edition = EditionField()

@@ -17,21 +17,24 @@ from pbxbill.access.actor import Actor
 from pbxbill.access.permissions import Permission
 from pbxbill.access.users import change_facts, facts_of
 from pbxbill.billing.account_terms import Opening, money_units, open_with_wallets
-from pbxbill.billing.parties import issuer_of, party_of, set_issuer, set_party
+from pbxbill.billing.parties import Issuer, Party, issuer_of, party_of, set_issuer, set_party
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
 from pbxbill.billing.taxes.tax_rates import NewTaxRate, add_tax_rate, tax_rates, usual_tax
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.listing.first_steps import has_charged, is_begun, steps_of
 from pbxbill.listing.listing import N_
+from pbxbill.money import to_decimal
 from pbxbill.quote import Quote, quote
 from pbxbill.rating.tariff import TaxMode
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import NewAccount, account_by_code, rename_operator
+from pbxbill.store.billing_models import TaxRateRow
 from pbxbill.store.models import AccountRow, CdrRow, EndpointRow, RateDeckRow, TariffRow
 from pbxbill.store.sample_deck import SAMPLE, add_sample_deck
 from pbxbill.store.tariffs import NewTariff, add_tariff_version
 from pbxbill.store.units import UNIT_KINDS, add_unit, checked_unit
+from pbxbill.web.editions import as_text, check_edition, edition_of
 from pbxbill.web.fields import refusals
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.installation import Checked
@@ -158,6 +161,9 @@ def _operator(session: Session, front: Front) -> AccountRow:
 
 
 def _add_company(section: Blueprint, front: Front) -> None:
+    def address_of(party: Party) -> dict[str, str]:
+        return {x: getattr(party, x) for x in ADDRESS}
+
     @section.route("/first-steps/company", methods=["GET", "POST"])
     @needs(Permission.SETTINGS_WRITE)
     def company() -> str | Response:
@@ -167,13 +173,15 @@ def _add_company(section: Blueprint, front: Front) -> None:
             party = party_of(session, operator.id)
             units = [x.code for x in money_units(session)]
         if request.method == "GET":
-            for name in ADDRESS:
-                form[name].data = getattr(party, name)
+            for name, value in address_of(party).items():
+                form[name].data = value
+            form.edition.data = edition_of(address_of(party))
         if form.validate_on_submit():
             with (
                 refusals(form, "legal_name") as refused,
                 front.changing("operator.change", operator.code, account_id=operator.id) as change,
             ):
+                check_edition(form, address_of(party_of(change.session, operator.id)))
                 set_party(change.session, operator.id, {x: form[x].data or "" for x in ADDRESS})
                 rename_operator(change.session, form.legal_name.data or "")
                 code = (form.currency.data or "").upper()
@@ -186,6 +194,12 @@ def _add_company(section: Blueprint, front: Front) -> None:
 
 
 def _add_tax(section: Blueprint, front: Front) -> None:
+    def now_of(terms: Issuer, usual: TaxRateRow | None) -> dict[str, object]:
+        """What the form shows, by field."""
+        percent = None if usual is None else f"{to_decimal(usual.ppm, 4).normalize():f}"
+        tax = None if usual is None else usual.name
+        return {"zone": terms.zone, "payment_days": terms.payment_days, "tax": tax, "percent": percent}
+
     @section.route("/first-steps/tax", methods=["GET", "POST"])
     @needs(Permission.SETTINGS_WRITE)
     def tax() -> str | Response:
@@ -197,6 +211,7 @@ def _add_tax(section: Blueprint, front: Front) -> None:
             country = party_of(session, issuer_id).country
             usual = usual_tax(session, issuer_id, front.clock.now_us())
         if request.method == "GET":
+            form.edition.data = edition_of(as_text(now_of(now, usual)))
             form.zone.data, form.payment_days.data = now.zone, now.payment_days
             if usual is not None:
                 form.tax.data, form.percent.data = usual.name, usual.ppm
@@ -206,6 +221,8 @@ def _add_tax(section: Blueprint, front: Front) -> None:
                 front.changing("operator.tax", _code(front), account_id=issuer_id) as change,
             ):
                 terms = issuer_of(change.session, issuer_id)
+                usual = usual_tax(change.session, issuer_id, change.now_us)
+                check_edition(form, as_text(now_of(terms, usual)))
                 terms = replace(terms, zone=form.zone.data or "UTC", payment_days=form.payment_days.data or 0)
                 set_issuer(change.session, issuer_id, terms)
                 name, ppm = form.tax.data or "VAT", form.percent.data

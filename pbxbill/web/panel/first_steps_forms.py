@@ -9,6 +9,7 @@ from wtforms.validators import ValidationError
 from pbxbill.billing.identifiers import checked_bic, checked_email, checked_iban
 from pbxbill.rating.tariff import TaxMode
 from pbxbill.store.units import UNIT_KINDS, checked_unit
+from pbxbill.web.editions import EditionField
 from pbxbill.web.fields import (
     AmountField,
     CountField,
@@ -54,6 +55,7 @@ class CompanyForm(PanelForm):
             "Three letters, as in USD: you can sell in it as well. Empty if the one you have is enough."
         ),
     )
+    edition = EditionField()
 
 
 class TaxForm(PanelForm):
@@ -69,6 +71,7 @@ class TaxForm(PanelForm):
         description=lazy_gettext("Empty: no tax, or it is set up later."),
     )
     own_zone = BooleanField(lazy_gettext("Show me times and days by this clock as well"), default=True)
+    edition = EditionField()
 
 
 class DeckForm(PanelForm):

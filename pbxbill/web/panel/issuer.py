@@ -34,7 +34,7 @@ from pbxbill.billing.taxes.tax_conflicts import tax_conflict
 from pbxbill.billing.taxes.tax_rules import TaxTreatment
 from pbxbill.store.invoice_models import TemplateRow
 from pbxbill.store.models import AccountRow
-from pbxbill.web.editions import check_edition, edition_of
+from pbxbill.web.editions import as_text, check_edition, edition_of
 from pbxbill.web.fields import (
     refusals,
 )
@@ -90,10 +90,10 @@ def _add_company(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             form = TermsForm(data=_terms(session, own_id))
             if request.method == "GET":
-                form.edition.data = edition_of(_as_text(_terms(session, own_id)))
+                form.edition.data = edition_of(as_text(_terms(session, own_id)))
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing("issuer.change", "", account_id=own_id) as change:
-                check_edition(form, _as_text(_terms(change.session, own_id)))
+                check_edition(form, as_text(_terms(change.session, own_id)))
                 wanted = replace(
                     issuer_of(change.session, own_id),
                     zone=form.zone.data or "UTC",
@@ -115,10 +115,6 @@ def _terms(session: Session, account_id: int) -> dict[str, Any]:
     facts["tax_rounding"] = facts["tax_rounding"].value
     facts["support_numbers"] = ", ".join(f"+{x}" for x in facts["support_numbers"].split())
     return {key: value for key, value in facts.items() if key not in ("mail", "template_id")}
-
-
-def _as_text(facts: dict[str, Any]) -> dict[str, str | None]:
-    return {key: "" if value is None else str(value) for key, value in facts.items()}
 
 
 def _party_page(front: Front, account_id: int, back: str) -> str | Response:
@@ -160,12 +156,12 @@ def _add_numbers(section: Blueprint, front: Front) -> None:
             zone = issuer_of(session, own_id).zone
         form = NumberForm(data=asdict(layout))
         if request.method == "GET":
-            form.edition.data = edition_of(_as_text(asdict(layout)))
+            form.edition.data = edition_of(as_text(asdict(layout)))
         if form.validate_on_submit():
             first = ""
             with refusals(form) as refused, front.changing("numbers.change", kind) as change:
                 now = number_formats(change.session, own_id)[kind]
-                check_edition(form, _as_text(asdict(now)))
+                check_edition(form, as_text(asdict(now)))
                 # Spaces of a prefix belong to it, but at its ends.
                 wanted = NumberFormat(form.prefix.data or "", form.padding.data, form.yearly.data)
                 if wanted != now:
@@ -197,7 +193,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
             form = BillingForm(data=_shown(session, account))
             _fill(session, form, account)
             if request.method == "GET":
-                form.edition.data = edition_of(_as_text(_shown(session, account)))
+                form.edition.data = edition_of(as_text(_shown(session, account)))
         if form.validate_on_submit():
             conflict = ""
             with (
@@ -205,7 +201,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
                 front.changing("billing.change", account.code, account_id=id) as change,
             ):
                 now = _billed(change.session, front, id)
-                check_edition(form, _as_text(_shown(change.session, now)))
+                check_edition(form, as_text(_shown(change.session, now)))
                 before = profile_of(change.session, id).terms
                 set_profile(change.session, id, _wanted(change.session, form, now, before))
                 conflict = tax_conflict(change.session, id, change.now_us)

@@ -25,6 +25,8 @@ from pbxbill.billing.period import local_date
 from pbxbill.listing.life_cycle import STAGES
 from pbxbill.listing.listing import N_
 from pbxbill.listing.previews import life_cycle_preview
+from pbxbill.store.models import AccountRow
+from pbxbill.web.editions import EditionField, as_text, check_edition, edition_of
 from pbxbill.web.fields import CountField, DayField, PanelForm, refusals
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import done_at_once, form_page, issuer
@@ -48,6 +50,7 @@ class LifeForm(PanelForm):
         lazy_gettext("Stops on"),
         description=lazy_gettext("From this day it has no service. Empty: no such day."),
     )
+    edition = EditionField()
 
 
 class ReviveForm(PanelForm):
@@ -173,6 +176,19 @@ def _standing(session: Session, life: LifeOf | None) -> dict[str, Any]:
     }
 
 
+def _held(session: Session, account: AccountRow) -> dict[str, Any]:
+    """What is different for an account."""
+    standing = _standing(session, life_of(session, account))
+    if standing["life"] is None:
+        return {"policy": 0, "valid_to": None, "stop_on": None}
+    row = standing["life"].row
+    return {
+        "policy": row.policy_id or 0,
+        "valid_to": standing["valid_to"],
+        "stop_on": date.fromisoformat(row.stop_on) if row.stop_on else None,
+    }
+
+
 def _add_accounts(section: Blueprint, front: Front) -> None:
     @section.get("/life-cycle/of-account/<int:id>")
     @needs(Permission.DUNNING_READ)
@@ -195,13 +211,12 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = own_account(front, session, id)
             known = {x.id: x for x in policies_of(session, row.parent_id)}
-            standing = _standing(session, life_of(session, row))
+            held = _held(session, row)
         form.policy.choices = [(0, gettext("the standard one")), *((x.id, x.name) for x in known.values())]
-        if request.method == "GET" and standing["life"] is not None:
-            held = standing["life"].row
-            form.policy.data = held.policy_id or 0
-            form.valid_to.data = standing["valid_to"]
-            form.stop_on.data = date.fromisoformat(held.stop_on) if held.stop_on else None
+        if request.method == "GET":
+            for name, value in held.items():
+                form[name].data = value
+            form.edition.data = edition_of(as_text(held))
         back = url_for(".account", id=id)
         if form.validate_on_submit():
             chosen = known.get(form.policy.data)
@@ -218,6 +233,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
                 front.changing("life-cycle.set", row.code, account_id=id) as changing,
             ):
                 now = own_account(front, changing.session, id)
+                check_edition(form, as_text(_held(changing.session, now)))
                 set_life_cycle(changing.session, now, wanted, changing.now_us, by=front.actor.name)
             if not refused:
                 flash(gettext("It is set. What that means is done with the next run."))

@@ -1,5 +1,7 @@
 """Who is told of what and when: thresholds of an issuer's customers, and what one account wants."""
 
+from collections.abc import Iterable, Mapping
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import Engine, select
@@ -25,11 +27,13 @@ from pbxbill.billing.payments.balance_thresholds import (
     write_defaults,
 )
 from pbxbill.errors import InputRefused
-from pbxbill.money import Unit, parse_amount
+from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.notice_models import DefaultThresholdRow
 from pbxbill.web.background import Background
+from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import plain_number, refusals
+from pbxbill.web.formatting import reader_locale
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import done_at_once, form_page, wallet_units
 from pbxbill.web.panel.notice_forms import ThresholdsForm, TimesForm
@@ -55,14 +59,7 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
     @needs(Permission.NOTICES_READ)
     def thresholds() -> str:
         with front.reading() as session:
-            rows = session.scalars(
-                select(DefaultThresholdRow)
-                .where(DefaultThresholdRow.issuer_id == front.scope.account_id)
-                .order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())
-            )
-            found: dict[str, list[int]] = {}
-            for row in rows:
-                found.setdefault(row.unit, []).append(row.below)
+            found = _defaults(session, front)
         return render_template("panel/notices/thresholds.html", found=found, tabs=notice_tabs(front))
 
     @section.route("/notices/thresholds/edit", methods=["GET", "POST"])
@@ -71,15 +68,18 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
         form = ThresholdsForm()
         with front.reading() as session:
             units = {x.code: x for x in money_units(session)}
+            shown = _default_texts(session, front, units)
         form.unit.choices = [(x, x) for x in units]
         if request.method == "GET":
-            form.unit.data = request.args.get("unit", "")
+            _show(form, shown)
         if form.validate_on_submit():
             with refusals(form, "amounts") as refused:
                 unit = units[form.unit.data]
                 amounts = _amounts(form.amounts.data, unit)
                 issuer_id = front.scope.account_id
                 with front.changing("thresholds.set", unit.code) as change:
+                    now = _default_texts(change.session, front, units)
+                    check_edition(form, {unit.code: now[unit.code]})
                     write_defaults(change.session, issuer_id, unit.code, amounts)
                 # Wallet by wallet, in transactions of their own.
                 database, now_us = front.desks.application.database, front.clock.now_us()
@@ -94,6 +94,36 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
             url_for(".thresholds"),
             [(gettext("Thresholds"), url_for(".thresholds"))],
         )
+
+
+def _defaults(session: Session, front: Front) -> dict[str, list[int]]:
+    rows = session.scalars(
+        select(DefaultThresholdRow)
+        .where(DefaultThresholdRow.issuer_id == front.scope.account_id)
+        .order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())
+    )
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.unit, []).append(row.below)
+    return found
+
+
+def _default_texts(session: Session, front: Front, units: Mapping[str, Unit]) -> dict[str, str]:
+    found = _defaults(session, front)
+    return {code: _written(found.get(code, ()), unit) for code, unit in units.items()}
+
+
+def _written(amounts: Iterable[int], unit: Unit) -> str:
+    """Amounts as people write them, but for the reader's decimal sign."""
+    return "; ".join(format_amount(x, unit) for x in amounts)
+
+
+def _show(form: ThresholdsForm, shown: Mapping[str, str]) -> None:
+    """The unit that the address names, or the first, with its thresholds as they are."""
+    form.edition.data = edition_of(shown)
+    form.unit.data = request.args.get("unit", "") or next(iter(shown), "")
+    sign = reader_locale().number_symbols["latn"]["decimal"]
+    form.amounts.data = shown.get(form.unit.data, "").replace(".", sign)
 
 
 def _spread(database: Engine, issuer_id: int, unit: str, now_us: int) -> None:
@@ -154,7 +184,10 @@ def _add_account_forms(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = front.account(session, id)
             units = wallet_units(session, row)
+            shown = {x: _own_text(session, id, unit) for x, unit in units.items()}
         form.unit.choices = [(x, x) for x in units]
+        if request.method == "GET":
+            _show(form, shown)
         back = url_for(".account", id=id)
         if form.validate_on_submit():
             with (
@@ -164,6 +197,7 @@ def _add_account_forms(section: Blueprint, front: Front) -> None:
                 front.account(change.session, id)
                 amounts = _amounts(form.amounts.data, units[form.unit.data])
                 wallet = locked_wallet(change.session, id, unit_of(change.session, form.unit.data).code)
+                check_edition(form, {wallet.unit: _own_text(change.session, id, units[wallet.unit])})
                 set_thresholds(change.session, wallet, NOTICE, amounts, change.now_us)
             if not refused:
                 flash(gettext("The thresholds are set. Those that it is below already are not told of now."))
@@ -185,15 +219,17 @@ def _add_account_forms(section: Blueprint, front: Front) -> None:
             row = front.account(session, id)
             held = delivery_of(session, id)
         if request.method == "GET":
-            form.quiet_from.data = "" if held.quiet_from is None else _clock(held.quiet_from)
-            form.quiet_to.data = "" if held.quiet_to is None else _clock(held.quiet_to)
-            form.digest.data, form.digest_at.data = held.digest, _clock(held.digest_minute)
+            facts = _times_facts(held)
+            for name, value in facts.items():
+                form[name].data = value
+            form.edition.data = edition_of(facts)
         back = url_for(".account", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("notice.times", row.code, account_id=id) as change,
             ):
+                check_edition(form, _times_facts(delivery_of(change.session, id)))
                 wanted = Delivery(
                     _minute(form.quiet_from.data),
                     _minute(form.quiet_to.data),
@@ -212,6 +248,22 @@ def _add_account_forms(section: Blueprint, front: Front) -> None:
             [(gettext("Accounts"), url_for("accounts.listed")), (row.code, back)],
             lead=gettext("By the clock of its own time zone. What is urgent comes at once."),
         )
+
+
+def _own_text(session: Session, account_id: int, unit: Unit) -> str:
+    """The thresholds of an account's own in a unit."""
+    wallets = (x for x in wallets_of(session, account_id) if x.unit == unit.code)
+    own = (x.below for wallet in wallets for x in thresholds_of(session, wallet.id) if x.purpose == NOTICE)
+    return _written(own, unit)
+
+
+def _times_facts(held: Delivery) -> dict[str, str]:
+    return {
+        "quiet_from": "" if held.quiet_from is None else _clock(held.quiet_from),
+        "quiet_to": "" if held.quiet_to is None else _clock(held.quiet_to),
+        "digest": held.digest,
+        "digest_at": _clock(held.digest_minute),
+    }
 
 
 def _minute(text: str | None) -> int | None:

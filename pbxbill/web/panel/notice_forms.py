@@ -4,6 +4,7 @@ from flask_babel import lazy_gettext
 from wtforms import SelectField, TextAreaField
 from wtforms.validators import Length, Optional
 
+from pbxbill.web.editions import EditionField
 from pbxbill.web.fields import LineField, PanelForm, UnitField, at_most, required
 
 
@@ -18,6 +19,7 @@ class WordsForm(PanelForm):
         render_kw={"rows": 8, "spellcheck": "false"},
         description=lazy_gettext("Empty: made of the text."),
     )
+    edition = EditionField()
 
 
 class ThresholdsForm(PanelForm):
@@ -31,6 +33,7 @@ class ThresholdsForm(PanelForm):
             "Up to ten amounts with ; between, 0 for when nothing is left. Empty: nobody is told."
         ),
     )
+    edition = EditionField()
 
 
 class TimesForm(PanelForm):
@@ -46,3 +49,4 @@ class TimesForm(PanelForm):
         ],
     )
     digest_at = LineField(lazy_gettext("Once a day at"), [Optional(), at_most(5)], render_kw={"type": "time"})
+    edition = EditionField()

@@ -3,6 +3,8 @@
 Thresholds and what accounts want stand in notice_choices.py.
 """
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, func, select
@@ -31,6 +33,7 @@ from pbxbill.notify.outbox import retry
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.background import Background
+from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
@@ -191,9 +194,9 @@ def _add_templates(section: Blueprint, front: Front) -> None:
         form = WordsForm(formdata=None)
         known, spoken = _kind(front, kind), _language(language)
         with front.reading() as session:
-            own = own_words(session, front.scope.account_id, known, spoken)
-        shown = own or built_in_as_template(known, spoken)
+            shown = _in_use(session, front, known, spoken)
         form.subject.data, form.text.data, form.html.data = shown.subject, shown.text, shown.html
+        form.edition.data = edition_of(asdict(shown))
         return _words_page(front, known, spoken, form, _filled(front, known, spoken, shown))
 
     @section.post("/notices/templates/<kind>/<language>")
@@ -212,7 +215,11 @@ def _add_templates(section: Blueprint, front: Front) -> None:
         if do == "mail" and filled is not None:
             return Response(filled.html, headers={"Content-Security-Policy": MAIL_POLICY})
         if do == "save":
-            number = _saved(front, known, spoken, wanted, fault)
+            number = 0
+            with refusals(form) as refused:
+                number = _saved(front, known, spoken, wanted, fault, form)
+            if refused:
+                return _words_page(front, known, spoken, form, filled)
             if not fault:
                 flash(gettext("Version %(number)d is in use.", number=number))
                 return redirect(url_for(".words", kind=kind, language=language), 303)
@@ -280,8 +287,22 @@ def _words(form: WordsForm) -> NoticeWords:
     return NoticeWords(form.subject.data or "", lines(form.text.data), lines(form.html.data))
 
 
-def _saved(front: Front, kind: NoticeKind, language: str, words: NoticeWords | None, fault: str) -> int:
+def _in_use(session: Session, front: Front, kind: NoticeKind, language: str) -> NoticeWords:
+    own = own_words(session, front.scope.account_id, kind, language)
+    return own or built_in_as_template(kind, language)
+
+
+def _saved(  # what is saved, and whence
+    front: Front,
+    kind: NoticeKind,
+    language: str,
+    words: NoticeWords | None,
+    fault: str,
+    form: WordsForm | None = None,
+) -> int:
     with front.changing("notice.words", f"{kind.value} {language}") as change:
+        if form is not None:
+            check_edition(form, asdict(_in_use(change.session, front, kind, language)))
         kept = save_words(
             change.session,
             issuer(change.session, front),

@@ -19,6 +19,7 @@ from pbxbill.mediation.tally import Tally
 from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 from pbxbill.store.models import CdrRow
 from pbxbill.web.background import Background
+from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -26,6 +27,12 @@ from pbxbill.web.words import word_of
 
 MAX_VALUE_LENGTH = 1_000
 FILTERS = tuple(x.key for x in QUARANTINE.filters)
+
+
+class CorrectionForm(PanelForm):
+    """What was read from a record; its fields are the record's columns."""
+
+    edition = EditionField()
 
 
 class RetryForm(PanelForm):
@@ -88,12 +95,12 @@ def _add_record(section: Blueprint, front: Front, background: Background) -> Non
     @section.get("/quarantine/<int:id>")
     @needs(Permission.OPERATIONS_READ)
     def show(id: int) -> str:
-        return _page(front, id, PanelForm(formdata=None), {})
+        return _page(front, id, CorrectionForm(formdata=None), {})
 
     @section.post("/quarantine/<int:id>")
     @needs(Permission.OPERATIONS_WRITE)
     def edit(id: int) -> str | Response:
-        form = PanelForm()
+        form = CorrectionForm()
         with front.reading() as session:
             row = _row(session, front, id)
             known = columns_of(session, row)
@@ -108,6 +115,7 @@ def _add_record(section: Blueprint, front: Front, background: Background) -> Non
             with refusals(form) as refused:
                 if changed:
                     with front.changing("quarantine.correct", str(id)) as change:
+                        check_edition(form, json.loads(_row(change.session, front, id).fields))
                         correct(change.session, id, changed, change.now_us)
             if not refused:
                 if request.form.get("do") == "retry":
@@ -134,13 +142,15 @@ def _add_record(section: Blueprint, front: Front, background: Background) -> Non
         return render_template("panel/quarantine/drop.html", form=form, count=1, back=url_for(".show", id=id))
 
 
-def _page(front: Front, id: int, form: PanelForm, entered: dict[str, str]) -> str:
+def _page(front: Front, id: int, form: CorrectionForm, entered: dict[str, str]) -> str:
     with front.reading() as session:
         row = _row(session, front, id)
         known = columns_of(session, row)
         run = session.get_one(MediationRunRow, row.run_id)
         is_posted = row.state == "posted" and session.get(CdrRow, row.record_key) is not None
     held: dict[str, str] = json.loads(row.fields)
+    if request.method == "GET":
+        form.edition.data = edition_of(held)
     names = [*known, *(x for x in held if x not in known)]
     return render_template(
         "panel/quarantine/show.html",

@@ -1,5 +1,6 @@
 """/my/notices: of what the account is told, where to, when, and below which balance; and what was sent."""
 
+from itertools import zip_longest
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -32,6 +33,7 @@ from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.thresholds import DEFAULT, NOTICE
 from pbxbill.web.editions import EditionField, check_edition, edition_of
 from pbxbill.web.fields import AmountField, LineField, PanelForm, at_most, refusals
+from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.portal.own import own_account, own_row, own_wallet, own_wallets
@@ -262,6 +264,7 @@ class ThresholdsForm(PanelForm):
     third = AmountField(lazy_gettext("and than"), least=0)
     fourth = AmountField(lazy_gettext("and than"), least=0)
     fifth = AmountField(lazy_gettext("and than"), least=0)
+    edition = EditionField()
 
 
 def _add_thresholds(section: Blueprint, front: Front) -> None:
@@ -271,6 +274,12 @@ def _add_thresholds(section: Blueprint, front: Front) -> None:
     @needs(Permission.OWN_WRITE)
     def thresholds(unit: str) -> str | Response:
         form = ThresholdsForm()
+
+        def facts(below: list[int]) -> dict[str, str]:
+            """What was set for this wallet alone, by field."""
+            kept = [plain_amount(x, unit) for x in below[: len(names)]]
+            return dict(zip_longest(names, kept, fillvalue=""))
+
         with front.reading() as session:
             account = own_account(front, session)
             wallet = own_wallet(front, session, unit)
@@ -282,17 +291,19 @@ def _add_thresholds(section: Blueprint, front: Front) -> None:
         if request.method == "GET":
             for name, below in zip(names, shown, strict=False):
                 form[name].data = below
+            form.edition.data = edition_of(facts(own))
         if form.validate_on_submit():
             with (
                 refusals(form, "first") as refused,
                 front.changing("notice.thresholds", account.code, account_id=account.id) as change,
             ):
+                wallet = own_wallet(front, change.session, unit)
+                now = [x.below for x in thresholds_of(change.session, wallet.id) if x.purpose == NOTICE]
+                check_edition(form, facts(now))
                 # What the form has no room for stays.
                 amounts = [form[name].data for name in names if form[name].data is not None]
-                amounts += own[len(names) :]
-                set_thresholds(
-                    change.session, own_wallet(front, change.session, unit), NOTICE, amounts, change.now_us
-                )
+                amounts += now[len(names) :]
+                set_thresholds(change.session, wallet, NOTICE, amounts, change.now_us)
             if not refused:
                 flash(gettext("Saved: you are told below these balances from now on."))
                 return redirect(url_for("my_notices.show"), 303)
