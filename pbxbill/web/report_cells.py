@@ -1,17 +1,18 @@
 """Cells of reports: sums are rounded to the digits that people are shown, files have them exactly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from babel.dates import format_skeleton
 from babel.numbers import format_decimal
-from markupsafe import Markup
+from flask_babel import gettext
+from markupsafe import Markup, escape
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.reports.report import Table
-from pbxbill.web.formatting import cell, money, plain_amount, reader_locale, reader_zone, unit_known
+from pbxbill.web.formatting import RIGHT, cell, money, plain_amount, reader_locale, reader_zone, unit_known
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,13 +57,36 @@ def month_text(at_us: int) -> str:
 def table_parts(table: Table | None) -> dict[str, Any]:
     """What templates show of a table beside its rows. Totals only where they say more than the rows do."""
     if table is None:
-        return {"totals": [], "report_cell": report_cell, "total_facts": total_facts, "any_rounded": False}
+        return {
+            "totals": [], "report_cell": report_cell, "report_cells": None, "total_facts": total_facts,
+            "any_rounded": False,
+        }  # fmt: skip
     return {
+        "report_cells": _cells_of(table.columns),
         "totals": table.totals if len(table.rows) > 1 or table.is_cut else [],
         "report_cell": report_cell,
         "total_facts": total_facts,
         "any_rounded": any_rounded(table),
     }
+
+
+def _cells_of(
+    columns: Sequence[Column],
+) -> Callable[[Mapping[str, Any]], list[tuple[Markup | str, Markup, str]]]:
+    """A function of a row: its values, headings and classes. What a column has of its own is made once, not
+    for each of a thousand rows."""
+    own = [
+        (x, escape(gettext(x.heading)), f"{'right ' if x.kind in RIGHT else ''}{'wide ' if x.wide else ''}")
+        for x in columns
+    ]
+
+    def cells(row: Mapping[str, Any]) -> list[tuple[Markup | str, Markup, str]]:
+        return [
+            (report_cell(column, row), heading, look if row.get(column.key) else f"{look}none")
+            for column, heading, look in own
+        ]
+
+    return cells
 
 
 def total_facts(table: Table, total: Mapping[str, Any]) -> Sequence[tuple[str, Markup | str]]:
