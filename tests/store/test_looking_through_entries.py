@@ -189,3 +189,19 @@ def test_accounts_by_balance_are_ordered_by_the_wallet_that_is_shown(
         assert [(x["id"], x["balance"]) for x in found] == [(x["id"], x["balance"]) for x in expected]
         assert [x["balance"] for x in expected][:2] == [-9, -3]
     database.dispose()
+
+
+@pytest.mark.parametrize("order, day", [("newest", {"to": FROM}), ("oldest", {"from": TO})])
+def test_what_was_written_about_a_day_is_a_step_away(
+    session: Session, monkeypatch: pytest.MonkeyPatch, order: str, day: dict[str, str]
+) -> None:
+    scope = scope_of(session, "operator")
+    monkeypatch.setattr(listing, "MOST_LOOKED", 35)
+    first = page_of(session, JOURNAL, scope, Asked(day, order))
+    assert first.nearby
+    there = page_of(session, JOURNAL, scope, Asked(day, order, first.nearby))
+    assert there.rows
+    assert there.nearby == ""
+    whole, _ = pages(session, JOURNAL, scope, day, order)
+    assert {x["id"] for x in there.rows} <= {x["id"] for x in whole}
+    assert page_of(session, JOURNAL, scope, Asked({"unit": "EUR"}, order)).nearby == ""
