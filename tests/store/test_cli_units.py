@@ -36,7 +36,7 @@ def test_units_of_every_kind(ok: Ok) -> None:
     assert shown == {
         "EUR": ("Euro", "€", 6, 2),
         "USD": ("US dollar", "$", 6, 2),
-        "JPY": ("", "", 6, 0),
+        "JPY": ("", "¥", 6, 0),
         "BTC": ("Bitcoin", "₿", 8, 8),
         "POINTS": ("", "", 0, 0),
         "ETH": ("", "", 12, 6),
