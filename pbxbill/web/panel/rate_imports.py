@@ -167,7 +167,6 @@ def _add_decision(section: Blueprint, front: Front, worker: Background) -> None:
         except InputRefused as error:
             flash(sentence(str(error)), "bad")
         else:
-            database = front.desks.application.database
             worker.start(f"rates-{id}", lambda: write_upload(application.database, id, front.clock))
         return redirect(url_for(".show", id=id), 303)
 
