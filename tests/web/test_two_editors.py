@@ -15,11 +15,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from pbxbill.store.engine import migrate
+from tests.store.test_mediation_meters import POWER
 from tests.web.full_offices import fill
 from tests.web.offices import URL, Browser, Office, opened_office
 from tests.web.reachable import reachable
 from tests.web.test_catalogue_numbers import ACCESS
-from tests.web.test_operations_pages_changes import POWER
 
 TOLD = "Somebody else changed this while you were editing"
 WALKS = {"admin": ["/panel/", "/me", "/panel/first-steps"], "reseller": ["/panel/"], "alice": ["/my/"]}
