@@ -22,6 +22,7 @@ class Memories:
         self._strangers = {id(x): x for x in strangers}
         self._seen = {id(x): x for x in known}
         self._objects: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._slots: list[tuple[object, str, object]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._cells: list[tuple[CellType, object]] = []
         waiting: list[tuple[str, object]] = [(_name(x), x) for x in _roots(app)]
@@ -40,6 +41,8 @@ class Memories:
         for kept, first in self._objects:
             kept.clear()
             kept.update(first)
+        for at, name, value in self._slots:
+            setattr(at, name, value)
         for cell, content in self._cells:
             cell.cell_contents = content
         for container, held in self._containers:
@@ -88,8 +91,13 @@ class Memories:
         if isinstance(kept, dict):
             self._objects.append((kept, kept.copy()))
             yield from list(kept.items())
+        told = getattr(type(at), "__dataclass_params__", None)
+        is_frozen = told is not None and told.frozen
         for name in (x for kind in type(at).__mro__ for x in getattr(kind, "__slots__", ())):
-            yield name, getattr(at, name, None)
+            held = getattr(at, name, None)
+            if not is_frozen and hasattr(at, name):
+                self._slots.append((at, name, held))
+            yield name, held
 
 
 def _roots(app: Flask) -> Iterator[object]:
