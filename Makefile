@@ -80,5 +80,5 @@ clean: ## remove .venv, .cache and what tools left behind
 
 # What looks at the panel in tests.
 .cache/browser.stamp: lab/install-packages.sh
-	@lab/install-packages.sh chromium=chromium
+	@lab/install-packages.sh chromium-headless-shell=chromium-headless-shell
 	mkdir -p $(@D) && touch $@

@@ -250,7 +250,7 @@ def load_mapping(name: str, *, zone: str | None = None, ambiguous: str | None = 
 
 
 def read_mapping(text: str, where: str, *, zone: str | None = None, ambiguous: str | None = None) -> Mapping:
-    """A mapping as it is written; where: what a refusal calls it. That it may need a zone is not looked at."""
+    """A mapping as it is written; where: what a refusal calls it. A missing zone is not looked at."""
     try:
         content = read_toml(text)
     except TOMLDecodeError as error:
