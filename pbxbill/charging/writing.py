@@ -101,7 +101,16 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
             ("session_id",),
             ("state", "answered_us", "paid_leg", "granted_us", "final", "gateway", "ringing_us"),
             [
-                (str(r.state), *r[11:15], r.gateway, r.ringing_us, r.session_id)
+                (
+                    str(r.state),
+                    r.answered_us,
+                    r.paid_leg,
+                    r.granted_us,
+                    r.final,
+                    r.gateway,
+                    r.ringing_us,
+                    r.session_id,
+                )
                 for r in state.changed.values()
             ],
         )

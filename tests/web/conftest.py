@@ -70,9 +70,9 @@ def full(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         calling.engine.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for the run."""
+    """Debian's Chromium, one for a module: while Playwright has it, nothing else in the thread runs asyncio."""
     with chromium() as browser:
         yield browser
 

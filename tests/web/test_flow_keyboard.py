@@ -199,6 +199,9 @@ def test_the_keys_lead_to_everything_and_out_again(desk: Desk, path: str) -> Non
         page.locator("main").focus()
     for key in ("Tab", "Shift+Tab"):
         page.evaluate("document.querySelectorAll('[data-visited]').forEach(x => delete x.dataset.visited)")
+        if key == "Shift+Tab":
+            # Without a window of its own the browser comes back from a page's end past a last empty frame.
+            page.evaluate("document.querySelector('main iframe')?.focus()")
         for _ in range(MOST_PRESSES):
             page.keyboard.press(key)
             at = focused(page)
