@@ -13,7 +13,9 @@ from pbxbill.web.words import word_of
 
 def charts_of(table: Table, title: str) -> list[Markup]:
     """Drawn where there is something to draw."""
-    units = {code: unit_known(code) for code in {row["unit"] for row in table.rows if row.get("unit")}}
+    # Of rows that the page has no room for, the totals alone have the unit.
+    codes = {row["unit"] for row in (*table.rows, *table.totals) if row.get("unit")}
+    units = {code: unit_known(code) for code in codes}
     reader = Reader(gettext, str(get_locale()), str(reader_zone()), units)
     return [
         figure(x.heading, x.labels, x.series, x.shown, x.picture)
