@@ -29,7 +29,7 @@ from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Money, Sent, left_out, money
 from pbxbill.web.api.forecasts import Forecast, forecast_of
 from pbxbill.web.api.listed import declare_list
-from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found
+from pbxbill.web.api.objects import SentMoment, at_us, billed_account, conflicts, field, found
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.subscriptions import (
     Name,
@@ -110,10 +110,9 @@ def subscription_requests(api: Api) -> None:
 
     def request_of(session: Session, id: int) -> tuple[SubscriptionChangeRow, AccountRow]:
         row = session.get(SubscriptionChangeRow, id)
-        account = None if row is None else asking_account(session, row)
-        if row is None or account is None or not front.scope.covers(account):
+        if row is None:
             raise Refused(404)
-        return row, account
+        return row, billed_account(front, session, asking_account(session, row).id)
 
     def decision(body: Accept) -> Decision:
         sent: Any = body

@@ -43,7 +43,7 @@ from pbxbill.web.api.fields import (
 )
 from pbxbill.web.api.forecasts import Forecast, forecast_of
 from pbxbill.web.api.listed import declare_file, declare_list
-from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found
+from pbxbill.web.api.objects import SentMoment, at_us, billed_account, conflicts, field, found
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Change, Front, needs
@@ -155,7 +155,7 @@ def subscriptions(api: Api) -> None:
             return shown_subscription(session, _seen(front, session, path.subscription_id))
 
     def begun(path: AccountPath, body: NewSubscriptionBody, written: Change) -> BroughtUp:
-        account = front.account(written.session, path.account_id)
+        account = billed_account(front, written.session, path.account_id)
         with field("plan"):
             version = offered_to(written.session, account, body.plan)
         new = NewSubscription(
@@ -174,7 +174,7 @@ def subscriptions(api: Api) -> None:
     def subscribe_account(path: AccountPath, body: NewSubscriptionBody) -> Answer:
         """Subscribe an account to a plan of whoever bills it."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("subscription.begin", code, account_id=path.account_id) as written:
             done = begun(path, body, written.change)
             return written.done(shown_done(written.session, done), 201)
@@ -184,7 +184,7 @@ def subscriptions(api: Api) -> None:
     def forecast_subscription(path: AccountPath, body: NewSubscriptionBody) -> Forecast:
         """What a subscription would cost. Nothing is kept. 409: it cannot be done."""
         with front.reading() as session:
-            front.account(session, path.account_id)
+            billed_account(front, session, path.account_id)
         with conflicts():
             return forecast_of(front, lambda tried: begun(path, body, tried))
 
@@ -271,8 +271,9 @@ def _seen(front: Front, session: Session, id: int) -> SubscriptionRow:
 
 
 def _account_of(front: Front, id: int) -> AccountRow:
+    """Whose subscription it is, to be changed by who bills it."""
     with front.reading() as session:
-        return session.get_one(AccountRow, _seen(front, session, id).account_id)
+        return billed_account(front, session, _seen(front, session, id).account_id)
 
 
 def shown_done(session: Session, done: BroughtUp) -> SubscriptionDone:
