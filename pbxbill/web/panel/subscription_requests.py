@@ -35,11 +35,6 @@ def seen_subscription(session: Session, front: Front, id: int) -> SubscriptionRo
     return front.one(session, query)
 
 
-def bills(front: Front, account: AccountRow) -> bool:
-    """Whether who acts bills the account himself: the operator any, a reseller his own."""
-    return front.scope.is_everything or account.parent_id == front.scope.account_id
-
-
 class _Asked(NamedTuple):
     """A wish, and what its page says of it."""
 
@@ -73,7 +68,7 @@ def add_decision(section: Blueprint, front: Front) -> None:
         form = DecisionForm()
         with front.reading() as session:
             asked = _asked(session, front, id)
-        if not bills(front, asked.account):
+        if not front.scope.bills(asked.account):
             abort(403)
         if asked.wish.state != "requested":
             flash(gettext("It is decided already."), "warn")

@@ -46,7 +46,6 @@ from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.subscription_forms import ChangeForm, SubscribeForm, WhenForm
 from pbxbill.web.panel.subscription_requests import (
     add_decision,
-    bills,
     crumbs,
     seen_subscription,
     wish_text,
@@ -108,7 +107,7 @@ def _add_new(section: Blueprint, front: Front) -> None:
             account = account_asked(session, front)
             if account is None:
                 return find_page(gettext("New subscription"), url_for("subscriptions.listed"), crumbs())
-            if not bills(front, account):
+            if not front.scope.bills(account):
                 abort(403)
             offers = offers_to(session, account, PlanKind.SERVICE)
         code = account.code
@@ -162,7 +161,7 @@ def _own(session: Session, front: Front, id: int) -> tuple[SubscriptionRow, Acco
     """One that who acts bills himself; 403 for what another sells."""
     row = seen_subscription(session, front, id)
     account = session.get_one(AccountRow, row.account_id)
-    if not bills(front, account):
+    if not front.scope.bills(account):
         abort(403)
     return row, account
 
@@ -193,7 +192,7 @@ def _add_show(section: Blueprint, front: Front) -> None:
             planned=[x for x in history if x.state == "planned"],
             history=[x for x in history if x.state not in ("requested", "planned")],
             what=lambda x: wish_text(x, names),
-            may=front.actor.may(Permission.ACCOUNTS_WRITE) and bills(front, account),
+            may=front.actor.may(Permission.ACCOUNTS_WRITE) and front.scope.bills(account),
         )
 
     @section.post("/subscriptions/<int:id>/changes/<int:change_id>/withdraw")
