@@ -57,12 +57,17 @@ def one_rate(api: Api) -> None:
     front = api.front
     background = Background()
 
+    def own(session: Session, id: int) -> RateDeckRow:
+        return found(session, RateDeckRow, id, front.scope.issued(RateDeckRow.issuer_id))
+
     def kept(
         action: str, deck_id: int, body: RateEnd, made: Callable[[Session, RateDeckRow, str, Saying], Upload]
     ) -> Answer:
-        with api.writing(action, str(deck_id)) as change:
+        with front.reading() as session:
+            name = own(session, deck_id).name
+        with api.writing(action, name) as change:
             session = change.session
-            deck = found(session, RateDeckRow, deck_id, front.scope.issued(RateDeckRow.issuer_id))
+            deck = own(session, deck_id)
             with field("prefix"):
                 upload = made(
                     session, deck, read_prefix(body.prefix), _said(body, front.actor.name, change.now_us)

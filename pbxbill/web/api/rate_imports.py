@@ -148,7 +148,9 @@ def rate_imports(api: Api) -> None:
     @needs(Permission.CATALOGUE_WRITE)
     def drop_rates(path: ImportPath) -> Answer:
         """Give a sheet up: no rate has changed. 409: it was agreed to."""
-        with api.writing("rates.drop", str(path.import_id)) as change:
+        with front.reading() as session:
+            deck = seen(session, path.import_id).deck
+        with api.writing("rates.drop", deck) as change:
             row = seen(change.session, path.import_id)
             with conflicts():
                 drop_upload(change.session, row)
