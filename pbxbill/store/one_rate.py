@@ -78,7 +78,7 @@ def upload_of_rate(
     elif kept.terms is not None and kept.terms.banded_only:
         raise InputRefused("this prefix has prices in bands alone: a sheet changes them")
     else:
-        new = Rate(kept.id, prefix, *prices, *kept[9:])
+        new = kept._replace(**prices._asdict())
     return _upload(deck, prefix, sheet_of([new, *later]), said, {})
 
 
