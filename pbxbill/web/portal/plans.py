@@ -93,6 +93,8 @@ def plans(front: Front) -> Blueprint:
         ),
     )
     _add_pages(section, front)
+    _add_asking(section, front)
+    _add_withdrawing(section, front)
     _add_new(section, front)
     return section
 
@@ -141,6 +143,8 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             names=names,
         )
 
+
+def _add_asking(section: Blueprint, front: Front) -> None:
     @section.route("/subscriptions/<int:id>/ask", methods=["GET", "POST"])
     @needs(Permission.OWN_WRITE)
     def ask(id: int) -> str | Response:
@@ -179,6 +183,8 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             foretold=foretold,
         )
 
+
+def _add_withdrawing(section: Blueprint, front: Front) -> None:
     @section.post("/requests/<int:request_id>/withdraw")
     @needs(Permission.OWN_WRITE)
     def withdraw(request_id: int) -> Response:
