@@ -84,7 +84,7 @@ def is_beside(change: Mapping[str, Any]) -> bool:
     return change.get("table") in BESIDE
 
 
-class Reader:
+class ChangeTeller:
     """Tells one reader of changes."""
 
     def __init__(self, session: Session, actor: Actor) -> None:

@@ -10,7 +10,7 @@ from pbxbill.store.access_models import AuditRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.audit_words import action_text
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.audit_changes import Reader, is_beside
+from pbxbill.web.panel.audit_changes import ChangeTeller, is_beside
 from pbxbill.web.panel.lists import ListPage, add_list
 
 
@@ -38,8 +38,8 @@ def audit(front: Front) -> Blueprint:
             changes = [x for x in written if "more" not in x]
             beside = sum(is_beside(x) for x in changes)
             whole = request.args.get("whole") == "yes"
-            reader = Reader(session, front.actor)
-            shown = [reader.told(x, whole=whole) for x in changes if whole or not is_beside(x)]
+            teller = ChangeTeller(session, front.actor)
+            shown = [teller.told(x, whole=whole) for x in changes if whole or not is_beside(x)]
         opens = front.actor.may(Permission.ACCOUNTS_READ)
         about_url = ""
         if about is not None and opens and front.scope.covers(about):
