@@ -292,7 +292,7 @@ def _in_use(session: Session, front: Front, kind: NoticeKind, language: str) -> 
     return own or built_in_as_template(kind, language)
 
 
-def _saved(  # what is saved, and whence
+def _saved(
     front: Front,
     kind: NoticeKind,
     language: str,
