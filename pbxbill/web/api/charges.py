@@ -13,7 +13,6 @@ from pbxbill.errors import check
 from pbxbill.listing.charges import CHARGES
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.billing_models import ChargeRow
-from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Sent, SentMoney, left_out
 from pbxbill.web.api.listed import declare_file, declare_item, declare_list
@@ -106,7 +105,7 @@ def charges(api: Api) -> None:
             return found(session, ChargeRow, path.charge_id, front.scope.among(ChargeRow.account_id))
 
         with front.reading() as session:
-            account = session.get_one(AccountRow, seen(session).account_id)
+            account = billed_account(front, session, seen(session).account_id)
         with api.writing("charge.withdraw", account.code, account_id=account.id) as change:
             seen(change.session)
             with conflicts():
