@@ -120,13 +120,13 @@ def _seen(session: Session, front: Front, id: int) -> tuple[ChargeRow, AccountRo
 
 def _own(session: Session, front: Front, id: int) -> tuple[ChargeRow, AccountRow]:
     row, account = _seen(session, front, id)
-    if not front.scope.is_everything and account.parent_id != front.scope.account_id:
+    if not front.scope.bills(account):
         abort(403)
     return row, account
 
 
 def _may(front: Front, row: ChargeRow, account: AccountRow) -> dict[str, Any]:
-    own = front.scope.is_everything or account.parent_id == front.scope.account_id
+    own = front.scope.bills(account)
     waits = row.invoice_id is None and row.collection != VOID
     return {
         "may": own and front.actor.may(Permission.INVOICES_WRITE) and waits and row.subscription_id is None,

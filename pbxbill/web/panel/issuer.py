@@ -216,9 +216,7 @@ def _add_accounts(section: Blueprint, front: Front) -> None:
 def _billed(session: Session, front: Front, id: int) -> AccountRow:
     """An account that who acts bills himself."""
     account = front.account(session, id)
-    if account.parent_id is None or not (
-        front.scope.is_everything or account.parent_id == front.scope.account_id
-    ):
+    if account.parent_id is None or not front.scope.bills(account):
         abort(403)
     return account
 

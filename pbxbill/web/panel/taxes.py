@@ -267,6 +267,6 @@ def _exemption(session: Session, front: Front, id: int) -> tuple[TaxExemptionRow
     account = None if row is None else session.get_one(AccountRow, row.account_id)
     if row is None or account is None or not front.scope.covers(account):
         abort(404)
-    if not front.scope.is_everything and account.parent_id != front.scope.account_id:
+    if not front.scope.bills(account):
         abort(403)
     return row, account
