@@ -34,7 +34,7 @@ from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.drafts import own_invoice
 from pbxbill.web.api.dunning import TAG, DunningPolicyShown, Name, PolicyPath, shown_policy
 from pbxbill.web.api.fields import Id, Line, Money, Sent, left_out, money
-from pbxbill.web.api.objects import conflicts, field, found, issuer
+from pbxbill.web.api.objects import billed_account, conflicts, field, found, issuer
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
 
@@ -223,10 +223,10 @@ def _declare_policies(api: Api) -> None:
     def assign_penalty_class(path: AccountPath, body: AssignedPenalty) -> Answer:
         """Say which penalty class of who bills it counts for an account."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         with api.writing("dunning.assign", code, account_id=path.account_id) as change:
             session = change.session
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             penalty = None
             if body.penalty_class is not None:
                 seller = session.get_one(AccountRow, account.parent_id)
