@@ -190,7 +190,7 @@ def _line(run: Run) -> str:
 def _report(application: Application, run: Run, source: Source, stopped: bool) -> dict[str, Any]:
     with transaction(reading(application.database)) as session:
         if run.id:
-            return report_of_row(session, run.id)
+            return report_of_row(session, run.id, application.clock.now_us())
         return report_of(session, run, "stopped" if stopped else "dry run", left_out(source))
 
 
@@ -256,7 +256,7 @@ def runs(context: Context, most: int, as_json: bool) -> None:
 def report(context: Context, run_id: int, as_json: bool) -> None:
     """Show what a run did."""
     with context.application() as application, transaction(reading(application.database)) as session:
-        found = report_of_row(session, run_id)
+        found = report_of_row(session, run_id, application.clock.now_us())
     show_report(found, as_json=as_json)
 
 

@@ -137,6 +137,14 @@ def _keys_of_portals(_session: Session, scope: Scope) -> Rows:
     return _key_columns(_told_by(scope)).where(scope.among(ApiKeyRow.account_id), of_portal())
 
 
+def told_person(session: Session, scope: Scope, by: str) -> str:
+    """Who did something, as somebody may know it: people of who sells are not named to whom he sells."""
+    if scope.is_everything or by.startswith(BY_KEY):
+        return by
+    query = select(UserRow.login).where(UserRow.login == by, scope.among(UserRow.account_id))
+    return session.scalar(query) or ""
+
+
 def told_maker(session: Session, scope: Scope, key: ApiKeyRow) -> str:
     """Who made a key, as somebody may know it."""
     return session.scalar(select(_told_by(scope)).where(ApiKeyRow.id == key.id)) or ""

@@ -6,14 +6,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
-from pbxbill.mediation.runs import Run
+from pbxbill.mediation.runs import Run, state_of
 from pbxbill.mediation.tally import COUNTS
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.mediation_models import MediationRunRow, MediationTallyRow
 from pbxbill.store.models import AccountRow, UnitRow
 
 
-def report_of_row(session: Session, run_id: int) -> dict[str, Any]:
+def report_of_row(session: Session, run_id: int, now_us: int) -> dict[str, Any]:
     """A run of the past, or one that goes on; InputRefused if there is none of that number."""
     row = session.get(MediationRunRow, run_id)
     if row is None:
@@ -26,7 +26,7 @@ def report_of_row(session: Session, run_id: int) -> dict[str, Any]:
         "source": row.source,
         "mapping": row.mapping,
         "switch": row.switch,
-        "state": row.state,
+        "state": state_of(row, now_us),
         "detail": row.detail,
         "started_us": row.started_us,
         "ended_us": row.ended_us,

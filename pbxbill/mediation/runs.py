@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from pbxbill.clock import Clock
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.mediation.items import Fate, Posted, RunMark, storable
 from pbxbill.mediation.mapping import Mapping
 from pbxbill.mediation.reading import Head
@@ -16,6 +16,10 @@ from pbxbill.store.driver import Driver, Row
 from pbxbill.store.engine import reading, transaction
 
 UNFINISHED = ("running", "stopped", "failed")
+SENT = "sent/"
+"""What the source begins with of a file that somebody sent."""
+SILENT_US = 300 * SECOND_US
+"""A sent file that has not been read for so long is not read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,12 @@ def new_run(session: Session, source: str, mapping: Mapping, switch: str, now_us
     session.add(row)
     session.flush()
     return Run(row.id, source, mapping, switch, NOWHERE, started_us=now_us)
+
+
+def state_of(row: tables.MediationRunRow, now_us: int) -> str:
+    """Its state; a sent file whose process was killed is stopped: nothing goes on with it."""
+    is_silent = row.source.startswith(SENT) and row.updated_us < now_us - SILENT_US
+    return "stopped" if row.state == "running" and is_silent else row.state
 
 
 def as_stored(database: Engine, run: Run) -> Run:

@@ -16,7 +16,7 @@ from pbxbill.errors import InputRefused, StoreUnavailable, TermRefused, refused_
 from pbxbill.ids import new_id
 from pbxbill.mediation.importer import Importer
 from pbxbill.mediation.mapping import Mapping, built_in_formats, format_text, read_mapping
-from pbxbill.mediation.runs import Checkpoint, Run, new_run
+from pbxbill.mediation.runs import SENT, Checkpoint, Run, new_run
 from pbxbill.mediation.sources import Located, located
 from pbxbill.store.driver import Driver
 
@@ -78,7 +78,7 @@ def checked_file(file: BinaryIO, name: str, switch: str, mapping: Mapping) -> Se
 
 def begin_sent(session: Session, sent: SentFile, now_us: int) -> Run:
     """Write down that it is read; import_sent() does so, once that is committed."""
-    return new_run(session, f"sent/{new_id()}/{sent.name}", sent.mapping, sent.switch, now_us)
+    return new_run(session, f"{SENT}{new_id()}/{sent.name}", sent.mapping, sent.switch, now_us)
 
 
 def import_sent(

@@ -72,7 +72,7 @@ def full(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for a module: while Playwright has it, nothing else in the thread runs asyncio."""
+    """Debian's Chromium, one for a module: while Playwright has it, its thread runs no other asyncio."""
     with chromium() as browser:
         yield browser
 

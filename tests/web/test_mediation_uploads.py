@@ -9,6 +9,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from pbxbill.access.permissions import Role
+from pbxbill.clock import SECOND_US
 from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 from pbxbill.store.models import CdrRow
 from tests.store.mediated_calls import MasterLine
@@ -105,3 +106,15 @@ def test_programs_send_files(installed: Installation) -> None:
     assert 'name = "asterisk"' in program.get("/mediation-formats/asterisk-csv.toml").text
     problem(program.get("/mediation-runs/999/report"), 404)
     problem(installed.program("reseller", role=Role.RESELLER).post("/mediation-runs", body), 403)
+
+
+def test_a_file_that_nothing_reads_any_more_is_told(office: Office) -> None:
+    admin = a_day_later(office)
+    page = send(admin, master(MasterLine(1, account="alice"))).location
+    with office.writing() as session:
+        session.scalars(select(MediationRunRow)).one().state = "running"
+    assert "Nothing reads this file any more" not in admin.get(page).text
+    office.clock.advance(600 * SECOND_US)
+    told = admin.get(page).text
+    assert "Nothing reads this file any more. Send it again" in told
+    assert "stopped" in told

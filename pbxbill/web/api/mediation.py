@@ -102,7 +102,7 @@ def mediation(api: Api) -> None:
     def shown(run_id: int) -> RunReport:
         with front.reading() as session:
             try:
-                return _shown(report_of_row(session, run_id))
+                return _shown(report_of_row(session, run_id, front.clock.now_us()))
             except InputRefused:
                 raise Refused(404) from None
 
@@ -122,7 +122,7 @@ def mediation(api: Api) -> None:
         sent = _sent(body, content)
         with api.writing("calls.import", sent.name) as change:
             run = begin_sent(change.session, sent, change.now_us)
-            answer = change.done(_shown(report_of_row(change.session, run.id)), 202)
+            answer = change.done(_shown(report_of_row(change.session, run.id, change.now_us)), 202)
         work = partial(import_sent, application.database, application.connect, front.clock, sent, run)
         background.start(f"records-{run.id}", work)
         return answer

@@ -127,7 +127,7 @@ def subscription_requests(api: Api) -> None:
             account = request_of(session, path.request_id)[1]
         with api.writing("request.accept", account.code, account_id=account.id) as change:
             done = _accepted(change.change, path.request_id, decision(body))
-            return change.done(shown_done(change.session, done), 201)
+            return change.done(shown_done(change.session, front.scope, done), 201)
 
     @api.post("/subscription-requests/<int:request_id>/forecast", Forecast, TAG, 200)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -148,7 +148,7 @@ def subscription_requests(api: Api) -> None:
             with conflicts():
                 decide_request(change.session, change.books, path.request_id, decision, change.now_us)
             return change.done(
-                shown_change(change.session, request_of(change.session, path.request_id)[0]), 201
+                shown_change(change.session, front.scope, request_of(change.session, path.request_id)[0]), 201
             )
 
     _declare_own(api)
@@ -175,7 +175,7 @@ def _declare_own(api: Api) -> None:
     def get_own_subscription(path: SubscriptionPath) -> Subscription:
         """One subscription of the key's own account."""
         with front.reading() as session:
-            return shown_subscription(session, own(session, path.subscription_id))
+            return shown_subscription(session, front.scope, own(session, path.subscription_id))
 
     def asking(path: SubscriptionPath, body: Asked) -> AccountRow:
         sent: Any = body
@@ -191,7 +191,7 @@ def _declare_own(api: Api) -> None:
         account = asking(path, body)
         with api.writing("subscription.ask", account.code, account_id=account.id) as change:
             made = _asked(front, path, body, change.change)
-            return change.done(shown_change(change.session, made), 201)
+            return change.done(shown_change(change.session, front.scope, made), 201)
 
     @api.post("/own/subscriptions/<int:subscription_id>/forecast", Forecast, TAG, 200)
     @needs(Permission.OWN_WRITE)
@@ -268,7 +268,7 @@ def _declare_own_plans(api: Api) -> None:
             code = front.account(session, account_id).code
         with api.writing("subscription.ask", code, account_id=account_id) as change:
             made = asked_for(body, change.change)
-            return change.done(shown_change(change.session, made), 201)
+            return change.done(shown_change(change.session, front.scope, made), 201)
 
     @api.post("/own/plan-forecast", Forecast, TAG, 200)
     @needs(Permission.OWN_WRITE)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.subscriptions.collecting import BroughtUp
 from pbxbill.billing.subscriptions.plan_catalogue import offered_to, version_by_id
@@ -24,6 +25,7 @@ from pbxbill.billing.subscriptions.subscribing import (
     withdraw_change,
 )
 from pbxbill.listing.subscriptions import SUBSCRIPTIONS
+from pbxbill.listing.users import told_person
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.billing_models import SubscriptionChangeRow, SubscriptionRow
@@ -152,7 +154,7 @@ def subscriptions(api: Api) -> None:
     def get_subscription(path: SubscriptionPath) -> Subscription:
         """One subscription, with its history and what is to come."""
         with front.reading() as session:
-            return shown_subscription(session, _seen(front, session, path.subscription_id))
+            return shown_subscription(session, front.scope, _seen(front, session, path.subscription_id))
 
     def begun(path: AccountPath, body: NewSubscriptionBody, written: Change) -> BroughtUp:
         account = billed_account(front, written.session, path.account_id)
@@ -177,7 +179,7 @@ def subscriptions(api: Api) -> None:
             code = billed_account(front, session, path.account_id).code
         with api.writing("subscription.begin", code, account_id=path.account_id) as written:
             done = begun(path, body, written.change)
-            return written.done(shown_done(written.session, done), 201)
+            return written.done(shown_done(written.session, front.scope, done), 201)
 
     @api.post("/accounts/<int:account_id>/subscription-forecast", Forecast, TAG, 200)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -196,7 +198,7 @@ def subscriptions(api: Api) -> None:
         _check_says_what(body)
         with api.writing("subscription.change", account.code, account_id=account.id) as written:
             done = _changed(front, path, body, written.change)
-            return written.done(shown_done(written.session, done))
+            return written.done(shown_done(written.session, front.scope, done))
 
     @api.post("/subscriptions/<int:subscription_id>/forecast", Forecast, TAG, 200)
     @needs(Permission.ACCOUNTS_WRITE)
@@ -242,7 +244,7 @@ def _declare_events(api: Api) -> None:
                     done = use_case(
                         written.session, written.books, path.subscription_id, when, written.now_us
                     )
-                return written.done(shown_done(written.session, done), 201)
+                return written.done(shown_done(written.session, front.scope, done), 201)
 
         happen.__name__, happen.__doc__ = f"{name}_subscription", about
         declared = needs(Permission.ACCOUNTS_WRITE)(happen)
@@ -276,17 +278,17 @@ def _account_of(front: Front, id: int) -> AccountRow:
         return billed_account(front, session, _seen(front, session, id).account_id)
 
 
-def shown_done(session: Session, done: BroughtUp) -> SubscriptionDone:
+def shown_done(session: Session, scope: Scope, done: BroughtUp) -> SubscriptionDone:
     """What a use case did."""
     short = done.short
     return SubscriptionDone(
-        subscription=shown_subscription(session, done.subscribed.row),
+        subscription=shown_subscription(session, scope, done.subscribed.row),
         charge_ids=list(done.charge_ids),
         short=None if short is None else money(short.needed, unit_of(session, short.unit)),
     )
 
 
-def shown_subscription(session: Session, row: SubscriptionRow) -> Subscription:
+def shown_subscription(session: Session, scope: Scope, row: SubscriptionRow) -> Subscription:
     """As it stands."""
     version = version_by_id(session, row.plan_version_id)
     unit = unit_of(session, version.terms.unit)
@@ -315,11 +317,11 @@ def shown_subscription(session: Session, row: SubscriptionRow) -> Subscription:
         ends=moment_or_none(row.ends_us),
         charged_to=moment(row.charged_to_us),
         next=moment_or_none(row.due_us),
-        changes=[shown_change(session, x) for x in changes],
+        changes=[shown_change(session, scope, x) for x in changes],
     )
 
 
-def shown_change(session: Session, row: SubscriptionChangeRow) -> SubscriptionChange:
+def shown_change(session: Session, scope: Scope, row: SubscriptionChangeRow) -> SubscriptionChange:
     """A line of a history."""
     version = None if row.plan_version_id is None else version_by_id(session, row.plan_version_id)
     return SubscriptionChange(
@@ -330,6 +332,6 @@ def shown_change(session: Session, row: SubscriptionChangeRow) -> SubscriptionCh
         effective=moment(row.effective_us),
         state=row.state,
         reason=row.reason,
-        by=row.requested_by,
-        decided_by=row.decided_by,
+        by=told_person(session, scope, row.requested_by),
+        decided_by=told_person(session, scope, row.decided_by),
     )

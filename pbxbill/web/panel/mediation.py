@@ -7,6 +7,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.mediation import MEDIATION_RUNS
 from pbxbill.mediation.report import report_of_row
+from pbxbill.mediation.runs import SENT
 from pbxbill.money import parse_amount
 from pbxbill.web.formatting import unit_known
 from pbxbill.web.front import Front, background, needs
@@ -55,13 +56,15 @@ def mediation(front: Front) -> Blueprint:
             abort(404)
         with front.reading() as session:
             try:
-                report = report_of_row(session, id)
+                report = report_of_row(session, id, front.clock.now_us())
             except InputRefused:
                 abort(404)
         for row in report["money"]:
             unit = unit_known(row["unit"])
             row |= {key: parse_amount(row[key], unit) for key in ("total", "uncollected")}
-        return render_template("panel/mediation/show.html", report=report)
+        return render_template(
+            "panel/mediation/show.html", report=report, sent=report["source"].startswith(SENT)
+        )
 
     @section.get("/imports/<int:id>/now")
     @background
