@@ -115,7 +115,9 @@ def _balances_of(session: Session, ledger_account_id: int, rows: list[dict[str, 
     rows[0]["balance"] = now.balance
     moved = _moved_between(session, ledger_account_id, [str(x["id"]) for x in rows])
     for newer, older in pairwise(rows):
-        older["balance"] = newer["balance"] - moved.get(str(older["id"]), 0)
+        # After two movements of one entry the wallet holds the same.
+        grew = moved[str(older["id"])] if older["id"] != newer["id"] else 0
+        older["balance"] = newer["balance"] - grew
     last[ledger_account_id] = _Known(str(rows[-1]["id"]), rows[-1]["balance"])
 
 
