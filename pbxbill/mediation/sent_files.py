@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import Clock
-from pbxbill.errors import InputRefused, StoreUnavailable, TermRefused, refused_at
+from pbxbill.errors import InputRefused, TermRefused, refused_at
 from pbxbill.ids import new_id
 from pbxbill.mediation.importer import Importer
 from pbxbill.mediation.mapping import Mapping, built_in_formats, format_text, read_mapping
@@ -89,8 +89,6 @@ def import_sent(
     try:
         with sent.file:
             importer.run(SentSource(sent.file, run.source, sent.mapping))
-    except StoreUnavailable:
-        raise
     except InputRefused:
         return  # its row says why
     finally:
