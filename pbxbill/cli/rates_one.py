@@ -18,7 +18,15 @@ from pbxbill.store.deck_import import ImportWanted, effective_moment
 from pbxbill.store.deck_lookup import deck_by_name
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import RateDeckRow
-from pbxbill.store.one_rate import RatePrices, Saying, rate_of, read_prefix, upload_of_end, upload_of_rate
+from pbxbill.store.one_rate import (
+    RatePrices,
+    Saying,
+    prices_of,
+    rate_of,
+    read_prefix,
+    upload_of_end,
+    upload_of_rate,
+)
 from pbxbill.store.rate_stage import RateStage
 from pbxbill.store.rate_uploads import Upload
 
@@ -63,7 +71,7 @@ def set_rate(context: Context, /, **options: Any) -> None:
         name = options["destination"] or (kept.destination if kept else "")
         if not name:
             raise click.UsageError("the prefix is new: name its --destination")
-        old = RatePrices(*kept[2:9]) if kept else RatePrices(name, 0)
+        old = prices_of(kept) if kept else RatePrices(name, 0)
         first_s, following_s = old.initial_increment_s, old.following_increment_s
         if options["increments"]:
             first_s, following_s = parse_increments(options["increments"])

@@ -64,6 +64,19 @@ def rate_of(session: Session, deck_id: int, prefix: str, at_us: int) -> Rate | N
     return in_force(_rates(session, deck_id, prefix, at_us), at_us)
 
 
+def prices_of(rate: Rate) -> RatePrices:
+    """What a rate says of its prefix now."""
+    return RatePrices(
+        rate.destination,
+        rate.price_per_min,
+        rate.connection_fee,
+        rate.minimum_charge,
+        rate.initial_increment_s,
+        rate.following_increment_s,
+        rate.free_s,
+    )
+
+
 def upload_of_rate(
     session: Session, deck: RateDeckRow, prefix: str, prices: RatePrices, said: Saying
 ) -> Upload:
