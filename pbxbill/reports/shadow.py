@@ -1,6 +1,8 @@
 """What pbxbill would have done with calls that it only watched: denied them, ended them, or nothing."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -8,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from pbxbill.charging.shadow import WouldCut, WouldDeny, read_words
 from pbxbill.clock import SECOND_US
-from pbxbill.listing.listing import N_, Column, ColumnKind
+from pbxbill.listing.listing import N_, Column, ColumnKind, Rows
+from pbxbill.reports.patience import patience_of
 from pbxbill.reports.report import (
     ACCOUNT,
     FROM,
@@ -37,8 +40,9 @@ def _shadow(session: Session, asked: Asked) -> Table:
     watched = [CdrRow.started_us >= from_us, CdrRow.started_us < to_us, CdrRow.shadow.is_not(None)]
     if account is not None:
         watched.append(CdrRow.account_id == account.id)
-    counted = _counted(session, watched, by_account=by_account)
-    money = _uncollected(session, watched, by_account=by_account)
+    read = partial(_read, session, patience_of(asked))
+    counted = _counted(read, watched, by_account=by_account)
+    money = _uncollected(read, watched, by_account=by_account)
     first = (
         Column("code", N_("Account"), ColumnKind.CODE)
         if by_account
@@ -75,15 +79,24 @@ def _of_units(cells: dict[str, Any], sums: Counter[str], money: Counter[str]) ->
     return rows
 
 
-def _counted(session: Session, watched: list[Any], *, by_account: bool) -> dict[str, Counter[str]]:
+_Read = Callable[[Rows], Iterator[Any]]
+
+
+def _read(session: Session, look: Callable[[int, int], None], query: Rows) -> Iterator[Any]:
+    """Rows as they come, for as long as somebody waits: each piece has a statement's time for itself."""
+    for some in session.execute(query.execution_options(yield_per=ROWS_READ)).partitions():
+        look(1, 1)
+        yield from some
+
+
+def _counted(read: _Read, watched: list[Any], *, by_account: bool) -> dict[str, Counter[str]]:
     counted: dict[str, Counter[str]] = {}
     query = (
         select(CdrRow.shadow, AccountRow.code, CdrRow.answered_us, CdrRow.ended_us)
         .outerjoin(AccountRow, AccountRow.id == CdrRow.account_id)
         .where(*watched)
-        .execution_options(yield_per=ROWS_READ)
     )
-    for words, code, answered_us, ended_us in session.execute(query):
+    for words, code, answered_us, ended_us in read(query):
         told = read_words(words or "")
         sums = counted.setdefault((code or "") if by_account else _what(told), Counter())
         sums["calls"] += 1
@@ -95,7 +108,7 @@ def _counted(session: Session, watched: list[Any], *, by_account: bool) -> dict[
     return counted
 
 
-def _uncollected(session: Session, watched: list[Any], *, by_account: bool) -> dict[str, Counter[str]]:
+def _uncollected(read: _Read, watched: list[Any], *, by_account: bool) -> dict[str, Counter[str]]:
     """What calls cost that wallets did not have, by unit."""
     money: dict[str, Counter[str]] = {}
     query = (
@@ -104,9 +117,8 @@ def _uncollected(session: Session, watched: list[Any], *, by_account: bool) -> d
         .join(WalletRow, WalletRow.id == CallChargeRow.wallet_id)
         .outerjoin(AccountRow, AccountRow.id == CdrRow.account_id)
         .where(*watched, CallChargeRow.level == 0, CallChargeRow.uncollected > 0)
-        .execution_options(yield_per=ROWS_READ)
     )
-    for words, code, unit, amount in session.execute(query):
+    for words, code, unit, amount in read(query):
         key = (code or "") if by_account else _what(read_words(words or ""))
         money.setdefault(key, Counter())[unit] += amount
     return money

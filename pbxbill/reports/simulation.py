@@ -1,14 +1,15 @@
 """What calls of the past would have brought by another tariff or rate deck. Nothing is changed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pbxbill.clock import ManualClock, SystemClock
+from pbxbill.clock import ManualClock
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.mediation.simulate import Comparison, Outcome, Scenario, simulate
+from pbxbill.reports.patience import patience_of
 from pbxbill.reports.report import (
     ACCOUNT,
     FROM,
@@ -20,7 +21,6 @@ from pbxbill.reports.report import (
     ParameterRefused,
     Report,
     Table,
-    TooLarge,
     account_of,
     choice_of,
     period_of,
@@ -52,7 +52,7 @@ def _simulation(session: Session, asked: Asked) -> Table:
     scenario = _scenario(session, asked)
     if scenario is None:
         return Table(columns, [])
-    outcome = simulate(lambda: _connected(session), ManualClock(asked.now_us), scenario, _patience(asked))
+    outcome = simulate(lambda: _connected(session), ManualClock(asked.now_us), scenario, patience_of(asked))
     found = list(_rows(session, outcome, group))
     rows = [cells | _cells(unit, sums) for cells, unit, sums in found]
     totals = [_cells(unit, sums) for unit, sums in sorted(_totals(found).items())]
@@ -97,19 +97,6 @@ def _scenario(session: Session, asked: Asked) -> Scenario | None:
 
 def _connected(session: Session) -> Driver:
     return connect(session.get_bind().engine.url.render_as_string(hide_password=False))
-
-
-def _patience(asked: Asked) -> Callable[[int, int], None]:
-    """Gives up as soon as it is foreseen to take longer than whoever asks waits."""
-    clock = SystemClock()  # how long something takes has nothing to do with a moved clock
-    began_us = clock.monotonic_us()
-
-    def look(done: int, total: int) -> None:
-        took_us = clock.monotonic_us() - began_us
-        if asked.patience_ms and took_us * total > asked.patience_ms * 1000 * max(done, 1):
-            raise TooLarge("this takes longer than a page may wait: have it made in the background")
-
-    return look
 
 
 _Found = tuple[dict[str, Any], str, Comparison]
