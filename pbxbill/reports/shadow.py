@@ -26,6 +26,7 @@ from pbxbill.reports.report import (
     period_of,
 )
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
+from pbxbill.store.prefixes import begins_with
 
 ROWS_READ = 10_000
 _GROUPS = (("reason", N_("What would have been done")), ("customer", N_("Account")))
@@ -39,7 +40,7 @@ def _shadow(session: Session, asked: Asked) -> Table:
     from_us, to_us = period_of(asked)
     watched = [CdrRow.started_us >= from_us, CdrRow.started_us < to_us, CdrRow.shadow.is_not(None)]
     if account is not None:
-        watched.append(CdrRow.account_id == account.id)
+        watched.append(begins_with(AccountRow.path, account.path))
     read = partial(_read, session, patience_of(asked))
     counted = _counted(read, watched, by_account=by_account)
     money = _uncollected(read, watched, by_account=by_account)
