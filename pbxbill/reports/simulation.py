@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from pbxbill.clock import ManualClock
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.mediation.simulate import Comparison, Outcome, Scenario, simulate
+from pbxbill.reports.call_facts import Span
 from pbxbill.reports.patience import patience_of
+from pbxbill.reports.record_count import are_many
 from pbxbill.reports.report import (
     ACCOUNT,
     FROM,
@@ -24,6 +26,8 @@ from pbxbill.reports.report import (
     account_of,
     choice_of,
     period_of,
+    seller_of,
+    takes_long,
 )
 from pbxbill.store.driver import Driver, connect
 from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
@@ -52,6 +56,10 @@ def _simulation(session: Session, asked: Asked) -> Table:
     scenario = _scenario(session, asked)
     if scenario is None:
         return Table(columns, [])
+    span = Span(0, scenario.from_us, scenario.to_us)
+    account = account_of(session, asked) or seller_of(session, asked)
+    if asked.is_page and are_many(session, [span], account):
+        raise takes_long()  # before they are counted, which no time-out ends
     outcome = simulate(lambda: _connected(session), ManualClock(asked.now_us), scenario, patience_of(asked))
     found = list(_rows(session, outcome, group))
     rows = [cells | _cells(unit, sums) for cells, unit, sums in found]
