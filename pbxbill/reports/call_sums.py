@@ -196,12 +196,13 @@ def _names(session: Session, dimension: str, members: Sequence[str]) -> dict[str
             known = {str(id): name for id, name in session.execute(select(CarrierRow.id, CarrierRow.name))}
             return {x: {"carrier": known.get(x, "")} for x in members}
         case "account":
-            return _account_names(session, members)
+            return account_names(session, members)
         case _:
             return _rate_names(session, members)
 
 
-def _account_names(session: Session, members: Sequence[str]) -> dict[str, dict[str, Any]]:
+def account_names(session: Session, members: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Codes and names of accounts, by their ids as members are."""
     found: dict[str, dict[str, Any]] = {"0": {"code": "", "name": ""}}
     ids = [int(x) for x in members]
     for start in range(0, len(ids), NAMES_AT_ONCE):

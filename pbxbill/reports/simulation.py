@@ -10,6 +10,7 @@ from pbxbill.clock import ManualClock
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.mediation.simulate import Comparison, Outcome, Scenario, simulate
 from pbxbill.reports.call_facts import Span
+from pbxbill.reports.call_sums import account_names
 from pbxbill.reports.patience import patience_of
 from pbxbill.reports.record_count import are_many
 from pbxbill.reports.report import (
@@ -30,7 +31,7 @@ from pbxbill.reports.report import (
     takes_long,
 )
 from pbxbill.store.driver import Driver, connect
-from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
+from pbxbill.store.models import RateDeckRow, TariffRow
 
 _GROUPS = (("account", N_("Account")), ("destination", N_("Destination")))
 _SUMMED = (
@@ -115,13 +116,9 @@ def _rows(session: Session, outcome: Outcome, group: str) -> Iterable[_Found]:
         for (unit, destination), sums in sorted(outcome.by_destination.items()):
             yield {"destination": destination}, unit, sums
         return
-    names = {id: (code, name) for id, code, name in session.execute(_NAMES)} if outcome.by_account else {}
-    found = [(*names[id], unit, sums) for (unit, id), sums in outcome.by_account.items()]
-    for code, name, unit, sums in sorted(found, key=lambda x: (x[0], x[2])):
-        yield {"code": code, "name": name}, unit, sums
-
-
-_NAMES = select(AccountRow.id, AccountRow.code, AccountRow.name)
+    names = account_names(session, [str(id) for _, id in outcome.by_account])
+    found = [(names[str(id)], unit, sums) for (unit, id), sums in outcome.by_account.items()]
+    yield from sorted(found, key=lambda x: (x[0]["code"], x[1]))
 
 
 def _totals(found: Iterable[_Found]) -> dict[str, Comparison]:
