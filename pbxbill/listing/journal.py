@@ -28,7 +28,7 @@ from pbxbill.listing.listing import (
 )
 from pbxbill.listing.sellers import kept_by_sellers, posted_by_sellers
 from pbxbill.listing.wallet_entries import (
-    CALLS,
+    USAGE,
     Wallets,
     at_wallets,
     entries_beside_calls,
@@ -146,7 +146,7 @@ def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
         return None
     if not is_busy and not is_looked_for(LOOKED_THROUGH, asked):
         return None
-    if asked.filters.get("kind", "").strip() not in ("", CALLS):
+    if asked.filters.get("kind", "").strip() not in ("", USAGE):
         return entries_beside_calls()
     return Looked(select(JournalEntryRow.id), is_scattered=is_busy or is_looked_for(("ledger",), asked))
 

@@ -12,7 +12,7 @@ from pbxbill.listing.listing import Looked, Rows
 from pbxbill.store.invoice_models import AllocationRow, InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow, PostingRow, WalletRow
 
-CALLS = "usage"
+USAGE = "usage"
 """The kind of entries of calls."""
 MOST_OF_WALLETS = 20_000
 """So many movements of an account are read to find the few that are not of calls."""
@@ -82,14 +82,14 @@ def moved_or_paid(wallets: Wallets) -> ColumnElement[bool]:
 def of_kind(query: Rows, kind: str) -> Rows:
     """Narrow entries of the journal to a kind; those beside calls have an index."""
     query = query.where(JournalEntryRow.kind == kind)
-    return query if kind == CALLS else query.where(beside_calls(JournalEntryRow))
+    return query if kind == USAGE else query.where(beside_calls(JournalEntryRow))
 
 
 def movements(wallets: Wallets | None, kind: str) -> Looked | None:
     """What a page looks through for movements of some wallets, or of all (None); kind: "" for any."""
     if wallets is not None and not wallets.are_busy:
         return None
-    if kind not in ("", CALLS):
+    if kind not in ("", USAGE):
         return entries_beside_calls()
     rows = select(PostingRow.entry_id)
     if wallets is None:
