@@ -21,7 +21,13 @@ from pbxbill.listing.listing import (
     equals,
     is_looked_for,
 )
-from pbxbill.listing.wallet_entries import Wallets, at_wallets, movements, of_kind, wallets_and_size
+from pbxbill.listing.wallet_entries import (
+    at_wallets,
+    books_of_wallets,
+    movements,
+    of_kind,
+    wallets_and_size,
+)
 from pbxbill.store.models import AccountRow, JournalEntryRow, PostingRow, WalletRow
 
 LOOKED_THROUGH = ("kind", "unit", "from", "to")
@@ -50,8 +56,8 @@ def _rows(_session: Session, scope: Scope) -> Rows:
     )
 
 
-def _at(query: Rows, wallets: Wallets) -> Rows:
-    return query.where(at_wallets(PostingRow.ledger_account_id, wallets.ledger_account_ids))
+def _at(query: Rows, books: tuple[int, ...]) -> Rows:
+    return query.where(at_wallets(PostingRow.ledger_account_id, books))
 
 
 def _looked(session: Session, _scope: Scope, asked: Asked) -> Looked | None:
@@ -80,7 +86,7 @@ LEDGER = Listing(
         Order("oldest", N_("Oldest first"), *_PLACE, same=_ENTRY),
     ),
     filters=(
-        Filter("account_id", N_("Account"), _at, FilterKind.NUMBER, looked_up=wallets_and_size),
+        Filter("account_id", N_("Account"), _at, FilterKind.NUMBER, looked_up=books_of_wallets),
         Filter("kind", N_("What"), of_kind),
         Filter("unit", N_("Unit"), equals(JournalEntryRow.unit)),
         Filter("from", N_("From"), at_least(JournalEntryRow.at_us), FilterKind.DAY),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
@@ -23,7 +23,13 @@ from pbxbill.listing.listing import (
     contains,
     is_looked_for,
 )
-from pbxbill.listing.wallet_entries import Wallets, at_wallets, movements, of_kind, wallets_and_size
+from pbxbill.listing.wallet_entries import (
+    at_wallets,
+    books_of_wallets,
+    movements,
+    of_kind,
+    wallets_and_size,
+)
 from pbxbill.store.models import CdrRow, JournalEntryRow, PostingRow, WalletRow
 from pbxbill.store.points_units import is_of_money
 
@@ -59,20 +65,20 @@ class _Known:
 
 
 def _rows(session: Session, scope: Scope) -> Rows:
-    return _of_wallets(session, scope, wallets_and_size(session, scope.account_id, _MONEY))
+    return _of_wallets(session, scope, _MONEY)
 
 
 def _points(session: Session, scope: Scope) -> Rows:
-    return _of_wallets(session, scope, wallets_and_size(session, scope.account_id, ~_MONEY))
+    return _of_wallets(session, scope, ~_MONEY)
 
 
-def _of_wallets(session: Session, scope: Scope, wallets: Wallets) -> Rows:
-    at = at_wallets(PostingRow.ledger_account_id, wallets.ledger_account_ids)
+def _of_wallets(session: Session, scope: Scope, only: ColumnElement[bool]) -> Rows:
+    books = books_of_wallets(session, scope.account_id, only)
     return LEDGER.rows(session, scope).add_columns(
         PostingRow.ledger_account_id.label("wallet"),
         JournalEntryRow.idempotency_key.label("key"),
         WalletRow.account_id.label("account_id"),
-    ).where(at)  # fmt: skip
+    ).where(at_wallets(PostingRow.ledger_account_id, books))  # fmt: skip
 
 
 def _looked(session: Session, scope: Scope, asked: Asked) -> Looked | None:

@@ -34,13 +34,20 @@ def at_wallets(column: Any, ledger_account_ids: tuple[int, ...]) -> ColumnElemen
     return found
 
 
+def books_of_wallets(
+    session: Session, account_id: int | None, only: ColumnElement[bool] | None = None
+) -> tuple[int, ...]:
+    """The ledger accounts of an account's wallets; only: of those of which it is true."""
+    query = select(WalletRow.ledger_account_id).where(WalletRow.account_id == account_id)
+    found = session.scalars((query if only is None else query.where(only)).order_by(WalletRow.id))
+    return tuple(found)
+
+
 def wallets_and_size(
     session: Session, account_id: int | None, only: ColumnElement[bool] | None = None
 ) -> Wallets:
     """The wallets of an account, and whether they are busy; only: those of which it is true."""
-    query = select(WalletRow.ledger_account_id).where(WalletRow.account_id == account_id)
-    found = session.scalars((query if only is None else query.where(only)).order_by(WalletRow.id))
-    books = tuple(found)
+    books = books_of_wallets(session, account_id, only)
     some = select(PostingRow.entry_id).where(at_wallets(PostingRow.ledger_account_id, books))
     counted = select(func.count()).select_from(some.limit(MOST_OF_WALLETS + 1).subquery())
     return Wallets(account_id or 0, books, (session.scalar(counted) or 0) > MOST_OF_WALLETS)
