@@ -139,10 +139,13 @@ def _keys_of_portals(_session: Session, scope: Scope) -> Rows:
 
 def told_person(session: Session, scope: Scope, by: str) -> str:
     """Who did something, as somebody may know it: people of who sells are not named to whom he sells."""
-    if scope.is_everything or by.startswith(BY_KEY):
+    if scope.is_everything:
         return by
-    query = select(UserRow.login).where(UserRow.login == by, scope.among(UserRow.account_id))
-    return session.scalar(query) or ""
+    query = select(UserRow.id).where(UserRow.login == by, scope.among(UserRow.account_id))
+    if by.startswith(BY_KEY):
+        name = by.removeprefix(BY_KEY)
+        query = select(ApiKeyRow.id).where(ApiKeyRow.name == name, scope.among(ApiKeyRow.account_id))
+    return by if session.scalar(query.limit(1)) is not None else ""
 
 
 def told_maker(session: Session, scope: Scope, key: ApiKeyRow) -> str:

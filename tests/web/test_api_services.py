@@ -64,7 +64,10 @@ def test_a_customer_asks_and_somebody_decides(installed: Installation) -> None:
     problem(program.post(f"/subscription-requests/{asked['id']}/acceptance", {}), 409)
     second = made(bob.post(f"/own/subscriptions/{id}/requests", {"cancel": True}))
     refused = made(program.post(f"/subscription-requests/{second['id']}/refusal", {"reason": "bound"}))
-    assert refused["state"] == "refused"
+    assert (refused["state"], refused["decided_by"]) == ("refused", "key:key of operator")
+    shown = bob.get(f"/own/subscriptions/{id}").json["changes"]
+    assert {x["by"] for x in shown if x["id"] == second["id"]} == {asked["by"]}
+    assert [x["decided_by"] for x in shown if x["id"] == second["id"]] == [""]
     third = made(bob.post(f"/own/subscriptions/{id}/requests", {"quantity": 3}))
     assert bob.ask("DELETE", f"/own/subscription-requests/{third['id']}").status_code == 204
     other = installed.program("alice", role=Role.CUSTOMER)
