@@ -167,6 +167,28 @@ def test_balances_after_movements_are_those_of_the_wallet(session: Session) -> N
             assert {x["id"]: x["balance"] for x in found}.items() <= known.items()
 
 
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_an_entry_that_moves_a_wallet_twice_lessens_the_balance_before_it_once(
+    session: Session, size: int
+) -> None:
+    scope = scope_of(session, "bob", own=True)
+    wallet = session.scalars(select(WalletRow).where(WalletRow.account_id == scope.account_id)).one()
+    before, written_us = wallet.posted, BEGIN_US + ENTRIES * DAY_US
+    entry_id = f"{id_of_moment(written_us)}{0:020x}"
+    session.add(
+        JournalEntryRow(
+            id=entry_id, idempotency_key="twice", unit="EUR", memo="", kind="usage", at_us=written_us
+        )
+    )
+    for line, amount in enumerate((-500, 200)):
+        book = wallet.ledger_account_id
+        session.add(PostingRow(entry_id=entry_id, line=line, ledger_account_id=book, amount=amount))
+    wallet.posted += 300
+    session.flush()
+    rows, _ = pages(session, OWN_LEDGER, scope, {}, "newest", size)
+    assert [x["balance"] for x in rows[:3]] == [before + 300, before + 300, before]
+
+
 @pytest.mark.parametrize("size", [1, 3, 50])
 def test_accounts_by_balance_are_ordered_by_the_wallet_that_is_shown(
     accounts: BilledAccounts, size: int
