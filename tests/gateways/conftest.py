@@ -21,8 +21,8 @@ def stripe_server() -> Iterator[StripeServer]:
 
 @pytest.fixture
 def stripe_gateway(stripe_server: StripeServer, tmp_path: Path) -> PaymentGateway:
-    """A gateway that asks it, and waits a second for an answer."""
-    return open_gateway("stripe", json.dumps(stripe_server.settings(tmp_path, timeout_s=1)))
+    """A gateway that asks it, and waits two seconds for an answer."""
+    return open_gateway("stripe", json.dumps(stripe_server.settings(tmp_path, timeout_s=2)))
 
 
 @pytest.fixture
@@ -34,5 +34,5 @@ def paypal_server() -> Iterator[PaypalServer]:
 
 @pytest.fixture
 def paypal_gateway(paypal_server: PaypalServer, tmp_path: Path) -> PaymentGateway:
-    """A gateway that asks it, and waits a second for an answer."""
-    return open_gateway("paypal", json.dumps(paypal_server.settings(tmp_path)))
+    """A gateway that asks it, and waits two seconds for an answer."""
+    return open_gateway("paypal", json.dumps(paypal_server.settings(tmp_path, timeout_s=2)))

@@ -49,7 +49,7 @@ class PaypalServer:
     def certificate_url(self) -> str:
         return f"https://127.0.0.1:{self._https.server_port}{CERTIFICATE}"
 
-    def settings(self, folder: Path, **others: object) -> Object:
+    def settings(self, folder: Path, *, timeout_s: int = 10, **others: object) -> Object:
         """Of a gateway that asks here."""
         (folder / "paypal_secret").write_text(f"{CLIENT_SECRET}\n")
         (folder / "paypal_ca").write_bytes(authority().pem)
@@ -65,7 +65,7 @@ class PaypalServer:
             "webhook_id": WEBHOOK_ID,
             "api_base": self.url,
             "certificate_ca_file": str(folder / "paypal_ca"),
-            "timeout_s": 1,
+            "timeout_s": timeout_s,
         } | others
 
     def __enter__(self) -> Self:

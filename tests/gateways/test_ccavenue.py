@@ -54,7 +54,7 @@ def gateway(server: CCAvenueServer, tmp_path: Path) -> PaymentGateway:
         "access_code": ACCESS_CODE,
         "working_key_file": str(working_key),
         "api_url": server.url,
-        "timeout_s": 1,
+        "timeout_s": 2,
     }
     return open_gateway("ccavenue", json.dumps(settings))
 
