@@ -22,6 +22,9 @@ _CODES = "SELECT id, code FROM accounts WHERE id {any_int}"
 _ENDPOINTS = "SELECT id, kind, value, tech_prefix FROM endpoints WHERE id {any_int}"
 NEWEST_NEWS = "SELECT COALESCE(MAX(told_us), 0) FROM wallets"
 
+_OPENED_COLUMNS = (*RESERVATION_COLUMNS[:-1], "created_us")
+"""Of a reservation that has just been made: nothing has rung yet."""
+
 
 def write(driver: Driver, state: ChargingState, now_us: int) -> None:
     """Write what the batch's effects changed: each table with one statement."""
@@ -85,9 +88,9 @@ def _write_reservations(driver: Driver, state: ChargingState, now_us: int) -> No
     if state.opened:
         driver.insert(
             models.ReservationRow.__table__,  # type: ignore[arg-type]
-            (*RESERVATION_COLUMNS, "created_us"),
+            _OPENED_COLUMNS,
             [
-                (*r[:9], str(r.state), *r[10:14], int(r.final), *r[15:-2], now_us)
+                (*r[:9], str(r.state), *r[10:14], int(r.final), *r[15:-3], now_us)
                 for r in state.opened.values()
             ],
         )
