@@ -91,6 +91,31 @@ def test_a_charge_is_made_and_withdrawn(installed: Installation) -> None:
     problem(program.post(bob, new | {"collection": "wallet", "unit_price": EURO | {"amount": "900"}}), 422)
 
 
+def test_only_who_bills_an_account_sells_to_it(installed: Installation) -> None:
+    """A reseller sees customers of a reseller below him; what they buy and owe is not his matter."""
+    program = installed.program()
+    lower = {"code": "lower", "unit": "EUR", "kind": "reseller", "reseller": "reseller", "mode": "postpaid"}
+    made(program.post("/accounts", lower))
+    deep = made(program.post("/accounts", {"code": "deep", "unit": "EUR", "reseller": "lower"}))
+    address = f"/accounts/{deep['id']}"
+    seller = installed.program("lower", role=Role.RESELLER)
+    made(seller.post("/plans", {"name": "line", "terms": LINE}))
+    subscription = made(seller.post(f"{address}/subscriptions", {"plan": "line"}))["subscription"]
+    new = {"description": "Visit", "unit_price": EURO, "quantity": "1", "reason": "order 12"}
+    charge = made(seller.post(f"{address}/charges", new))
+    upper = installed.program("reseller", role=Role.RESELLER)
+    assert upper.get(address).json["code"] == "deep"
+    problem(upper.post(f"{address}/subscriptions", {"plan": "line"}), 403)
+    its = f"/subscriptions/{subscription['id']}"
+    problem(upper.ask("PATCH", its, json={"quantity": 2}), 403)
+    problem(upper.post(f"{its}/pause", {}), 403)
+    problem(upper.post(f"{its}/cancellation", {"when": "cycle_end", "reason": "his"}), 403)
+    problem(upper.post(f"{its}/forecast", {"quantity": 2}), 403)
+    problem(upper.post(f"/charges/{charge['id']}/withdrawal", {"reason": "his"}), 403)
+    problem(upper.ask("PUT", f"{address}/penalty-class", json={"penalty_class": None}), 403)
+    made(seller.post(f"/charges/{charge['id']}/withdrawal", {"reason": "a mistake"}))
+
+
 def test_users_are_let_in_by_a_link(installed: Installation) -> None:
     program = installed.program()
     new = {"login": "dora@example.com", "name": "Dora", "role": "finance"}
