@@ -49,7 +49,9 @@ def dun(product: Product) -> DunningSeen:
     """Live through the days after today; the daemon has ended, so that nobody else's clock is asked."""
     seen = DunningSeen()
     settings = load_settings(product.config)
-    clock = ManualClock(SystemClock().now_us())
+    now_us = SystemClock().now_us()
+    # From the next noon on: nobody is reminded at night, and a day's only run would always find it night.
+    clock = ManualClock(now_us + (DAY_US // 2 - now_us) % DAY_US)
     with open_application(settings.database_url, clock=clock) as application:
         seen.before = _denial(application, PARIS)
         work = JobWork(application, settings)
