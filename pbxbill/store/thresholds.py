@@ -52,6 +52,15 @@ def defaults_of(session: Session, issuer_id: int, unit: str) -> list[int]:
     return list(session.scalars(query.order_by(DefaultThresholdRow.below.desc())))
 
 
+def all_defaults_of(session: Session, issuer_id: int) -> dict[str, list[int]]:
+    """The same of each unit that has some."""
+    query = select(DefaultThresholdRow).where(DefaultThresholdRow.issuer_id == issuer_id)
+    found: dict[str, list[int]] = {}
+    for row in session.scalars(query.order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())):
+        found.setdefault(row.unit, []).append(row.below)
+    return found
+
+
 def take_thresholds(  # whose, what for, and which
     session: Session,
     wallets: Sequence[WalletRow],

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from pbxbill.listing.listing import Column, ColumnKind
 from pbxbill.money import Unit, to_decimal
+from pbxbill.reports import reader
 from pbxbill.web.audit_words import action_text
 from pbxbill.web.refusals import told
 from pbxbill.web.words import STATES, cause_of, tone_of, word_of
@@ -52,8 +53,7 @@ def amount_text(amount: int, unit: Unit) -> str:
 
 def short_amount_text(amount: int, unit: Unit) -> str:
     """An amount rounded to the digits that people are shown, for figures that are only looked at."""
-    value = to_decimal(amount, unit.scale).quantize(Decimal(1).scaleb(-unit.digits))
-    return _signed(format_decimal(value, f"#,##0.{'0' * unit.digits}".rstrip("."), reader_locale()))
+    return reader.short_amount_text(amount, unit, reader_locale())
 
 
 def money(amount: int | None, unit: Unit | str | None, *, short: bool = False) -> Markup:

@@ -5,6 +5,7 @@ server's clock. If that was put back by more than gathering.MARGIN_MS after a dr
 then may lie before the mark: no draft looks at them, `pbxbill verify` finds them.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.invoices.gathering import CHARGED, gathered_to, id_before
 from pbxbill.charging.ledger_promises import Rule, Search
 from pbxbill.store.driver import rows_within
+from pbxbill.store.models import AccountRow
 
 _PASSED_OVER = (
     "FROM gathered g JOIN wallets w ON w.account_id = g.account_id AND w.unit = g.unit "
@@ -62,3 +64,11 @@ def look_back(session: Session, account_id: int, unit: str) -> PassedOver:
     if count:
         session.execute(_SET, values | {"mark": id_before(oldest, 1)})
     return PassedOver(account_id, unit, count, gross or 0)
+
+
+def look_back_at(
+    session: Session, places: Iterable[tuple[int, str]], covers: Callable[[AccountRow], bool]
+) -> list[tuple[AccountRow, PassedOver]]:
+    """The same for those of passed_over() whose account is covered."""
+    accounts = [(session.get_one(AccountRow, account_id), unit) for account_id, unit in places]
+    return [(x, look_back(session, x.id, unit)) for x, unit in accounts if covers(x)]

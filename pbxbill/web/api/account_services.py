@@ -1,6 +1,5 @@
 """What an account uses beside calls, and the tariffs for it; and its wallets corrected by hand."""
 
-import hashlib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -9,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.payments.adjustments import NewAdjustment, adjust_wallet
-from pbxbill.errors import check
 from pbxbill.store.accounts import tariff_of_issuer
 from pbxbill.store.catalogue_models import ServiceTariffRow
 from pbxbill.store.models import TariffRow
@@ -114,8 +112,6 @@ def account_services(api: Api) -> None:
         with front.reading() as session:
             code = billed_account(front, session, path.account_id).code
         with api.writing("wallet.adjust", code, account_id=path.account_id) as change:
-            cause = change.cause
-            check(cause is not None, "an adjustment comes with a key")
             account = billed_account(front, change.session, path.account_id)
             with field("money"):
                 amount, unit = body.money.of(change.session)
@@ -124,7 +120,7 @@ def account_services(api: Api) -> None:
             new = NewAdjustment(
                 amount if body.way == "in" else -amount,
                 unit.code,
-                f"adjust:{hashlib.sha256(str(cause).encode()).hexdigest()}",
+                f"adjust:{change.key}",
                 body.reason,
                 front.actor.name,
             )

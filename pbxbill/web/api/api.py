@@ -22,7 +22,7 @@ from pbxbill.web.allowance import Allowance
 from pbxbill.web.api.answers import JSON, Answer, Answered, File, response_of
 from pbxbill.web.api.described import SCHEME, Declared, described
 from pbxbill.web.api.etags import TAG, Guard, Thing, sent_tag
-from pbxbill.web.api.idempotency import REPLAYED, Claim, claim, keep, let_go, sent_key
+from pbxbill.web.api.idempotency import REPLAYED, Claim, claim, digest_of, keep, let_go, sent_key
 from pbxbill.web.api.problems import FieldError, Refused, field_errors, handle_all
 from pbxbill.web.front import Change, Front, needed_by
 
@@ -58,6 +58,12 @@ class Writing:
     def cause(self) -> str | None:
         """What makes money move once: the idempotency key, with the program's own before it."""
         return None if self.claim is None else self.claim.cause
+
+    @property
+    def key(self) -> str:
+        """digest_of() the cause."""
+        check(self.cause is not None, "money is moved with a key")
+        return digest_of(str(self.cause))
 
     def done(self, shown: BaseModel | None, status: int = 200) -> Answer:
         """The answer, kept with what was written."""

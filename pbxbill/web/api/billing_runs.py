@@ -7,14 +7,13 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.interim import bill_to_now
-from pbxbill.billing.invoices.looking_back import look_back, passed_over
+from pbxbill.billing.invoices.looking_back import look_back_at, passed_over
 from pbxbill.billing.invoices.run_control import ask_to_stop, go_on, is_silent, work_on
 from pbxbill.billing.invoices.runs import Definition, counts, failures, money_of, start_run
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.listing.billing_runs import BILLED_ACCOUNTS, BILLING_RUNS, in_scope
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.store.invoice_models import BillingRunRow
-from pbxbill.store.models import AccountRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import (
@@ -209,14 +208,10 @@ def _declare_looking_back(api: Api) -> None:
             places = passed_over(session)
         with api.writing("invoices.look-back", "") as change:
             units = units_by_code(change.session)
-            made = []
-            for account_id, unit in places:
-                account = change.session.get_one(AccountRow, account_id)
-                if not front.scope.covers(account):
-                    continue
-                over = look_back(change.session, account_id, unit)
-                amount = money(over.gross, units[unit])
-                made.append(PassedOver(account=account.code, entries=over.entries, money=amount))
+            made = [
+                PassedOver(account=x.code, entries=over.entries, money=money(over.gross, units[over.unit]))
+                for x, over in look_back_at(change.session, places, front.scope.covers)
+            ]
             return change.done(LookedBack(items=made), 201)
 
 

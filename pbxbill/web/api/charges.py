@@ -1,6 +1,5 @@
 """Charges: made by subscriptions, or by hand; taken back while no invoice shows them."""
 
-import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -9,7 +8,6 @@ from sqlalchemy.orm import Session
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.charge import ChargeKind, Collection
 from pbxbill.billing.subscriptions.charges_by_hand import HandCharge, add_charge, withdraw_charge
-from pbxbill.errors import check
 from pbxbill.listing.charges import CHARGES
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.billing_models import ChargeRow
@@ -70,9 +68,8 @@ def charges(api: Api) -> None:
         with front.reading() as session:
             code = billed_account(front, session, path.account_id).code
         with api.writing("charge.add", code, account_id=path.account_id) as change:
-            session, cause = change.session, change.cause
+            session = change.session
             account = billed_account(front, session, path.account_id)
-            check(cause is not None, "a charge comes with a key")
             with field("unit_price"):
                 price, unit = body.unit_price.of(session)
             if price <= 0:
@@ -90,7 +87,7 @@ def charges(api: Api) -> None:
                 body.product_class,
                 Collection(body.collection),
                 at_us(body.at),
-                hashlib.sha256(str(cause).encode()).hexdigest(),
+                change.key,
                 front.actor.name,
             )
             row = add_charge(session, change.books, account, charge, change.now_us)

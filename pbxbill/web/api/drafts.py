@@ -15,7 +15,7 @@ from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.web.api.api import Answer, Api, Writing
 from pbxbill.web.api.fields import Amount, Id, Line, Sent, left_out
-from pbxbill.web.api.invoices import TAG, Invoice, InvoicePath, seen_invoice, shown_invoice
+from pbxbill.web.api.invoices import TAG, Invoice, InvoicePath, seen_invoice, shown_invoice, written_invoice
 from pbxbill.web.api.objects import billed_account, conflicts, field, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
@@ -153,9 +153,7 @@ def changed(api: Api, action: str, id: int, use: Use, *, status: int = 201) -> A
     with api.writing(action, subject, account_id=row.account_id) as change:
         with conflicts():
             use(change, own_invoice(front, change.session, id))
-        change.session.flush()
-        change.session.expire_all()
-        return change.done(shown_invoice(change.session, change.session.get_one(InvoiceRow, id)), status)
+        return change.done(written_invoice(change.session, id), status)
 
 
 def _amount(session: Session, row: InvoiceRow, text: str, name: str) -> int:

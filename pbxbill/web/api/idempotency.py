@@ -40,6 +40,11 @@ class Claim:
         return f"api:{self.api_key_id}:{self.key}"
 
 
+def digest_of(cause: str) -> str:
+    """64 hexadecimal digits for Claim.cause: what is kept has less room than a program's key may take."""
+    return hashlib.sha256(cause.encode()).hexdigest()
+
+
 def sent_key(*, required: bool) -> str | None:
     """The request's key; Refused if it is malformed, or missing where it is required."""
     text = request.headers.get(HEADER)

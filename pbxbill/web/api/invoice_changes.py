@@ -31,7 +31,7 @@ from pbxbill.web.api.drafts import (
     own_invoice,
 )
 from pbxbill.web.api.fields import Amount, Id, Sent, left_out
-from pbxbill.web.api.invoices import TAG, Invoice, InvoicePath, shown_invoice
+from pbxbill.web.api.invoices import TAG, Invoice, InvoicePath, written_invoice
 from pbxbill.web.api.objects import conflicts, wrong
 from pbxbill.web.api.problems import Refused, said
 from pbxbill.web.front import needs
@@ -203,9 +203,7 @@ def _noted(api: Api, action: str, id: int, use: Any) -> Answer:
     with api.writing(action, subject, account_id=row.account_id) as change:
         with conflicts():
             note_id: int = use(change, own_invoice(front, change.session, id))
-        change.session.flush()
-        change.session.expire_all()
-        return change.done(shown_invoice(change.session, change.session.get_one(InvoiceRow, note_id)), 201)
+        return change.done(written_invoice(change.session, note_id), 201)
 
 
 def _what(session: Session, row: InvoiceRow, body: NewCreditNote) -> What:

@@ -140,6 +140,13 @@ def seen_invoice(session: Session, scope: Scope, invoice_id: int) -> InvoiceRow:
     return row
 
 
+def written_invoice(session: Session, id: int) -> Invoice:
+    """One as the transaction leaves it."""
+    session.flush()
+    session.expire_all()
+    return shown_invoice(session, session.get_one(InvoiceRow, id))
+
+
 def shown_invoice(session: Session, row: InvoiceRow) -> Invoice:
     """As it stands, with its lines."""
     unit = unit_of(session, row.unit)

@@ -9,9 +9,9 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.quotes import accept, refuse
 from pbxbill.listing.quotes import quotes as listing_of
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.web.api.api import Answer, Api, Writing
+from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.drafts import Why
-from pbxbill.web.api.invoices import Invoice, seen_invoice, shown_invoice
+from pbxbill.web.api.invoices import Invoice, seen_invoice, shown_invoice, written_invoice
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import conflicts
 from pbxbill.web.api.problems import Refused
@@ -31,11 +31,6 @@ def own_quotes(api: Api) -> None:
         if row.kind != "quote":
             raise Refused(404)
         return row
-
-    def shown(change: Writing, id: int) -> Invoice:
-        change.session.flush()
-        change.session.expire_all()
-        return shown_invoice(change.session, seen(change.session, id))
 
     listing, read = listing_of(front.clock), Permission.OWN_READ
     declare_list(api, "/own/quotes", listing, TAG, permission=read, scope=own, name="list_own_quotes")
@@ -61,7 +56,7 @@ def own_quotes(api: Api) -> None:
             with conflicts():
                 done = accept(change.session, change.books, row.id, change.now_us, front.actor.name)
             answer = AcceptedQuote(
-                quote=shown(change, row.id),
+                quote=written_invoice(change.session, row.id),
                 # A draft may still change: the account sees it when it is issued.
                 invoice_id=done.invoice_id if done.number else None,
                 number=done.number or None,
@@ -79,4 +74,4 @@ def own_quotes(api: Api) -> None:
             seen(change.session, row.id)
             with conflicts():
                 refuse(change.session, row.id, body.reason, change.now_us, front.actor.name)
-            return change.done(shown(change, row.id), 201)
+            return change.done(written_invoice(change.session, row.id), 201)

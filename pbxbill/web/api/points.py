@@ -1,6 +1,5 @@
 """Points: rules by which they are earned, what an account has, what they are turned into. Calling cards."""
 
-import hashlib
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -19,7 +18,6 @@ from pbxbill.billing.codes.calling_cards import (
     unblock,
 )
 from pbxbill.billing.points.points import Spending, holdings, spend
-from pbxbill.errors import check
 from pbxbill.listing.cards import CARDS, KNOWN_CALLERS
 from pbxbill.listing.points import REFERRALS, RULES
 from pbxbill.store.accounts import unit_of
@@ -136,15 +134,12 @@ def points(api: Api) -> None:
         with front.reading() as session:
             code = front.account(session, path.account_id).code
         with api.writing("points.spend", code, account_id=path.account_id) as change:
-            session, cause = change.session, change.cause
-            check(cause is not None, "points are spent with a key")
+            session = change.session
             with field("unit"):
                 unit_of(session, body.unit)
             with field("points_unit"):
                 unit_of(session, body.points_unit)
-            # The kept key is shorter than a program's may be.
-            key = hashlib.sha256(str(cause).encode()).hexdigest()[:40]
-            wanted = Spending(body.points_unit, body.points, body.unit, key)
+            wanted = Spending(body.points_unit, body.points, body.unit, change.key[:40])
             account = front.account(session, path.account_id)
             with conflicts():
                 done = spend(session, change.books, account, wanted, change.now_us)

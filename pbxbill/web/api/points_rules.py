@@ -1,6 +1,5 @@
 """How points are earned: rules made and ended, points given by hand, who brought whom."""
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -17,7 +16,6 @@ from pbxbill.billing.points.points_rules import (
     end_rule,
 )
 from pbxbill.billing.points.referrals import refer
-from pbxbill.errors import check
 from pbxbill.listing.points import RULES
 from pbxbill.money import parse_amount
 from pbxbill.store.accounts import unit_of
@@ -133,15 +131,12 @@ def _add_gifts(api: Api) -> None:
         with front.reading() as session:
             code = front.account(session, path.account_id).code
         with api.writing("points.give", code, account_id=path.account_id) as change:
-            session, cause = change.session, change.cause
-            check(cause is not None, "points are given with a key")
+            session = change.session
             account = front.account(session, path.account_id)
             rule = session.get(PointsRuleRow, body.rule_id)
             mine = account.parent_id if account.parent_id == front.scope.account_id else None
             if rule is None or rule.issuer_id != mine:
                 raise wrong("rule_id", "there is no such rule")
-            # The kept key is shorter than a program's may be.
-            key = hashlib.sha256(str(cause).encode()).hexdigest()[:40]
             with field("rule_id"):
                 give_by_hand(
                     session,
@@ -149,7 +144,7 @@ def _add_gifts(api: Api) -> None:
                     account,
                     rule.id,
                     body.points,
-                    key=key,
+                    key=change.key[:40],
                     reason=body.reason,
                     now_us=change.now_us,
                 )

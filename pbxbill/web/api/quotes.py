@@ -30,7 +30,14 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.drafts import QUANTITY, Description, Quantity, Why, own_invoice
 from pbxbill.web.api.fields import Amount, Id, Line, Sent, left_out
-from pbxbill.web.api.invoices import PDF, Invoice, file_of_invoice, seen_invoice, shown_invoice
+from pbxbill.web.api.invoices import (
+    PDF,
+    Invoice,
+    file_of_invoice,
+    seen_invoice,
+    shown_invoice,
+    written_invoice,
+)
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.objects import SentDay, billed_account, conflicts, field, wrong
 from pbxbill.web.api.problems import Refused
@@ -141,10 +148,8 @@ def _declare_ends(api: Api) -> None:
             _own_quote(front, session, row.id)
             with conflicts():
                 done = accept(session, change.books, row.id, now_us, front.actor.name, issue_now=body.issue)
-            session.flush()
-            session.expire_all()
             answer = AcceptedQuote(
-                quote=shown_invoice(session, session.get_one(InvoiceRow, row.id)),
+                quote=written_invoice(session, row.id),
                 invoice_id=done.invoice_id,
                 number=done.number or None,
                 subscription_id=done.subscription_id,
@@ -161,9 +166,7 @@ def _declare_ends(api: Api) -> None:
             _own_quote(front, change.session, row.id)
             with conflicts():
                 refuse(change.session, row.id, body.reason, change.now_us, front.actor.name)
-            change.session.flush()
-            change.session.expire_all()
-            return change.done(shown_invoice(change.session, change.session.get_one(InvoiceRow, row.id)), 201)
+            return change.done(written_invoice(change.session, row.id), 201)
 
 
 def _wanted(session: Session, account: AccountRow, body: SentQuote) -> NewQuote:

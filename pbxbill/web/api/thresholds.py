@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
@@ -20,9 +20,8 @@ from pbxbill.billing.payments.balance_thresholds import (
 from pbxbill.listing.limits import HELD_COUNTRIES, limits_listing
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.models import WalletRow
-from pbxbill.store.notice_models import DefaultThresholdRow
 from pbxbill.store.points_units import is_points_unit
-from pbxbill.store.thresholds import DEFAULT, NOTICE
+from pbxbill.store.thresholds import DEFAULT, NOTICE, all_defaults_of
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Moment, Money, Sent, moment_or_none, money
@@ -156,15 +155,10 @@ def _declare_defaults(api: Api) -> None:
         """Below which funds customers of the key's account are told who have no thresholds of their own."""
         with front.reading() as session:
             units = units_by_code(session)
-            rows = session.scalars(
-                select(DefaultThresholdRow)
-                .where(DefaultThresholdRow.issuer_id == front.scope.account_id)
-                .order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())
-            )
-            found: dict[str, list[Money]] = {}
-            for row in rows:
-                found.setdefault(row.unit, []).append(money(row.below, units[row.unit]))
-        return DefaultThresholds(items=[UnitThresholds(unit=x, items=y) for x, y in found.items()])
+            found = all_defaults_of(session, front.scope.account_id)
+        return DefaultThresholds(
+            items=[UnitThresholds(unit=x, items=[money(y, units[x]) for y in found[x]]) for x in found]
+        )
 
     @api.put("/notice-thresholds/<unit>", UnitThresholds, TAG, of="/notice-thresholds")
     @needs(Permission.NOTICES_WRITE)

@@ -4,7 +4,6 @@ Cash is taken by `/accounts/ID/top-ups` and `/accounts/ID/payments`.
 """
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -25,6 +24,7 @@ from pbxbill.store.payment_models import VoucherBatchRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Line, Moment, Money, Sent, SentMoney, left_out, moment, money
+from pbxbill.web.api.idempotency import digest_of
 from pbxbill.web.api.listed import ZONE
 from pbxbill.web.api.objects import SentDay, field, found, issuer
 from pbxbill.web.api.problems import Refused
@@ -199,7 +199,7 @@ def till(api: Api) -> None:
     def _opened(session: Session, unit: str, value: int, now_us: int, count: int) -> VoucherBatchRow:
         """The batch of this request: what was cut off goes on."""
         seller = issuer(session, front.scope)
-        name = TILL + hashlib.sha256(api.cause().encode()).hexdigest()[:40]
+        name = TILL + digest_of(api.cause())[:40]
         known = session.scalar(
             select(VoucherBatchRow).where(
                 VoucherBatchRow.issuer_id == seller.id, VoucherBatchRow.name == name

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -29,7 +29,7 @@ from pbxbill.billing.payments.balance_thresholds import (
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import unit_of
-from pbxbill.store.notice_models import DefaultThresholdRow
+from pbxbill.store.thresholds import all_defaults_of
 from pbxbill.web.background import Background
 from pbxbill.web.editions import check_edition, edition_of
 from pbxbill.web.fields import plain_number, refusals
@@ -59,7 +59,7 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
     @needs(Permission.NOTICES_READ)
     def thresholds() -> str:
         with front.reading() as session:
-            found = _defaults(session, front)
+            found = all_defaults_of(session, front.scope.account_id)
         return render_template("panel/notices/thresholds.html", found=found, tabs=notice_tabs(front))
 
     @section.route("/notices/thresholds/edit", methods=["GET", "POST"])
@@ -96,20 +96,8 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
         )
 
 
-def _defaults(session: Session, front: Front) -> dict[str, list[int]]:
-    rows = session.scalars(
-        select(DefaultThresholdRow)
-        .where(DefaultThresholdRow.issuer_id == front.scope.account_id)
-        .order_by(DefaultThresholdRow.unit, DefaultThresholdRow.below.desc())
-    )
-    found: dict[str, list[int]] = {}
-    for row in rows:
-        found.setdefault(row.unit, []).append(row.below)
-    return found
-
-
 def _default_texts(session: Session, front: Front, units: Mapping[str, Unit]) -> dict[str, str]:
-    found = _defaults(session, front)
+    found = all_defaults_of(session, front.scope.account_id)
     return {code: _written(found.get(code, ()), unit) for code, unit in units.items()}
 
 

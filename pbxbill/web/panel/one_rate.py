@@ -1,5 +1,6 @@
 """One prefix of a deck: its rate corrected, added or ended. Changes are shown as those of a whole sheet."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -85,8 +86,21 @@ def add_one_rate(section: Blueprint, front: Front) -> None:
     _add_end(section, front, worker)
 
 
-def _to_changes(front: Front, worker: Background, row_id: int) -> Response:
-    """Read what was asked for, and show what it would change."""
+def _sent(
+    front: Front,
+    worker: Background,
+    form: WhenForm,
+    told: tuple[str, str],
+    upload_of: Callable[[Change], Upload],
+) -> Response | None:
+    """Read what a form asks for, and show what it would change; None: it is not sent, or refused.
+    told: action and subject, for the audit log."""
+    row_id = 0
+    if form.validate_on_submit():
+        with refusals(form), front.changing(*told) as change:
+            row_id = keep_upload(change.session, upload_of(change), change.now_us).id
+    if not row_id:
+        return None
     database = front.desks.application.database
     worker.start(f"rates-{row_id}", lambda: read_upload(database, row_id, front.clock))
     return redirect(url_for("rate_imports.show", id=row_id), 303)
@@ -106,13 +120,12 @@ def _add_rate(section: Blueprint, front: Front, worker: Background) -> None:
         if request.method == "GET":
             _fill(form, kept)
             form.edition.data = edition_of(_facts(kept))
-        if form.validate_on_submit():
-            row_id = 0
-            with refusals(form), front.changing("rates.one", deck.name) as change:
-                upload = _upload(front, change, own_deck(change.session, front, id), form, prefix)
-                row_id = keep_upload(change.session, upload, change.now_us).id
-            if row_id:
-                return _to_changes(front, worker, row_id)
+
+        def changed(change: Change) -> Upload:
+            return _upload(front, change, own_deck(change.session, front, id), form, prefix)
+
+        if answer := _sent(front, worker, form, ("rates.one", deck.name), changed):
+            return answer
         return render_template(
             "panel/decks/rate.html",
             form=form,
@@ -135,15 +148,14 @@ def _add_end(section: Blueprint, front: Front, worker: Background) -> None:
             abort(404)
         if request.method == "GET":
             form.edition.data = edition_of(_facts(kept))
-        if form.validate_on_submit():
-            row_id = 0
-            with refusals(form), front.changing("rates.end", f"{deck.name} {prefix or '*'}") as change:
-                now = own_deck(change.session, front, id)
-                check_edition(form, _facts(rate_of(change.session, id, prefix, change.now_us)))
-                upload = upload_of_end(change.session, now, prefix, _said(front, form, change))
-                row_id = keep_upload(change.session, upload, change.now_us).id
-            if row_id:
-                return _to_changes(front, worker, row_id)
+
+        def ended(change: Change) -> Upload:
+            now = own_deck(change.session, front, id)
+            check_edition(form, _facts(rate_of(change.session, id, prefix, change.now_us)))
+            return upload_of_end(change.session, now, prefix, _said(front, form, change))
+
+        if answer := _sent(front, worker, form, ("rates.end", f"{deck.name} {prefix or '*'}"), ended):
+            return answer
         return render_template("panel/decks/end_rate.html", form=form, deck=deck, prefix=prefix, kept=kept)
 
 

@@ -12,7 +12,7 @@ from wtforms import BooleanField, SelectField
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.interim import bill_to_now
-from pbxbill.billing.invoices.looking_back import look_back, passed_over
+from pbxbill.billing.invoices.looking_back import look_back_at, passed_over
 from pbxbill.billing.invoices.run_control import ask_to_stop, go_on, is_silent, work_on
 from pbxbill.billing.invoices.runs import Counts, Definition, counts, failures, money_of, start_run
 from pbxbill.billing.invoices.together import choose
@@ -311,12 +311,10 @@ def _add_look_back(section: Blueprint, front: Front) -> None:
             # It reads all that wallets ever gave for: nobody is kept from writing meanwhile.
             with front.reading() as session:
                 places = passed_over(session)
-            found = []
             with front.changing("invoices.look-back", "") as change:
-                for account_id, unit in places:
-                    account = change.session.get_one(AccountRow, account_id)
-                    if front.scope.covers(account):
-                        found.append((account.code, look_back(change.session, account_id, unit)))
+                found = [
+                    (x.code, over) for x, over in look_back_at(change.session, places, front.scope.covers)
+                ]
             for code, over in found:
                 flash(
                     gettext(

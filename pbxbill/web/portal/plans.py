@@ -1,6 +1,7 @@
 """/my/plans: what the account subscribes to and what is left of it; changes and plans are asked for here."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
@@ -162,16 +163,9 @@ def _add_asking(section: Blueprint, front: Front) -> None:
 
         foretold: list[str] = []
         if form.validate_on_submit():
-            with refusals(
-                form, {"change": "plan", "quantity": "quantity"}.get(form.what.data, "")
-            ) as refused:
-                if wants_preview():
-                    foretold = told_of(front, lambda change: _granted(change, asked(change)))
-                else:
-                    with front.changing("subscription.ask", account.code, account_id=account.id) as change:
-                        asked(change)
-            if not refused and not foretold:
-                flash(gettext("Your wish is written down. You are told as soon as it is decided."))
+            place = {"change": "plan", "quantity": "quantity"}.get(form.what.data, "")
+            is_asked, foretold = _wished(front, account, form, place, asked)
+            if is_asked:
                 return redirect(url_for("my_plans.show", id=id), 303)
         return render_template(
             "portal/plans/ask.html",
@@ -229,18 +223,35 @@ def _add_new(section: Blueprint, front: Front) -> None:
 
         foretold: list[str] = []
         if offers and form.validate_on_submit():
-            with refusals(form, "plan") as refused:
-                if wants_preview():
-                    foretold = told_of(front, lambda change: _granted(change, asked(change)))
-                else:
-                    with front.changing("subscription.ask", account.code, account_id=account.id) as change:
-                        asked(change)
-            if not refused and not foretold:
-                flash(gettext("Your wish is written down. You are told as soon as it is decided."))
+            is_asked, foretold = _wished(front, account, form, "plan", asked)
+            if is_asked:
                 return redirect(url_for("my_plans.listed"), 303)
         return render_template(
             "portal/plans/ask_for_new.html", form=form, offers=offers, price=_offer_price, foretold=foretold
         )
+
+
+def _wished(
+    front: Front,
+    account: AccountRow,
+    form: PanelForm,
+    place: str,
+    asked: Callable[[Change], SubscriptionChangeRow],
+) -> tuple[bool, list[str]]:
+    """Write down what a form asks for, or tell what it would cost: whether it is written, and what was told.
+    place: the field that a refusal is about."""
+    foretold: list[str] = []
+    is_asked = False
+    with refusals(form, place):
+        if wants_preview():
+            foretold = told_of(front, lambda change: _granted(change, asked(change)))
+        else:
+            with front.changing("subscription.ask", account.code, account_id=account.id) as change:
+                asked(change)
+            is_asked = True
+    if is_asked:
+        flash(gettext("Your wish is written down. You are told as soon as it is decided."))
+    return is_asked, foretold
 
 
 def _granted(change: Change, request: SubscriptionChangeRow) -> BroughtUp:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.freeswitch import PrivateFreeSwitch
 from pbxbill.esl.settings import FreeSwitchSettings
 
 from .fake_engine import FakeAccount, FakeEngine
 from .fake_freeswitch import FakeFreeSwitch
-from .harness import Site
+from .harness import RunningDaemon, Site
+from .real_switch import Place, placing, running_daemon
 
 # Debian has no FreeSWITCH to install, so a machine has one only if somebody says where. Without it these
 # tests are not collected: a skipped test would look as if something had been proved. See tests/README.md.
@@ -63,3 +65,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
         site.stop()
         switch.stop()
         engine.stop()
+
+
+@pytest.fixture
+def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
+    """The daemon beside the real switch of a module."""
+    with running_daemon(freeswitch, engine) as running:
+        yield running
+
+
+@pytest.fixture
+def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
+    """What places calls at it."""
+    with placing(freeswitch) as place:
+        yield place

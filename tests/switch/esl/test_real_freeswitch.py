@@ -26,7 +26,7 @@ from pbxbill.sections import FreeSwitchSection
 
 from .fake_engine import FakeAccount, FakeEngine
 from .harness import RunningDaemon
-from .real_switch import Place, finished, placing, running_daemon
+from .real_switch import Place, finished
 
 NUMBER = "33155512345"
 BUSY = "33155512399"
@@ -68,18 +68,6 @@ def engine() -> Iterator[FakeEngine]:
     engine = FakeEngine(accounts, {"4930123": "owner"})
     yield engine
     engine.stop()
-
-
-@pytest.fixture
-def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
-    with running_daemon(freeswitch, engine) as running:
-        yield running
-
-
-@pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
-    with placing(freeswitch) as place:
-        yield place
 
 
 def test_an_answered_call_is_settled_with_the_times_that_were_seen_on_the_wire(

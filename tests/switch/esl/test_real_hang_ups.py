@@ -13,7 +13,7 @@ from tests.switch.asking_desk import OPERATOR, AskingDesk
 
 from .fake_engine import FakeAccount, FakeEngine
 from .harness import RunningDaemon
-from .real_switch import Place, finished, placing, running_daemon
+from .real_switch import Place, finished, running_daemon
 
 NUMBER = "33155512345"
 
@@ -51,12 +51,6 @@ def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine, desk: AskingDesk) 
         running.hang_ups = desk
         running.start()
         yield running
-
-
-@pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
-    with placing(freeswitch) as place:
-        yield place
 
 
 def test_a_call_is_ended_at_once_and_charged_until_then(

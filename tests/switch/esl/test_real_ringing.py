@@ -15,7 +15,7 @@ from pbxbill.esl.cdr_log import CdrLog
 
 from .fake_engine import FakeAccount, FakeEngine
 from .harness import RunningDaemon
-from .real_switch import Place, finished, placing, running_daemon
+from .real_switch import Place, finished
 
 NUMBER, EARLY, BUSY = "33155512345", "33155512388", "33155512399"
 SILENT_MS, RING_MS = 800, 600
@@ -50,18 +50,6 @@ def engine() -> Iterator[FakeEngine]:
     engine = FakeEngine({"2001": FakeAccount(3600), "2002": FakeAccount(3600, announcement=told)})
     yield engine
     engine.stop()
-
-
-@pytest.fixture
-def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
-    with running_daemon(freeswitch, engine) as running:
-        yield running
-
-
-@pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
-    with placing(freeswitch) as place:
-        yield place
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pbxbill.charging.events import Announcement, Answer, Authorize, Extend, Set
 
 from .fake_engine import FakeAccount, FakeEngine
 from .harness import RunningDaemon
-from .real_switch import Place, finished, placing, running_daemon
+from .real_switch import Place, finished, running_daemon
 
 NUMBER = "33155512345"
 TALKATIVE = Announcement(balance=True, minutes=True, warning=True)
@@ -45,12 +45,6 @@ def engine() -> Iterator[FakeEngine]:
 def daemon(freeswitch: PrivateFreeSwitch, engine: FakeEngine) -> Iterator[RunningDaemon]:
     with running_daemon(freeswitch, engine, authorize_timeout_s=0.5, shadow=True) as running:
         yield running
-
-
-@pytest.fixture
-def place(freeswitch: PrivateFreeSwitch) -> Iterator[Place]:
-    with placing(freeswitch) as place:
-        yield place
 
 
 def talked_us(settle: object) -> int:
