@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from pbxbill.billing.charge import ChargeKind
 from pbxbill.billing.invoices.document import DocumentCall
 from pbxbill.billing.invoices.drafting import live_lines, taxes_from_json
-from pbxbill.billing.invoices.gathering import LONGEST_CALL_US
+from pbxbill.billing.invoices.gathering import BELOW, LONGEST_CALL_US
 from pbxbill.billing.profiles import profile_of
 from pbxbill.clock import SECOND_US
 from pbxbill.store.billing_models import IssuerRow
+from pbxbill.store.driver import is_in
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow
 
@@ -33,33 +34,20 @@ _CHARGED = (
     "JOIN cdrs c ON c.session_id = x.session_id WHERE i.invoice_id = :invoice_id AND e.kind = 'usage'"
 )
 _FREE = (
-    f"SELECT {_COLUMNS} FROM cdrs c {{below}} JOIN call_charges x ON x.session_id = c.session_id "  # noqa: S608
-    "AND x.account_id = :account_id JOIN wallets w ON w.id = x.wallet_id AND w.unit = :unit WHERE {whose} "
-    "AND c.started_us >= :from_us - :longest AND c.started_us < :to_us AND c.ended_us >= :from_us "
-    "AND c.ended_us < :to_us AND x.entry_id IS NULL AND x.uncollected = 0 AND c.created_us <= :until_us"
+    f"SELECT {_COLUMNS} FROM cdrs c JOIN call_charges x ON x.session_id = c.session_id "  # noqa: S608
+    "AND x.account_id = :account_id JOIN wallets w ON w.id = x.wallet_id AND w.unit = :unit "
+    "WHERE c.account_id {whose} AND c.started_us >= :from_us - :longest AND c.started_us < :to_us "
+    "AND c.ended_us >= :from_us AND c.ended_us < :to_us AND x.entry_id IS NULL AND x.uncollected = 0 "
+    "AND c.created_us <= :until_us"
 )
 _TAXED_ALONE, _UNTAXED = (
     text(f"SELECT 1 FROM ({_CHARGED} AND {which} LIMIT 1) f")  # noqa: S608 words are ours
     for which in ("x.tax <> 0", "x.tax = 0 AND x.total <> 0")
 )
 """Calls whose tariff took its own tax, and others."""
-_OWN = {"below": "", "whose": "c.account_id = :account_id"}
-_BELOW = {"below": "JOIN accounts b ON b.id = c.account_id", "whose": "b.path LIKE :path || '%'"}
+_LIST = "{calls} ORDER BY 1, 2 LIMIT :most"
+_COUNT = "SELECT COUNT(*) FROM ({calls}) f"
 _FOREVER = 2**62
-
-
-def _statement(how: dict[str, str], shape: str) -> TextClause:
-    return text(shape.format(calls=f"{_CHARGED} UNION ALL {_FREE.format(**how)}"))
-
-
-_LISTS = {
-    reseller: _statement(how, "{calls} ORDER BY 1, 2 LIMIT :most")
-    for reseller, how in ((False, _OWN), (True, _BELOW))
-}
-_COUNTS = {
-    reseller: _statement(how, "SELECT COUNT(*) FROM ({calls}) f")
-    for reseller, how in ((False, _OWN), (True, _BELOW))
-}
 
 
 def calls_of(session: Session, row: InvoiceRow, most: int = _FOREVER) -> Iterator[DocumentCall]:
@@ -68,9 +56,9 @@ def calls_of(session: Session, row: InvoiceRow, most: int = _FOREVER) -> Iterato
     Times are in the zone of its periods. Nothing else may be asked of the session until all are read.
     """
     zone, gross = ZoneInfo(zone_of_document(session, row)), holds_tax(session, row)
-    reseller, values = _asked(session, row)
+    statement, values = _asked(session, row, _LIST)
     result = session.execute(
-        _LISTS[reseller], values | {"most": most}, execution_options={"yield_per": ROWS_TOGETHER}
+        statement, values | {"most": most}, execution_options={"yield_per": ROWS_TOGETHER}
     )
     for started_us, _, caller, called, destination, billed_us, total, tax in result:
         moment = datetime.fromtimestamp(started_us // SECOND_US, UTC).astimezone(zone)
@@ -82,8 +70,7 @@ def calls_of(session: Session, row: InvoiceRow, most: int = _FOREVER) -> Iterato
 
 def count_calls(session: Session, row: InvoiceRow) -> int:
     """How many calls_of() an invoice there are."""
-    reseller, values = _asked(session, row)
-    return int(session.execute(_COUNTS[reseller], values).scalar_one())
+    return int(session.execute(*_asked(session, row, _COUNT)).scalar_one())
 
 
 def holds_tax(session: Session, row: InvoiceRow) -> bool:
@@ -109,9 +96,10 @@ def zone_of_document(session: Session, row: InvoiceRow) -> str:
     return issuer.zone if issuer is not None else "UTC"
 
 
-def _asked(session: Session, row: InvoiceRow) -> tuple[bool, dict[str, int | str]]:
+def _asked(session: Session, row: InvoiceRow, shape: str) -> tuple[TextClause, dict[str, int | str]]:
     account = session.get_one(AccountRow, row.account_id)
-    return account.kind == "reseller", {
+    whose = is_in(session, BELOW) if account.kind == "reseller" else "= :account_id"
+    return text(shape.format(calls=f"{_CHARGED} UNION ALL {_FREE.format(whose=whose)}")), {
         "invoice_id": row.id,
         "account_id": row.account_id,
         "unit": row.unit,

@@ -26,7 +26,7 @@ from pbxbill.billing.period import Period
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
 from pbxbill.ledger.accounts import LedgerCode
-from pbxbill.store.driver import Driver, driver_within, row_lock, rows_within
+from pbxbill.store.driver import Driver, driver_within, is_in, row_lock, rows_within
 
 PAGE = 5_000
 """Entries that are looked at together."""
@@ -83,21 +83,16 @@ _CALLS = (
     "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE x.session_id {is_each_text} "
     "AND x.account_id = {one_int}"
 )
-_FREE_COLUMNS = (
+_FREE = (
     "SELECT x.session_id, x.level, x.line, c.direction, c.called, x.billable_s, x.rate_id, v.tax_mode, "
-    "v.tax_ppm, c.ended_us FROM cdrs c {below} JOIN call_charges x ON x.session_id = c.session_id "
+    "v.tax_ppm, c.ended_us FROM cdrs c JOIN call_charges x ON x.session_id = c.session_id "
     "AND x.account_id = :account_id JOIN wallets w ON w.id = x.wallet_id AND w.unit = :unit "
-    "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE {whose} "
+    "JOIN tariff_versions v ON v.id = x.tariff_version_id WHERE c.account_id {whose} "
     "AND c.started_us >= :from_us - :longest AND c.started_us < :to_us AND c.ended_us >= :from_us "
     "AND c.ended_us < :to_us AND x.entry_id IS NULL AND x.uncollected = 0"
 )
-_FREE_OWN = text(_FREE_COLUMNS.format(below="", whose="c.account_id = :account_id"))
-_FREE_BELOW = text(
-    _FREE_COLUMNS.format(
-        below="JOIN accounts b ON b.id = c.account_id",
-        whose="(b.path = :path OR b.path LIKE :path || '%')",
-    )
-)
+BELOW = "SELECT b.id FROM accounts b WHERE b.path LIKE :path || '%'"
+"""An account's own id and all that are below it."""
 LONGEST_CALL_US = 86_400_000_000
 
 
@@ -396,7 +391,7 @@ def _add_free_calls(session: Session, gatherer: _Gatherer, books: Books, unit: s
         "longest": LONGEST_CALL_US,
         "path": books.path,
     }
-    statement = _FREE_BELOW if books.is_reseller else _FREE_OWN
-    rows = session.execute(statement, values)
+    whose = is_in(session, BELOW) if books.is_reseller else "= :account_id"
+    rows = session.execute(text(_FREE.format(whose=whose)), values)
     while page := rows.fetchmany(PAGE):
         gatherer.free_calls([tuple(row) for row in page])
