@@ -19,7 +19,7 @@ from pbxbill.charging.reconcile import SwitchRecord
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused
 from pbxbill.esl.causes import cause_number
-from pbxbill.esl.events import MAX_MOMENT_US, gateway_name, is_channel_id, ringing_us, session_id
+from pbxbill.esl.events import MAX_MOMENT_US, gateway_name, is_channel_id, ringing_read, session_id
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ CSV_COLUMNS = (
 """freeswitch-conf/autoload_configs/cdr_csv.conf.xml writes these. None of them holds what a caller sent:
 mod_cdr_csv escapes nothing, so a caller's name could end the line and begin one of its own."""
 
+HEARD = ("start_uepoch", "progress_uepoch", "progress_media_uepoch")
 OLD_COLUMNS = 16
 KNOWN_COLUMNS = {OLD_COLUMNS, OLD_COLUMNS + 1, len(CSV_COLUMNS)}
 """The template had no gateway once, then no ringing, and a log may hold lines of all."""
@@ -228,9 +229,7 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
     failed = bool(disposition) and disposition not in ("SUCCESS", "failure")
     cause = disposition if failed else get("hangup_cause", "")
     dialled_out = get("direction", "") == "outbound"
-    started_us, rang_us, media_us, answered_us = (
-        _moment(get(f"{name}_uepoch", "")) for name in ("start", "progress", "progress_media", "answer")
-    )
+    started_us, answered_us = (_moment(get(name, "")) for name in ("start_uepoch", "answer_uepoch"))
     return LegRecord(
         uuid=uuid,
         session_id=session,
@@ -247,7 +246,7 @@ def _leg(variables: dict[str, str]) -> LegRecord | None:
         ended_us=ended_us,
         cause=cause_number(cause, get("hangup_cause_q850", "")),
         gateway=gateway_name(get("sip_gateway_name", ""), get("channel_name", "")) if dialled_out else "",
-        ringing_us=ringing_us(started_us, rang_us, media_us, answered_us),
+        ringing_us=ringing_read(lambda name: _moment(get(name, "")), HEARD, answered_us),
     )
 
 

@@ -17,12 +17,18 @@ callers send.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+import structlog
 
 from pbxbill.errors import InputRefused
 from pbxbill.esl.causes import cause_number
 from pbxbill.esl.wire import Event, Headers
 from pbxbill.ids import is_id
+
+log = structlog.get_logger(__name__)
 
 ON_ANSWER = "execute_on_answer_pbxbill"
 """FreeSWITCH runs every variable that begins with execute_on_answer: this name overwrites nobody's own."""
@@ -34,6 +40,12 @@ MAX_GATEWAY = 64
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^:;/]+")
 _UUID = re.compile(r"[A-Za-z0-9_.@:-]{8,128}")
 MAX_MOMENT_US = 2**53
+HEARD_AT_ANSWER = (
+    "Caller-Channel-Created-Time",
+    "Caller-Channel-Progress-Time",
+    "Caller-Channel-Progress-Media-Time",
+)
+HEARD_AT_END = ("variable_start_uepoch", "variable_progress_uepoch", "variable_progress_media_uepoch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,19 @@ def ringing_us(created_us: int, rang_us: int, media_us: int, answered_us: int) -
     return max(0, min(moments) - created_us) if created_us and moments else None
 
 
+def ringing_read(read: Callable[[str], int], names: tuple[str, str, str], answered_us: int) -> int | None:
+    """The same of moments that are read by their names: of the beginning, of ringing, of early media.
+
+    Nothing is charged by them: where one makes no sense the ringing is unknown, and the rest holds.
+    """
+    try:
+        created_us, rang_us, media_us = map(read, names)
+    except InputRefused as refused:
+        log.warning("esl.ringing_unknown", why=str(refused))
+        return None
+    return ringing_us(created_us, rang_us, media_us, answered_us)
+
+
 def leg_of(headers: Headers) -> Leg | None:
     """The charged leg that a block of channel data speaks of; None: not one of ours."""
     session = session_id(headers.variable("pbxbill_session"))
@@ -201,10 +226,7 @@ def answered(headers: Headers) -> LegAnswered | None:
     if not answered_us:
         return None
     armed = headers.variable(ON_ANSWER).startswith("sched_hangup ")
-    created_us, rang_us, media_us = (
-        moment(headers, f"Caller-Channel-{name}-Time") for name in ("Created", "Progress", "Progress-Media")
-    )
-    delay_us = ringing_us(created_us, rang_us, media_us, answered_us)
+    delay_us = ringing_read(partial(moment, headers), HEARD_AT_ANSWER, answered_us)
     return LegAnswered(leg, answered_us, max(seen_us, answered_us), armed, delay_us)
 
 
@@ -224,10 +246,7 @@ def _ended(headers: Headers) -> LegEnded | None:
     cause = cause_number(name, headers.variable("hangup_cause_q850"))
     if disposition and disposition not in ("SUCCESS", "failure"):
         cause = cause_number(disposition)  # after a failed bridge the channel itself says NORMAL_CLEARING
-    created_us, rang_us, media_us, answered_us = (
-        moment(headers, f"variable_{name}_uepoch")
-        for name in ("start", "progress", "progress_media", "answer")
-    )
+    answered_us = moment(headers, "variable_answer_uepoch")
     return LegEnded(
         leg=leg,
         answered_us=answered_us or None,
@@ -236,5 +255,5 @@ def _ended(headers: Headers) -> LegEnded | None:
         cause=cause,
         disposition=disposition,
         other_uuid=headers.get("Other-Leg-Unique-ID"),
-        ringing_us=ringing_us(created_us, rang_us, media_us, answered_us),
+        ringing_us=ringing_read(partial(moment, headers), HEARD_AT_END, answered_us),
     )

@@ -1,5 +1,6 @@
 """How long a dialled leg takes to ring: from recorded events, in the book of calls, in the CDR log."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,31 @@ def test_a_recorded_call_that_rings_late_says_so_at_its_answer_and_at_its_end(
     found = [event for event in of_our_calls(data) if isinstance(event, kind)]
     assert found
     assert {event.ringing_us for event in found} == {S}
+
+
+def test_a_ringing_moment_that_makes_no_sense_loses_neither_answer_nor_end(recording: Recording) -> None:
+    whole, garbled = recording("01_plain"), recording("01_plain")
+    for name in (b"Caller-Channel-Progress-Time", b"variable_progress_uepoch", b"variable_start_uepoch"):
+        garbled = re.sub(name + rb": [0-9]+", lambda found: found[0][:-3] + b"nan", garbled)
+    assert garbled != whole
+    found = of_our_calls(garbled)
+    assert {event.ringing_us for event in found} == {None}
+    assert found == [replace(event, ringing_us=None) for event in of_our_calls(whole)]
+
+
+@pytest.mark.parametrize("is_csv", [False, True])
+def test_a_record_of_the_log_is_kept_without_a_ringing_moment_that_makes_no_sense(
+    tmp_path: Path, clock: ManualClock, is_csv: bool
+) -> None:
+    if is_csv:
+        (tmp_path / "Master.csv").write_text(csv_line(progress_media_uepoch="9" * 30))
+    else:
+        write_call(tmp_path, progress_uepoch="17952891-5")
+    reading = CdrLog(str(tmp_path), clock).read(0)
+    assert reading.broken == 0
+    (record,) = reading.records
+    assert record.answered_us is not None
+    assert record.ringing_us is None
 
 
 def test_the_paid_legs_ringing_goes_with_the_answer_and_the_end(book: CallBook) -> None:
