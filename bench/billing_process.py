@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from multiprocessing.forkserver import _forkserver  # type: ignore[attr-defined]
+from multiprocessing.forkserver import _forkserver
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,7 +49,7 @@ def bill(url: str, until_us: int, processes: int, reseller: str) -> None:
         now = counts(session, run_id)
         worked_us = session.execute(_WORKED, {"run_id": run_id}).scalar_one()
     # Processes of a run are children of the fork server's: what they used is told when that has ended.
-    _forkserver._stop()
+    _forkserver._stop()  # type: ignore[attr-defined]
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = {
         "done": now.done,
