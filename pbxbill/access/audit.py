@@ -16,9 +16,12 @@ from sqlalchemy import event, inspect
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from pbxbill.access.actor import Actor
-from pbxbill.store.access_models import AuditRow
+from pbxbill.store.access_models import AuditObjectRow, AuditRow
+from pbxbill.store.models import AccountRow
 
 MAX_VALUE_LENGTH = 500
+MAX_KEY_LENGTH = 128
+"""Of objects that are found by their keys: hashes and names fit in, texts need not."""
 _SEEN = "audited"
 MAX_ROWS = 100
 """Of one change; how many more there were is noted."""
@@ -58,10 +61,20 @@ class Seen:
             change["key"] = _key(inspect(row))
         self.fresh.clear()
 
+    def objects(self) -> set[tuple[str, str]]:
+        """What was changed, row by row: tables and keys."""
+        named = ((x["table"], key_text(x["key"])) for x in self.changes if x["key"] is not None)
+        return {(table, key) for table, key in named if len(key) <= MAX_KEY_LENGTH}
+
     def text(self) -> str:
         """As it is kept."""
         shown = [*self.changes, {"more": self.more}] if self.more else self.changes
         return json.dumps(shown, ensure_ascii=False)
+
+
+def key_text(key: list[Any]) -> str:
+    """A row's key, as objects are found by it: 17, or 17,EUR."""
+    return ",".join(map(str, key))
 
 
 @contextmanager
@@ -138,20 +151,27 @@ def write_audit(  # noqa: PLR0913  # one parameter per column
     now_us: int,
     account_id: int | None = None,
 ) -> None:
-    """Keep what was seen."""
-    session.add(
-        AuditRow(
-            at_us=now_us,
-            actor=actor.name[:200],
-            user_id=actor.user_id,
-            api_key_id=actor.api_key_id,
-            scope_id=actor.scope.account_id,
-            account_id=account_id,
-            action=action,
-            subject=subject[:200],
-            changes=seen.text(),
-            address=actor.address[:64],
-        )
+    """Keep what was seen, and which objects it names."""
+    row = AuditRow(
+        at_us=now_us,
+        actor=actor.name[:200],
+        user_id=actor.user_id,
+        api_key_id=actor.api_key_id,
+        scope_id=actor.scope.account_id,
+        account_id=account_id,
+        action=action,
+        subject=subject[:200],
+        changes=seen.text(),
+        address=actor.address[:64],
+    )
+    session.add(row)
+    session.flush()
+    named = seen.objects()
+    if account_id is not None:
+        named.add((AccountRow.__tablename__, str(account_id)))
+    session.add_all(
+        AuditObjectRow(object_table=table, object_key=key, at_us=now_us, entry_id=row.id)
+        for table, key in named
     )
     session.flush()
 

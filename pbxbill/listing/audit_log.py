@@ -1,13 +1,13 @@
 """The audit log as a list: who did what to what, of which area, and all that was done with one object."""
 
-import json
 import re
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.access.audit import MAX_KEY_LENGTH, key_text
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.listing import (
     N_,
@@ -26,7 +26,7 @@ from pbxbill.listing.listing import (
     equals,
 )
 from pbxbill.listing.users import within
-from pbxbill.store.access_models import AuditRow
+from pbxbill.store.access_models import AuditObjectRow, AuditRow
 from pbxbill.store.models import AccountRow
 
 LOG_INS = ("user.log-in", "user.session-end", "view.keep", "view.forget")
@@ -61,7 +61,7 @@ AREAS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Parts of the panel, and how the codes of what is done there begin."""
 CHANGES, COMMANDS = "changes", "commands"
-_HOWS = ("new", "changed", "deleted")
+_OBJECT = re.compile(rf"([a-z_]{{1,64}})[ /]([^\s\"\\]{{1,{MAX_KEY_LENGTH}}})")
 
 
 def _audit(_session: Session, scope: Scope) -> Rows:
@@ -90,27 +90,25 @@ def _of_area(query: Rows, area: str) -> Rows:
 
 def object_text(table: str, key: list[Any]) -> str:
     """An object as the filter takes it: invoices 17."""
-    return f"{table} {','.join(map(str, key))}"
+    return f"{table} {key_text(key)}"
 
 
 def _of_object(query: Rows, text: str) -> Rows:
     """What names the object among what it changed; of an account also all that was about it."""
-    found = re.fullmatch(r"([a-z_]{1,64})[ /]([^\s\"\\]{1,128})", text)
+    found = _OBJECT.fullmatch(text)
     if found is None:
         raise FilterRefused("object", f"{text[:40]!r} is no object; write it as invoices 17")
-    table, key = found[1], [int(x) if x.isdigit() and x.isascii() else x for x in found[2].split(",")]
-    return query.where(or_(*_namings(table, key)))
-
-
-def _namings(table: str, key: list[Any]) -> list[ColumnElement[bool]]:
-    # As access/audit.py writes a change: its key follows its table and how it changed.
-    written = (
-        json.dumps({"table": table, "how": how, "key": key}, ensure_ascii=False)[1:-1] for how in _HOWS
+    # Both columns of the order are joined: the object's own entries are then read in it.
+    entry = and_(AuditObjectRow.entry_id == AuditRow.id, AuditObjectRow.at_us == AuditRow.at_us)
+    return query.join(AuditObjectRow, entry).where(
+        AuditObjectRow.object_table == found[1], AuditObjectRow.object_key == found[2]
     )
-    namings = [AuditRow.changes.contains(x, autoescape=True) for x in written]
-    if table == AccountRow.__tablename__ and isinstance(key[0], int) and key[0] < 2**63:
-        namings.append(and_(AuditRow.account_id.is_not(None), AuditRow.account_id == key[0]))
-    return namings
+
+
+def _of_account(query: Rows, code: str) -> Rows:
+    return query.where(
+        AuditRow.account_id == select(AccountRow.id).where(AccountRow.code == code).scalar_subquery()
+    )
 
 
 AUDIT_LOG = Listing(
@@ -126,7 +124,7 @@ AUDIT_LOG = Listing(
         Column("address", N_("From"), ColumnKind.CODE, wide=True),
     ),
     rows=_audit,
-    orders=(Order("newest", N_("Newest first"), AuditRow.id, AuditRow.id, descending=True),),
+    orders=(Order("newest", N_("Newest first"), AuditRow.at_us, AuditRow.id, descending=True),),
     filters=(
         Filter("actor", N_("Who"), equals(AuditRow.actor)),
         Filter(
@@ -141,10 +139,11 @@ AUDIT_LOG = Listing(
             ),
         ),
         Filter("q", N_("To what"), contains(AuditRow.subject)),
-        Filter("account", N_("Account's code"), equals(AccountRow.code)),
+        Filter("account", N_("Account's code"), _of_account),
         Filter("from", N_("From"), at_least(AuditRow.at_us), FilterKind.DAY),
         Filter("to", N_("To"), below(AuditRow.at_us), FilterKind.DAY, next_day=True),
         Filter("object", N_("One object, e.g. invoices 17"), _of_object),
         Filter("action", N_("Its code, e.g. invoice.issue"), begins(AuditRow.action)),
     ),
+    looked_through=("actor", "area", "q", "action"),
 )

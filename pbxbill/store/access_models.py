@@ -159,9 +159,22 @@ class AuditRow(Base):
     """JSON: [{"table", "key", "before": {column: value}, "after": {...}}]; secrets are left out."""
     address: Mapped[str] = mapped_column(String(64), server_default="")
     __table_args__ = (
-        Index("ix_audit_log_scope_id_id", "scope_id", "id"),
-        Index("ix_audit_log_account_id_id", "account_id", "id"),
+        Index("ix_audit_log_at_us", "at_us", "id"),
+        Index("ix_audit_log_scope_id", "scope_id", "at_us", "id"),
+        Index("ix_audit_log_account_id", "account_id", "at_us", "id"),
     )
+
+
+class AuditObjectRow(Base):
+    """An object that an entry of the audit log names: what it changed, and the account that it was about."""
+
+    __tablename__ = "audit_objects"
+    object_table: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object_key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    """Its key's values, with commas between them."""
+    at_us: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """The entry's, so that those of one object are read in their order."""
+    entry_id: Mapped[int] = mapped_column(ForeignKey("audit_log.id"), primary_key=True, autoincrement=False)
 
 
 class AccountNoteRow(Base):

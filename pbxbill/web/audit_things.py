@@ -104,7 +104,7 @@ TABLES: dict[str, tuple[str, str]] = {
 """What a row is called, and the page that shows it, where there is one."""
 
 BESIDE = frozenset((
-    "account_events", "audit_log", "balance_marks", "billing_run_accounts", "call_charges",
+    "account_events", "audit_log", "audit_objects", "balance_marks", "billing_run_accounts", "call_charges",
     "call_corrections", "call_costs", "catalogue", "counters", "daemon_leases", "destination_prefixes",
     "did_history", "dunning_policy_versions", "earnings", "gathered", "guesses", "idempotent_requests",
     "installation", "invoice_entries", "invoice_files", "invoice_taxes", "job_runs", "ledger_accounts",
