@@ -11,8 +11,9 @@ of its fields:
             check_edition(form, facts_of(the row as it is in this transaction))
             ...
 
-check_edition() undoes the transaction by Stale, which refusals() understands: the form is shown again with
-what is different, and saving it once more holds.
+changing() lets those who save such forms in one after the other (turns.py), so that each finds what the one
+before wrote. check_edition() undoes the transaction by Stale, which refusals() understands: the form is shown
+again with what is different, and saving it once more holds.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from flask import has_request_context, request
 from wtforms import HiddenField, SelectField, SelectMultipleField
 
 from pbxbill.errors import InputRefused
@@ -44,6 +46,11 @@ class Stale(InputRefused):
 
 class EditionField(HiddenField):
     """What the form showed when it was made."""
+
+
+def says_edition() -> bool:
+    """Whether the request is a form that says what it showed."""
+    return has_request_context() and "edition" in request.form
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:

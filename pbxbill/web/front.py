@@ -23,7 +23,9 @@ from pbxbill.clock import Clock
 from pbxbill.store.engine import reading, transaction
 from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
+from pbxbill.web.editions import says_edition
 from pbxbill.web.rules import WebRules
+from pbxbill.web.turns import take_turn
 
 View = TypeVar("View", bound=Callable[..., Any])
 Row = TypeVar("Row")
@@ -158,7 +160,8 @@ class Front:
     def changing(self, action: str, subject: str, *, account_id: int | None = None) -> Iterator[Change]:
         """A transaction that the audit log tells of: what was done, to what, and to whose account.
 
-        A fault undoes all of it; live calls hear of money after the commit.
+        A fault undoes all of it; live calls hear of money after the commit. Who saves a form that
+        says what it showed (editions.py) does so alone.
         """
         now_us = self.clock.now_us()
         with (
@@ -166,6 +169,8 @@ class Front:
             desk.writing() as (session, books),
             audited(session, self.actor, action, subject, now_us=now_us, account_id=account_id),
         ):
+            if says_edition():
+                take_turn(session)
             yield Change(session, books, now_us)
 
     @staticmethod

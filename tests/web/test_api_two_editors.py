@@ -31,6 +31,7 @@ from tests.web.test_api_rules import PNG
 STALE = f'"{"0" * 32}"'
 TAG = re.compile(r'"[0-9a-f]{32}"')
 LINE = {"unit": "EUR", "collection": "invoice", "charge": [{"name": "Line", "price": "9.90"}]}
+METERED = 'unit = "EUR"\n[[component]]\nname = "energy"\nkind = "per_piece"\nprice = "0.50"\n'
 WORDS = {"subject": "Dear customer", "text": "All is well."}
 LIFTS = "It lifts, stops or forgets, and sets nothing: doing it twice is doing it once."
 A_SWITCH = "It sets one thing of two or few, and says which."
@@ -45,6 +46,7 @@ NEED_NONE = {
     "PATCH /jobs/{name}": A_SWITCH,
     "PUT /voucher-batches/{batch_id}/block": A_SWITCH,
     "PUT /own/saved-methods/{method_id}/preference": A_SWITCH,
+    "PUT /accounts/{account_id}/saved-methods/{method_id}/preference": A_SWITCH,
     "DELETE /accounts/{account_id}/notes/{note_id}": TAKES_AWAY,
     "DELETE /accounts/{account_id}/bundles/{bundle_id}": TAKES_AWAY,
     "DELETE /accounts/{account_id}/saved-methods/{method_id}": TAKES_AWAY,
@@ -171,7 +173,11 @@ def changes(installed: Installation, folder: Path) -> Iterator[Change]:  # noqa:
     rule = f"/dialling-rules/{post('/dialling-rules', {'name': 'berlin', 'region': 'DE'})['id']}"
     yield of("PUT", rule, {"region": "FR"})
     yield of("DELETE", rule)
-    yield of("DELETE", f"/dids/{post('/dids', {'number': '+493012345'})['id']}")
+    number = f"/dids/{post('/dids', {'number': '+493012345'})['id']}"
+    yield of("PATCH", number, {"country": "FR"})
+    yield of("DELETE", number)
+    meters = f"/meter-tariffs/{post('/meter-tariffs', {'name': 'power', 'toml': METERED})['id']}"
+    yield of("POST", f"{meters}/versions", {"toml": METERED.replace("5", "6")}, meters)
     yield of("PATCH", f"/carriers/{post('/carriers', {'name': 'c', 'tariff': 'plain'})['id']}", {
         "tariff": "wholesale"
     })  # fmt: skip
@@ -218,6 +224,8 @@ def changes(installed: Installation, folder: Path) -> Iterator[Change]:  # noqa:
     yield of("PATCH", f"/users/{post('/users', somebody)['user_id']}", {"name": "Theodora"})
     made_key = post("/api-keys", {"name": "shop", "scopes": [Permission.ACCOUNTS_READ.value]})["id"]
     yield of("DELETE", f"/api-keys/{made_key}")
+    given_key = post(f"{bob}/api-keys", {"name": "phone", "scopes": ["own:read"]})["id"]
+    yield of("DELETE", f"/account-api-keys/{given_key}")
     hook = post("/webhooks", {"url": "https://shop.example/hook", "kinds": ["payment"]})["id"]
     yield of("PATCH", f"/webhooks/{hook}", {"active": False})
     yield of("DELETE", f"/webhooks/{hook}")
@@ -307,6 +315,18 @@ def test_a_change_that_comes_again_is_answered_as_before(installed: Installation
     headers = {"If-Match": program.get(bob).headers["ETag"], "Idempotency-Key": new_id()}
     first, again = (program.ask("PATCH", bob, json={"name": "Rob"}, headers=headers) for _ in range(2))
     assert (first.status_code, again.status_code, again.json) == (200, 200, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert first.headers["ETag"] == again.headers["ETag"] == program.get(bob).headers["ETag"]
+    assert "Idempotent-Replayed" not in first.headers
+
+
+def test_an_answer_without_a_body_comes_again_as_it_was(installed: Installation) -> None:
+    program, bob = installed.program(), f"/accounts/{installed.id('bob')}"
+    made(program.post(f"{bob}/suspension", {"reason": "it was stolen"}))
+    headers = {"Idempotency-Key": new_id()}
+    first, again = (program.ask("DELETE", f"{bob}/suspension", headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (204, 204), (first.text, again.text)
+    assert "Content-Type" not in again.headers
     assert again.headers["Idempotent-Replayed"] == "true"
 
 

@@ -66,11 +66,9 @@ class Writing:
         return digest_of(str(self.cause))
 
     def done(self, shown: BaseModel | None, status: int = 200) -> Answer:
-        """The answer, kept with what was written."""
+        """The answer, which is kept with what was written."""
         body = "" if shown is None else shown.model_dump_json(by_alias=True)
         self.answer = Answer(204 if shown is None else status, body)
-        if self.claim is not None:
-            keep(self.change.session, self.claim, self.answer.status, body)
         return self.answer
 
 
@@ -138,6 +136,8 @@ class Api:
             assert made.answer is not None
             if guard is not None and made.answer.body:
                 made.answer.headers.update(guard.tag_after(change))
+            if made.claim is not None:
+                keep(change.session, made.claim, made.answer)
         g.claim = None  # it is kept
 
     @staticmethod

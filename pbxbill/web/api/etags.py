@@ -14,12 +14,11 @@ from typing import Any
 
 from flask import request
 from pydantic import BaseModel
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from pbxbill.web.api.answers import JSON, response_of
 from pbxbill.web.api.problems import FieldError, Refused
 from pbxbill.web.front import Change, Front
+from pbxbill.web.turns import take_turn
 
 HEADER = "If-Match"
 TAG = "ETag"
@@ -78,9 +77,10 @@ class Guard:
 
     def check(self, change: Change) -> None:
         """Refused where the request wants to change what it read, and another changed that since."""
-        _take_turn(change.session, f"{self.thing.rule} {self.thing.own(self.named)}")
         if self.sent is None:
+            take_turn(change.session, f"{self.thing.rule} {self.thing.own(self.named)}")
             return
+        take_turn(change.session)
         with self.front.within(change):
             current = self.thing.tag(self.named)
         if self.sent not in ("*", current):
@@ -101,11 +101,3 @@ def sent_tag() -> str | None:
         told = "an ETag as it was answered, in its quotation marks"
         raise Refused(422, errors=[FieldError(field=f"header.{HEADER}", detail=told)])
     return sent
-
-
-def _take_turn(session: Session, address: str) -> None:
-    """Wait for others who change the thing: SQLite lets one write in any case."""
-    if session.get_bind().dialect.name == "sqlite":
-        return
-    key = int.from_bytes(hashlib.sha256(address.encode()).digest()[:8], "big", signed=True)
-    session.execute(select(func.pg_advisory_xact_lock(key)))

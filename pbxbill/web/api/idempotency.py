@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from pbxbill.clock import SECOND_US
 from pbxbill.store.access_models import IdempotentRequestRow
 from pbxbill.store.engine import transaction
+from pbxbill.web.api.answers import Answer
+from pbxbill.web.api.etags import TAG
 from pbxbill.web.api.problems import FieldError, Refused
 
 HEADER = "Idempotency-Key"
@@ -81,9 +83,7 @@ def _claimed_before(database: Engine, mine: IdempotentRequestRow) -> Claim | Res
         if row.request_hash != mine.request_hash:
             raise Refused(422, f"The {HEADER} was used for another request.")
         if row.status:
-            answer = Response(row.body, row.status, mimetype="application/json")
-            answer.headers[REPLAYED] = "true"
-            return answer
+            return _replayed(row)
         if mine.at_us - row.at_us < ABANDONED_S * SECOND_US:
             raise Refused(
                 409, "The first request with this key is being worked on.", headers={"Retry-After": "2"}
@@ -92,12 +92,22 @@ def _claimed_before(database: Engine, mine: IdempotentRequestRow) -> Claim | Res
     return Claim(mine.api_key_id, mine.key, mine.at_us)
 
 
-def keep(session: Session, held: Claim, status: int, body: str) -> None:
+def _replayed(row: IdempotentRequestRow) -> Response:
+    tag, found, body = row.body.partition("\n")
+    if not found:
+        tag, body = "", row.body  # kept by a release that knew no tags
+    headers = {REPLAYED: "true"} | ({TAG: tag} if tag else {})
+    return Answer(row.status, body, headers).response()
+
+
+def keep(session: Session, held: Claim, answer: Answer) -> None:
     """Write down what the request is answered, in the transaction of what it does."""
     session.flush()
+    # JSON is one line: the ETag stands in one before it.
+    kept = f"{answer.headers.get(TAG, '')}\n{answer.body}"
     # Past the session: the audit log tells of what was changed, and not of what was answered.
     done = session.connection().execute(
-        update(IdempotentRequestRow).where(*_is(held)).values(status=status, body=body)
+        update(IdempotentRequestRow).where(*_is(held)).values(status=answer.status, body=kept)
     )
     if done.rowcount != 1:
         raise Refused(409, "Another request took this key over.")
