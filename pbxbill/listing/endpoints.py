@@ -1,4 +1,4 @@
-"""The list of what identifies accounts: SIP accounts, addresses, caller IDs and numbers, of all of them."""
+"""Lists of what identifies accounts, all or one: SIP accounts, addresses, caller IDs and numbers."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
+from pbxbill.listing.one_account import of_one_account
 from pbxbill.store.accounts import ENDPOINT_KINDS
 from pbxbill.store.models import AccountRow, EndpointRow
 
@@ -75,3 +76,5 @@ ENDPOINTS = Listing(
         Filter("account", N_("Account's code"), equals(AccountRow.code)),
     ),
 )
+
+ACCOUNT_ENDPOINTS = of_one_account(ENDPOINTS, EndpointRow.account_id)

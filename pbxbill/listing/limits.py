@@ -20,11 +20,17 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
+from pbxbill.listing.one_account import of_one_account
 from pbxbill.store.catalogue_models import CounterRow, HeldCountryRow, LimitRow
 from pbxbill.store.limits import NEEDS
 from pbxbill.store.models import AccountRow, EndpointRow
 
 AMOUNTS = ("spend", "call_cost")
+OF_SOME_KINDS = (
+    *("number", "amount", "used", "window", "zone", "seconds", "shorter"),
+    *("listed", "endpoint", "suspends"),
+)
+"""Columns that limits of some kinds alone have."""
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -74,7 +80,9 @@ def limits_listing(now_us: Callable[[], int]) -> Listing:
             Column("amount", N_("Amount"), ColumnKind.MONEY),
             Column("used", N_("Spent and held"), ColumnKind.MONEY),
             Column("window", N_("Per"), ColumnKind.STATE),
+            Column("zone", N_("Time zone"), wide=True),
             Column("seconds", N_("Within"), ColumnKind.SECONDS, wide=True),
+            Column("shorter", N_("Shorter than"), ColumnKind.SECONDS, wide=True),
             Column("listed", N_("Destinations"), wide=True),
             Column("endpoint", N_("Only from"), ColumnKind.CODE, wide=True),
             Column("suspends", N_("Suspends"), ColumnKind.YES_NO, wide=True),
@@ -93,9 +101,19 @@ def limits_listing(now_us: Callable[[], int]) -> Listing:
                 FilterKind.CHOICE,
                 tuple((x, x.replace("_", " ").capitalize()) for x in NEEDS),
             ),
+            Filter("destination", N_("Destinations"), contains(LimitRow.destinations)),
         ),
         finish=finish,
     )
+
+
+def account_limits(now_us: Callable[[], int]) -> Listing:
+    """Those of one account."""
+    orders = (
+        Order("kind", N_("Limit"), LimitRow.kind, LimitRow.id),
+        Order("newest", N_("Newest first"), LimitRow.id, LimitRow.id, descending=True),
+    )
+    return of_one_account(limits_listing(now_us), LimitRow.account_id, without=("q",), orders=orders)
 
 
 def _show(row: dict[str, Any], used: dict[int, int]) -> None:
@@ -107,6 +125,7 @@ def _show(row: dict[str, Any], used: dict[int, int]) -> None:
     row["used"] = used.get(row["id"], 0) if row["kind"] == "spend" else None
     row["unit"] = row["unit"] or None
     row["seconds"] = row.pop("window_s") or None
+    row["shorter"] = row.pop("shorter_s") or None
     row["listed"] = row.pop("destinations").replace("\n", ", ")
     kind, known = row.pop("endpoint_kind"), row.pop("endpoint_value")
     row["endpoint"] = f"{kind} {known}" if kind else ""
@@ -158,3 +177,5 @@ HELD_COUNTRIES = Listing(
         ),
     ),
 )
+
+ACCOUNT_COUNTRIES = of_one_account(HELD_COUNTRIES, HeldCountryRow.account_id, without=("q",))

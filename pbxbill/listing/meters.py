@@ -16,6 +16,8 @@ from pbxbill.listing.listing import (
     Listing,
     Order,
     Rows,
+    at_least,
+    below,
     contains,
     equals,
 )
@@ -132,7 +134,11 @@ READINGS = Listing(
     ),
     rows=_readings,
     orders=(Order("newest", N_("Newest first"), MeterReadingRow.at_us, MeterReadingRow.id, descending=True),),
-    filters=(Filter("meter", N_("Meter"), equals(MeterReadingRow.meter_id), FilterKind.NUMBER),),
+    filters=(
+        Filter("meter", N_("Meter"), equals(MeterReadingRow.meter_id), FilterKind.NUMBER),
+        Filter("from", N_("From"), at_least(MeterReadingRow.at_us), FilterKind.DAY),
+        Filter("to", N_("To"), below(MeterReadingRow.at_us), FilterKind.DAY, next_day=True),
+    ),
     finish=_shown,
 )
 

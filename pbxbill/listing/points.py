@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
+from pbxbill.billing.points.points_rules import KINDS
 from pbxbill.listing.listing import (
     N_,
     Column,
@@ -73,12 +74,21 @@ RULES = Listing(
     orders=(Order("newest", N_("Newest first"), PointsRuleRow.id, PointsRuleRow.id, descending=True),),
     filters=(
         Filter(
+            "kind",
+            N_("Earned by"),
+            equals(PointsRuleRow.kind),
+            FilterKind.CHOICE,
+            tuple((x, x) for x in KINDS),
+        ),
+        Filter(
             "state",
             N_("State"),
             equals(PointsRuleRow.state),
             FilterKind.CHOICE,
             (("active", N_("Active")), ("ended", N_("Ended"))),
         ),
+        Filter("unit", N_("Currency"), equals(PointsRuleRow.unit)),
+        Filter("points_unit", N_("Kept as"), equals(PointsRuleRow.points_unit)),
     ),
 )
 

@@ -19,7 +19,20 @@ from pbxbill.billing.invoices.correction_notes import CorrectionNote, invoiced, 
 from pbxbill.charging.bookkeeping import Bookkeeper
 from pbxbill.clock import SECOND_US, Clock
 from pbxbill.errors import InputRefused, PbxbillError
-from pbxbill.listing.listing import N_, Column, ColumnKind, Filter, FilterKind, Listing, Order, Rows, equals
+from pbxbill.listing.listing import (
+    N_,
+    Column,
+    ColumnKind,
+    Filter,
+    FilterKind,
+    Listing,
+    Order,
+    Rows,
+    at_least,
+    below,
+    contains,
+    equals,
+)
 from pbxbill.listing.operators import operators
 from pbxbill.mediation.rerate import Definition, Preview, Rerating, changed_in_tax_alone
 from pbxbill.store.driver import Driver
@@ -218,6 +231,14 @@ def _finish(_session: Session, rows: list[dict[str, Any]]) -> None:
         row["accounts"] = ", ".join(wanted["accounts"])
 
 
+def _names(query: Rows, code: str) -> Rows:
+    """Those that were asked for this account: accounts stand first in what is kept, the only ones in []."""
+    written = json.dumps(code)
+    for sign in "!%_":
+        written = written.replace(sign, f"!{sign}")
+    return query.where(ReratingPlanRow.definition.like(f'%"accounts": [%{written}%]%', escape="!"))
+
+
 RERATINGS = Listing(
     name="re-ratings",
     title=N_("Re-rating"),
@@ -244,7 +265,10 @@ RERATINGS = Listing(
             FilterKind.CHOICE,
             tuple((x, x.capitalize()) for x in (RECKONING, READY, RUNNING, STOPPED, DONE, FAILED)),
         ),
-        Filter("by", N_("By"), equals(ReratingPlanRow.by)),
+        Filter("account", N_("Account's code"), _names),
+        Filter("by", N_("By"), contains(ReratingPlanRow.by)),
+        Filter("from", N_("From"), at_least(ReratingPlanRow.created_us), FilterKind.DAY),
+        Filter("to", N_("To"), below(ReratingPlanRow.created_us), FilterKind.DAY, next_day=True),
     ),
     finish=_finish,
 )

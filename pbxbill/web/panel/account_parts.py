@@ -12,6 +12,9 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import identify, identify_no_more, set_credit_limit, unit_of_tariff
 from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
 from pbxbill.errors import InputRefused
+from pbxbill.listing.endpoints import ACCOUNT_ENDPOINTS
+from pbxbill.listing.limits import ACCOUNT_COUNTRIES, OF_SOME_KINDS, account_limits
+from pbxbill.listing.listing import N_
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.access_models import AccountNoteRow
 from pbxbill.store.accounts import open_wallet, unit_of
@@ -19,9 +22,6 @@ from pbxbill.store.limits import (
     ACTIVE,
     SUSPENDED,
     NewLimit,
-    list_countries,
-    list_endpoints,
-    list_limits,
     release_country,
     remove_limit,
     set_endpoint_status,
@@ -42,7 +42,9 @@ from pbxbill.web.panel.account_forms import (
     leave_credit,
     unit_choices,
 )
+from pbxbill.web.panel.account_lists import add_account_list
 from pbxbill.web.panel.account_tabs import account_tabs
+from pbxbill.web.panel.lists import list_page
 
 AMOUNTS = ("spend", "call_cost")
 MAX_NOTES = 200
@@ -120,21 +122,22 @@ def _wallet(session: Session, account_id: int, unit: str) -> tuple[WalletRow, Un
 
 
 def _add_endpoints(section: Blueprint, front: Front) -> None:
-    def shown(account: AccountRow, form: EndpointForm) -> str:
-        with front.reading() as session:
-            rows = [row for row, _ in list_endpoints(session, account)]
-        return account_part("endpoints", front, account, form=form, rows=rows)
-
-    @section.get("/accounts/<int:id>/endpoints")
-    @needs(Permission.ACCOUNTS_READ)
-    def endpoints(id: int) -> str:
-        with front.reading() as session:
-            account = front.account(session, id)
-        return shown(account, EndpointForm())
+    page = add_account_list(
+        section,
+        front,
+        ACCOUNT_ENDPOINTS,
+        "endpoints",
+        empty=(
+            N_("Nothing identifies this account yet"),
+            N_("Its calls are refused until something does."),
+        ),
+        template="endpoints",
+        more=lambda account: {"form": EndpointForm()},
+    )
 
     @section.post("/accounts/<int:id>/endpoints")
     @needs(Permission.ACCOUNTS_WRITE)
-    def add_endpoint(id: int) -> str | AnyResponse:
+    def add_endpoint(id: int) -> str | tuple[str, int] | AnyResponse:
         form = EndpointForm()
         with front.reading() as session:
             account = front.account(session, id)
@@ -150,7 +153,7 @@ def _add_endpoints(section: Blueprint, front: Front) -> None:
             if not refused:
                 flash(gettext("%(value)s identifies %(code)s.", value=form.value.data, code=account.code))
                 return redirect(url_for("accounts.endpoints", id=id), 303)
-        return shown(account, form)
+        return list_page(section, front, page, form=form)
 
     @section.post("/accounts/<int:id>/endpoints/<int:endpoint_id>/<do>")
     @needs(Permission.ACCOUNTS_WRITE)
@@ -177,12 +180,6 @@ def _add_endpoints(section: Blueprint, front: Front) -> None:
 
 
 def _add_limits(section: Blueprint, front: Front) -> None:
-    def shown(account: AccountRow, form: LimitForm) -> str:
-        with front.reading() as session:
-            rows = [(row, endpoint) for row, _, endpoint in list_limits(session, account)]
-            countries = [row for row, _ in list_countries(session, account)]
-        return account_part("limits", front, account, form=form, rows=rows, countries=countries)
-
     def known(id: int, form: LimitForm) -> AccountRow:
         with front.reading() as session:
             account = front.account(session, id)
@@ -190,15 +187,37 @@ def _add_limits(section: Blueprint, front: Front) -> None:
             form.amount.unit = None if code is None else unit_of(session, code)
         return account
 
-    @section.get("/accounts/<int:id>/limits")
-    @needs(Permission.ACCOUNTS_READ)
-    def limits(id: int) -> str:
+    def form_for(account: AccountRow) -> dict[str, Any]:
         form = LimitForm()
-        return shown(known(id, form), form)
+        known(account.id, form)
+        return {"form": form}
+
+    page = add_account_list(
+        section,
+        front,
+        account_limits(front.clock.now_us),
+        "limits",
+        empty=(N_("No limit is set"), N_("A limit on spending per day keeps a stolen password cheap.")),
+        template="limits",
+        more=form_for,
+        sparse=OF_SOME_KINDS,
+    )
+    add_account_list(
+        section,
+        front,
+        ACCOUNT_COUNTRIES,
+        "countries",
+        empty=(
+            N_("It has called no country yet that a limit watches"),
+            N_("With the limit for new countries, the first call to each waits here for your release."),
+        ),
+        tab="limits",
+        template="countries",
+    )
 
     @section.post("/accounts/<int:id>/limits")
     @needs(Permission.ACCOUNTS_WRITE)
-    def add_limit(id: int) -> str | AnyResponse:
+    def add_limit(id: int) -> str | tuple[str, int] | AnyResponse:
         form = LimitForm()
         account = known(id, form)
         if form.validate_on_submit():
@@ -211,7 +230,7 @@ def _add_limits(section: Blueprint, front: Front) -> None:
             if not refused:
                 flash(gettext("The limit is set."))
                 return redirect(url_for("accounts.limits", id=id), 303)
-        return shown(account, form)
+        return list_page(section, front, page, form=form)
 
     @section.post("/accounts/<int:id>/limits/<int:limit_id>/remove")
     @needs(Permission.ACCOUNTS_WRITE)
@@ -240,7 +259,7 @@ def _add_limits(section: Blueprint, front: Front) -> None:
             flash(gettext("Done: %(value)s.", value=region))
         except InputRefused as error:
             flash(sentence(str(error)), "bad")
-        return redirect(url_for("accounts.limits", id=id), 303)
+        return redirect(url_for("accounts.countries", id=id), 303)
 
 
 def _new_limit(session: Session, form: LimitForm) -> NewLimit:

@@ -1,5 +1,7 @@
 """What an account uses beside calls: messages, bytes, items; and the tariff that rates each."""
 
+from typing import Any
+
 from flask import Blueprint, abort, flash, redirect, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
@@ -9,14 +11,16 @@ from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.taxes.tax_conflicts import tax_conflict
+from pbxbill.listing.listing import N_
+from pbxbill.listing.services import ACCOUNT_SERVICES
 from pbxbill.store.accounts import tariff_of_issuer
-from pbxbill.store.catalogue_models import ServiceTariffRow
 from pbxbill.store.models import AccountRow, TariffRow
 from pbxbill.store.services import remove_service, set_service
 from pbxbill.web.fields import LineField, PanelForm, at_most, refusals, required
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.account_parts import account_part
+from pbxbill.web.panel.account_lists import add_account_list
 from pbxbill.web.panel.asking import done_at_once
+from pbxbill.web.panel.lists import list_page
 from pbxbill.web.refusals import told
 
 
@@ -34,30 +38,28 @@ class ServiceForm(PanelForm):
 def add_services(section: Blueprint, front: Front) -> None:
     """The page, and what is done there."""
 
-    def shown(account: AccountRow, form: ServiceForm) -> str:
-        with front.reading() as session:
-            rows = session.execute(
-                select(ServiceTariffRow.service, TariffRow.id, TariffRow.name)
-                .join(TariffRow, TariffRow.id == ServiceTariffRow.tariff_id)
-                .where(ServiceTariffRow.account_id == account.id)
-                .order_by(ServiceTariffRow.service)
-            ).all()
-        return account_part(
-            "services", front, account, form=form, rows=rows, bills=front.scope.bills(account)
-        )
-
-    @section.get("/accounts/<int:id>/services")
-    @needs(Permission.ACCOUNTS_READ)
-    def services(id: int) -> str:
+    def form_for(account: AccountRow) -> dict[str, Any]:
         form = ServiceForm()
         with front.reading() as session:
-            account = front.account(session, id)
             form.tariff.choices = _tariffs(session, front, account)
-        return shown(account, form)
+        return {"form": form, "bills": front.scope.bills(account)}
+
+    page = add_account_list(
+        section,
+        front,
+        ACCOUNT_SERVICES,
+        "services",
+        empty=(
+            N_("The account uses nothing beside calls"),
+            N_("Give it a tariff for messages, bytes or items; until then their records wait in quarantine."),
+        ),
+        template="services",
+        more=form_for,
+    )
 
     @section.post("/accounts/<int:id>/services")
     @needs(Permission.ACCOUNTS_WRITE)
-    def set_a_service(id: int) -> str | Response:
+    def set_a_service(id: int) -> str | tuple[str, int] | Response:
         form = ServiceForm()
         with front.reading() as session:
             account = _billed(front, session, id)
@@ -84,7 +86,7 @@ def add_services(section: Blueprint, front: Front) -> None:
                 if conflict:
                     flash(told(conflict), "warn")
                 return redirect(url_for("accounts.services", id=id), 303)
-        return shown(account, form)
+        return list_page(section, front, page, form=form)
 
     @section.post("/accounts/<int:id>/services/remove")
     @needs(Permission.ACCOUNTS_WRITE)

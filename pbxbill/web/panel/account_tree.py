@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, url_for
 
 from pbxbill.listing.accounts import ACCOUNTS
 from pbxbill.listing.endpoints import ENDPOINTS
@@ -11,6 +11,7 @@ from pbxbill.listing.listing import N_
 from pbxbill.listing.subtrees import above
 from pbxbill.store.models import AccountRow
 from pbxbill.web.front import Front
+from pbxbill.web.panel.account_lists import account_of_path
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.lists import ListPage, add_list
 
@@ -24,16 +25,12 @@ def add_tree(section: Blueprint, front: Front) -> None:
             found = above(session, front.scope, account)
         return [(code, url_for("accounts.show", id=id)) for id, code in found]
 
-    def account_of_path() -> AccountRow:
-        with front.reading() as session:
-            return front.account(session, int((request.view_args or {})["id"]))
-
     def shown() -> dict[str, Any]:
-        account = account_of_path()
+        account = account_of_path(front)
         return {"account": account, "tabs": account_tabs(account, front.actor), "tab": "below"}
 
     def below(key: str) -> Callable[[], dict[str, str]]:
-        return lambda: {key: account_of_path().code}
+        return lambda: {key: account_of_path(front).code}
 
     for endpoint, path, filter_ in (("below", "below", "parent"), ("subtree", "below/all", "below")):
         add_list(

@@ -52,6 +52,7 @@ from pbxbill.web.panel.account_forms import (
     leave_to_operator,
     unit_choices,
 )
+from pbxbill.web.panel.account_lists import add_account_list
 from pbxbill.web.panel.account_parts import add_parts
 from pbxbill.web.panel.account_saved_cards import add_saved_cards
 from pbxbill.web.panel.account_services import add_services
@@ -93,32 +94,13 @@ def _add_lists(section: Blueprint, front: Front) -> None:
         ),
     )
 
-    def of_account(tab: str) -> dict[str, Any]:
-        with front.reading() as session:
-            account = _account_of_path(session, front)
-        return {"account": account, "tabs": account_tabs(account, front.actor), "tab": tab}
-
-    def of_ledger() -> dict[str, str]:
-        with front.reading() as session:
-            return {"account_id": str(_account_of_path(session, front).id)}
-
-    add_list(
+    add_account_list(
         section,
         front,
-        ListPage(
-            LEDGER,
-            "/accounts/<int:id>/ledger",
-            endpoint="ledger",
-            template="panel/accounts/part_list.html",
-            empty=(N_("Nothing has moved in its wallets yet"), N_("Top-ups, calls and charges appear here.")),
-            more=lambda: of_account("ledger"),
-            given=of_ledger,
-        ),
+        LEDGER,
+        "ledger",
+        empty=(N_("Nothing has moved in its wallets yet"), N_("Top-ups, calls and charges appear here.")),
     )
-
-
-def _account_of_path(session: Session, front: Front) -> AccountRow:
-    return front.account(session, int((request.view_args or {})["id"]))
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:

@@ -68,7 +68,7 @@ def carriers(front: Front) -> Blueprint:
                 N_("There is no carrier yet"),
                 N_("With carriers and their gateways, each call shows what it costs and what is left of it."),
             ),
-            actions=(("New carrier", "carriers.new", Permission.CARRIERS_WRITE),),
+            actions=((N_("New carrier"), "carriers.new", Permission.CARRIERS_WRITE),),
         ),
     )
     _add_forms(section, front)

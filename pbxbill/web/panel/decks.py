@@ -39,7 +39,7 @@ def decks(front: Front) -> Blueprint:
                 N_("There is no rate deck yet"),
                 N_("A deck is a price list by prefix. Import one from a CSV or XLSX file."),
             ),
-            actions=(("Import rates", "rate_imports.new", Permission.CATALOGUE_WRITE),),
+            actions=((N_("Import rates"), "rate_imports.new", Permission.CATALOGUE_WRITE),),
         ),
     )
 

@@ -60,8 +60,8 @@ def dids(front: Front) -> Blueprint:
             template="panel/dids/list.html",
             empty=(N_("There is no number yet"), N_("Add the numbers that you can give to accounts.")),
             actions=(
-                ("Add a number", "dids.new", Permission.NUMBERS_WRITE),
-                ("Import a list", "dids.import_list", Permission.NUMBERS_WRITE),
+                (N_("Add a number"), "dids.new", Permission.NUMBERS_WRITE),
+                (N_("Import a list"), "dids.import_list", Permission.NUMBERS_WRITE),
             ),
         ),
     )

@@ -1,11 +1,8 @@
 """Dunning by account: who owes what since when, how it has paid, by which policy it is dunned; collection."""
 
-import csv
-import io
 from datetime import date
-from typing import Any
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,25 +14,24 @@ from pbxbill.billing.dunning.ageing import (
     BUCKETS,
     ageing,
     behaviour,
-    collection_list,
     open_invoices,
     who_owes,
 )
 from pbxbill.billing.dunning.dunning_catalogue import all_policies, assign, assign_penalty, penalty_classes
 from pbxbill.billing.dunning.promises_to_pay import policy_of, promises_of
 from pbxbill.billing.period import day_start_us
-from pbxbill.money import format_amount
-from pbxbill.rating.sheet_guard import guarded
-from pbxbill.store.accounts import unit_of
+from pbxbill.listing.collection import COLLECTION
+from pbxbill.listing.listing import N_
 from pbxbill.store.billing_models import BillingProfileRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.editions import EditionField, as_text, check_edition, edition_of
 from pbxbill.web.fields import DayField, PanelForm, refusals
-from pbxbill.web.formatting import day_of, reader_zone
+from pbxbill.web.formatting import reader_zone
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.asking import form_page, issuer, tabs_of
 from pbxbill.web.panel.invoice_access import own_account
+from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_AGED = 200
 MOST_PROMISES = 10
@@ -104,34 +100,22 @@ def _add_ageing(section: Blueprint, front: Front) -> None:
             tabs=dunning_tabs(front),
         )
 
-    @section.get("/dunning/collection.csv")
-    @needs(Permission.DUNNING_READ)
-    def collection() -> Response:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        with front.reading() as session:
-            rows = list(
-                collection_list(session, None if front.scope.is_everything else issuer(session, front))
-            )
-            for number, row in enumerate(rows):
-                facts = _for_collection(session, row)
-                if not number:
-                    writer.writerow(facts)
-                writer.writerow([guarded(str(x)) for x in facts.values()])
-        head = {"Content-Disposition": 'attachment; filename="collection.csv"'}
-        return Response(text.getvalue(), mimetype="text/csv", headers=head)
-
-
-def _for_collection(session: Session, row: Any) -> dict[str, Any]:
-    unit = unit_of(session, row.unit)
-    facts: dict[str, Any] = row._asdict()
-    for key in ("issued_us", "due_us", "since_us"):
-        facts[key] = _day(facts[key])
-    return facts | {"total": format_amount(row.total, unit), "overdue": format_amount(row.overdue, unit)}
-
-
-def _day(at_us: int) -> str:
-    return day_of(at_us).isoformat()
+    add_list(
+        section,
+        front,
+        ListPage(
+            COLLECTION,
+            "/dunning/collection",
+            endpoint="collection",
+            link="dunning.invoice",
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("Nothing is for a collection agency"),
+                N_("Invoices that are still open when the last level of their policy comes appear here."),
+            ),
+            more=lambda: {"tabs": dunning_tabs(front), "tab": "ageing"},
+        ),
+    )
 
 
 def _ids(session: Session, codes: list[str]) -> dict[str, int]:

@@ -25,6 +25,8 @@ from pbxbill.billing.dunning.dunning_policy import DunningPolicy
 from pbxbill.billing.dunning.dunning_text import policy_from_facts, policy_from_toml
 from pbxbill.billing.dunning.dunning_written import FIRST_POLICY, policy_to_toml
 from pbxbill.errors import InputRefused, TermRefused, refused_at
+from pbxbill.listing.dunning_terms import DUNNING_POLICIES
+from pbxbill.listing.listing import N_
 from pbxbill.money import Unit
 from pbxbill.store.dunning_models import DunningPolicyRow, DunningPolicyVersionRow
 from pbxbill.store.units import units_by_code
@@ -43,6 +45,7 @@ from pbxbill.web.panel.dunning_policy_forms import (
     steps_of,
     weekday_name,
 )
+from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.penalties import add_penalties
 from pbxbill.web.panel.terms_forms import facts_in, tabs_of_terms, terms_page, wants_preview
 from pbxbill.web.rows import rows_changed
@@ -70,12 +73,23 @@ def _crumbs() -> list[tuple[str, str]]:
 
 
 def _add_policy_pages(section: Blueprint, front: Front) -> None:
-    @section.get("/dunning/policies")
-    @needs(Permission.DUNNING_READ)
-    def policies() -> str:
-        with front.reading() as session:
-            found = all_policies(session, issuer(session, front))
-        return render_template("panel/dunning/policies.html", policies=found, tabs=dunning_tabs(front))
+    add_list(
+        section,
+        front,
+        ListPage(
+            DUNNING_POLICIES,
+            "/dunning/policies",
+            endpoint="policies",
+            link="dunning.policy",
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("There is no dunning policy yet"),
+                N_("Without one nothing happens about invoices that are not paid."),
+            ),
+            actions=((N_("New policy"), "dunning.new_policy", Permission.DUNNING_WRITE),),
+            more=lambda: {"tabs": dunning_tabs(front), "tab": "policies"},
+        ),
+    )
 
     @section.get("/dunning/policies/<int:id>")
     @needs(Permission.DUNNING_READ)

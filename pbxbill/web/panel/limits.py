@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
-from pbxbill.listing.limits import HELD_COUNTRIES, limits_listing
+from pbxbill.listing.limits import HELD_COUNTRIES, OF_SOME_KINDS, limits_listing
 from pbxbill.listing.listing import N_
 from pbxbill.store.catalogue_models import HeldCountryRow
 from pbxbill.store.limits import release_country
@@ -34,6 +34,7 @@ def limits(front: Front) -> Blueprint:
                 N_("Set one on an account's page: spending per day keeps a stolen password cheap."),
             ),
             more=lambda: {"held": _held(front)},
+            sparse=OF_SOME_KINDS,
         ),
     )
     add_list(
@@ -42,7 +43,7 @@ def limits(front: Front) -> Blueprint:
         ListPage(
             HELD_COUNTRIES,
             "/limits/held",
-            link=lambda row: url_for("accounts.limits", id=row["account_id"]),
+            link=lambda row: url_for("accounts.countries", id=row["account_id"]),
             endpoint="held",
             template="panel/limits/held.html",
             empty=(

@@ -50,6 +50,8 @@ class ListPage:
     """Filters that the address's path says, which nobody can change: {"account_id": "17"}."""
     columns: tuple[str, ...] = ()
     """Keys of the columns that the page has room for; empty: all. Files have all of them."""
+    sparse: tuple[str, ...] = ()
+    """Keys of columns that a page leaves out where none of its rows has a value."""
 
 
 def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
@@ -58,31 +60,7 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
 
     @needs(listing.permission)
     def page(**_path: Any) -> str | tuple[str, int]:
-        asked = asked_of(listing, shown.given())
-        refused: FilterRefused | None = None
-        found = Page([], "", "")
-        with front.reading() as session:
-            try:
-                found = page_of(session, listing, front.scope, asked)
-            except FilterRefused as error:
-                refused = error
-            views = views_of(session, front, f"list:{listing.name}")
-        body = render_template(
-            shown.template,
-            shown=shown,
-            listing=_on_page(listing, shown.columns),
-            asked=asked,
-            page=found,
-            refused=refused,
-            views=views,
-            chips=_chips(listing, asked, shown.given()),
-            link=_linker(shown.link),
-            address=_addresses(section.name, name, listing),
-            sizes=SIZES,
-            choice_text=choice_text,
-            **shown.more(),
-        )
-        return body if refused is None else (body, 400)
+        return list_page(section, front, shown)
 
     @needs(listing.permission)
     def csv(**_path: Any) -> Response:
@@ -120,8 +98,40 @@ def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
     )
 
 
-def _on_page(listing: Listing, keys: tuple[str, ...]) -> Listing:
-    return replace(listing, columns=tuple(x for x in listing.columns if x.key in keys)) if keys else listing
+def list_page(section: Blueprint, front: Front, shown: ListPage, **more: Any) -> str | tuple[str, int]:
+    """A list as its page; more: what its template gets besides, as the form that a view refuses."""
+    listing, given = shown.listing, shown.given()
+    asked = asked_of(listing, given)
+    refused: FilterRefused | None = None
+    found = Page([], "", "")
+    with front.reading() as session:
+        try:
+            found = page_of(session, listing, front.scope, asked)
+        except FilterRefused as error:
+            refused = error
+        views = views_of(session, front, f"list:{listing.name}")
+    body = render_template(
+        shown.template,
+        shown=shown,
+        listing=_on_page(shown, found),
+        asked=asked,
+        page=found,
+        refused=refused,
+        views=views,
+        chips=_chips(listing, asked, given),
+        link=_linker(shown.link),
+        address=_addresses(section.name, shown.endpoint, listing),
+        sizes=SIZES,
+        choice_text=choice_text,
+        **(shown.more() | more),
+    )
+    return body if refused is None else (body, 400)
+
+
+def _on_page(shown: ListPage, found: Page) -> Listing:
+    empty = {x for x in shown.sparse if not any(row[x] for row in found.rows)}
+    columns = (x for x in shown.listing.columns if not shown.columns or x.key in shown.columns)
+    return replace(shown.listing, columns=tuple(x for x in columns if x.key not in empty))
 
 
 def asked_of(listing: Listing, given: Mapping[str, str]) -> Asked:

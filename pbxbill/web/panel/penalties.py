@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,6 +24,8 @@ from pbxbill.billing.dunning.penalties import (
     penalty_from_toml,
 )
 from pbxbill.errors import TermRefused
+from pbxbill.listing.dunning_terms import PENALTY_CLASSES
+from pbxbill.listing.listing import N_
 from pbxbill.money import Unit
 from pbxbill.store.dunning_models import PenaltyClassRow
 from pbxbill.store.units import units_by_code
@@ -41,6 +43,7 @@ from pbxbill.web.fields import (
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.asking import TermsForm, issuer
 from pbxbill.web.panel.dunning_accounts import dunning_tabs
+from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.terms_forms import facts_in, tabs_of_terms, terms_page, unit_choices
 
 EVERY = (
@@ -104,12 +107,27 @@ _KEYS = ("unit", "fixed", "percent", "period", "minimum", "cap", "grace_days", "
 def add_penalties(section: Blueprint, front: Front) -> None:
     """Add the routes."""
 
-    @section.get("/dunning/penalties", endpoint="penalties")
-    @needs(Permission.DUNNING_READ)
-    def listed() -> str:
-        with front.reading() as session:
-            found = penalty_classes(session, issuer(session, front))
-        return render_template("panel/dunning/penalties.html", classes=found, tabs=dunning_tabs(front))
+    def link(row: Mapping[str, Any]) -> str | None:
+        may_change = front.actor.may(Permission.DUNNING_WRITE)
+        return url_for("dunning.edit_penalty", id=row["id"]) if may_change else None
+
+    add_list(
+        section,
+        front,
+        ListPage(
+            PENALTY_CLASSES,
+            "/dunning/penalties",
+            endpoint="penalties",
+            link=link,
+            template="panel/payments/tabbed.html",
+            empty=(
+                N_("Paying late costs nothing yet"),
+                N_("A penalty class says what it costs; a dunning policy names it."),
+            ),
+            actions=((N_("New penalty class"), "dunning.new_penalty", Permission.DUNNING_WRITE),),
+            more=lambda: {"tabs": dunning_tabs(front), "tab": "penalties"},
+        ),
+    )
 
     @section.route("/dunning/penalties/new", methods=["GET", "POST"])
     @needs(Permission.DUNNING_WRITE)

@@ -66,7 +66,7 @@ def plans(front: Front) -> Blueprint:
                 N_("There is no plan yet"),
                 N_("A plan says what accounts pay per period, and which tariff and bundles they get."),
             ),
-            actions=(("New plan", "plans.new", Permission.CATALOGUE_WRITE),),
+            actions=((N_("New plan"), "plans.new", Permission.CATALOGUE_WRITE),),
         ),
     )
 

@@ -53,7 +53,7 @@ def tariffs(front: Front) -> Blueprint:
                 N_("There is no tariff yet"),
                 N_("A tariff charges calls by a rate deck, or by a mark-up on what you pay yourself."),
             ),
-            actions=(("New tariff", "tariffs.new", Permission.CATALOGUE_WRITE),),
+            actions=((N_("New tariff"), "tariffs.new", Permission.CATALOGUE_WRITE),),
         ),
     )
     _add_page(section, front)
