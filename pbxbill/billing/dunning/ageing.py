@@ -208,12 +208,15 @@ def who_owes(
     return Owed(rows, sorted(totals, key=lambda x: x.unit), total)
 
 
-def open_invoices(session: Session, account: AccountRow, at_us: int) -> list[OpenInvoice]:
-    """What is open of one account's invoices, what was due first first."""
+def open_invoices(
+    session: Session, account: AccountRow, at_us: int, most: int | None = None
+) -> list[OpenInvoice]:
+    """What is open of one account's invoices, what was due first first; most: no more of them."""
     open_, values = _chosen(at_us, None, account)
+    limit = "" if most is None else f" LIMIT {most:d}"
     statement = (
         f"{open_}SELECT o.number, o.unit, CAST(o.open AS BIGINT), o.due_us FROM o "  # noqa: S608 ours
-        "WHERE o.open > 0 ORDER BY o.due_us, o.invoice_id"
+        f"WHERE o.open > 0 ORDER BY o.due_us, o.invoice_id{limit}"
     )
     return [
         OpenInvoice(number, unit, open_, due_us, max(0, -(-(at_us - (due_us or at_us)) // DAY_US)))

@@ -35,6 +35,7 @@ from pbxbill.web.panel.lists import ListPage, add_list
 
 MOST_AGED = 200
 MOST_PROMISES = 10
+MOST_OPEN = 10
 
 
 class AtForm(PanelForm):
@@ -138,7 +139,7 @@ def _add_account(section: Blueprint, front: Front) -> None:
                 policy=policy_of(session, row, now_us),
                 aged=ageing(session, now_us, account=row),
                 buckets=BUCKETS,
-                invoices=open_invoices(session, row, now_us),
+                invoices=open_invoices(session, row, now_us, MOST_OPEN),
                 paid=behaviour(session, row, now_us),
                 promises=[x for x, _code in promises_of(session, row, most=MOST_PROMISES)],
                 may_write=front.scope.bills(row) and front.actor.may(Permission.DUNNING_WRITE),
