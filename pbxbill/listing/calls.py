@@ -27,7 +27,9 @@ from pbxbill.listing.listing import (
     below,
     equals,
 )
+from pbxbill.money import format_amount
 from pbxbill.store.models import AccountRow, CallChargeRow, CdrRow, WalletRow
+from pbxbill.store.units import units_by_code
 
 DIRECTIONS = ("outbound", "inbound", "usage")
 _STATE = case(
@@ -97,6 +99,7 @@ def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
     account_ids = {x["account_id"] for x in rows if x["account_id"] is not None}
     named = select(AccountRow.id, AccountRow.code).where(AccountRow.id.in_(account_ids))
     codes = {id: code for id, code in session.execute(named)}  # noqa: C416 # rows are no pairs to dict()
+    units = units_by_code(session)
     for row in rows:
         row["account"] = codes.get(row["account_id"])
         answered_us, billed_us = row["answered_us"], row.pop("billed_us")
@@ -108,8 +111,11 @@ def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
         row["charged_s"] = None if answered_us is None else -(-billed_us // SECOND_US)
         row |= {"total": None, "tax": None, "unit": None}
         # As a rule one wallet pays. Else the last is that of the account's currency, after points and gifts.
-        for charge, unit in charges.get(row["id"], ()):
+        charged = charges.get(row["id"], [])
+        for charge, unit in charged[-1:]:
             row |= {"total": charge.total, "tax": charge.tax, "unit": unit}
+        before = [f"{format_amount(charge.total, units[unit])} {unit}" for charge, unit in charged[:-1]]
+        row["besides"] = " + ".join(before) or None
 
 
 SELLERS_FILTERS = ("reseller",)
@@ -132,6 +138,7 @@ CALLS = Listing(
         Column("charged_s", N_("Charged time"), ColumnKind.SECONDS, wide=True),
         Column("total", N_("Charge"), ColumnKind.MONEY),
         Column("tax", N_("Tax in it"), ColumnKind.MONEY, wide=True),
+        Column("besides", N_("Paid besides"), wide=True),
         Column("dialled", N_("Dialled"), ColumnKind.CODE, wide=True),
         Column("pdd_ms", N_("PDD (ms)"), ColumnKind.COUNT, wide=True),
         Column("answered_us", N_("Answered"), ColumnKind.MOMENT, wide=True),

@@ -22,6 +22,7 @@ STATES: dict[str, tuple[str, str]] = {
     "broken": (N_("broken"), BAD),
     "cancelled": (N_("cancelled"), QUIET),
     "closed": (N_("closed"), QUIET),
+    "cut_off": (N_("cut off"), BAD),
     "declined": (N_("declined"), BAD),
     "denied": (N_("denied"), BAD),
     "disabled": (N_("disabled"), QUIET),
@@ -86,6 +87,15 @@ STATES: dict[str, tuple[str, str]] = {
 }
 
 KINDS: dict[str, str] = {
+    "step_reserve": N_("held back for the call"),
+    "step_answer": N_("answered"),
+    "step_extend": N_("more held back"),
+    "step_shrink": N_("a part let go"),
+    "step_settle": N_("charged, and the rest let go"),
+    "step_void": N_("let go without a charge"),
+    "life_cycle": N_("life-cycle of the account"),
+    "stop_date": N_("its last day"),
+    "dunning": N_("dunning"),
     "set_up": N_("set-up charge"),
     "late_fee": N_("late fee"),
     "cancellation_fee": N_("cancellation fee"),

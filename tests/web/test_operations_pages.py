@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from pbxbill.clock import SECOND_US
 from pbxbill.jobs.runner import register
@@ -14,14 +14,17 @@ from pbxbill.jobs.schedule import JOBS
 from pbxbill.mediation.importer import Importer
 from pbxbill.mediation.mapping import load_mapping
 from pbxbill.mediation.sources import FileSource
+from pbxbill.money import Unit
 from pbxbill.store.access_models import AuditRow
+from pbxbill.store.accounts import account_by_code, open_wallet
 from pbxbill.store.alerts import raise_alert
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.driver import connect
 from pbxbill.store.mediation_models import QuarantinedRow
-from pbxbill.store.models import CdrRow
+from pbxbill.store.models import CallChargeRow, CdrRow
 from pbxbill.store.notice_models import JobRow, JobRunRow
 from pbxbill.store.switch_models import DaemonLeaseRow, DifferenceRow, ReconciliationRow
+from pbxbill.store.units import add_unit
 from pbxbill.web.installation import Checked, Installation, KnownJob, KnownSwitch, Option, OptionTable
 from pbxbill.web.rules import WebRules
 from tests.store.mediated_calls import MasterLine, write_master
@@ -99,6 +102,37 @@ def test_a_call_is_listed_and_explained_line_by_line(calling_on_each: Calling) -
     assert "0.15 EUR without tax is left to reseller" in page
     assert "Entries in the ledger" in page
     assert admin.get("/panel/calls.csv?account=alice").text.count("\n") == 2
+
+
+def test_a_file_of_calls_tells_all_that_paid_for_one(calling_on_each: Calling) -> None:
+    session_id = calling_on_each.talking("alice", seconds=30)
+    calling_on_each.end(session_id)
+    office = calling_on_each.office
+    with office.writing() as session:
+        add_unit(session, Unit("GIFT", 2, 2))
+        gift = open_wallet(session, account_by_code(session, "alice"), "GIFT")
+        charge = session.scalars(select(CallChargeRow).where(CallChargeRow.level == 0)).one()
+        session.execute(
+            insert(CallChargeRow).values(
+                session_id=session_id, level=0, line=1, account_id=charge.account_id,
+                wallet_id=charge.wallet_id, tariff_version_id=charge.tariff_version_id,
+                rate_id=charge.rate_id, billable_s=30, total=charge.total, tax=charge.tax, uncollected=0,
+            )
+        )  # fmt: skip
+        charge.wallet_id, charge.total, charge.tax = gift.id, 150, 0
+    head, row = office.seat("admin").get("/panel/calls.csv?account=alice").text.splitlines()
+    told = dict(zip(head.split(","), row.split(","), strict=True))
+    assert (told["Charge"], told["Paid besides"]) == ("0.36", "1.50 GIFT")
+
+
+def test_where_a_call_runs_is_shown_to_the_operator_alone(calling_on_each: Calling) -> None:
+    session_id = calling_on_each.talking("alice")
+    office = calling_on_each.office
+    assert "Call id" in office.seat("admin").get(f"/panel/live-calls/{session_id}").text
+    page = office.seat("reseller").get(f"/panel/live-calls/{session_id}").text
+    assert "Talking for" in page
+    assert "Call id" not in page
+    assert "Switch" not in page
 
 
 def test_who_sells_sees_what_he_charges_and_pays_and_no_more(calling_on_each: Calling) -> None:

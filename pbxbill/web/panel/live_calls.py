@@ -123,6 +123,7 @@ def _call_page(front: Front, session_id: str) -> str:
         asked=asked,
         session_id=session_id,
         may_hang_up=_may_hang_up(front),
+        sees_all=front.scope.is_everything,
         HangUpState=HangUpState,
     )
 
