@@ -86,6 +86,11 @@ def change_facts(session: Session, user: UserRow, facts: UserFacts) -> None:
         drop_links(session, user.id)
 
 
+def roles_known_to(account: AccountRow) -> tuple[Role, ...]:
+    """Roles that are told to who acts for an account: to the operator all, to others those of their own."""
+    return tuple(Role) if account.kind == "operator" else ROLES_OF_KIND[account.kind]
+
+
 def may_manage(actor: Actor, account: AccountRow, role: Role) -> bool:
     """Whether somebody may let in, change or send links to a user of this role of an account.
 

@@ -22,6 +22,7 @@ from pbxbill.billing.invoices.totals import TaxRounding
 from pbxbill.errors import InputRefused, check
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.rating.destination import to_e164
+from pbxbill.store.access_models import UserRow
 from pbxbill.store.accounts import bump_catalogue
 from pbxbill.store.billing_models import BillingProfileRow, IssuerRow, PartyRow
 from pbxbill.store.invoice_models import TemplateRow
@@ -100,6 +101,12 @@ def party_of(session: Session, account_id: int) -> Party:
     check(account is not None, "there is no account {}", account_id)
     assert account is not None
     return Party(account.name)
+
+
+def known_addresses(session: Session, account_id: int) -> list[str]:
+    """E-mail addresses that an account and its own users have said: a test message goes there alone."""
+    users = select(UserRow.email).where(UserRow.account_id == account_id, UserRow.email != "")
+    return sorted({party_of(session, account_id).email, *session.scalars(users)} - {""})
 
 
 def set_party(session: Session, account_id: int, changes: Mapping[str, str]) -> Party:

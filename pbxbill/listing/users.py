@@ -43,6 +43,8 @@ def _users(_session: Session, scope: Scope) -> Rows:
                 ((UserRow.state == "active") & (UserRow.password_hash == ""), "invited"), else_=UserRow.state
             ).label("state"),
             case((UserRow.totp != "", True), else_=False).label("second_factor"),
+            UserRow.language.label("language"),
+            UserRow.zone.label("zone"),
             UserRow.last_login_us.label("last_login_us"),
         )
         .join(AccountRow, AccountRow.id == UserRow.account_id)
@@ -62,6 +64,8 @@ USERS = Listing(
         Column("role", N_("Role"), ColumnKind.STATE),
         Column("state", N_("Status"), ColumnKind.STATE),
         Column("second_factor", N_("Second factor"), ColumnKind.YES_NO, wide=True),
+        Column("language", N_("Language"), ColumnKind.CODE, only_in_files=True),
+        Column("zone", N_("Time zone"), ColumnKind.CODE, only_in_files=True),
         Column("last_login_us", N_("Last log-in"), ColumnKind.MOMENT, wide=True),
     ),
     rows=_users,

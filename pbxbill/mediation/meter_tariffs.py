@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationError
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
@@ -28,6 +29,8 @@ def _number(value: Any) -> Decimal:
 
 
 Number = Annotated[Decimal, BeforeValidator(_number)]
+MAX_TERMS_LENGTH = 60_000
+"""Of a text, as pages and programs send it."""
 
 
 class _RangeForm(Written):
@@ -142,15 +145,31 @@ def add_meter_tariff(
         raise InputRefused(f"meter tariff {name[:40]!r}: use 1 to 64 printable characters")
     unit = unit_of(session, _form(name, text).unit)
     parse_meter_tariff(name, text, unit)
-    newest = session.scalar(select(func.max(MeterTariffRow.number)).where(MeterTariffRow.name == name))
     row = MeterTariffRow(
         name=name,
-        number=(newest or 0) + 1,
+        number=newest_number(session, name) + 1,
         unit=unit.code,
         terms=text,
         effective_from_us=effective_from_us,
         created_us=now_us,
     )
-    session.add(row)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        raise InputRefused(
+            f"somebody else is writing meter tariff {name} at this moment; look what is there now"
+        ) from None
     return row
+
+
+def newest_number(session: Session, name: str) -> int:
+    """Of the newest version of a meter tariff; 0: there is none of this name."""
+    newest = select(func.max(MeterTariffRow.number)).where(MeterTariffRow.name == name)
+    return session.scalar(newest) or 0
+
+
+def versions_of(session: Session, name: str) -> list[MeterTariffRow]:
+    """Of a meter tariff, the newest first."""
+    query = select(MeterTariffRow).where(MeterTariffRow.name == name)
+    return list(session.scalars(query.order_by(MeterTariffRow.number.desc())))

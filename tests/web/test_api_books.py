@@ -1,12 +1,17 @@
 """Books by the API: wallets corrected, the trial balance, the journal; services of accounts."""
 
+import csv
+import io
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
+from pbxbill.access.permissions import Role
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import talk_to_germany_and_france
 from tests.web.programs import Installation, installation
+from tests.web.test_api import fields
 
 
 @pytest.fixture
@@ -41,3 +46,25 @@ def test_a_corrected_wallet_stands_in_the_books(talked: Installation) -> None:
     wrong = program.post(f"/accounts/{alice}/services", {"service": "faxes", "tariff": "none such"})
     assert wrong.status_code == 422
     assert program.post(f"/accounts/{alice}/services/removal", {"service": "faxes"}).status_code == 409
+
+
+def test_the_journal_goes_to_accounting_programs(talked: Installation) -> None:
+    operator, reseller = talked.program(), talked.program("reseller", role=Role.RESELLER)
+    days = "first=1971-01-01&last=2040-01-01"
+    file = operator.get(f"/journal-export.csv?{days}")
+    assert file.mimetype == "text/csv"
+    assert "journal-operator-1971-01-01" in file.headers["Content-Disposition"]
+    lines = list(csv.DictReader(io.StringIO(file.text)))
+    assert "usage" in {x["kind"] for x in lines}
+    assert sum(Decimal(x["debit"] or 0) - Decimal(x["credit"] or 0) for x in lines) == 0
+    summed = operator.get(f"/journal-export.csv?{days}&by_day=true")
+    assert len(summed.text.splitlines()) < len(lines) + 1
+    beancount = reseller.get(f"/journal-export.beancount?{days}")
+    assert beancount.mimetype == "text/plain"
+    assert " balance " in beancount.text
+    assert reseller.get(f"/journal-export.csv?{days}").text != file.text
+    own = operator.get(f"/journal-export.csv?{days}&issuer=reseller").text
+    assert own == reseller.get(f"/journal-export.csv?{days}").text
+    assert fields(reseller.get(f"/journal-export.csv?{days}&issuer=operator")) == ["query.issuer"]
+    assert fields(operator.get("/journal-export.csv?first=2026-01-02&last=2026-01-01")) == ["query.last"]
+    assert fields(operator.get("/journal-export.csv?first=2026-01-02")) == ["query.last"]

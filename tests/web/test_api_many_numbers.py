@@ -10,7 +10,7 @@ from pbxbill.store.engine import transaction
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow
 from tests.books_in_order import assert_books_in_order
 from tests.store.billed_accounts import GERMANY, talk_to_germany_and_france
-from tests.web.programs import Installation, installation
+from tests.web.programs import Installation, Program, installation
 from tests.web.test_api import fields, problem
 from tests.web.test_api_catalogue import made
 
@@ -50,6 +50,46 @@ def test_a_number_goes_to_a_resellers_inventory_and_back(installed: Installation
     assert made(program.post(address, {"to": "operator"}))["inventory"] == "operator"
     made(program.post(address.replace("hand-over", "assignment"), {"account": "bob"}))
     problem(program.post(address, {"to": "reseller"}), 409)
+
+
+def inventory(program: Program, count: int) -> list[int]:
+    """Ids of numbers, in the order of their digits."""
+    return [made(program.post("/dids", {"number": f"+49301234{x}"}))["id"] for x in range(count)]
+
+
+def test_several_numbers_are_given_and_taken_back(installed: Installation) -> None:
+    program = installed.program()
+    ids = inventory(program, 3)
+    given = made(program.post("/dids/assignments", {"dids": ids[:2], "account": "bob"}))["items"]
+    assert [(x["id"], x["state"], x["account"]) for x in given] == [
+        (ids[0], "assigned", "bob"),
+        (ids[1], "assigned", "bob"),
+    ]
+    refused = problem(program.post("/dids/assignments", {"dids": ids[::-1], "account": "bob"}), 409)
+    assert refused["detail"].startswith("493012340: ")
+    assert program.get(f"/dids/{ids[2]}").json["state"] == "free"
+    back = made(program.post("/dids/releases", {"dids": ids[:2], "reason": "moved"}))["items"]
+    assert {x["state"] for x in back} == {"quarantined"}
+    problem(program.post("/dids/releases", {"dids": ids[2:]}), 409)
+    wrong = {"dids": ids[2:], "account": "bob", "plan": "nothing"}
+    assert fields(program.post("/dids/assignments", wrong)) == ["body.plan"]
+    assert fields(program.post("/dids/assignments", {"dids": ids, "account": "x"})) == ["body.account"]
+    assert fields(program.post("/dids/releases", {"dids": []})) == ["body.dids"]
+
+
+def test_several_numbers_move_and_are_corrected(installed: Installation) -> None:
+    program, reseller = installed.program(), installed.program("reseller", role=Role.RESELLER)
+    ids = inventory(program, 2)
+    told = made(program.post("/dids/corrections", {"dids": ids, "country": "AT"}))["items"]
+    assert {x["country"] for x in told} == {"AT"}
+    assert fields(program.post("/dids/corrections", {"dids": ids, "country": "xx"})) == ["body.country"]
+    assert fields(reseller.post("/dids/corrections", {"dids": ids, "country": "FR"})) == ["body.dids.0"]
+    moved = made(program.post("/dids/hand-overs", {"dids": ids, "to": "reseller"}))["items"]
+    assert {x["inventory"] for x in moved} == {"reseller"}
+    one = program.ask("PATCH", f"/dids/{ids[0]}", json={"country": ""})
+    assert made(one, 200)["country"] == ""
+    assert made(reseller.ask("PATCH", f"/dids/{ids[0]}", json={"country": "FR"}), 200)["country"] == "FR"
+    assert fields(program.ask("PATCH", f"/dids/{ids[0]}", json={"country": "xx"})) == ["body.country"]
 
 
 def test_a_list_of_destinations_is_looked_at_and_taken(installed: Installation) -> None:

@@ -70,6 +70,26 @@ def test_a_meter_is_read_and_charged(installed: Installation) -> None:
     assert [(x["shows"], x["used"]) for x in readings] == [("101.5", "1.5 kWh"), ("100", "0 kWh")]
 
 
+def test_a_meter_tariff_is_written_and_changed_by_versions(installed: Installation) -> None:
+    program = installed.program()
+    first = made(program.post("/meter-tariffs", {"name": "power", "toml": TARIFF}))
+    assert (first["version"], first["unit"], first["toml"]) == (1, "EUR", TARIFF)
+    problem(program.post("/meter-tariffs", {"name": "power", "toml": TARIFF}), 409)
+    address = f"/meter-tariffs/{first['id']}"
+    dearer = {"toml": TARIFF.replace("0.50", "0.60"), "since": "2040-01-01T00:00:00Z"}
+    second = made(program.post(f"{address}/versions", dearer))
+    assert (second["version"], second["counts_from"][:10]) == (2, "2040-01-01")
+    assert [x["version"] for x in program.get(address).json["versions"]] == [2, 1]
+    assert [(x["name"], x["number"]) for x in program.get("/meter-tariffs").json["items"]] == [("power", 2)]
+    assert fields(program.post(f"{address}/versions", {"toml": "unit = 5"})) == ["body.toml"]
+    assert fields(program.post("/meter-tariffs", {"name": "x", "toml": "price ="})) == ["body.toml"]
+    problem(program.get("/meter-tariffs/99"), 404)
+    problem(program.post("/meter-tariffs/99/versions", dearer), 404)
+    problem(installed.program("reseller", role=Role.RESELLER).get(address), 403)
+    meter = {"code": "M-1", "tariff": "power", "measure": "kWh"}
+    made(program.post(f"/accounts/{installed.id('bob')}/meters", meter))
+
+
 def test_wrong_meters_are_told(installed: Installation) -> None:
     program = installed.program()
     meter = metered(installed, program)

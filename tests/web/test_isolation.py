@@ -85,6 +85,7 @@ OBJECTS: dict[str, tuple[type[DeclarativeBase], str]] = {
     "users": (UserRow, "id"),
     "alerts": (AlertRow, "id"),
     "api-keys": (ApiKeyRow, "id"),
+    "account-api-keys": (ApiKeyRow, "id"),
     "audit-log": (AuditRow, "id"),
     "views": (SavedViewRow, "id"),
     "sessions": (LoginSessionRow, "token_hash"),

@@ -12,8 +12,9 @@ from pbxbill.web.api.access_numbers import access_numbers
 from pbxbill.web.api.account_records import account_records
 from pbxbill.web.api.account_services import account_services
 from pbxbill.web.api.accounts import accounts
+from pbxbill.web.api.ageing import ageings
 from pbxbill.web.api.api import Api
-from pbxbill.web.api.api_keys import api_keys, own_api_keys
+from pbxbill.web.api.api_keys import account_api_keys, api_keys, own_api_keys
 from pbxbill.web.api.balance import balance
 from pbxbill.web.api.billing_profiles import billing_profiles
 from pbxbill.web.api.billing_runs import billing_runs
@@ -34,7 +35,9 @@ from pbxbill.web.api.drafts import drafts
 from pbxbill.web.api.dunning import dunning, promises
 from pbxbill.web.api.dunning_policies import dunning_policies
 from pbxbill.web.api.endpoints import endpoints
+from pbxbill.web.api.exchange_sheets import exchange_sheets
 from pbxbill.web.api.figures import figures
+from pbxbill.web.api.formats import formats
 from pbxbill.web.api.gateway_payments import gateway_payments
 from pbxbill.web.api.hang_ups import hang_ups
 from pbxbill.web.api.invoice_actions import invoice_actions
@@ -44,8 +47,10 @@ from pbxbill.web.api.invoice_templates import invoice_templates
 from pbxbill.web.api.invoices import invoices
 from pbxbill.web.api.life_cycle import life_cycle
 from pbxbill.web.api.limits import limits
+from pbxbill.web.api.mail_server import mail_server
 from pbxbill.web.api.mediation import mediation
 from pbxbill.web.api.messages import notice_words, sent_messages
+from pbxbill.web.api.meter_tariffs import meter_tariffs
 from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
 from pbxbill.web.api.one_rate import one_rate
@@ -67,6 +72,7 @@ from pbxbill.web.api.quotes import quotes
 from pbxbill.web.api.rate_imports import rate_imports
 from pbxbill.web.api.reports import report_schedules, reports
 from pbxbill.web.api.rerating import rerating
+from pbxbill.web.api.roles import roles
 from pbxbill.web.api.saved_methods import own_saved_methods, saved_methods
 from pbxbill.web.api.settings import settings
 from pbxbill.web.api.standing import standing
@@ -85,6 +91,7 @@ from pbxbill.web.front import Front
 
 RESOURCES: tuple[Callable[[Api], None], ...] = (
     standing,
+    formats,
     accounts,
     wallets,
     balance,
@@ -116,7 +123,9 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     drafts,
     invoice_changes,
     billing_runs,
+    roles,
     api_keys,
+    account_api_keys,
     payment_corrections,
     gateway_payments,
     saved_methods,
@@ -142,6 +151,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     invoice_actions,
     invoice_templates,
     meters,
+    meter_tariffs,
     plan_migration,
     rerating,
     switches,
@@ -151,6 +161,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     points_rules,
     life_cycle,
     dunning_policies,
+    ageings,
     limit_lists,
     thresholds,
     notice_words,
@@ -159,7 +170,9 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     access_numbers,
     brand,
     settings,
+    exchange_sheets,
     company,
+    mail_server,
     addresses,
     billing_profiles,
     till,

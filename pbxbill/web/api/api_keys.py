@@ -16,12 +16,13 @@ from pbxbill.access.api_keys import (
     scopes_of,
 )
 from pbxbill.access.permissions import OWN, Permission
-from pbxbill.listing.users import API_KEYS, OWN_API_KEYS, told_maker
+from pbxbill.listing.users import ACCOUNT_API_KEYS, API_KEYS, OWN_API_KEYS, told_maker
 from pbxbill.store.access_models import ApiKeyRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Moment, Sent, left_out, moment, moment_or_none
 from pbxbill.web.api.listed import declare_list
 from pbxbill.web.api.objects import SentMoment, at_us, field, found, wrong
+from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import needs
 
 TAG = "API keys"
@@ -110,6 +111,40 @@ def api_keys(api: Api) -> None:
         return _revoked(api, lambda session: seen(session, path.key_id))
 
 
+def account_api_keys(api: Api) -> None:
+    """Keys that open the portals of accounts below, made by who sells to them."""
+    front = api.front
+    declare_list(api, "/account-api-keys", ACCOUNT_API_KEYS, TAG)
+
+    def seen(session: Session, id: int) -> ApiKeyRow:
+        return found(session, ApiKeyRow, id, front.scope.among(ApiKeyRow.account_id) & of_portal())
+
+    @api.get("/account-api-keys/<int:key_id>", Key, TAG, moving=("used",))
+    @needs(Permission.USERS_READ)
+    def get_account_api_key(path: KeyPath) -> Key:
+        """One key of an account below, without its text."""
+        with front.reading() as session:
+            row = seen(session, path.key_id)
+            return Key(**_facts(row) | {"by": told_maker(session, front.scope, row)})
+
+    @api.post("/accounts/<int:account_id>/api-keys", MadeKey, TAG)
+    @needs(Permission.USERS_WRITE)
+    def make_account_api_key(path: AccountPath, body: NewOwnKeyBody) -> Answer:
+        """Make a key for programs of an account below, a softphone or a web shop say.
+
+        It opens the portal of that account, ends with the key that makes it, and is revoked with it.
+        """
+        with front.reading() as session:
+            account_id = front.account(session, path.account_id).id
+        return _made(api, body, account_id)
+
+    @api.delete("/account-api-keys/<int:key_id>", TAG)
+    @needs(Permission.USERS_WRITE)
+    def revoke_account_api_key(path: KeyPath) -> Answer:
+        """End a key of an account below now, with those that it made."""
+        return _revoked(api, lambda session: seen(session, path.key_id))
+
+
 def own_api_keys(api: Api) -> None:
     """What programs of an account open with: its portal, and nothing else."""
     front = api.front
@@ -142,9 +177,11 @@ def own_api_keys(api: Api) -> None:
         return _revoked(api, lambda session: seen(session, path.key_id))
 
 
-def _made(api: Api, body: NewKeyBody) -> Answer:
-    mine = api.front.actor
-    with api.writing("key.make", body.name, account_id=mine.scope.account_id) as change:
+def _made(api: Api, body: NewKeyBody, account_id: int | None = None) -> Answer:
+    """For an account that may be seen; None: for the key's own."""
+    front, mine = api.front, api.front.actor
+    with api.writing("key.make", body.name, account_id=account_id or mine.scope.account_id) as change:
+        account = None if account_id is None else front.account(change.session, account_id)
         ends_us = at_us(body.ends, mine.ends_us)
         if mine.ends_us is not None and (ends_us or 0) > mine.ends_us:
             raise wrong("ends", "is after the end of the key that makes it")
@@ -154,7 +191,7 @@ def _made(api: Api, body: NewKeyBody) -> Answer:
         scopes = frozenset(Permission(x) for x in body.scopes)
         with field("scopes"):
             new = NewKey(body.name, scopes, ends_us, per_minute)
-            row, text = make_key(change.session, mine, new, change.now_us)
+            row, text = make_key(change.session, mine, new, change.now_us, account)
         return change.done(MadeKey(**_facts(row), key=text), 201)
 
 

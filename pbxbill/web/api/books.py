@@ -2,24 +2,29 @@
 
 from typing import Any
 
+from flask import Response
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.books.asked_books import balances_of_days, book_day, books_of
+from pbxbill.billing.books.asked_books import Books, Form, balances_of_days, book_day, books_of
 from pbxbill.billing.books.trial_balance import TrialBalance, Wallets
 from pbxbill.errors import InputRefused
 from pbxbill.listing.journal import JOURNAL, EntryFacts, journal_entry, sellers_of
 from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
-from pbxbill.web.api.api import Api
+from pbxbill.web.api.api import Api, File
 from pbxbill.web.api.fields import Moment, Money, Sent, left_out, moment, money
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.objects import SentDay
 from pbxbill.web.api.payment_corrections import EntryPath
 from pbxbill.web.api.problems import FieldError, Refused, said
-from pbxbill.web.front import needs
+from pbxbill.web.front import Front, needs
+from pbxbill.web.journal_file import MIMETYPES, journal_file
 
 TAG = "Books"
+POSTINGS = File(MIMETYPES[Form.CSV], "UTF-8, with a heading, RFC 4180.")
+BEANCOUNT = File(MIMETYPES[Form.BEANCOUNT], "UTF-8, as Beancount reads it.")
 
 
 class TrialBalanceQuery(Sent):
@@ -28,6 +33,15 @@ class TrialBalanceQuery(Sent):
     issuer: str = Field(default="", max_length=64, description="Account code. Default: the key's own.")
     first: SentDay = left_out("From this day, in the issuer's zone. Default: the first there is.")
     last: SentDay = left_out("To the end of this day. Default: all.")
+
+
+class JournalQuery(Sent):
+    """Whose journal, of which days."""
+
+    issuer: str = Field(default="", max_length=64, description="Account code. Default: the key's own.")
+    first: SentDay = Field(description="From this day, in the issuer's zone.")
+    last: SentDay = Field(description="To the end of this day.")
+    by_day: bool = Field(default=False, description="Usage summed up by day, not an entry for each call.")
 
 
 class AccountBalance(BaseModel):
@@ -101,6 +115,8 @@ def books(api: Api) -> None:
     declare_list(api, "/journal-entries", JOURNAL, TAG, name="list_journal_entries", id_type=str)
     declare_file(api, "/journal-entries.csv", JOURNAL, TAG)
 
+    _declare_export(api)
+
     @api.get("/journal-entries/<entry_id>", JournalEntry, TAG)
     @needs(Permission.REPORTS_READ)
     def get_journal_entry(path: EntryPath) -> JournalEntry:
@@ -117,21 +133,46 @@ def books(api: Api) -> None:
         """The trial balance: every posting is read, which takes seconds for millions of them."""
         sent: Any = query
         with front.reading() as session:
-            sellers = sellers_of(session, front.scope)
-            own = [
-                x
-                for x in sellers
-                if (x.code == query.issuer if query.issuer else x.id == front.scope.account_id)
-            ]
-            if not own:
-                raise _wrong("issuer", "there are no such books")
-            asked = books_of(session, own[0])
+            asked = _books(front, session, query.issuer)
         try:
             days = [None if x is None else book_day(x) for x in (sent.first, sent.last)]
             found = balances_of_days(front.desks.application.connect, asked, *days)
         except InputRefused as error:
             raise _wrong("last", said(error)) from None
         return TrialBalances(items=[_balance(x) for x in found])
+
+
+def _declare_export(api: Api) -> None:
+    front = api.front
+
+    def exported(query: JournalQuery, form: Form) -> Response:
+        with front.reading() as session:
+            books = _books(front, session, query.issuer)
+        try:
+            asked = books.exported(book_day(query.first), book_day(query.last), by_day=query.by_day)
+        except InputRefused as error:
+            raise _wrong("last", said(error)) from None
+        return journal_file(front.desks.application.connect, books, asked, form)
+
+    @api.get("/journal-export.csv", POSTINGS, TAG)
+    @needs(Permission.REPORTS_READ)
+    def export_books(query: JournalQuery) -> Response:
+        """The journal for an accounting program, as CSV: a line for each posting, as docs/books.md has it."""
+        return exported(query, Form.CSV)
+
+    @api.get("/journal-export.beancount", BEANCOUNT, TAG)
+    @needs(Permission.REPORTS_READ)
+    def export_books_as_beancount(query: JournalQuery) -> Response:
+        """The journal for Beancount: opening balances, entries, and checks of what each account has."""
+        return exported(query, Form.BEANCOUNT)
+
+
+def _books(front: Front, session: Session, issuer: str) -> Books:
+    """Of the key's own account, or of a seller below it."""
+    for seller in sellers_of(session, front.scope):
+        if seller.code == issuer if issuer else seller.id == front.scope.account_id:
+            return books_of(session, seller)
+    raise _wrong("issuer", "there are no such books")
 
 
 def _wrong(name: str, detail: str) -> Refused:

@@ -1,24 +1,37 @@
 """Telephone numbers: the inventory, who has which, and access numbers of calling cards."""
 
 import io
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.subscriptions.did_inventory import add_did, import_dids, move_to_inventory, withdraw
+from pbxbill.billing.subscriptions.did_inventory import (
+    add_did,
+    import_dids,
+    move_to_inventory,
+    set_country,
+    withdraw,
+)
 from pbxbill.billing.subscriptions.did_sheet import DidSheet
-from pbxbill.billing.subscriptions.dids import Assignment, assign_did, release_did
-from pbxbill.billing.subscriptions.plan_catalogue import offered_version
-from pbxbill.billing.subscriptions.plan_terms import ChangeAt
-from pbxbill.billing.subscriptions.subscribing import When
 from pbxbill.listing.dids import ACCESS_NUMBERS, DIDS, visible_dids
 from pbxbill.store.billing_models import DidRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Answer, Api
-from pbxbill.web.api.fields import Code, Id, Line, Sent, left_out
+from pbxbill.web.api.did_changes import (
+    NumberChange,
+    SentAssignment,
+    SentHandOver,
+    SentRelease,
+    assign_to,
+    declare_together,
+    inventory_named,
+    locked_did,
+    release,
+)
+from pbxbill.web.api.fields import Id, Sent, left_out
 from pbxbill.web.api.listed import ListedAs, declare_file, declare_item, declare_list
 from pbxbill.web.api.objects import account_named, conflicts, field, found, issuer
 from pbxbill.web.api.problems import Refused
@@ -28,7 +41,6 @@ from pbxbill.web.front import needs
 TAG = "Numbers"
 MAX_LIST_BYTES = 2_000_000
 REFUSED_SHOWN = 100
-Why = Annotated[Line, StringConstraints(max_length=200)]
 
 
 class DidPath(Sent):
@@ -42,29 +54,6 @@ class NewDid(Sent):
 
     number: Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{3,15}$")] = Field(examples=["493012345"])
     country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] = left_out("Default: as its digits say.")
-
-
-class SentAssignment(Sent):
-    """Who gets a number."""
-
-    account: Code
-    plan: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = left_out(
-        "A plan of the kind did, which says what it costs. Default: nothing."
-    )
-    reason: Why = ""
-
-
-class SentRelease(Sent):
-    """When a number is taken back."""
-
-    when: Literal["now", "cycle_end"] = "now"
-    reason: Why = ""
-
-
-class SentHandOver(Sent):
-    """Whose inventory a number goes to."""
-
-    to: Code = Field(description="A reseller directly below its owner, or back to who is above.")
 
 
 class SentNumbers(Sent):
@@ -123,18 +112,10 @@ def dids(api: Api) -> None:
             number = seen(session, path.did_id).number
             account_id = account_named(session, front.scope, body.account).id
         with api.writing("number.assign", number, account_id=account_id) as change:
-            session = change.session
-            row = seen(session, path.did_id)
-            version = None
-            if body.plan is not None:
-                with field("plan"):
-                    seller = session.get_one(AccountRow, row.issuer_id)
-                    version = offered_version(session, seller, body.plan)
-            wanted = Assignment(version, reason=body.reason, by=front.actor.name)
-            account = front.account(session, account_id)
+            row = seen(change.session, path.did_id)
             with conflicts():
-                assign_did(session, change.books, number, account, wanted, change.now_us)
-            return change.done(types.shown(session, front.scope, path.did_id), 201)
+                assign_to(front, change, row, front.account(change.session, account_id), body)
+            return change.done(types.shown(change.session, front.scope, path.did_id), 201)
 
     @api.post("/dids/<int:did_id>/release", types.item, TAG)
     @needs(Permission.NUMBERS_WRITE)
@@ -144,12 +125,24 @@ def dids(api: Api) -> None:
             row = seen(session, path.did_id)
         with api.writing("number.release", row.number, account_id=row.account_id) as change:
             seen(change.session, path.did_id)
-            when = When(ChangeAt(body.when), None, body.reason, front.actor.name)
             with conflicts():
-                release_did(change.session, change.books, row.number, when, change.now_us)
+                release(front, change, row.number, body)
             return change.done(types.shown(change.session, front.scope, path.did_id), 201)
 
+    @api.patch("/dids/<int:did_id>", types.item, TAG)
+    @needs(Permission.NUMBERS_WRITE)
+    def change_number(path: DidPath, body: NumberChange) -> Answer:
+        """Correct the country of a number, which its digits say where nobody does."""
+        with front.reading() as session:
+            number = seen(session, path.did_id).number
+        with api.writing("number.country", number) as change:
+            row = locked_did(front, change.session, path.did_id)
+            with field("country"):
+                set_country(change.session, row, body.country)
+            return change.done(types.shown(change.session, front.scope, path.did_id))
+
     _declare_inventories(api, types)
+    declare_together(api, types)
 
 
 def _declare_inventories(api: Api, types: ListedAs) -> None:
@@ -178,23 +171,13 @@ def _declare_inventories(api: Api, types: ListedAs) -> None:
     @needs(Permission.NUMBERS_WRITE)
     def hand_number_over(path: DidPath, body: SentHandOver) -> Answer:
         """Let a reseller give out a number that nobody has, or take it back. 409: somebody has it."""
-
-        def seen(session: Session) -> DidRow:
-            query = select(DidRow).where(DidRow.id == path.did_id, visible_dids(front.scope))
-            row = session.scalar(query.with_for_update().execution_options(populate_existing=True))
-            if row is None:
-                raise Refused(404)
-            return row
-
         with front.reading() as session:
             number = found(session, DidRow, path.did_id, visible_dids(front.scope)).number
-            own = issuer(session, front.scope)
-            to = own if body.to == own.code else account_named(session, front.scope, body.to, "to")
+            to = inventory_named(front, session, body.to)
         with api.writing("number.hand-over", number) as change:
+            row = locked_did(front, change.session, path.did_id)
             with conflicts():
-                move_to_inventory(
-                    change.session, seen(change.session), change.session.get_one(AccountRow, to.id)
-                )
+                move_to_inventory(change.session, row, change.session.get_one(AccountRow, to.id))
             return change.done(types.shown(change.session, front.scope, path.did_id), 201)
 
     @api.delete("/dids/<int:did_id>", TAG)

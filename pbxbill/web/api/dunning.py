@@ -18,6 +18,7 @@ from pbxbill.billing.dunning.dunning_catalogue import (
 )
 from pbxbill.billing.dunning.promises_to_pay import NewPromise, promise, withdraw
 from pbxbill.billing.invoices.standing import ASKING
+from pbxbill.listing.collection import COLLECTION
 from pbxbill.listing.dunning import IN_DUNNING, PROMISES, STEPS
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.dunning_models import DunningPolicyRow, PromiseToPayRow
@@ -94,6 +95,8 @@ def dunning(api: Api) -> None:
     declare_list(api, "/dunning", IN_DUNNING, TAG)
     declare_file(api, "/dunning.csv", IN_DUNNING, TAG)
     declare_list(api, "/dunning-steps", STEPS, TAG)
+    declare_list(api, "/collection", COLLECTION, TAG)
+    declare_file(api, "/collection.csv", COLLECTION, TAG)
 
     @api.get("/dunning-policies", Policies, TAG)
     @needs(Permission.DUNNING_READ)

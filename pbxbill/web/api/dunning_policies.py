@@ -1,4 +1,4 @@
-"""How accounts are dunned: policies, penalty classes, what a run would do, and who owes what."""
+"""How accounts are dunned: policies, penalty classes, what a run would do, and what is lifted."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.dunning.ageing import BUCKETS, who_owes
 from pbxbill.billing.dunning.dunning_catalogue import (
     Policy,
     assign_penalty,
@@ -131,30 +130,6 @@ class DunningRunShown(BaseModel):
     items: list[PlannedStep]
     total: int = Field(description="How many steps there are; the first are shown.")
     held: list[StoppedPolicy]
-
-
-class Bucket(BaseModel):
-    """What is open by how late it is."""
-
-    days: str
-    money: Money
-
-
-class AgedAccount(BaseModel):
-    """What an account owes, by days late."""
-
-    account: str
-    name: str
-    invoices: int
-    open: Money
-    buckets: list[Bucket]
-
-
-class Ageing(BaseModel):
-    """Who owes what, the most first."""
-
-    items: list[AgedAccount]
-    total: int = Field(description="How many accounts there are; the first are shown.")
 
 
 class Lifting(Sent):
@@ -294,29 +269,6 @@ def _declare_looks(api: Api) -> None:
         ]
         held = [StoppedPolicy(**x._asdict()) for x in seen.brakes]
         return DunningRunShown(items=items, total=len(seen.planned), held=held)
-
-    @api.get("/ageing", Ageing, TAG)
-    @needs(Permission.DUNNING_READ)
-    def get_ageing() -> Ageing:
-        """Who owes what, by days late; the first 500 accounts."""
-        with front.reading() as session:
-            below = None if front.scope.is_everything else issuer(session, front.scope)
-            owed = who_owes(session, front.clock.now_us(), below=below, limit=MOST_SHOWN)
-            units = units_by_code(session)
-        items = [
-            AgedAccount(
-                account=x.code,
-                name=x.name,
-                invoices=x.invoices,
-                open=money(x.open, units[x.unit]),
-                buckets=[
-                    Bucket(days=days, money=money(amount, units[x.unit]))
-                    for days, amount in zip(BUCKETS, x.buckets, strict=True)
-                ],
-            )
-            for x in owed.rows
-        ]
-        return Ageing(items=items, total=owed.many)
 
 
 def _declare_lifting(api: Api) -> None:

@@ -1,6 +1,6 @@
 """Lists as the API pages them: query parameters from a Listing's filters, items from its columns."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -74,14 +74,7 @@ class ListedAs:
 
     def one(self, session: Session, scope: Scope, id: Any) -> BaseModel | None:
         """The item of an id, if the scope has it."""
-        listing = self.listing
-        found = session.execute(listing.rows(session, scope).where(listing.orders[0].id == id))
-        row = found.mappings().first()
-        if row is None:
-            return None
-        rows = [dict(row)]
-        listing.finish(session, rows)
-        return self.item.model_validate(self.items(rows, units_by_code(session))[0])
+        return next(iter(self._found(session, scope, [id])), None)
 
     def shown(self, session: Session, scope: Scope, id: Any) -> BaseModel:
         """The same; 404 where there is none."""
@@ -91,6 +84,19 @@ class ListedAs:
         if item is None:
             raise Refused(404)
         return item
+
+    def of_ids(self, session: Session, scope: Scope, ids: Sequence[Any]) -> list[BaseModel]:
+        """Items of ids, in their order; without those that the scope does not have."""
+        session.flush()
+        session.expire_all()
+        return self._found(session, scope, ids)
+
+    def _found(self, session: Session, scope: Scope, ids: Sequence[Any]) -> list[BaseModel]:
+        listing = self.listing
+        found = session.execute(listing.rows(session, scope).where(listing.orders[0].id.in_(ids)))
+        rows = sorted((dict(x) for x in found.mappings()), key=lambda x: ids.index(x["id"]))
+        listing.finish(session, rows)
+        return [self.item.model_validate(x) for x in self.items(rows, units_by_code(session))]
 
     def items(self, rows: list[dict[str, Any]], units: Mapping[str, Unit]) -> list[dict[str, Any]]:
         """Rows as they are answered."""

@@ -1,13 +1,12 @@
 """Users of the key's own account, as the account itself lets them in: to its portal."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, StringConstraints
 
 from pbxbill.access.one_time_links import Purpose
 from pbxbill.access.permissions import Permission, Role
 from pbxbill.access.users import (
-    LANGUAGES,
     NewUser,
     add_user,
     disable,
@@ -27,12 +26,14 @@ from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.users import (
     TAG,
     Email,
+    Language,
     Link,
     Name,
     UserPath,
+    Zone,
+    change_person,
     link_of,
     managed_user,
-    name_user,
     refuse_ending_key,
 )
 from pbxbill.web.front import Front, needs
@@ -46,8 +47,8 @@ class NewOwnUser(Sent):
     email: Annotated[str, StringConstraints(min_length=3, max_length=200)] = left_out(
         "Default: the log-in, where it is an address."
     )
-    language: Literal[LANGUAGES] = "en"  # type: ignore[valid-type]  # made of what there is
-    zone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
+    language: Language = "en"
+    zone: Zone = "UTC"
 
 
 class OwnUserChange(Sent):
@@ -57,6 +58,8 @@ class OwnUserChange(Sent):
     email: Email = left_out(
         "Links for another password go there. The address before is told that there is another."
     )
+    language: Language = left_out()
+    zone: Zone = left_out()
     active: bool = left_out("Whether he is let in.")
 
 
@@ -122,7 +125,7 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
             refuse_ending_key(front)
         with api.writing("user.change", user.login, account_id=user.account_id) as change:
             row = managed_user(front, change.session, path.user_id)
-            name_user(front, change.session, row, sent.name, sent.email)
+            change_person(front, change.session, row, body)
             with conflicts():
                 if sent.active:
                     enable(row)

@@ -123,7 +123,7 @@ def settings(api: Api) -> None:
     @needs(Permission.SETTINGS_READ)
     def get_configuration() -> Configuration:
         """What is configured, without secrets. Only the operator is told."""
-        _operators(front)
+        operators_only(front)
         known = front.rules.installation
         tables = [
             OptionsShown(
@@ -158,7 +158,7 @@ def _declare_units(api: Api) -> None:
     @needs(Permission.SETTINGS_WRITE)
     def make_unit(body: NewUnitBody) -> Answer:
         """Have wallets and prices in another unit. Only the operator does. 409: there is one of this code."""
-        _operators(front)
+        operators_only(front)
         with api.writing("unit.add", body.code) as change:
             if change.session.get(UnitRow, body.code) is not None:
                 raise Refused(409, "There is a unit of this code.")
@@ -175,7 +175,7 @@ def _declare_units(api: Api) -> None:
         sent: Any = body
         with front.reading() as session:
             types.shown(session, front.scope, path.code)
-        _operators(front)
+        operators_only(front)
         with api.writing("unit.change", path.code) as change:
             with field("digits"):
                 change_unit(change.session, path.code, name=sent.name, symbol=sent.symbol, digits=sent.digits)
@@ -195,7 +195,7 @@ def _declare_rates(api: Api) -> None:
 
         Charges keep the rate that they were made by. 409: the pair has a rate of this very moment.
         """
-        _operators(front)
+        operators_only(front)
         sent: Any = body
         pair = f"{body.from_unit} {body.to_unit}"
         with api.writing("exchange.set", pair) as change:
@@ -247,7 +247,7 @@ def _declare_calendars(api: Api) -> None:
 
         Tariffs take it when they are changed.
         """
-        _operators(front)
+        operators_only(front)
         with api.writing("calendar.set", body.name) as change:
             with field("toml"):
                 calendar = calendar_from_toml(body.toml, name=body.name)
@@ -267,7 +267,7 @@ def _declare_calendars(api: Api) -> None:
         )
 
 
-def _operators(front: Front) -> None:
+def operators_only(front: Front) -> None:
     """What all share is the operator's."""
     if not front.scope.is_everything:
         raise Refused(403, "This is the operator's.")

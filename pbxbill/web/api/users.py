@@ -1,6 +1,6 @@
 """Users of the key's account and of those below it: let in, given another role, let in no more."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -14,6 +14,8 @@ from pbxbill.access.users import (
     NewUser,
     add_user,
     change_facts,
+    checked_name,
+    checked_zone,
     disable,
     enable,
     facts_of,
@@ -40,6 +42,8 @@ TAG, AUDIT = "Users", "Audit log"
 
 Name = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
 Email = Annotated[str, StringConstraints(min_length=3, max_length=200)]
+Language = Literal[LANGUAGES]  # type: ignore[valid-type]  # made of what there is
+Zone = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
 
 
 class UserPath(Sent):
@@ -60,8 +64,8 @@ class NewUserBody(Sent):
     email: Annotated[str, StringConstraints(min_length=3, max_length=200)] = left_out(
         "Default: the log-in, where it is an address."
     )
-    language: Literal[LANGUAGES] = "en"  # type: ignore[valid-type]  # the same
-    zone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = "UTC"
+    language: Language = "en"
+    zone: Zone = "UTC"
 
 
 class UserChange(Sent):
@@ -71,6 +75,8 @@ class UserChange(Sent):
     email: Email = left_out(
         "Links for another password go there. The address before is told that there is another."
     )
+    language: Language = left_out()
+    zone: Zone = left_out()
     role: Literal[tuple(Role)] = left_out()  # type: ignore[valid-type]  # the same
     active: bool = left_out("Whether he is let in.")
     revoke_keys: bool = Field(
@@ -168,7 +174,7 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
             raise Refused(403, "The role may more than the key.")
         with api.writing("user.change", user.login, account_id=user.account_id) as change:
             row = managed_user(front, change.session, path.user_id)
-            name_user(front, change.session, row, sent.name, sent.email)
+            change_person(front, change.session, row, body)
             with conflicts():
                 if sent.role is not None:
                     set_role(change.session, row, Role(sent.role))
@@ -192,15 +198,18 @@ def _declare_changes(api: Api, types: ListedAs) -> None:
             return change.done(None)
 
 
-def name_user(front: Front, session: Session, user: UserRow, name: str | None, email: str | None) -> None:
-    """Change a user's name and address, as far as they are sent."""
-    facts, old = facts_of(user), user.email
+def change_person(front: Front, session: Session, user: UserRow, sent: BaseModel) -> None:
+    """Change a user's name, address, language and zone, as far as they are sent."""
+    before, old = facts_of(user), user.email
+    wanted = replace(before, **sent.model_dump(include={x.name for x in fields(before)}, exclude_none=True))
+    if wanted == before:
+        return
+    with field("name"):
+        checked_name(wanted.name)
+    with field("zone"):
+        checked_zone(wanted.zone)
     with field("email"):
-        wanted = replace(
-            facts, name=facts.name if name is None else name, email=facts.email if email is None else email
-        )
-        if wanted != facts:
-            change_facts(session, user, wanted)
+        change_facts(session, user, wanted)
     if user.email != old:
         mail_moved(session, front, user, old)
 

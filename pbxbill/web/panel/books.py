@@ -1,11 +1,10 @@
 """Books: the trial balance, the journal and its entries, and the journal as a file for accounting."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Response, abort, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, abort, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy.orm import Session
 from wtforms import BooleanField, RadioField, SelectField
@@ -17,7 +16,6 @@ from pbxbill.billing.books.asked_books import (
     balances_of_days,
     books_of,
     checked_day,
-    exported_lines,
 )
 from pbxbill.billing.books.trial_balance import TrialBalance
 from pbxbill.billing.period import local_date
@@ -27,10 +25,9 @@ from pbxbill.listing.payment_entries import SHOWN
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import DayField, PanelForm, refusals, required
 from pbxbill.web.front import Front, needs
+from pbxbill.web.journal_file import journal_file
 from pbxbill.web.panel.asking import tabs_of
 from pbxbill.web.panel.lists import ListPage, add_list
-
-MIMETYPES = {Form.CSV: "text/csv", Form.BEANCOUNT: "text/plain"}
 
 
 class _AskedForm(PanelForm):
@@ -162,34 +159,10 @@ def _add_export(section: Blueprint, front: Front) -> None:
                 first, last = checked_day(form.first.data), checked_day(form.last.data)
                 asked = chosen.exported(first, last, by_day=form.by_day.data)
             if not refused:
-                kind = Form(form.form.data)
-                lines = exported_lines(front.desks.application.connect, chosen, asked, kind)
-                name = f"journal-{chosen.issuer}-{first}-{last}.{kind.value}"
-                return Response(
-                    stream_with_context(_chunks(lines)),
-                    mimetype=MIMETYPES[kind],
-                    headers={"Content-Disposition": f'attachment; filename="{_plain(name)}"'},
-                )
+                connect = front.desks.application.connect
+                return journal_file(connect, chosen, asked, Form(form.form.data))
         body = render_template("panel/books/export.html", form=form, tabs=_tabs(front))
         return (body, 400) if form.errors else body
-
-
-CHUNK = 500
-"""Lines that are sent together."""
-
-
-def _chunks(lines: Iterator[str]) -> Iterator[str]:
-    held: list[str] = []
-    for line in lines:
-        held.append(line)
-        if len(held) >= CHUNK:
-            yield "".join(held)
-            held.clear()
-    yield "".join(held)
-
-
-def _plain(name: str) -> str:
-    return "".join(x if x.isascii() and (x.isalnum() or x in "-._") else "-" for x in name)
 
 
 def _asked(session: Session, front: Front, made: type[Any]) -> tuple[Any, Books]:

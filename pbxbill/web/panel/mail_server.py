@@ -6,17 +6,14 @@ of the machine, and whoever could name one here could have any file of it sent t
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_babel import gettext, lazy_gettext
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.parties import party_of
+from pbxbill.billing.parties import known_addresses
 from pbxbill.errors import InputRefused
 from pbxbill.notify.sending import has_own_server, mail_settings, send_test
 from pbxbill.notify.smtp import Delivered
-from pbxbill.store.access_models import UserRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.notice_models import MailOutageRow
 from pbxbill.web.fields import PanelForm, refusals
@@ -49,7 +46,7 @@ def add_mail_server(section: Blueprint, front: Front) -> None:
         form = TryForm()
         own_id = front.scope.account_id
         with front.reading() as session:
-            form.address.choices = _addresses(session, own_id)
+            form.address.choices = [(x, x) for x in known_addresses(session, own_id)]
             settings = mail_settings(session, own_id, front.rules.mail)
         if form.validate_on_submit():
             address = str(form.address.data)
@@ -76,7 +73,7 @@ def add_mail_server(section: Blueprint, front: Front) -> None:
 def _page(front: Front, form: TryForm) -> str:
     own_id = front.scope.account_id
     with front.reading() as session:
-        form.address.choices = _addresses(session, own_id)
+        form.address.choices = [(x, x) for x in known_addresses(session, own_id)]
         return render_template(
             "panel/issuer/mail_server.html",
             form=form,
@@ -86,9 +83,3 @@ def _page(front: Front, form: TryForm) -> str:
             is_own=has_own_server(session, own_id) or front.scope.is_everything,
             outage=session.get(MailOutageRow, own_id),
         )
-
-
-def _addresses(session: Session, account_id: int) -> list[tuple[str, str]]:
-    users = select(UserRow.email).where(UserRow.account_id == account_id, UserRow.email != "")
-    found = {party_of(session, account_id).email, *session.scalars(users)}
-    return [(x, x) for x in sorted(found - {""})]

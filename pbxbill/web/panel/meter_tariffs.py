@@ -5,7 +5,6 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from flask_wtf.file import FileField
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms import TextAreaField
@@ -14,7 +13,13 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused, TermRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.meters import METER_TARIFFS
-from pbxbill.mediation.meter_tariffs import add_meter_tariff, parse_meter_tariff
+from pbxbill.mediation.meter_tariffs import (
+    MAX_TERMS_LENGTH,
+    add_meter_tariff,
+    newest_number,
+    parse_meter_tariff,
+    versions_of,
+)
 from pbxbill.mediation.meters import quantity_text
 from pbxbill.money import PRICE_SCALE, to_decimal
 from pbxbill.rating.consumption import ComponentKind, MeterTariff
@@ -26,7 +31,6 @@ from pbxbill.web.fields import LineField, MomentField, PanelForm, at_most, refus
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 
-MAX_TERMS_LENGTH = 60_000
 PERCENT_PPM_DIGITS = 4
 SAMPLE = """\
 unit = "EUR"
@@ -95,11 +99,7 @@ def add_meter_tariffs(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = _row(session, id)
             shown = parse_meter_tariff(row.name, row.terms, unit_of(session, row.unit))
-            versions = session.scalars(
-                select(MeterTariffRow)
-                .where(MeterTariffRow.name == row.name)
-                .order_by(MeterTariffRow.number.desc())
-            ).all()
+            versions = versions_of(session, row.name)
         return render_template(
             "panel/meters/tariff.html", row=row, versions=versions, **_shown(shown), kinds=KINDS, taxes=TAXES
         )
@@ -129,9 +129,8 @@ def _written(front: Front, form: MeterTariffForm, row: MeterTariffRow | None) ->
     if form.validate_on_submit():
         name, made_id = row.name if row is not None else form.name.data or "", 0
         with refusals(form, "text") as refused, front.changing("meter-tariff.set", name) as change:
-            known = select(func.max(MeterTariffRow.number)).where(MeterTariffRow.name == name)
-            newest = change.session.scalar(known)
-            if row is None and newest is not None:
+            newest = newest_number(change.session, name)
+            if row is None and newest:
                 raise TermRefused(gettext("There is a meter tariff of this name already."), "name")
             if row is not None:
                 check_edition(form, {"version": str(newest)})

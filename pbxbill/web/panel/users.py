@@ -2,7 +2,8 @@
 
 from flask import Blueprint, render_template, url_for
 
-from pbxbill.access.permissions import PERMISSIONS_OF, ROLES_OF_KIND, Permission, Role
+from pbxbill.access.permissions import PERMISSIONS_OF, Permission
+from pbxbill.access.users import roles_known_to
 from pbxbill.listing.listing import N_
 from pbxbill.listing.users import ACCOUNT_API_KEYS, API_KEYS, USERS
 from pbxbill.store.models import AccountRow
@@ -33,11 +34,10 @@ def users(front: Front) -> Blueprint:
     @needs(Permission.USERS_READ)
     def roles() -> str:
         with front.reading() as session:
-            kind = session.get_one(AccountRow, front.scope.account_id).kind
-        given = Role if kind == "operator" else ROLES_OF_KIND[kind]
+            known = roles_known_to(session.get_one(AccountRow, front.scope.account_id))
         told = [
             (role.value, ROLES[role], [permission_text(x) for x in Permission if x in PERMISSIONS_OF[role]])
-            for role in given
+            for role in known
         ]
         return render_template("panel/users/roles.html", roles=told)
 
