@@ -1,14 +1,14 @@
 """bill look-back: what invoices passed over is on the next ones."""
 
 import click
+from sqlalchemy import true
 
-from pbxbill.billing.invoices.looking_back import look_back, passed_over
+from pbxbill.billing.invoices.looking_back import look_back_at, passed_over
 from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, print_json
 from pbxbill.money import format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.models import AccountRow
 
 
 @click.command("look-back")
@@ -22,20 +22,21 @@ def look_back_command(context: Context, *, as_json: bool) -> None:
     """
     shown = []
     with context.application() as application:
-        with transaction(reading(application.database)) as session:
-            places = passed_over(session)
-        for account_id, unit_code in places:
+        after: int | None = 0
+        while after is not None:
+            with transaction(reading(application.database)) as session:
+                places = passed_over(session, lambda _column: true(), context.clock, after)
             with transaction(application.database) as session:
-                found = look_back(session, account_id, unit_code)
-                unit = unit_of(session, unit_code)
-                shown.append(
+                shown += [
                     {
-                        "account": session.get_one(AccountRow, account_id).code,
-                        "unit": unit_code,
+                        "account": account.code,
+                        "unit": found.unit,
                         "entries": found.entries,
-                        "amount": format_amount(found.gross, unit),
+                        "amount": format_amount(found.gross, unit_of(session, found.unit)),
                     }
-                )
+                    for account, found in look_back_at(session, places)
+                ]
+            after = places.after
     if as_json:
         print_json(shown)
         return

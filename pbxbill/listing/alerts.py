@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import case, select, true
+from sqlalchemy import ColumnElement, case, select, true
 from sqlalchemy.orm import Session
 
-from pbxbill.access.actor import Scope
+from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.listing import (
     N_,
@@ -32,9 +32,7 @@ _STATE = case((AlertRow.done_us.is_(None), "open"), else_="done")
 def _rows(_session: Session, scope: Scope) -> Rows:
     names = ("id", "at_us", "kind", "account_id", "subject", "detail", "done_us", "done_by")
     columns = [getattr(AlertRow, x).label(x) for x in names]
-    # Alerts without an account are of the installation itself.
-    seen = true() if scope.is_everything else scope.among(AlertRow.account_id)
-    return select(*columns, _STATE.label("state")).where(seen)
+    return select(*columns, _STATE.label("state")).where(alert_seen(scope))
 
 
 def _finish(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -54,7 +52,7 @@ def _of_account(query: Rows, code: str) -> Rows:
 ALERTS = Listing(
     name="alerts",
     title=N_("Alerts"),
-    permission=Permission.OPERATIONS_READ,
+    permission=Permission.NOTICES_READ,
     columns=(
         Column("at_us", N_("When"), ColumnKind.MOMENT),
         Column("kind", N_("Kind"), ColumnKind.STATE),
@@ -81,9 +79,26 @@ ALERTS = Listing(
     ),
     finish=_finish,
 )
+"""Who sells sees what concerns his accounts; who takes cash for somebody sees none."""
 
 
-def open_alerts(session: Session, scope: Scope, asked: Asked) -> list[int]:
-    """Ids of those that filters leave and nobody has dealt with; FilterRefused as page_of() says."""
-    chosen = narrowed(session, ALERTS, scope, asked).subquery()
-    return list(session.scalars(select(chosen.c.id).where(chosen.c.done_us.is_(None))))
+def alert_seen(scope: Scope) -> ColumnElement[bool]:
+    """The condition that an alert may be seen. Those without an account are of the installation itself."""
+    return true() if scope.is_everything else scope.among(AlertRow.account_id)
+
+
+def may_mark(actor: Actor, account_id: int | None) -> bool:
+    """Whether somebody says that an alert of an account is dealt with.
+
+    What is of the installation itself is the matter of whoever runs it.
+    """
+    return actor.may(Permission.OPERATIONS_WRITE if account_id is None else Permission.NOTICES_WRITE)
+
+
+def open_alerts(session: Session, actor: Actor, asked: Asked) -> list[int]:
+    """Ids of those that filters leave, that nobody has dealt with and he may; FilterRefused as page_of()."""
+    chosen = narrowed(session, ALERTS, actor.scope, asked).subquery()
+    query = select(chosen.c.id).where(chosen.c.done_us.is_(None))
+    if not may_mark(actor, None):
+        query = query.where(chosen.c.account_id.is_not(None))
+    return list(session.scalars(query))

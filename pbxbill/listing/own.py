@@ -1,5 +1,6 @@
 """Lists of what an account sees of itself: those of the panel without what is others', and its own."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from pbxbill.clock import Clock
 from pbxbill.ledger.accounts import LedgerCode
 from pbxbill.listing.calls import CALLS
 from pbxbill.listing.cards import CARDS
+from pbxbill.listing.gateway_payments import GATEWAY_PAYMENTS
 from pbxbill.listing.invoices import UNSEEN
 from pbxbill.listing.invoices import invoices as all_invoices
 from pbxbill.listing.listing import (
@@ -57,7 +59,7 @@ OTHERS = {
     "run",
     "created_us",
 }
-"""Columns and filters that tell an account nothing of itself."""
+"""Columns and filters of calls and invoices that tell an account nothing of itself."""
 PAYMENT_KINDS = (
     "top-up",
     "payment",
@@ -71,26 +73,26 @@ PAYMENT_KINDS = (
 _CAME_FROM = (LedgerCode.CASH, LedgerCode.VOUCHERS, LedgerCode.TRANSFER, LedgerCode.ADJUSTMENT)
 
 
-def _of_oneself(listing: Listing, name: str) -> Listing:
+def _of_oneself(listing: Listing, name: str, others: Collection[str] = OTHERS) -> Listing:
     return replace(
         listing,
         name=name,
         permission=Permission.OWN_READ,
-        columns=tuple(x for x in listing.columns if x.key not in OTHERS),
-        filters=tuple(x for x in listing.filters if x.key not in OTHERS),
+        columns=tuple(x for x in listing.columns if x.key not in others),
+        filters=tuple(x for x in listing.filters if x.key not in others),
     )
 
 
 OWN_CALLS = replace(_of_oneself(CALLS, "my-calls"), title=N_("Calls"))
 
 
-OWN_CARDS = replace(
-    CARDS,
-    name="my-calling-cards",
-    permission=Permission.OWN_READ,
-    columns=tuple(x for x in CARDS.columns if x.key != "account"),
-    filters=tuple(x for x in CARDS.filters if x.key != "account"),
-)
+def own_live_calls(live: Listing) -> Listing:
+    """Live calls of an account, as it sees them. live: those of everybody, priced."""
+    return _of_oneself(live, "my-live-calls", {"account", "reseller", "switch", "call_id"})
+
+
+OWN_CARDS = _of_oneself(CARDS, "my-calling-cards", {"account"})
+OWN_GATEWAY_PAYMENTS = _of_oneself(GATEWAY_PAYMENTS, "my-gateway-payments", {"account", "by"})
 
 
 def own_invoices(clock: Clock) -> Listing:

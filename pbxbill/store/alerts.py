@@ -125,6 +125,11 @@ def _fitted(alert: NewAlert) -> NewAlert:
     )
 
 
+def mark(row: AlertRow, by: str, now_us: int, *, done: bool) -> None:
+    """Somebody has dealt with it, or opens it again."""
+    row.done_us, row.done_by = (now_us, by) if done else (None, "")
+
+
 def mark_done(session: Session, ids: Sequence[int], by: str, now_us: int) -> None:
     """Somebody has dealt with these; what was dealt with before stays as it is."""
     for start in range(0, len(ids), MARKED_AT_ONCE):

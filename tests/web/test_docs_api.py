@@ -46,7 +46,7 @@ def test_the_examples_run(sqlite_url: str, tmp_path: Path) -> None:
         words = {
             "PBXBILL": f"http://127.0.0.1:{port}{BASE}",
             "KEY": installed.program(name="shop", role=Role.ADMIN).key,
-            "OWN_KEY": installed.program("bob", Permission.OWN_READ).key,
+            "OWN_KEY": installed.program("bob", Permission.OWN_READ, Permission.OWN_PAY).key,
         }
         ran = 0
         for command, lines in examples():
@@ -62,7 +62,7 @@ def test_the_examples_run(sqlite_url: str, tmp_path: Path) -> None:
             for line in lines:
                 assert said(line, done.stdout), (command, line, done.stdout)
             ran += 1
-        assert ran == 22
+        assert ran == 23
 
 
 def test_the_numbers_of_the_page() -> None:

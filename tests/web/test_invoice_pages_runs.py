@@ -1,15 +1,23 @@
 """Billing runs and what is done with many invoices, as people see it: begun, watched, stopped, agreed to."""
 
+import re
+
 import pytest
 from sqlalchemy import select, update
 
+from pbxbill.app import billing
+from pbxbill.billing.invoices import looking_back
 from pbxbill.billing.invoices.run_control import until_asked
 from pbxbill.billing.invoices.runs import Worker, end_run
 from pbxbill.billing.invoices.together import SILENT_US
+from pbxbill.billing.payments.adjustments import NewAdjustment, adjust_wallet
 from pbxbill.errors import InputRefused
+from pbxbill.ids import new_id
+from pbxbill.store.accounts import account_by_code
 from pbxbill.store.invoice_models import (
     BillingRunAccountRow,
     BillingRunRow,
+    GatheredRow,
     InvoiceActionRow,
     InvoiceRow,
 )
@@ -74,6 +82,23 @@ def test_what_is_wrong_with_a_run_is_told(office: Office) -> None:
     assert "lies in the future" in admin.post("/panel/runs/new", {**RUN, "until": "2099-01-01T00:00"}).text
     assert "nobody is in the group" in admin.post("/panel/runs/new", {**RUN, "group": "x"}).text.lower()
     assert "no account" in admin.post("/panel/runs/new", {**RUN, "accounts": "nobody"}).text.lower()
+
+
+def test_a_run_that_issues_says_first_of_how_many(office_on_each: Office) -> None:
+    office, admin = office_on_each, office_on_each.seat("admin")
+    charged(office)
+    later(office, MONTH_US)
+    sent = {**RUN, "drafts_only": "", "sends": "y", "accounts": "other"}
+    asked = admin.post("/panel/runs/new", sent)
+    assert asked.status_code == 200
+    assert "One account is looked at" in asked.text
+    assert "They are sent as well" in asked.text
+    with office.reading() as session:
+        assert not session.scalars(select(BillingRunRow.id)).all()
+    agreed = re.findall(r'name="agreed"[^>]*value="([0-9a-f]{32})"', asked.text)[0]
+    other = admin.post("/panel/runs/new", sent | {"accounts": "", "agreed": agreed})
+    assert other.status_code == 200  # more is asked for than was agreed to
+    assert admin.post("/panel/runs/new", sent | {"agreed": agreed}).status_code == 303
 
 
 def test_a_reseller_runs_over_his_own_and_sees_no_others(office: Office) -> None:
@@ -167,10 +192,39 @@ def test_one_account_is_billed_now(office: Office) -> None:
     assert "A draft over 40.00 EUR waits" in admin.get(made.location).text
 
 
+LOOK_BACK = "/panel/runs/look-back"
+
+
 def test_looking_back_finds_nothing_where_nothing_was_passed_over(office: Office) -> None:
-    admin = office.seat("admin")
-    answer = admin.post("/panel/runs/look-back")
-    assert "Nothing was passed over" in admin.get(answer.location).text
+    assert "Nothing was passed over." in office.seat("admin").post(LOOK_BACK).text
+
+
+def spent(office: Office, code: str, amount: int) -> None:
+    """What a wallet gave for, which its invoices pass over: they are taken to look only at what is newer."""
+    with billing(office.application) as (session, books):
+        account = account_by_code(session, code)
+        adjust_wallet(session, books, account, NewAdjustment(amount, "EUR", new_id(), "test", "test"), 1)
+        session.merge(GatheredRow(account_id=account.id, unit="EUR", entry_id="f"))
+
+
+def test_looking_back_tells_who_was_passed_over_and_goes_on(
+    office_on_each: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = office_on_each
+    for code in ("alice", "reseller", "olga"):
+        spent(office, code, -2_000_000)
+    found = office.seat("reseller").post(LOOK_BACK).text
+    assert "The next invoice of one account takes" in found
+    assert re.findall(r"/panel/accounts/[0-9]+", found) == [f"/panel/accounts/{office.account_id('alice')}"]
+    monkeypatch.setattr(looking_back, "PAGE", 1)
+    monkeypatch.setattr(looking_back, "MOST", 1)
+    admin, told = office.seat("admin"), []
+    page = admin.get(LOOK_BACK).text
+    while more := re.search(r'name="after"[^>]*value="([0-9]*)"', page):
+        page = admin.post(LOOK_BACK, {"after": more[1]}).text
+        told += re.findall(r"/panel/accounts/([0-9]+)", page)
+    assert sorted(told) == sorted(str(office.account_id(x)) for x in ("reseller", "olga"))
+    assert "Look on" not in page
 
 
 def test_ticked_drafts_are_discarded_with_a_reason(office: Office) -> None:

@@ -5,16 +5,27 @@ server's clock. If that was put back by more than gathering.MARGIN_MS after a dr
 then may lie before the mark: no draft looks at them, `pbxbill verify` finds them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from pbxbill.billing.invoices.gathering import CHARGED, gathered_to, id_before
 from pbxbill.charging.ledger_promises import Rule, Search
+from pbxbill.clock import SECOND_US, Clock
 from pbxbill.store.driver import rows_within
+from pbxbill.store.invoice_models import GatheredRow
 from pbxbill.store.models import AccountRow
+
+PAGE = 200
+"""Accounts that one statement looks at."""
+LOOKS_FOR_US = 5 * SECOND_US
+MOST = 200
+"""Places that are dealt with together, in one transaction."""
+Among = Callable[[Any], ColumnElement[bool]]
+"""The condition that a column with an account's id names one that is looked at."""
 
 _PASSED_OVER = (
     "FROM gathered g JOIN wallets w ON w.account_id = g.account_id AND w.unit = g.unit "
@@ -23,7 +34,10 @@ _PASSED_OVER = (
     f"WHERE i.entry_id IS NULL AND {CHARGED}"
 )
 _FOUND = "COUNT(*), CAST(SUM(p.amount) AS BIGINT)"
-_WHERE = f"SELECT g.account_id, g.unit {_PASSED_OVER} GROUP BY g.account_id, g.unit ORDER BY 1, 2"
+_PLACES = text(
+    f"SELECT g.account_id, g.unit {_PASSED_OVER} AND g.account_id IN :ids "
+    "GROUP BY g.account_id, g.unit ORDER BY 1, 2"
+).bindparams(bindparam("ids", expanding=True))
 _OLDEST = f"SELECT {_FOUND}, MIN(p.entry_id) {_PASSED_OVER} AND g.account_id = :account_id AND g.unit = :unit"
 _SET = text("UPDATE gathered SET entry_id = :mark WHERE account_id = :account_id AND unit = :unit")
 
@@ -51,9 +65,31 @@ class PassedOver:
     """Taken from the wallet."""
 
 
-def passed_over(session: Session) -> list[tuple[int, str]]:
-    """Accounts and units in which something was; it reads every entry of every wallet that is invoiced."""
-    return [(account_id, unit) for account_id, unit in rows_within(session, _WHERE, {})]
+class Places(NamedTuple):
+    """Accounts and units in which something was passed over, as far as was looked."""
+
+    found: list[tuple[int, str]]
+    after: int | None
+    """The account after which the next ones are looked at; None: all were."""
+
+
+def passed_over(session: Session, among: Among, clock: Clock, after: int = 0) -> Places:
+    """Where something was, among the accounts after one: for LOOKS_FOR_US, or until MOST are found.
+
+    It reads every entry of their wallets, which for all accounts takes minutes.
+    """
+    begun_us = clock.monotonic_us()
+    found: list[tuple[int, str]] = []
+    invoiced = select(GatheredRow.account_id).where(among(GatheredRow.account_id)).distinct()
+    while True:
+        page = invoiced.where(GatheredRow.account_id > after).order_by(GatheredRow.account_id).limit(PAGE)
+        ids = session.scalars(page).all()
+        found += [(id, unit) for id, unit in session.execute(_PLACES, {"ids": ids})]
+        if len(ids) < PAGE:
+            return Places(found, None)
+        after = ids[-1]
+        if len(found) >= MOST or clock.monotonic_us() - begun_us >= LOOKS_FOR_US:
+            return Places(found, after)
 
 
 def look_back(session: Session, account_id: int, unit: str) -> PassedOver:
@@ -66,9 +102,9 @@ def look_back(session: Session, account_id: int, unit: str) -> PassedOver:
     return PassedOver(account_id, unit, count, gross or 0)
 
 
-def look_back_at(
-    session: Session, places: Iterable[tuple[int, str]], covers: Callable[[AccountRow], bool]
-) -> list[tuple[AccountRow, PassedOver]]:
-    """The same for those of passed_over() whose account is covered."""
-    accounts = [(session.get_one(AccountRow, account_id), unit) for account_id, unit in places]
-    return [(x, look_back(session, x.id, unit)) for x, unit in accounts if covers(x)]
+def look_back_at(session: Session, places: Places) -> list[tuple[AccountRow, PassedOver]]:
+    """The same for all that passed_over() found."""
+    return [
+        (session.get_one(AccountRow, account_id), look_back(session, account_id, unit))
+        for account_id, unit in places.found
+    ]

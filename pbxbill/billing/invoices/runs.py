@@ -137,6 +137,14 @@ def start_run(
     return row.id
 
 
+def accounts_of(session: Session, definition: Definition, now_us: int) -> int:
+    """How many accounts a run of this definition would look at."""
+    _refuse_bad(session, definition, now_us)
+    chosen = select(AccountRow.id).outerjoin(BillingProfileRow, BillingProfileRow.account_id == AccountRow.id)
+    found = chosen.where(*_conditions(session, definition)).subquery()
+    return session.scalar(select(func.count()).select_from(found)) or 0
+
+
 def definition_of(session: Session, run_id: int) -> Definition:
     """What a run bills; InputRefused if there is none of that number."""
     row = session.get(BillingRunRow, run_id)

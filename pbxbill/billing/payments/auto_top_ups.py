@@ -52,6 +52,16 @@ def locked_auto_top_up(session: Session, wallet_id: int) -> AutoTopUpRow | None:
     )
 
 
+def stopped_units(session: Session, account_id: int) -> list[str]:
+    """What an account's wallets count that filled themselves until their card was declined too often."""
+    query = (
+        select(WalletRow.unit)
+        .join(AutoTopUpRow, AutoTopUpRow.wallet_id == WalletRow.id)
+        .where(WalletRow.account_id == account_id, AutoTopUpRow.state == STOPPED)
+    )
+    return list(session.scalars(query.order_by(WalletRow.id)))
+
+
 def set_auto_top_up(
     session: Session, account: AccountRow, unit_code: str, terms: AutoTopUpTerms, now_us: int
 ) -> AutoTopUpRow:

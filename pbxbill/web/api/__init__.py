@@ -13,6 +13,7 @@ from pbxbill.web.api.account_records import account_records
 from pbxbill.web.api.account_services import account_services
 from pbxbill.web.api.accounts import accounts
 from pbxbill.web.api.ageing import ageings
+from pbxbill.web.api.alerts import alerts
 from pbxbill.web.api.api import Api
 from pbxbill.web.api.api_keys import account_api_keys, api_keys, own_api_keys
 from pbxbill.web.api.balance import balance
@@ -55,6 +56,9 @@ from pbxbill.web.api.meters import meters
 from pbxbill.web.api.notices import notice_templates, notices
 from pbxbill.web.api.one_rate import one_rate
 from pbxbill.web.api.operations import operations
+from pbxbill.web.api.own_account import own_account
+from pbxbill.web.api.own_cards import own_cards
+from pbxbill.web.api.own_payments import own_payments
 from pbxbill.web.api.own_quotes import own_quotes
 from pbxbill.web.api.own_records import own_records
 from pbxbill.web.api.own_users import own_users
@@ -136,6 +140,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     promises,
     disputes,
     operations,
+    alerts,
     mediation,
     quarantine,
     report_schedules,
@@ -176,7 +181,10 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
     addresses,
     billing_profiles,
     till,
+    own_account,
     own_records,
+    own_payments,
+    own_cards,
     own_users,
     own_api_keys,
     own_quotes,

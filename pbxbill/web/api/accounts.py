@@ -19,10 +19,12 @@ from pbxbill.billing.life_cycle.suspending import HAND, all_in_force, cut_calls,
 from pbxbill.charging.status import AccountStatus
 from pbxbill.errors import InputRefused
 from pbxbill.listing.accounts import ACCOUNTS
+from pbxbill.listing.subtrees import subtree_of
 from pbxbill.money import Unit, parse_amount
 from pbxbill.store.accounts import NewAccount, dialling_rule_by_name, tariff_of_issuer, unit_of
 from pbxbill.store.catalogue_models import DiallingRuleRow
 from pbxbill.store.models import AccountRow, EndpointRow, TariffRow
+from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Code, Line, Moment, Money, Sent, left_out, moment, money
 from pbxbill.web.api.listed import declare_file, declare_list
@@ -75,6 +77,22 @@ class Account(BaseModel):
     wallets: list[Wallet]
     endpoints: list[Identified]
     barred_by: list[Barred]
+
+
+class SumBelow(BaseModel):
+    """Wallets of accounts below one, in one unit."""
+
+    wallets: int
+    posted: Money = Field(description="What the ledger says.")
+    available: Money = Field(description="What new calls find, credit limits counted in.")
+
+
+class Below(BaseModel):
+    """All accounts below one, itself left out."""
+
+    accounts: int
+    resellers: int = Field(description="So many of them.")
+    sums: list[SumBelow]
 
 
 class SentEndpoint(Sent):
@@ -144,6 +162,26 @@ def accounts(api: Api) -> None:
         """One account, with its wallets and what identifies it."""
         with front.reading() as session:
             return shown_account(session, front.account(session, path.account_id))
+
+    @api.get("/accounts/<int:account_id>/subtree", Below, TAG)
+    @needs(Permission.ACCOUNTS_READ)
+    def get_subtree(path: AccountPath) -> Below:
+        """What is below a reseller, at any depth: how many accounts, and the sums of their wallets."""
+        with front.reading() as session:
+            found = subtree_of(session, front.account(session, path.account_id))
+            units = units_by_code(session)
+        return Below(
+            accounts=found.accounts,
+            resellers=found.resellers,
+            sums=[
+                SumBelow(
+                    wallets=x.wallets,
+                    posted=money(x.posted, units[x.unit]),
+                    available=money(x.available, units[x.unit]),
+                )
+                for x in found.sums
+            ],
+        )
 
     @api.post("/accounts", Account, TAG)
     @needs(Permission.ACCOUNTS_WRITE)

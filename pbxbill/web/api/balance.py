@@ -13,6 +13,7 @@ from pbxbill.errors import check
 from pbxbill.listing.listing import MAX_PAGE_SIZE, Asked
 from pbxbill.listing.live_calls import LivePage, WalletBalance
 from pbxbill.listing.live_rows import LiveCallNow
+from pbxbill.listing.own import own_live_calls
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Api, File
 from pbxbill.web.api.calls import CallPath
@@ -81,6 +82,7 @@ def balance(api: Api) -> None:
     streams = Streams(api.most_streams)
     board = front.desks.live
     types = declare_list(api, "/live-calls", board.listing, TAG)
+    declare_list(api, "/own/live-calls", own_live_calls(board.listing), TAG, name="list_own_live_calls")
 
     @api.get("/live-calls/<session_id>", types.item, TAG)
     @needs(Permission.CALLS_READ)

@@ -17,6 +17,7 @@ from pbxbill.store.invoice_models import BillingRunRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import (
+    MAX_ID,
     Code,
     Id,
     Line,
@@ -100,10 +101,19 @@ class PassedOver(BaseModel):
     money: Money = Field(description="Taken from the wallet.")
 
 
+class LookBackQuery(Sent):
+    """Where to go on."""
+
+    after: Annotated[int, Field(ge=0, le=MAX_ID)] = Field(
+        default=0, description="As the answer before said it."
+    )
+
+
 class LookedBack(BaseModel):
     """What was found."""
 
     items: list[PassedOver]
+    after: int | None = Field(description="The account that was looked at last; null: all were.")
 
 
 class BilledInvoice(BaseModel):
@@ -198,21 +208,22 @@ def _declare_looking_back(api: Api) -> None:
 
     @api.post("/billing-runs/look-back", LookedBack, TAG)
     @needs(Permission.INVOICES_WRITE)
-    def look_for_passed_over() -> Answer:
+    def look_for_passed_over(query: LookBackQuery) -> Answer:
         """Have the next invoices look at what the ones before them passed over.
 
-        It reads all that wallets of the key's customers ever gave for.
+        It reads for some seconds what wallets of the key's customers ever gave for. Ask again with `after`
+        as it is answered, until it is null.
         """
         # Nobody is kept from writing meanwhile.
         with front.reading() as session:
-            places = passed_over(session)
+            places = passed_over(session, front.scope.among, front.clock, query.after)
         with api.writing("invoices.look-back", "") as change:
             units = units_by_code(change.session)
             made = [
                 PassedOver(account=x.code, entries=over.entries, money=money(over.gross, units[over.unit]))
-                for x, over in look_back_at(change.session, places, front.scope.covers)
+                for x, over in look_back_at(change.session, places)
             ]
-            return change.done(LookedBack(items=made), 201)
+            return change.done(LookedBack(items=made, after=places.after), 201)
 
 
 def _definition(front: Front, session: Session, body: NewRun, now_us: int) -> Definition:

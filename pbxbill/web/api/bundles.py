@@ -1,6 +1,6 @@
 """Bundles: what is included per cycle; given to accounts, and taken from them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
@@ -69,19 +69,24 @@ class HeldPath(AccountPath):
     bundle_id: Id
 
 
-class HeldBundle(BaseModel):
-    """A bundle that serves an account, in its present window."""
+class BundleLeft(BaseModel):
+    """What is left of a bundle in its present window."""
 
     bundle_id: int
     name: str
     measure: str
-    owner: str = Field(description="Code of the account that has it: this one, or one above that shares it.")
     window_from: Moment
     window_to: Moment | None
     allowed: int
     used: int
     reserved: int = Field(description="By live calls.")
     left: int
+
+
+class HeldBundle(BundleLeft):
+    """A bundle that serves an account, in its present window."""
+
+    owner: str = Field(description="Code of the account that has it: this one, or one above that shares it.")
 
 
 class HeldBundles(BaseModel):
@@ -150,20 +155,20 @@ def bundles(api: Api) -> None:
 
 def held_bundles(found: list[BundleState]) -> HeldBundles:
     """As they are answered."""
-    return HeldBundles(items=[_shown(x) for x in found])
+    return HeldBundles(items=[HeldBundle(**facts_of_bundle(x), owner=x.owner) for x in found])
 
 
-def _shown(state: BundleState) -> HeldBundle:
+def facts_of_bundle(state: BundleState) -> dict[str, Any]:
+    """Of a BundleLeft."""
     bundle = state.held.bundle
-    return HeldBundle(
-        bundle_id=bundle.id,
-        name=bundle.name,
-        measure=str(bundle.measure),
-        owner=state.owner,
-        window_from=moment(state.window.from_us),
-        window_to=moment_or_none(state.window.to_us),
-        allowed=state.window.allowed,
-        used=state.used,
-        reserved=state.reserved,
-        left=state.left,
-    )
+    return {
+        "bundle_id": bundle.id,
+        "name": bundle.name,
+        "measure": str(bundle.measure),
+        "window_from": moment(state.window.from_us),
+        "window_to": moment_or_none(state.window.to_us),
+        "allowed": state.window.allowed,
+        "used": state.used,
+        "reserved": state.reserved,
+        "left": state.left,
+    }

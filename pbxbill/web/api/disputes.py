@@ -22,7 +22,6 @@ from pbxbill.billing.invoices.disputes import dispute, remark
 from pbxbill.billing.invoices.standing import ASKING
 from pbxbill.errors import InputRefused
 from pbxbill.listing.dunning import DISPUTES
-from pbxbill.money import parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceEventRow, InvoiceRow
 from pbxbill.web.api.api import Answer, Api, File
@@ -41,7 +40,7 @@ from pbxbill.web.api.fields import (
 )
 from pbxbill.web.api.invoices import InvoicePath, seen_invoice
 from pbxbill.web.api.listed import declare_list
-from pbxbill.web.api.objects import conflicts, field, wrong
+from pbxbill.web.api.objects import conflicts, field, sent_amount
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.uploads import content_of as sent_content
 from pbxbill.web.api.uploads import request_bytes, sent_file
@@ -169,12 +168,7 @@ def _declare(api: Api, *, own: bool, read: Permission, write: Permission) -> Non
         sent: Any = body.amount
         with front.reading() as session:
             row = _changed(session, api, path.invoice_id, own=own)
-            amount = None
-            if sent is not None:
-                with field("amount"):
-                    amount = parse_amount(sent, unit_of(session, row.unit))
-                if amount <= 0:
-                    raise wrong("amount", "must be more than zero")
+            amount = None if sent is None else sent_amount(sent, unit_of(session, row.unit))
         with api.writing("dispute.begin", row.number or "", account_id=row.account_id) as change:
             by = front.actor.name
             with conflicts():

@@ -6,16 +6,17 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.payments.gateway_payments import NewGatewayPayment, ask_payment, pay_link
+from pbxbill.billing.payments.gateway_payments import NewGatewayPayment, ask_charge, ask_payment, pay_link
 from pbxbill.billing.payments.held_payments import accept_held, drop_held
 from pbxbill.billing.payments.payment_gateways import chosen_gateway
 from pbxbill.billing.payments.refunds import NewRefund, RefundDesk, ask_refund
+from pbxbill.billing.payments.saved_methods import active_method
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.listing.gateway_payments import GATEWAY_PAYMENTS
 from pbxbill.listing.gateways import GATEWAYS, REFUNDS
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow
-from pbxbill.store.payment_models import GatewayPaymentRow
+from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, SavedMethodRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Money, Sent, SentMoney, left_out, money
 from pbxbill.web.api.listed import declare_list, listed_as
@@ -48,7 +49,9 @@ class StartedPayment(BaseModel):
 
     id: int
     state: str
-    url: str = Field(description="Where the payer goes. Empty: web.public_url is not set.")
+    url: str = Field(
+        description="Where the payer goes. Empty: a card is charged, or web.public_url is not set."
+    )
     money: Money
 
 
@@ -83,7 +86,7 @@ class Drop(Sent):
 
 
 def gateway_payments(api: Api) -> None:
-    """Payments of accounts in scope, and of the key's own account."""
+    """Payments of accounts in scope."""
     front = api.front
     declare_list(api, "/payment-gateways", GATEWAYS, TAG)
     declare_list(api, "/refunds", REFUNDS, TAG)
@@ -94,15 +97,7 @@ def gateway_payments(api: Api) -> None:
         """Begin a payment on a gateway's page; the answer says where the payer goes."""
         with front.reading() as session:
             account = front.account(session, path.account_id)
-        return _started(api, account, body)
-
-    @api.post("/own/gateway-payments", StartedPayment, TAG)
-    @needs(Permission.OWN_PAY)
-    def start_own_payment(body: NewPaymentBody) -> Answer:
-        """Begin a payment of the key's own account on a gateway's page."""
-        with front.reading() as session:
-            account = session.get_one(AccountRow, front.scope.account_id)
-        return _started(api, account, body)
+        return started_payment(api, account, body)
 
     _declare_refunds(api)
     _declare_held(api)
@@ -210,8 +205,13 @@ def _amount(session: Session, sent: SentMoney, unit: str) -> int:
     return amount
 
 
-def _started(api: Api, account: AccountRow, body: NewPaymentBody) -> Answer:
-    """Written first, asked of the gateway then: a request that comes again is one payment."""
+def started_payment(
+    api: Api, account: AccountRow, body: NewPaymentBody, card: SavedMethodRow | None = None
+) -> Answer:
+    """Written first, asked of the gateway then: a request that comes again is one payment.
+
+    card: what of the account is charged at once, rather than that it pays on a page.
+    """
     front = api.front
     sent: Any = body
     with front.reading() as session:
@@ -226,7 +226,10 @@ def _started(api: Api, account: AccountRow, body: NewPaymentBody) -> Answer:
             front.actor.name,
         )
         with conflicts():
-            gateway = chosen_gateway(session, account, new.unit, new.gateway)
+            if card is None:
+                gateway = chosen_gateway(session, account, new.unit, new.gateway)
+            else:
+                gateway = session.get_one(PaymentGatewayRow, card.gateway_id)
     try:
         with front.desks.desk() as desk:
             desk.check_openable(gateway, new)
@@ -236,12 +239,16 @@ def _started(api: Api, account: AccountRow, body: NewPaymentBody) -> Answer:
         raise wrong("money", said(error)) from None
     with api.writing("payment.start", account.code, account_id=account.id) as change:
         now = change.session.get_one(AccountRow, account.id)
-        row = ask_payment(change.session, now, new, change.now_us)
+        if card is None:
+            row = ask_payment(change.session, now, new, change.now_us)
+        else:
+            again = active_method(change.session, card.id)
+            row = ask_charge(change.session, now, again, new, change.now_us)
         payment_id, public = row.id, front.desks.public_url
         told = StartedPayment(
             id=row.id,
             state=row.state,
-            url=pay_link(public, row.key) if public else "",
+            url=pay_link(public, row.key) if public and card is None else "",
             money=money(row.amount, unit_of(change.session, row.unit)),
         )
         answer = change.done(told, 201)
@@ -249,5 +256,5 @@ def _started(api: Api, account: AccountRow, body: NewPaymentBody) -> Answer:
         with front.desks.desk() as desk:
             desk.go_on(payment_id)
     except (InputRefused, ConfigurationError):
-        return answer  # it is written: its page asks the gateway again
+        return answer  # it is written: its page asks the gateway again, or the job that looks after payments
     return answer

@@ -24,6 +24,7 @@ TAG = "Invoices"
 QUANTITY = Unit("", 6, 0)
 PDF = File("application/pdf", "As the account gets it, with the structured invoice inside.")
 XML = File("application/xml", "The structured invoice alone: EN 16931.")
+CALLS = File("text/csv", "The calls that it charges, one a line, with a heading.")
 
 
 class InvoicePath(Sent):
@@ -112,6 +113,24 @@ def invoices(api: Api) -> None:
     def get_invoice_xml(path: InvoicePath) -> Response:
         """The structured invoice. 409: it is not issued yet, or its account gets none."""
         return as_file(path, "xml", XML.mimetype)
+
+    @api.get("/own/invoices/<int:invoice_id>.xml", XML, TAG, conflict=True)
+    @needs(Permission.OWN_READ)
+    def get_own_invoice_xml(path: InvoicePath) -> Response:
+        """The structured invoice of the key's own account. 409: it gets none."""
+        return as_file(path, "xml", XML.mimetype)
+
+    @api.get("/invoices/<int:invoice_id>.csv", CALLS, TAG, conflict=True)
+    @needs(Permission.INVOICES_READ)
+    def get_invoice_calls(path: InvoicePath) -> Response:
+        """The calls of an invoice as a file. 409: it is not issued yet, or its account gets none."""
+        return as_file(path, "csv", CALLS.mimetype)
+
+    @api.get("/own/invoices/<int:invoice_id>.csv", CALLS, TAG, conflict=True)
+    @needs(Permission.OWN_READ)
+    def get_own_invoice_calls(path: InvoicePath) -> Response:
+        """The calls of an invoice of the key's own account as a file. 409: it gets none."""
+        return as_file(path, "csv", CALLS.mimetype)
 
 
 def file_of_invoice(front: Front, id: int, kind: str, mimetype: str) -> Response:

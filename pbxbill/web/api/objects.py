@@ -10,8 +10,10 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
+from pbxbill.billing.invoices.standing import whole_coins
 from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
+from pbxbill.money import Unit, parse_amount
 from pbxbill.store.models import AccountRow
 from pbxbill.web.api.problems import FieldError, Refused, said
 from pbxbill.web.front import Front
@@ -33,6 +35,12 @@ def field(name: str) -> Iterator[None]:
         yield
     except InputRefused as error:
         raise wrong(name, said(error)) from None
+
+
+def sent_amount(text: str, unit: Unit) -> int:
+    """The field `amount`, which says how much of an invoice is meant, in its unit."""
+    with field("amount"):
+        return whole_coins(parse_amount(text, unit), unit, "the amount")
 
 
 @contextmanager

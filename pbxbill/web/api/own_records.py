@@ -1,17 +1,32 @@
-"""What an account sees of itself beside calls and invoices: numbers, payments, messages, and what it used."""
+"""What an account sees of itself: lists and files of them, messages, bundles, wallets, and what it used."""
 
 from pydantic import BaseModel, Field
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import wallets_of
-from pbxbill.listing.own import OWN_DISPUTES, OWN_MESSAGES, OWN_NUMBERS, OWN_PAYMENTS
-from pbxbill.listing.own_ledger import OWN_LEDGER
+from pbxbill.listing.own import (
+    OWN_CALLS,
+    OWN_DISPUTES,
+    OWN_MESSAGES,
+    OWN_NUMBERS,
+    OWN_PAYMENTS,
+    own_invoices,
+)
+from pbxbill.listing.own_ledger import OWN_LEDGER, OWN_POINTS
+from pbxbill.notify.outbox import ONE_TIME_LINK
 from pbxbill.reports.own_usage import OWN_USAGE
+from pbxbill.store.bundles import bundles_serving
+from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Api
+from pbxbill.web.api.bundles import BundleLeft, facts_of_bundle
 from pbxbill.web.api.calls import TAG as CALLS
 from pbxbill.web.api.calls import Call, CallPath, explained, seen_call, shown_call
+from pbxbill.web.api.fields import Moment, moment, moment_or_none
 from pbxbill.web.api.listed import declare_file, declare_list
+from pbxbill.web.api.messages import MessagePath
+from pbxbill.web.api.objects import found, wrong
+from pbxbill.web.api.points import TAG as POINTS
 from pbxbill.web.api.reports import TAG as REPORTS
 from pbxbill.web.api.reports import ReportShown, ReportTable, WantedTable, described, table_of
 from pbxbill.web.api.wallets import Wallets, shown_wallet
@@ -27,9 +42,73 @@ class OwnExplained(BaseModel):
     text: str = Field(description="As the account is told it.")
 
 
+class OwnMessage(BaseModel):
+    """A mail to the key's own account."""
+
+    id: int
+    recipient: str
+    subject: str
+    text: str | None = Field(description="null: it opens somebody's access, and is for him alone.")
+    state: str
+    written: Moment
+    sent: Moment | None
+    invoice_id: int | None = Field(description="The document that came with it.")
+
+
+class OwnBundle(BundleLeft):
+    """A bundle that serves the key's own account, in its present window."""
+
+    shared: bool = Field(description="It is of an account above, and others use it as well.")
+
+
+class OwnBundles(BaseModel):
+    """All that serve it."""
+
+    items: list[OwnBundle]
+
+
 def own_records(api: Api) -> None:
-    """Lists, calls one by one, wallets, the report of what was used."""
+    """Lists and their files, calls and messages one by one, wallets, the report of what was used."""
     front = api.front
+    _declare_lists(api)
+    _declare_left(api)
+    _declare_calls(api)
+
+    @api.get("/own/messages/<int:message_id>", OwnMessage, OWN)
+    @needs(Permission.OWN_READ)
+    def get_own_message(path: MessagePath) -> OwnMessage:
+        """One mail to the key's own account, as it was written."""
+        with front.reading() as session:
+            own = (MessageRow.channel == "mail") & front.scope.among(MessageRow.account_id)
+            row = found(session, MessageRow, path.message_id, own)
+        return OwnMessage(
+            id=row.id,
+            recipient=row.recipient,
+            subject=row.subject,
+            text=None if row.kind == ONE_TIME_LINK else row.text,
+            state=row.state,
+            written=moment(row.created_us),
+            sent=moment_or_none(row.sent_us),
+            invoice_id=row.invoice_id,
+        )
+
+    @api.get("/own/reports/usage", ReportShown, REPORTS)
+    @needs(Permission.OWN_READ)
+    def describe_own_usage() -> ReportShown:
+        """What the report of what the key's own account used can be asked for by."""
+        return described(OWN_USAGE)
+
+    @api.post("/own/reports/usage/table", ReportTable, REPORTS, 200)
+    @needs(Permission.OWN_READ)
+    def read_own_usage(body: WantedTable) -> ReportTable:
+        """What the key's own account used and was charged for calls, by month, day or destination."""
+        table = table_of(front, OWN_USAGE, body)
+        if table is None:
+            raise wrong("values", "this takes too long: ask for fewer days")
+        return table
+
+
+def _declare_lists(api: Api) -> None:
     for rule, listing, name in (
         ("/own/numbers", OWN_NUMBERS, "list_own_numbers"),
         ("/own/payments", OWN_PAYMENTS, "list_own_payments"),
@@ -39,7 +118,18 @@ def own_records(api: Api) -> None:
         declare_list(api, rule, listing, OWN, name=name)
 
     declare_list(api, "/own/ledger", OWN_LEDGER, OWN, name="list_own_ledger", id_type=str)
-    declare_file(api, "/own/ledger.csv", OWN_LEDGER, OWN)
+    declare_list(api, "/own/points/entries", OWN_POINTS, POINTS, name="list_own_points", id_type=str)
+    for rule, listing in (
+        ("/own/ledger.csv", OWN_LEDGER),
+        ("/own/calls.csv", OWN_CALLS),
+        ("/own/payments.csv", OWN_PAYMENTS),
+        ("/own/invoices.csv", own_invoices(api.front.clock)),
+    ):
+        declare_file(api, rule, listing, OWN)
+
+
+def _declare_calls(api: Api) -> None:
+    front = api.front
 
     @api.get("/own/calls/<session_id>", Call, CALLS)
     @needs(Permission.OWN_READ)
@@ -57,6 +147,21 @@ def own_records(api: Api) -> None:
         found = explained(front, path.session_id)
         return OwnExplained(id=found.id, text=found.text)
 
+
+def _declare_left(api: Api) -> None:
+    front = api.front
+
+    @api.get("/own/bundles", OwnBundles, OWN)
+    @needs(Permission.OWN_READ)
+    def list_own_bundles() -> OwnBundles:
+        """What the key's own account has left of what its plans include."""
+        with front.reading() as session:
+            account = front.account(session, front.scope.account_id)
+            found = bundles_serving(session, account, front.clock.now_us())
+        return OwnBundles(
+            items=[OwnBundle(**facts_of_bundle(x), shared=x.owner != account.code) for x in found]
+        )
+
     @api.get("/own/wallets", Wallets, OWN)
     @needs(Permission.OWN_READ)
     def list_own_wallets() -> Wallets:
@@ -65,15 +170,3 @@ def own_records(api: Api) -> None:
             units = units_by_code(session)
             rows = wallets_of(session, front.scope.account_id)
             return Wallets(items=[shown_wallet(x, units) for x in rows])
-
-    @api.get("/own/reports/usage", ReportShown, REPORTS)
-    @needs(Permission.OWN_READ)
-    def describe_own_usage() -> ReportShown:
-        """What the report of what the key's own account used can be asked for by."""
-        return described(OWN_USAGE)
-
-    @api.post("/own/reports/usage/table", ReportTable, REPORTS, 200)
-    @needs(Permission.OWN_READ)
-    def read_own_usage(body: WantedTable) -> ReportTable:
-        """What the key's own account used and was charged for calls, by month, day or destination."""
-        return table_of(front, OWN_USAGE, body)

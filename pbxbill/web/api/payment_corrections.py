@@ -15,7 +15,7 @@ from pbxbill.listing.payments import PAYMENTS, accounts_of_entries
 from pbxbill.listing.sellers import kept_by_sellers
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.store.models import JournalEntryRow, LedgerAccountRow, PostingRow
+from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, PostingRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Code, Id, Line, Money, Sent, SentMoney, left_out, money
 from pbxbill.web.api.listed import declare_file, declare_list
@@ -113,35 +113,9 @@ def payment_corrections(api: Api) -> None:
         """Pay invoices from the account's wallet. 409: nothing is open, or nothing is there."""
         sent: Any = body
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
-        with api.writing("payment.allocate", code, account_id=path.account_id) as change:
-            session = change.session
             account = front.account(session, path.account_id)
             amount = None if sent.amount is None else _amount(session, sent.amount, path.unit, "amount")
-            with conflicts():
-                done = pay_from_wallet(
-                    session,
-                    change.books,
-                    account,
-                    unit=path.unit,
-                    now_us=change.now_us,
-                    amount=amount,
-                    invoice_ids=sent.invoice_ids,
-                    by=front.actor.name,
-                )
-            unit = unit_of(session, path.unit)
-            rows = [(x, session.get_one(InvoiceRow, x.invoice_id)) for x in done.parts]
-            invoices = [
-                Allocation(
-                    invoice_id=row.id,
-                    number=row.number,
-                    amount=money(part.amount, unit),
-                    open=money(row.open, unit),
-                    state=row.state,
-                )
-                for part, row in rows
-            ]
-            return change.done(PutToInvoices(entry=done.entry_id, invoices=invoices), 201)
+        return paid_from_wallet(api, account, path.unit, amount, sent.invoice_ids)
 
     @api.post("/accounts/<int:account_id>/transfers", Transferred, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
@@ -165,6 +139,39 @@ def payment_corrections(api: Api) -> None:
                 taker_balance=money(done.taker_balance, unit),
             )
             return change.done(told, 201)
+
+
+def paid_from_wallet(
+    api: Api, account: AccountRow, unit_code: str, amount: int | None, invoice_ids: list[int] | None
+) -> Answer:
+    """Put funds of an account that may be seen to its invoices. amount: None: all that is there and open."""
+    front = api.front
+    with api.writing("payment.allocate", account.code, account_id=account.id) as change:
+        session = change.session
+        with conflicts():
+            done = pay_from_wallet(
+                session,
+                change.books,
+                front.account(session, account.id),
+                unit=unit_code,
+                now_us=change.now_us,
+                amount=amount,
+                invoice_ids=invoice_ids,
+                by=front.actor.name,
+            )
+        unit = unit_of(session, unit_code)
+        rows = [(x, session.get_one(InvoiceRow, x.invoice_id)) for x in done.parts]
+        invoices = [
+            Allocation(
+                invoice_id=row.id,
+                number=row.number,
+                amount=money(part.amount, unit),
+                open=money(row.open, unit),
+                state=row.state,
+            )
+            for part, row in rows
+        ]
+        return change.done(PutToInvoices(entry=done.entry_id, invoices=invoices), 201)
 
 
 def _amount(session: Session, sent: SentMoney, unit: str, name: str) -> int:

@@ -18,11 +18,10 @@ from pbxbill.listing.gateway_payments import GATEWAY_PAYMENTS
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import WalletRow
-from pbxbill.store.payment_models import GatewayPaymentRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Moment, Money, Sent, SentMoney, left_out, moment, money
-from pbxbill.web.api.listed import declare_list, listed_as
+from pbxbill.web.api.listed import declare_item, declare_list
 from pbxbill.web.api.problems import FieldError, Refused
 from pbxbill.web.api.wallets import AccountPath, WalletPath
 from pbxbill.web.front import needs
@@ -120,27 +119,9 @@ class PaymentPath(Sent):
 def payments(api: Api) -> None:
     """Top-ups, payments, what was paid."""
     front = api.front
-    declare_list(api, "/gateway-payments", GATEWAY_PAYMENTS, TAG)
-    declare_list(
-        api,
-        "/own/gateway-payments",
-        GATEWAY_PAYMENTS,
-        TAG,
-        permission=Permission.OWN_READ,
-        name="list_own_gateway_payments",
-    )
-    types = listed_as(GATEWAY_PAYMENTS)
-
-    @api.get("/gateway-payments/<int:payment_id>", types.item, TAG)
-    @needs(Permission.PAYMENTS_READ)
-    def get_gateway_payment(path: PaymentPath) -> dict[str, object]:
-        """One payment through a gateway."""
-        with front.reading() as session:
-            query = GATEWAY_PAYMENTS.rows(session, front.scope)
-            row = session.execute(query.where(GatewayPaymentRow.id == path.payment_id)).mappings().first()
-            if row is None:
-                raise Refused(404)
-            return types.items([dict(row)], units_by_code(session))[0]
+    types = declare_list(api, "/gateway-payments", GATEWAY_PAYMENTS, TAG)
+    one = "/gateway-payments/<int:payment_id>"
+    declare_item(api, one, types, TAG, "get_gateway_payment", "One payment through a gateway.")
 
     @api.get("/accounts/<int:account_id>/wallets/<unit>/payments", Entries, TAG)
     @needs(Permission.PAYMENTS_READ)

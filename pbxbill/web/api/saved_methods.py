@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.payments.auto_top_ups import AutoTopUpTerms, set_auto_top_up, turn_off
+from pbxbill.billing.payments.auto_top_ups import AutoTopUpTerms, resume, set_auto_top_up, turn_off
 from pbxbill.billing.payments.saved_methods import active_method, forget_method, methods_of, prefer_method
 from pbxbill.errors import ConfigurationError, InputRefused
 from pbxbill.money import Unit, parse_amount
@@ -47,6 +47,7 @@ class SavedMethod(BaseModel):
 
     id: int
     brand: str
+    last4: str = Field(description="How its number ends; empty: it has none.")
     expires: str = Field(description="2027-05; empty: it does not say.")
     preferred: bool = Field(description="It is charged first.")
     saved: Moment
@@ -92,6 +93,14 @@ def saved_methods(api: Api) -> None:
         with front.reading() as session:
             return _methods(session, front.account(session, path.account_id).id)
 
+    @api.put("/accounts/<int:account_id>/saved-methods/<int:method_id>/preference", SavedMethods, TAG)
+    @needs(Permission.PAYMENTS_CORRECT)
+    def prefer_saved_method(path: MethodPath) -> Answer:
+        """Charge this card of an account first. Top-ups that name a card go on with theirs."""
+        with front.reading() as session:
+            account = front.account(session, path.account_id)
+        return _preferred(api, account, path.method_id)
+
     @api.delete("/accounts/<int:account_id>/saved-methods/<int:method_id>", TAG)
     @needs(Permission.PAYMENTS_CORRECT)
     def remove_saved_method(path: MethodPath) -> Answer:
@@ -125,6 +134,14 @@ def saved_methods(api: Api) -> None:
             account = front.account(session, path.account_id)
         return _stopped(api, account, path.unit)
 
+    @api.post("/accounts/<int:account_id>/wallets/<unit>/auto-top-up/resumption", AutoTopUp, TAG)
+    @needs(Permission.PAYMENTS_CORRECT)
+    def resume_auto_top_up(path: WalletPath) -> Answer:
+        """Let a wallet fill itself again that stopped or was turned off. 409: its card is gone."""
+        with front.reading() as session:
+            account = front.account(session, path.account_id)
+        return _resumed(api, account, path.unit)
+
 
 def own_saved_methods(api: Api) -> None:
     """The same of the key's own account."""
@@ -145,12 +162,7 @@ def own_saved_methods(api: Api) -> None:
     @needs(Permission.OWN_PAY)
     def prefer_own_method(path: OwnMethodPath) -> Answer:
         """Charge this card first."""
-        account = own()
-        with api.writing("card.prefer", str(path.method_id), account_id=account.id) as change:
-            _method(change.session, account.id, path.method_id)
-            with conflicts():
-                prefer_method(change.session, path.method_id)
-            return change.done(_methods(change.session, account.id))
+        return _preferred(api, own(), path.method_id)
 
     @api.delete("/own/saved-methods/<int:method_id>", TAG)
     @needs(Permission.OWN_PAY)
@@ -177,6 +189,12 @@ def own_saved_methods(api: Api) -> None:
         """Let it fill itself no more."""
         return _stopped(api, own(), path.unit)
 
+    @api.post("/own/wallets/<unit>/auto-top-up/resumption", AutoTopUp, TAG)
+    @needs(Permission.OWN_PAY)
+    def resume_own_auto_top_up(path: OwnWalletPath) -> Answer:
+        """Let a wallet of the key's own account fill itself again. 409: its card is gone."""
+        return _resumed(api, own(), path.unit)
+
 
 def _methods(session: Session, account_id: int) -> SavedMethods:
     return SavedMethods(
@@ -184,6 +202,7 @@ def _methods(session: Session, account_id: int) -> SavedMethods:
             SavedMethod(
                 id=x.id,
                 brand=x.brand,
+                last4=x.last4,
                 expires=x.expires,
                 preferred=x.preferred,
                 saved=moment(x.created_us),
@@ -198,6 +217,16 @@ def _method(session: Session, account_id: int, id: int) -> SavedMethodRow:
     if row is None or row.account_id != account_id:
         raise Refused(404)
     return row
+
+
+def _preferred(api: Api, account: AccountRow, id: int) -> Answer:
+    with api.front.reading() as session:
+        _method(session, account.id, id)
+    with api.writing("card.prefer", str(id), account_id=account.id) as change:
+        _method(change.session, account.id, id)
+        with conflicts():
+            prefer_method(change.session, id)
+        return change.done(_methods(change.session, account.id))
 
 
 def _removed(api: Api, account: AccountRow, id: int) -> Answer:
@@ -216,7 +245,8 @@ def _removed(api: Api, account: AccountRow, id: int) -> Answer:
     return answer
 
 
-def _wallet(session: Session, account_id: int, unit: str) -> WalletRow:
+def wallet_of(session: Session, account_id: int, unit: str) -> WalletRow:
+    """A wallet of an account; 404 without one."""
     row = session.scalar(select(WalletRow).where(WalletRow.account_id == account_id, WalletRow.unit == unit))
     if row is None:
         raise Refused(404)
@@ -224,7 +254,7 @@ def _wallet(session: Session, account_id: int, unit: str) -> WalletRow:
 
 
 def _shown(session: Session, account_id: int, unit_code: str) -> AutoTopUp:
-    row = session.get(AutoTopUpRow, _wallet(session, account_id, unit_code).id)
+    row = session.get(AutoTopUpRow, wallet_of(session, account_id, unit_code).id)
     if row is None:
         raise Refused(404)
     unit = unit_of(session, unit_code)
@@ -246,7 +276,7 @@ def _shown(session: Session, account_id: int, unit_code: str) -> AutoTopUp:
 
 def _set(api: Api, account: AccountRow, unit_code: str, sent: Any) -> Answer:
     with api.front.reading() as session:
-        _wallet(session, account.id, unit_code)
+        wallet_of(session, account.id, unit_code)
     with api.writing("auto-top-up.set", account.code, account_id=account.id) as change:
         session = change.session
         unit = unit_of(session, unit_code)
@@ -282,3 +312,13 @@ def _stopped(api: Api, account: AccountRow, unit_code: str) -> Answer:
         with conflicts():
             turn_off(change.session, now, unit_code, change.now_us)
         return change.done(None)
+
+
+def _resumed(api: Api, account: AccountRow, unit_code: str) -> Answer:
+    with api.front.reading() as session:
+        _shown(session, account.id, unit_code)
+    with api.writing("auto-top-up.resume", account.code, account_id=account.id) as change:
+        now = change.session.get_one(AccountRow, account.id)
+        with conflicts():
+            resume(change.session, now, unit_code, change.now_us)
+        return change.done(_shown(change.session, account.id, unit_code), 201)

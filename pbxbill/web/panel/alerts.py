@@ -1,25 +1,21 @@
 """Alerts: what somebody should know of, until somebody says that it is dealt with."""
 
-from dataclasses import replace
-
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
 from flask_babel import gettext, ngettext
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from pbxbill.access.permissions import Permission
-from pbxbill.listing.alerts import ALERTS, open_alerts
+from pbxbill.listing.alerts import ALERTS, alert_seen, may_mark, open_alerts
 from pbxbill.listing.listing import N_, FilterRefused
+from pbxbill.store.alerts import mark as mark_alert
 from pbxbill.store.alerts import mark_done
 from pbxbill.store.catalogue_models import AlertRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import PanelForm
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list, asked_of
-
-SEEN = replace(ALERTS, permission=Permission.NOTICES_READ)
-"""Who sells sees what concerns his accounts; who takes cash for somebody sees none."""
 
 
 def alerts(front: Front) -> Blueprint:
@@ -29,11 +25,11 @@ def alerts(front: Front) -> Blueprint:
         section,
         front,
         ListPage(
-            SEEN,
+            ALERTS,
             "/alerts",
             link="alerts.show",
             template="panel/alerts/list.html",
-            more=lambda: {"may_mark": lambda account_id: _may_mark(front, account_id)},
+            more=lambda: {"may_mark": lambda account_id: may_mark(front.actor, account_id)},
             empty=(
                 N_("Nothing to tell"),
                 N_(
@@ -53,7 +49,6 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def show(id: int) -> str:
         with front.reading() as session:
             row = _row(session, front, id)
-            may_mark = _may_mark(front, row.account_id)
             account = None if row.account_id is None else session.get(AccountRow, row.account_id)
             same = session.scalars(
                 select(AlertRow)
@@ -61,13 +56,17 @@ def _add_page(section: Blueprint, front: Front) -> None:
                     AlertRow.kind == row.kind,
                     AlertRow.subject == row.subject,
                     AlertRow.id != id,
-                    _seen(front),
+                    alert_seen(front.scope),
                 )
                 .order_by(AlertRow.at_us.desc())
                 .limit(10)
             ).all()
         return render_template(
-            "panel/alerts/show.html", row=row, account=account, same=same, may_mark=may_mark
+            "panel/alerts/show.html",
+            row=row,
+            account=account,
+            same=same,
+            may_mark=may_mark(front.actor, row.account_id),
         )
 
     @section.post("/alerts/<int:id>/<any(done, open):do>")
@@ -75,10 +74,9 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def mark(id: int, do: str) -> Response:
         with front.changing(f"alert.{do}", str(id)) as change:
             row = _row(change.session, front, id)
-            if not _may_mark(front, row.account_id):
+            if not may_mark(front.actor, row.account_id):
                 abort(404)
-            row.done_us = change.now_us if do == "done" else None
-            row.done_by = front.actor.name if do == "done" else ""
+            mark_alert(row, front.actor.name, change.now_us, done=do == "done")
         flash(gettext("The alert is done.") if do == "done" else gettext("The alert is open again."))
         return redirect(url_for(".show", id=id) if do == "open" else url_for(".listed"), 303)
 
@@ -92,8 +90,7 @@ def _add_many(section: Blueprint, front: Front) -> None:
         back = url_for(".listed", **{key: value for key, value in asked.filters.items() if value})  # type: ignore[arg-type]  # names of filters
         try:
             with front.reading() as session:
-                ids = open_alerts(session, front.scope, asked)
-                ids = _markable(session, front, ids)
+                ids = open_alerts(session, front.actor, asked)
         except FilterRefused:
             abort(404)
         if form.validate_on_submit():
@@ -104,22 +101,5 @@ def _add_many(section: Blueprint, front: Front) -> None:
         return render_template("panel/alerts/mark_all.html", form=form, count=len(ids), back=back)
 
 
-def _markable(session: Session, front: Front, ids: list[int]) -> list[int]:
-    if front.actor.may(Permission.OPERATIONS_WRITE):
-        return ids
-    of_accounts = select(AlertRow.id).where(AlertRow.account_id.is_not(None), AlertRow.done_us.is_(None))
-    known = set(session.scalars(of_accounts.where(_seen(front))))
-    return [id for id in ids if id in known]
-
-
-def _seen(front: Front) -> ColumnElement[bool]:
-    return true() if front.scope.is_everything else front.scope.among(AlertRow.account_id)
-
-
-def _may_mark(front: Front, account_id: int | None) -> bool:
-    """What is of the installation itself is the matter of whoever runs it."""
-    return front.actor.may(Permission.OPERATIONS_WRITE if account_id is None else Permission.NOTICES_WRITE)
-
-
 def _row(session: Session, front: Front, id: int) -> AlertRow:
-    return Front.one(session, select(AlertRow).where(AlertRow.id == id, _seen(front)))
+    return Front.one(session, select(AlertRow).where(AlertRow.id == id, alert_seen(front.scope)))

@@ -1,6 +1,8 @@
 """Billing runs: begun, watched, stopped, gone on with; one account billed now; what was passed over."""
 
+import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
@@ -8,13 +10,22 @@ from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import BooleanField, SelectField
+from wtforms import BooleanField, HiddenField, SelectField
+from wtforms.widgets import HiddenInput
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.interim import bill_to_now
-from pbxbill.billing.invoices.looking_back import look_back_at, passed_over
+from pbxbill.billing.invoices.looking_back import PassedOver, look_back_at, passed_over
 from pbxbill.billing.invoices.run_control import ask_to_stop, go_on, is_silent, work_on
-from pbxbill.billing.invoices.runs import Counts, Definition, counts, failures, money_of, start_run
+from pbxbill.billing.invoices.runs import (
+    Counts,
+    Definition,
+    accounts_of,
+    counts,
+    failures,
+    money_of,
+    start_run,
+)
 from pbxbill.billing.invoices.together import choose
 from pbxbill.billing.period import day_start_us, local_date
 from pbxbill.errors import InputRefused
@@ -28,6 +39,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.background import Background
 from pbxbill.web.fields import (
     AccountField,
+    CountField,
     LineField,
     MomentField,
     PanelForm,
@@ -39,7 +51,6 @@ from pbxbill.web.fields import (
 from pbxbill.web.formatting import count, plain_amount
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.invoice_access import account_below, billed_account
-from pbxbill.web.panel.invoice_forms import PlainForm
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.words import word_of
 
@@ -75,6 +86,14 @@ class RunForm(PanelForm):
         lazy_gettext("Only accounts billed by the"),
         choices=lambda: [("", gettext("whatever their cycle is")), *((x, word_of(x)) for x in CYCLES)],
     )
+    agreed = HiddenField(validators=[at_most(32)])
+    """A fingerprint of what was shown before invoices are issued."""
+
+
+class LookBackForm(PanelForm):
+    """After which account it goes on."""
+
+    after = CountField(most=10**17, widget=HiddenInput())
 
 
 class NowForm(PanelForm):
@@ -162,7 +181,11 @@ def _add_start(section: Blueprint, front: Front, threads: Background) -> None:
     def new() -> str | AnyResponse:
         form = RunForm()
         if form.validate_on_submit():
-            run_id = 0
+            run_id, accounts = 0, None
+            with refusals(form) as refused, front.reading() as session:
+                accounts = _to_be_agreed_to(front, session, form)
+            if accounts is not None and not refused:
+                return render_template("panel/runs/new.html", form=form, accounts=accounts)
             with refusals(form) as refused, front.changing("run.start", "") as change:
                 definition = _definition(front, change.session, form, change.now_us)
                 scope_id = None if front.scope.is_everything else front.scope.account_id
@@ -172,6 +195,21 @@ def _add_start(section: Blueprint, front: Front, threads: Background) -> None:
                 _work(front, threads, run_id, sends=form.sends.data)
                 return redirect(url_for("runs.show", id=run_id), 303)
         return render_template("panel/runs/new.html", form=form)
+
+
+def _to_be_agreed_to(front: Front, session: Session, form: RunForm) -> int | None:
+    """How many accounts a run may issue invoices of, which its form did not say yet; None: it did, or issues
+    none. What was agreed to holds as long as nothing else is asked for."""
+    if form.drafts_only.data:
+        return None
+    definition = _definition(front, session, form, front.clock.now_us())
+    accounts = accounts_of(session, definition, front.clock.now_us())
+    asked = f"{accounts} {form.sends.data} {json.dumps(asdict(definition))}"
+    mark = hashlib.sha256(asked.encode()).hexdigest()[:32]
+    if form.agreed.data == mark:
+        return None
+    form.agreed.data = mark
+    return accounts
 
 
 def _definition(front: Front, session: Session, form: RunForm, now_us: int) -> Definition:
@@ -305,26 +343,14 @@ def _add_small(section: Blueprint, front: Front) -> None:
 def _add_look_back(section: Blueprint, front: Front) -> None:
     @section.route("/runs/look-back", methods=["GET", "POST"])
     @needs(Permission.INVOICES_WRITE)
-    def back() -> str | AnyResponse:
-        form = PlainForm()
+    def back() -> str:
+        form = LookBackForm()
+        found: list[tuple[AccountRow, PassedOver]] | None = None
         if form.validate_on_submit():
-            # It reads all that wallets ever gave for: nobody is kept from writing meanwhile.
+            # It reads what wallets ever gave for: nobody is kept from writing meanwhile.
             with front.reading() as session:
-                places = passed_over(session)
+                places = passed_over(session, front.scope.among, front.clock, form.after.data or 0)
             with front.changing("invoices.look-back", "") as change:
-                found = [
-                    (x.code, over) for x, over in look_back_at(change.session, places, front.scope.covers)
-                ]
-            for code, over in found:
-                flash(
-                    gettext(
-                        "%(entries)s entries over %(amount)s are on the next invoice of %(account)s.",
-                        entries=count(over.entries),
-                        amount=plain_amount(over.gross, over.unit),
-                        account=code,
-                    )
-                )
-            if not found:
-                flash(gettext("Nothing was passed over."))
-            return redirect(url_for("runs.listed"), 303)
-        return render_template("panel/runs/look_back.html", form=form)
+                found = look_back_at(change.session, places)
+            form = LookBackForm(formdata=None, data={"after": places.after})
+        return render_template("panel/runs/look_back.html", form=form, found=found)

@@ -17,6 +17,7 @@ from pbxbill.billing.payments.payments import NewPayment
 from pbxbill.billing.payments.received_payments import receive_payment
 from pbxbill.billing.payments.top_ups import NewTopUp, top_up
 from pbxbill.errors import DuplicateKey, InputRefused
+from pbxbill.listing.dues import due_of
 from pbxbill.listing.listing import Asked, contains
 from pbxbill.listing.till import MAX_SHOWN, TILL, TILL_LINES, asked_of_day, day_of_till, who_took
 from pbxbill.store.models import AccountRow
@@ -35,7 +36,6 @@ from pbxbill.web.formatting import day_of, reader_zone
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import OnceField, give_units, issuer, wallet_units
 from pbxbill.web.panel.list_files import csv_file, xlsx_file
-from pbxbill.web.portal.home import due_of
 
 MAX_FOUND, MOST_VOUCHERS = 12, 50
 MAX_QUERY = 64
