@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import StringIO
 
 import pytest
+from pydantic import BaseModel
 
 from pbxbill.access.permissions import Permission, Role
 from pbxbill.billing.invoices.drafting import Drafted
@@ -203,8 +204,29 @@ def test_the_document_says_what_each_operation_needs(installed: Installation) ->
             assert operation["summary"], (path, method)
             needed = [scope for one in operation.get("security", []) for scope in one["key"]]
             assert set(needed) <= known
-            assert needed or path in (f"{BASE}/health", f"{BASE}/me"), path
+            assert needed or path in (f"{BASE}/health", f"{BASE}/me", f"{BASE}/formats"), path
     assert len(ids) == len(set(ids))
+
+
+def models() -> Iterator[type[BaseModel]]:
+    """All that operations take and answer."""
+    found = [BaseModel]
+    while found:
+        below = found.pop().__subclasses__()
+        found += below
+        yield from (x for x in below if x.__module__.startswith("pbxbill.web.api"))
+
+
+def test_no_two_things_of_the_document_have_one_name(installed: Installation) -> None:
+    """The library would tell of the one what the other is."""
+    document = installed.app.test_client().get(f"{BASE}/openapi.json").json
+    assert document is not None
+    modules: dict[str, set[str]] = {}
+    for model in models():
+        modules.setdefault(model.__name__, set()).add(model.__module__)
+    twice = {name for name, where in modules.items() if len(where) > 1}
+    assert twice & set(document["components"]["schemas"]) == set()
+    assert "NewBillingRun" in modules.keys() & document["components"]["schemas"].keys()
 
 
 def test_the_page_of_the_document_needs_nobody_else(installed: Installation) -> None:

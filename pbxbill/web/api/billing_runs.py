@@ -45,7 +45,7 @@ class RunPath(Sent):
     run_id: Id
 
 
-class NewRun(Sent):
+class NewBillingRun(Sent):
     """Which accounts are billed, and up to when."""
 
     until: SentMoment = left_out("Periods that are over then. Default: today's beginning, UTC.")
@@ -150,7 +150,7 @@ def billing_runs(api: Api) -> None:
 
     @api.post("/billing-runs", BillingRun, TAG, 202)
     @needs(Permission.INVOICES_WRITE)
-    def start_billing_run(body: NewRun) -> Answer:
+    def start_billing_run(body: NewBillingRun) -> Answer:
         """Bill accounts. It goes on in the background: GET says how far it is."""
         with api.writing("run.start", "") as change:
             definition = _definition(front, change.session, body, change.now_us)
@@ -226,7 +226,7 @@ def _declare_looking_back(api: Api) -> None:
             return change.done(LookedBack(items=made, after=places.after), 201)
 
 
-def _definition(front: Front, session: Session, body: NewRun, now_us: int) -> Definition:
+def _definition(front: Front, session: Session, body: NewBillingRun, now_us: int) -> Definition:
     sent: Any = body
     for place, code in enumerate(body.accounts):
         account = account_named(session, front.scope, code, f"accounts.{place}")

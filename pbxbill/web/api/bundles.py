@@ -55,7 +55,7 @@ class SentBundle(Sent):
     fee_owed: bool = Field(default=False, description="Connection fees are owed even so.")
 
 
-class Given(Sent):
+class GivenBundle(Sent):
     """Which bundle, from when to when."""
 
     bundle_id: Id
@@ -128,7 +128,7 @@ def bundles(api: Api) -> None:
 
     @api.post("/accounts/<int:account_id>/bundles", HeldBundles, TAG)
     @needs(Permission.ACCOUNTS_WRITE)
-    def give_a_bundle(path: AccountPath, body: Given) -> Answer:
+    def give_a_bundle(path: AccountPath, body: GivenBundle) -> Answer:
         """Give an account a bundle."""
         with front.reading() as session:
             code = front.account(session, path.account_id).code

@@ -56,7 +56,7 @@ class NewDid(Sent):
     country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] = left_out("Default: as its digits say.")
 
 
-class SentNumbers(Sent):
+class SentNumberList(Sent):
     """A list of numbers."""
 
     file: sent_file(MAX_LIST_BYTES) = Field(  # type: ignore[valid-type]  # of a size
@@ -151,7 +151,7 @@ def _declare_inventories(api: Api, types: ListedAs) -> None:
 
     @api.post("/dids/import", NumbersImported, TAG)
     @needs(Permission.NUMBERS_WRITE)
-    def import_numbers(body: SentNumbers) -> Answer:
+    def import_numbers(body: SentNumberList) -> Answer:
         """Take the numbers of a list into the key's own inventory; those that are known stay as they are.
 
         Longer lists are imported in the panel, or by the command line.

@@ -73,7 +73,7 @@ class RefundAsked(BaseModel):
     error: str
 
 
-class Acceptance(Sent):
+class PaymentAcceptance(Sent):
     """How a held payment was found at the gateway."""
 
     reference: Annotated[Line, StringConstraints(max_length=200)] = ""
@@ -159,7 +159,7 @@ def _declare_held(api: Api) -> None:
 
     @api.post("/gateway-payments/<int:payment_id>/acceptance", types.item, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
-    def accept_held_payment(path: PaymentPath, body: Acceptance) -> Answer:
+    def accept_held_payment(path: PaymentPath, body: PaymentAcceptance) -> Answer:
         """Book a held payment with what really came. 409: it is not held."""
         with front.reading() as session:
             row = _payment(api, session, path.payment_id)

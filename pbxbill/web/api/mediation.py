@@ -45,7 +45,7 @@ class FormatPath(Sent):
     format_name: Format
 
 
-class NewRun(Sent):
+class NewMediationRun(Sent):
     """A file of call records, and how it is written."""
 
     file_name: Annotated[Line, StringConstraints(min_length=1, max_length=200)] = Field(
@@ -112,7 +112,7 @@ def mediation(api: Api) -> None:
 
     @api.post(RULE, RunReport, TAG, 202)
     @needs(Permission.OPERATIONS_WRITE)
-    def import_call_records(body: NewRun) -> Answer:
+    def import_call_records(body: NewMediationRun) -> Answer:
         """Send a file of call records. Each is charged once; what cannot be is in quarantine.
 
         Larger files are sent in the panel, or read by the command line.
@@ -145,7 +145,7 @@ def mediation(api: Api) -> None:
 _FIELDS = {"file": "file_name", "own": "own_format"}
 
 
-def _sent(body: NewRun, content: bytes) -> SentFile:
+def _sent(body: NewMediationRun, content: bytes) -> SentFile:
     """A file that can be read; the problem of a field where it cannot."""
     kept = cast("Binary", tempfile.TemporaryFile())  # noqa: SIM115  # closed by whoever reads it
     try:

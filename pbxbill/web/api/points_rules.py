@@ -58,7 +58,7 @@ class SentPoints(Sent):
     reason: Reason
 
 
-class Given(BaseModel):
+class GivenPoints(BaseModel):
     """What was given."""
 
     points: int
@@ -124,7 +124,7 @@ def points_rules(api: Api) -> None:
 def _add_gifts(api: Api) -> None:
     front = api.front
 
-    @api.post("/accounts/<int:account_id>/points/gifts", Given, TAG)
+    @api.post("/accounts/<int:account_id>/points/gifts", GivenPoints, TAG)
     @needs(Permission.PAYMENTS_CORRECT)
     def give_points(path: AccountPath, body: SentPoints) -> Answer:
         """Give points by hand."""
@@ -148,7 +148,7 @@ def _add_gifts(api: Api) -> None:
                     reason=body.reason,
                     now_us=change.now_us,
                 )
-            return change.done(Given(points=body.points, points_unit=rule.points_unit), 201)
+            return change.done(GivenPoints(points=body.points, points_unit=rule.points_unit), 201)
 
     @api.post("/referrals", Referral, TAG)
     @needs(Permission.ACCOUNTS_WRITE)

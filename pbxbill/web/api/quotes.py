@@ -76,7 +76,7 @@ class SentQuote(Sent):
     note: Annotated[str, StringConstraints(max_length=MAX_NOTE)] = Field(default="", description="Printed.")
 
 
-class Acceptance(Sent):
+class QuoteAcceptance(Sent):
     """How an offer is taken up."""
 
     issue: bool = Field(default=False, description="Issue the invoice of its lines at once; else: a draft.")
@@ -136,7 +136,7 @@ def _declare_ends(api: Api) -> None:
 
     @api.post("/quotes/<int:quote_id>/acceptance", AcceptedQuote, TAG)
     @needs(Permission.INVOICES_WRITE)
-    def accept_quote(path: QuotePath, body: Acceptance) -> Answer:
+    def accept_quote(path: QuotePath, body: QuoteAcceptance) -> Answer:
         """Take an offer up: its lines become a draft at its prices, a plan becomes a subscription.
 
         409: it is over, refused, or its invoice cannot be issued. Accepted before: the same answer again.

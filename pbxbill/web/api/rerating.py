@@ -85,7 +85,7 @@ class Corrected(BaseModel):
     uncollected: Money = Field(description="Owed, and not to be had of the wallet.")
 
 
-class Note(BaseModel):
+class CorrectingNote(BaseModel):
     """A note that corrects an invoice."""
 
     invoice_id: int
@@ -100,7 +100,7 @@ class Result(BaseModel):
     """What was done."""
 
     corrected: list[Corrected]
-    notes: list[Note]
+    notes: list[CorrectingNote]
     tax_alone: int = Field(description="Calls on invoices in which only the tax would differ: no note.")
 
 
@@ -266,7 +266,7 @@ def _result(kept: dict[str, Any], codes: dict[int, str], units: dict[str, Unit])
             for x in kept["posted"]
         ],
         notes=[
-            Note(
+            CorrectingNote(
                 invoice_id=x["note_id"],
                 kind=x["kind"],
                 number=x["number"],
