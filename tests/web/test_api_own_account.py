@@ -260,6 +260,9 @@ def test_files_of_an_invoice_and_of_lists(installed: Installation) -> None:
         *lines, end = bob.get(path).text.splitlines()
         assert (end, len(lines)) == ("# end", rows + 1), path
     assert "reseller" not in bob.get("/own/calls.csv").text
+    for seller_s in ("group=x", "step=1", "run=1", "issuer=operator", "status=draft"):
+        for path in ("/own/invoices", "/own/invoices.csv"):
+            problem(bob.get(f"{path}?{seller_s}"), 422)
     problem(bob.get("/calls.csv"), 403)
 
 

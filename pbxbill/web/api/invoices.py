@@ -1,5 +1,7 @@
 """Invoices and notes: found, shown with their lines, fetched as files, exported."""
 
+from dataclasses import replace
+
 from flask import Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
@@ -10,6 +12,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
 from pbxbill.listing.invoices import UNSEEN
 from pbxbill.listing.invoices import invoices as listing_of
+from pbxbill.listing.own import own_invoices
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
@@ -75,7 +78,8 @@ def invoices(api: Api) -> None:
     listing = listing_of(front.clock)
     declare_list(api, "/invoices", listing, TAG)
     declare_file(api, "/invoices.csv", listing, TAG)
-    declare_list(api, "/own/invoices", listing, TAG, permission=Permission.OWN_READ, name="list_own_invoices")
+    own = replace(listing, filters=own_invoices(front.clock).filters)
+    declare_list(api, "/own/invoices", own, TAG, permission=Permission.OWN_READ, name="list_own_invoices")
 
     def shown(path: InvoicePath) -> Invoice:
         with front.reading() as session:
