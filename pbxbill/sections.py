@@ -91,6 +91,9 @@ class WebSection(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = Field(
         default=8, description="Requests that are worked on at once"
     )
+    streams: Annotated[int, Field(ge=0, le=500)] = Field(
+        default=50, description="Streams of events (balance, live calls) that may be open beside them"
+    )
     connections: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=200, description="Connections that may be open at once"
     )

@@ -43,13 +43,14 @@ def web(context: Context, supervised: bool) -> None:
         section.timeout_s,
         upload_bytes=section.upload_mb * 1_000_000,
         trusted_proxy=section.trusted_proxy,
+        streams=section.streams,
         prefix=urlsplit(section.public_url).path.rstrip("/"),
     )
     rules = WebRules(
         sealer=read_key_file(section.key_file),
         limits=SessionLimits(section.idle_min * 60 * SECOND_US, section.longest_h * 3600 * SECOND_US),
         requests_per_min=section.requests_per_min,
-        most_streams=max(1, section.threads // 2),
+        most_streams=section.streams,
         upload_bytes=section.upload_mb * 1_000_000,
         mail=mail_settings(settings.mail),
         installation=installation_of(context),

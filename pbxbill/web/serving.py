@@ -2,9 +2,10 @@
 
 import logging
 import threading
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from flask import Flask
@@ -12,10 +13,15 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
+from werkzeug.wsgi import ClosingIterator
 
 from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+STREAM = "text/event-stream"
 MAX_HEADER_BYTES = 32_768
 LARGER = ("/panel/", "/my/", "/setup")
 """Where somebody who is logged in may send files."""
@@ -34,6 +40,7 @@ class ServingSettings:
     host: str
     port: int
     threads: int
+    """Requests that are worked on at once."""
     connections: int
     timeout_s: int
     """A connection on which nothing happens for so long is closed."""
@@ -41,6 +48,8 @@ class ServingSettings:
     """What pages take, of browsers that bring a cookie; everywhere else MAX_BODY_BYTES is the most."""
     trusted_proxy: str = ""
     """Whose X-Forwarded-For is believed."""
+    streams: int = 0
+    """Streams of events that may be open beside them, each in a thread that sleeps most of the time."""
     prefix: str = ""
     """The path of the public address, where it has one: /billing. The proxy may take it off, or leave it."""
 
@@ -55,11 +64,11 @@ class WebServer:
         self._stop = threading.Event()
         try:
             self._server: Any = create_server(
-                app,
+                _AtOnce(app, settings.threads),
                 map=self._map,
                 host=settings.host,
                 port=settings.port,
-                threads=settings.threads,
+                threads=settings.threads + settings.streams,
                 connection_limit=settings.connections,
                 channel_timeout=settings.timeout_s,
                 cleanup_interval=min(10, settings.timeout_s),
@@ -104,6 +113,31 @@ class WebServer:
     def stop(self) -> None:
         """End run() soon; from any thread or signal handler."""
         self._stop.set()
+
+
+class _AtOnce:
+    """Works on so many requests at once; a stream of events is none of them as soon as it has begun."""
+
+    def __init__(self, app: "WSGIApplication", most: int) -> None:
+        self._app, self._places = app, threading.Semaphore(most)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        kinds: list[str] = []
+
+        def started(status: str, headers: list[tuple[str, str]], *fault: Any) -> Any:
+            kinds[:] = [value for name, value in headers if name.lower() == "content-type"]
+            return start_response(status, headers, *fault)
+
+        self._places.acquire()
+        try:
+            body = self._app(environ, started)
+        except BaseException:
+            self._places.release()
+            raise
+        if any(x.startswith(STREAM) for x in kinds):
+            self._places.release()
+            return body
+        return ClosingIterator(body, self._places.release)
 
 
 class _Parser(HTTPRequestParser):

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -14,8 +14,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from lab.redis import PrivateRedis
+from pbxbill.access.actor import Actor, Scope
+from pbxbill.access.api_keys import NewKey, make_key
+from pbxbill.access.permissions import Permission
 from pbxbill.billing.payments.webhook_handling import MAX_BODY_BYTES
 from pbxbill.store.access_models import LoginSessionRow
+from pbxbill.store.models import AccountRow
 from pbxbill.web.desks import Desks
 from pbxbill.web.rules import WebRules
 from pbxbill.web.serving import ServingSettings, WebServer
@@ -164,3 +168,28 @@ def test_a_user_who_asks_too_often_waits_and_others_do_not(office: Office) -> No
     assert codes[-1] == 429
     assert support.get("/me").status_code == 200
     desks.close()
+
+
+def test_streams_take_no_thread_from_requests(office: Office) -> None:
+    """One thread for requests, and two streams beside it that stay open."""
+    alice = office.user("alice").account_id
+    with office.writing() as session:
+        account = session.get_one(AccountRow, alice)
+        maker = Actor("alice", Scope(account.id, account.path), frozenset(Permission))
+        _, key = make_key(session, maker, NewKey("phone", frozenset({Permission.OWN_READ})), 1)
+    head = {"Authorization": f"Bearer {key}"}
+    with served(office, replace(SETTINGS, threads=1, streams=2)) as port, ExitStack() as opened:
+
+        def ask(path: str) -> http.client.HTTPResponse:
+            connection = opened.enter_context(
+                closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10))
+            )
+            connection.request("GET", f"/api/v1{path}", headers=head)
+            return connection.getresponse()
+
+        for _ in range(2):
+            stream = ask("/balance/stream")
+            assert stream.readline() == b"retry: 2000\n"
+        for _ in range(3):
+            told = ask("/balance")
+            assert (told.status, b'"wallets"' in told.read()) == (200, True)

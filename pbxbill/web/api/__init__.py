@@ -192,7 +192,7 @@ RESOURCES: tuple[Callable[[Api], None], ...] = (
 
 
 def api(front: Front, most_streams: int) -> tuple[Blueprint, ...]:
-    """The API's operations, and its document. most_streams: at most half of the threads that serve."""
+    """The API's operations, and its document. most_streams: those of events that may be open."""
     made = Api(front, most_streams)
     for resource in RESOURCES:
         resource(made)

@@ -10,6 +10,7 @@ from flask import Response, request
 from pbxbill.errors import PbxbillError
 from pbxbill.listing.live_calls import snapshots
 from pbxbill.web.api.problems import Refused
+from pbxbill.web.serving import STREAM
 
 LASTS_S = 300
 HEARTBEAT_S = 15
@@ -17,7 +18,7 @@ RETRY_MS = 2_000
 
 
 class Streams:
-    """The streams of a process: few, since requests wait for the threads that they hold."""
+    """The streams of a process."""
 
     def __init__(self, most: int, every_s: float = 1.0) -> None:
         self.most, self.open = most, 0
@@ -49,7 +50,7 @@ class Streams:
             return read()
 
         body = _Counted(self._events(event, again, told, ignoring, seen), self._closed)
-        answer = Response(body, mimetype="text/event-stream")
+        answer = Response(body, mimetype=STREAM)
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["X-Accel-Buffering"] = "no"
         return answer
