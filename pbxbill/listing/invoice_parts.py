@@ -18,7 +18,7 @@ from pbxbill.store.invoice_models import (
     MessageRow,
 )
 
-MAX_LINES, MAX_EVENTS, MAX_MESSAGES = 1_000, 200, 50
+MAX_LINES, MAX_EVENTS, MAX_MESSAGES = 100, 200, 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,19 @@ from pbxbill.billing.subscriptions.plan_catalogue import offered_version
 from pbxbill.billing.subscriptions.plan_terms import ChangeAt
 from pbxbill.billing.subscriptions.subscribing import When
 from pbxbill.errors import InputRefused, TermRefused
-from pbxbill.listing.dids import visible_dids
+from pbxbill.listing.dids import DIDS, visible_dids
+from pbxbill.listing.listing import narrowed
 from pbxbill.store.billing_models import DidRow
 from pbxbill.store.models import AccountRow
+from pbxbill.web.editions import edition_of
 from pbxbill.web.fields import CountryField, PanelForm, refusals, sentence
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.did_choices import account_named, inventories_for, plans_for, seen_did
 from pbxbill.web.panel.did_forms import AssignForm, HandOverForm, ReleaseForm
+from pbxbill.web.panel.lists import asked_of
 
-MAX_TICKED = 200
-"""As many as a page of the list has."""
+MOST_TOGETHER = 500
+"""They are changed in one transaction, and what they cost is charged in it."""
 
 
 class CountryForm(PanelForm):
@@ -80,22 +83,30 @@ def add_together(section: Blueprint, front: Front) -> None:
             abort(400)
         kind, doing = DOING[do]
         form: Any = kind()
+        back = url_for("dids.listed", **_filters())
         with front.reading() as session:
-            rows = _chosen(session, front)
-            if rows:
-                _fill(session, front, form, rows)
+            try:
+                rows = _chosen(session, front)
+            except InputRefused as error:
+                flash(sentence(str(error)), "warn")
+                return redirect(back, 303)
+            _fill(session, front, form, rows)
             holders = _holders(session, rows)
-        if not rows:
-            flash(gettext("Tick the numbers first."), "warn")
-            return redirect(url_for("dids.listed"), 303)
+        seen = edition_of({"numbers": ",".join(x.number for x in rows)})
         if form.validate_on_submit():
             with refusals(form) as refused, front.changing(f"numbers.{do}", _subject(rows)) as change:
+                if "seen" in request.form and request.form["seen"] != seen:
+                    raise InputRefused(
+                        gettext("These are other numbers now than you saw: look at them again.")
+                    )
                 for row in rows:
                     _done(front, change, row, form, doing)
             if not refused:
                 flash(ngettext("One number is changed.", "%(num)d numbers are changed.", len(rows)))
-                return redirect(url_for("dids.listed"), 303)
-        return render_template("panel/dids/several.html", form=form, do=do, rows=rows, holders=holders)
+                return redirect(back, 303)
+        return render_template(
+            "panel/dids/several.html", form=form, do=do, rows=rows, holders=holders, seen=seen, back=back
+        )
 
 
 def _done(front: Front, change: Change, row: DidRow, form: Any, doing: Doing) -> None:
@@ -109,11 +120,30 @@ def _done(front: Front, change: Change, row: DidRow, form: Any, doing: Doing) ->
         raise InputRefused(gettext("%(number)s: %(why)s", number=row.number, why=why)) from None
 
 
+def _filters() -> dict[str, Any]:
+    return {x.key: request.args[x.key] for x in DIDS.filters if request.args.get(x.key)}
+
+
 def _chosen(session: Session, front: Front) -> Sequence[DidRow]:
     """As far as they are his; in the order of their numbers, in which they are locked."""
-    ids = {int(x) for x in request.args.getlist("chosen") if x.isascii() and x.isdigit() and len(x) < 18}
-    query = select(DidRow).where(DidRow.id.in_(sorted(ids)[:MAX_TICKED]), visible_dids(front.scope))
-    return session.scalars(query.order_by(DidRow.number)).all()
+    found: Any
+    if request.args.get("all"):
+        found = narrowed(session, DIDS, front.scope, asked_of(DIDS, {})).with_only_columns(DidRow.id)
+        found = session.scalars(found.limit(MOST_TOGETHER + 1)).all()
+    else:
+        texts = request.args.getlist("chosen")
+        found = {int(x) for x in texts if x.isascii() and x.isdigit() and len(x) < 18}
+    if len(found) > MOST_TOGETHER:
+        told = gettext(
+            "Up to %(most)d numbers are changed at once: narrow the list by its filters, or tick fewer.",
+            most=MOST_TOGETHER,
+        )
+        raise InputRefused(told)
+    query = select(DidRow).where(DidRow.id.in_(found), visible_dids(front.scope))
+    rows = session.scalars(query.order_by(DidRow.number)).all()
+    if not rows:
+        raise InputRefused(gettext("Tick the numbers first."))
+    return rows
 
 
 def _fill(session: Session, front: Front, form: Any, rows: Sequence[DidRow]) -> None:

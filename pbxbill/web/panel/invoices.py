@@ -19,7 +19,7 @@ from pbxbill.billing.invoices.draft_editing import NewLine
 from pbxbill.billing.invoices.history import MAX_PAGE, behind_lines
 from pbxbill.billing.invoices.invoice_files import file_shown
 from pbxbill.billing.invoices.note_amounts import Amount, Lines, What, Whole
-from pbxbill.billing.invoices.notes import credit, lines_of
+from pbxbill.billing.invoices.notes import credit
 from pbxbill.billing.invoices.printed_parties import lacks_of
 from pbxbill.billing.invoices.sending import NotQueued, send_invoice
 from pbxbill.billing.invoices.standing import ASKING, STANDING, UNSETTLED
@@ -27,9 +27,10 @@ from pbxbill.billing.payments.payments import spare_funds, write_off
 from pbxbill.billing.period import local_date
 from pbxbill.errors import InputRefused
 from pbxbill.listing.draft_review import review_of
+from pbxbill.listing.invoice_lines import INVOICE_ID, INVOICE_LINES, lines_to_choose
 from pbxbill.listing.invoice_parts import parts_of
 from pbxbill.listing.invoices import invoices as invoices_listing
-from pbxbill.listing.listing import N_
+from pbxbill.listing.listing import MAX_FILTER_LENGTH, N_
 from pbxbill.money import Unit, format_amount, parse_amount
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
@@ -49,6 +50,7 @@ from pbxbill.web.panel.lists import ListPage, add_list
 
 MEDIA = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
 ENTRIES_SHOWN = 100
+MAX_ID_DIGITS = 18
 
 
 def invoices(front: Front) -> Blueprint:
@@ -73,6 +75,7 @@ def invoices(front: Front) -> Blueprint:
             ),
         ),
     )
+    _add_lines(section, front)
     _add_pages(section, front)
     _add_sending(section, front)
     _add_notes(section, front)
@@ -94,6 +97,32 @@ def shown_states(front: Front) -> Callable[[Session, list[dict[str, Any]]], None
                 row["state"] = "expired"
 
     return finish
+
+
+def _add_lines(section: Blueprint, front: Front) -> None:
+    def of_path() -> InvoiceRow:
+        with front.reading() as session:
+            return seen_invoice(front, session, int((request.view_args or {})["id"]))
+
+    def more() -> dict[str, Any]:
+        row = of_path()
+        may = front.actor.may(Permission.INVOICES_WRITE) and is_own(front.scope, row)
+        is_draft = row.kind == "invoice" and row.state == "draft"
+        return {"row_of_lines": row, "may_change": may and is_draft}
+
+    add_list(
+        section,
+        front,
+        ListPage(
+            INVOICE_LINES,
+            "/invoices/<int:id>/lines",
+            endpoint="lines",
+            template="panel/invoices/lines.html",
+            empty=(N_("It has no line yet"), N_("A draft without lines cannot be issued.")),
+            more=more,
+            given=lambda: {INVOICE_ID: str(of_path().id)},
+        ),
+    )
 
 
 def _add_pages(section: Blueprint, front: Front) -> None:
@@ -188,13 +217,17 @@ def _add_notes(section: Blueprint, front: Front) -> None:
     @needs(Permission.INVOICES_WRITE)
     def credit_note(id: int) -> str | AnyResponse:
         form = CreditForm()
+        lines: list[InvoiceLineRow] = []
+        has_more = False
         with front.reading() as session:
             row = own_invoice(front, session, id)
             form.amount.unit = unit = unit_of(session, row.unit)
-            lines = list(lines_of(session, row.id).values())
+            with refusals(form):
+                text = request.form.get("q", "").replace("\0", "")[:MAX_FILTER_LENGTH]
+                lines, has_more = lines_to_choose(session, id, text, _chosen())
         if request.method == "GET" and request.args.get("what") == "whole":
             form.what.data = "whole"
-        if form.validate_on_submit():
+        if not (form.form_errors or request.form.get("find")) and form.validate_on_submit():
             made: list[tuple[str, int]] = []
 
             def give_back(change: Change, now: InvoiceRow) -> None:
@@ -216,7 +249,12 @@ def _add_notes(section: Blueprint, front: Front) -> None:
                 )
                 return redirect(url_for("invoices.show", id=id), 303)
         return render_template(
-            "panel/invoices/credit.html", form=form, row=row, lines=lines, written=request.form
+            "panel/invoices/credit.html",
+            form=form,
+            row=row,
+            lines=lines,
+            has_more=has_more,
+            written=request.form,
         )
 
 
@@ -277,6 +315,15 @@ def _add_debits(section: Blueprint, front: Front) -> None:
         return render_template("panel/invoices/write_off.html", form=form, row=row)
 
 
+def _chosen() -> set[int]:
+    """Lines of a form that are ticked, or of which something is written."""
+    written = [
+        key.removeprefix("net-") for key, x in request.form.items() if key.startswith("net-") and x.strip()
+    ]
+    names = [*request.form.getlist("line"), *written]
+    return {int(x) for x in names if x.isascii() and x.isdigit() and len(x) <= MAX_ID_DIGITS}
+
+
 def _what(form: CreditForm, unit: Unit, lines: list[InvoiceLineRow]) -> What:
     """What a form gives back; InputRefused where it cannot be known."""
     match form.what.data:
@@ -287,11 +334,11 @@ def _what(form: CreditForm, unit: Unit, lines: list[InvoiceLineRow]) -> What:
                 raise InputRefused(gettext("say the amount, or choose something else to give back"))
             return Amount(form.amount.data)
         case _:
-            chosen = {int(x) for x in request.form.getlist("line") if x.isascii() and x.isdigit()}
+            chosen = _chosen()
             nets: list[tuple[int, int | None]] = []
             for line in lines:
                 written = request.form.get(f"net-{line.id}", "").strip()[:40]
-                if line.id in chosen or written:
+                if line.id in chosen:
                     nets.append((line.id, parse_amount(plain_number(written), unit) if written else None))
             if not nets:
                 raise InputRefused(gettext("choose a line at least"))

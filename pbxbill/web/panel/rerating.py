@@ -1,8 +1,13 @@
 """Re-rating: what past calls should have cost, shown first, corrected when somebody agrees, and stopped."""
 
+import csv
+import io
 import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, stream_with_context, url_for
+from flask import Response as Flow
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,13 +27,22 @@ from pbxbill.listing.rerating import (
     stop_rerating,
 )
 from pbxbill.mediation.rerate import Definition
+from pbxbill.money import format_amount
 from pbxbill.store.accounts import account_by_code
 from pbxbill.store.models import AccountRow, RateDeckRow, TariffRow
 from pbxbill.store.rerating_models import ReratingPlanRow
 from pbxbill.web.fields import AccountField, MomentField, PanelForm, refusals, required, sentence
+from pbxbill.web.formatting import unit_known
 from pbxbill.web.front import Front, background, needs
+from pbxbill.web.panel.list_files import harmless
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.rerate_worker import RerateWorker
+
+MOST_SHOWN, AT_ONCE = 200, 5_000
+FILE_COLUMNS = (
+    *(N_("Account"), N_("Unit"), N_("Charges"), N_("Change"), N_("Owed"), N_("Would be")),
+    *(N_("Difference"), N_("Without a rate"), N_("Kept")),
+)
 
 
 class RerateForm(PanelForm):
@@ -147,9 +161,10 @@ def _add_plan(section: Blueprint, front: Front, worker: RerateWorker) -> None:
             row = _row(session, front, id)
             preview = json.loads(row.preview) if row.preview else None
             result = json.loads(row.result) if row.result else None
-            named = [*(preview["accounts"] if preview else ()), *((result or {}).get("posted", ()))]
-            named += (result or {}).get("notes", ())
-            codes = _codes(session, {x["account_id"] for x in named})
+            changes = sorted((preview or {}).get("accounts", ()), key=_moved)[:MOST_SHOWN]
+            posted = sorted((result or {}).get("posted", ()), key=lambda x: -abs(x["delta"]))[:MOST_SHOWN]
+            notes = (result or {}).get("notes", ())[:MOST_SHOWN]
+            codes = _codes(session, {x["account_id"] for x in (*changes, *posted, *notes)})
         return render_template(
             "panel/rerating/show.html",
             row=row,
@@ -157,9 +172,20 @@ def _add_plan(section: Blueprint, front: Front, worker: RerateWorker) -> None:
             state=state_of(row, front.clock.now_us()),
             preview=preview,
             result=result,
+            changes=changes,
+            posted=posted,
+            notes=notes,
             codes=codes,
             may_write=front.actor.may(Permission.OPERATIONS_WRITE),
         )
+
+    @section.get("/rerating/<int:id>/accounts.csv")
+    @needs(Permission.OPERATIONS_READ)
+    def accounts(id: int) -> Response:
+        with front.reading() as session:
+            row = _row(session, front, id)
+        head = {"Content-Disposition": f'attachment; filename="re-rating-{id}.csv"'}
+        return Flow(stream_with_context(_lines(front, row)), mimetype="text/csv", headers=head)
 
     @section.get("/rerating/<int:id>/now")
     @background
@@ -186,6 +212,43 @@ def _add_plan(section: Blueprint, front: Front, worker: RerateWorker) -> None:
             else:
                 flash(gettext("It stops after the calls it is at. What is corrected by then stays."))
         return redirect(url_for(".show", id=id), 303)
+
+
+def _moved(change: dict[str, Any]) -> int:
+    """Those whose charges move most come first."""
+    return -abs(int(change["new"]) - int(change["old"]))
+
+
+def _lines(front: Front, row: ReratingPlanRow) -> Iterator[str]:
+    """What would change, by account, as a file."""
+    accounts = json.loads(row.preview)["accounts"] if row.preview else []
+    names = (
+        "Account",
+        "Unit",
+        "Charges",
+        "Change",
+        "Owed",
+        "Would be",
+        "Difference",
+        "Without a rate",
+        "Kept",
+    )
+    yield _line([gettext(x) for x in names])
+    for at in range(0, len(accounts), AT_ONCE):
+        some = accounts[at : at + AT_ONCE]
+        with front.reading() as session:
+            codes = _codes(session, {x["account_id"] for x in some})
+        for x in some:
+            unit = unit_known(x["unit"])
+            amounts = (format_amount(y, unit) for y in (x["old"], x["new"], x["new"] - x["old"]))
+            code = codes.get(x["account_id"], str(x["account_id"]))
+            yield _line([code, unit.code, x["calls"], x["changed"], *amounts, x["unrated"], x["kept"]])
+
+
+def _line(cells: Sequence[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow([harmless(str(x)) for x in cells])
+    return out.getvalue()
 
 
 def _codes(session: Session, ids: set[int]) -> dict[int, str]:

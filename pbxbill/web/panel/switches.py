@@ -1,4 +1,7 @@
-"""Switches: which daemons steer them, what they carry, and what trying them out finds."""
+"""Switches: which daemons steer them, what they carry, and what trying them out finds.
+
+They are as many as an installation has machines: all on one page, in no list.
+"""
 
 from flask import Blueprint, abort, render_template
 

@@ -83,7 +83,12 @@ def _chosen(session: Session, front: Front, action: str) -> list[int]:
     ticked = {int(x) for x in request.form.getlist("chosen") if x.isascii() and x.isdigit() and len(x) < 18}
     if not ticked:
         raise InputRefused(gettext("Tick the invoices first, or choose all of the list."))
-    return chosen_by_id(session, front.scope, action, sorted(ticked)[:MAX_TICKED])
+    if len(ticked) > MAX_TICKED:
+        told = gettext(
+            "Up to %(most)d invoices are ticked at once: choose all of the list instead.", most=MAX_TICKED
+        )
+        raise InputRefused(told)
+    return chosen_by_id(session, front.scope, action, ticked)
 
 
 def _add_work(section: Blueprint, front: Front, threads: Background) -> None:

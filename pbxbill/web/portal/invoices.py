@@ -13,6 +13,7 @@ from pbxbill.billing.invoices.invoice_files import invoice_files
 from pbxbill.billing.invoices.standing import ASKING, UNSETTLED
 from pbxbill.billing.payments.payment_gateways import gateways_for
 from pbxbill.billing.payments.payments import spare_funds
+from pbxbill.listing.invoice_lines import INVOICE_ID, OWN_INVOICE_LINES
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import own_invoices
 from pbxbill.store.accounts import unit_of
@@ -25,6 +26,7 @@ from pbxbill.web.portal.own import own_account, own_invoice
 from pbxbill.web.portal.paying import BALANCE, PayForm, give_balance, give_ways, gone_on, pay, pay_by_balance
 from pbxbill.web.portal.quotes import add_quotes, is_offered
 
+MOST_LINES = 50
 MIMETYPES = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
 
 
@@ -41,6 +43,7 @@ def invoices(front: Front) -> Blueprint:
             empty=(N_("There is no invoice yet"), N_("As soon as one is made out to you, it appears here.")),
         ),
     )
+    _add_lines(section, front)
     _add_pages(section, front)
     _add_payment(section, front)
     add_quotes(section, front)
@@ -62,6 +65,26 @@ def _seller(row: InvoiceRow) -> PartyBlock | None:
     return None if row.snapshot is None else document_from_json(row.snapshot).seller
 
 
+def _add_lines(section: Blueprint, front: Front) -> None:
+    def of_path() -> InvoiceRow:
+        with front.reading() as session:
+            return own_invoice(front, session, int((request.view_args or {})["id"]))
+
+    add_list(
+        section,
+        front,
+        ListPage(
+            OWN_INVOICE_LINES,
+            "/invoices/<int:id>/lines",
+            endpoint="lines",
+            template="portal/invoices/lines.html",
+            empty=(N_("It has no line"), N_("The document itself says what it is for.")),
+            more=lambda: {"row_of_lines": of_path()},
+            given=lambda: {INVOICE_ID: str(of_path().id)},
+        ),
+    )
+
+
 def _add_pages(section: Blueprint, front: Front) -> None:
     @section.get("/invoices/<int:id>")
     @needs(Permission.OWN_READ)
@@ -72,13 +95,15 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 select(InvoiceLineRow)
                 .where(InvoiceLineRow.invoice_id == id, InvoiceLineRow.origin != "removed")
                 .order_by(InvoiceLineRow.position, InvoiceLineRow.id)
+                .limit(MOST_LINES + 1)
             ).all()
             corrected = session.get(InvoiceRow, row.corrects_id) if row.corrects_id else None
             can_pay = is_payable(row) and _has_ways(front, session, row)
         return render_template(
             "portal/invoices/show.html",
             row=row,
-            lines=lines,
+            lines=lines[:MOST_LINES],
+            has_more=len(lines) > MOST_LINES,
             corrected=corrected,
             can_pay=can_pay,
             is_open=is_payable(row),
