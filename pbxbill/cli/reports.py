@@ -1,5 +1,8 @@
 """reports: what was earned, used, owed and lost; on the screen, as files, made by themselves."""
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from pbxbill.cli.context import Context, pass_context
 from pbxbill.cli.output import json_option, moment, print_json, print_table, progress, warn
 from pbxbill.errors import InputRefused
 from pbxbill.store.accounts import account_by_code
-from pbxbill.store.engine import reading, transaction
+from pbxbill.store.engine import one_moment, reading, transaction
 
 FORMATS = ("csv", "xlsx", "docx", "pdf", "html")
 SHOWN_ROWS = 200
@@ -75,6 +78,20 @@ def list_reports(_context: Context, /, *, as_json: bool) -> None:
     print_table("", ("report", "about", "parameters", "by"), rows)
 
 
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C, or being told to end, stops what is made: no statement runs on in the database."""
+    before = {
+        number: signal.signal(number, lambda _number, _frame: stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @reports.command()
 @click.argument("name")
 @click.option("--from", "first", help="First day, e.g. 2026-01-01; default: of this month.")
@@ -89,6 +106,7 @@ def list_reports(_context: Context, /, *, as_json: bool) -> None:
 def show(context: Context, /, name: str, **named: Any) -> None:
     """Show the report NAME, or write it to a file."""
     from pbxbill.reports.files import file_name, sheet_of
+    from pbxbill.reports.making import Making
     from pbxbill.reports.reader import Reader
     from pbxbill.reports.rendering import columns_of, render, shown
     from pbxbill.reports.report import MAX_ROWS, Asked
@@ -98,14 +116,21 @@ def show(context: Context, /, name: str, **named: Any) -> None:
     values = _given(named["sets"], days)
     file_format = named["file_format"]
     limit = MAX_ROWS if file_format or named["as_json"] else SHOWN_ROWS
-    with context.application() as application, transaction(reading(application.database)) as session:
-        scope = _scope(session, named["seller"])
-        asked = Asked(scope, values, named["zone"], context.clock.now_us(), limit)
-        reader = Reader(words(named["language"]), named["language"])
-        sheet, reader = sheet_of(session, name, asked, reader)
+    with progress(name, "") as tell:
+        making = Making(is_watched=True, listener=lambda far: tell(far.done, far.total or None))
+        with _stopped_by_signals(making.stop):
+            with (
+                context.application() as application,
+                transaction(one_moment(application.database)) as session,
+            ):
+                scope = _scope(session, named["seller"])
+                asked = Asked(scope, values, named["zone"], context.clock.now_us(), limit, making)
+                reader = Reader(words(named["language"]), named["language"])
+                sheet, reader = sheet_of(session, name, asked, reader)
+            content = render(sheet, file_format, reader) if file_format else b""
     if file_format:
         path = named["out"] or Path(file_name(sheet.report, values, asked, file_format))
-        path.write_bytes(render(sheet, file_format, reader))
+        path.write_bytes(content)
         click.echo(f"{path}: {len(sheet.table.rows)} rows")
         return
     columns = columns_of(sheet.table)
@@ -154,18 +179,47 @@ def _told(row: Any, column: Any, reader: Any) -> Any:
 @pass_context
 def runs(context: Context, /, *, seller: str | None, as_json: bool) -> None:
     """List reports that were made in the background, or wait for it."""
-    from pbxbill.reports.runs import runs_of
+    from pbxbill.reports.runs import runs_of, state_of, why
 
-    names = ("id", "report", "format", "state", "file", "asked", "by", "error")
+    names = ("id", "report", "format", "state", "done", "file", "asked", "by", "error")
+    now_us = context.clock.now_us()
     with context.application() as application, transaction(reading(application.database)) as session:
         rows = [
-            (x.id, x.report, x.format, x.state, x.file_name, moment(x.asked_us), x.by, x.error)
+            (
+                x.id, x.report, x.format, state_of(x, now_us), _done(x), x.file_name,
+                moment(x.asked_us), x.by, why(x),
+            )
             for x in runs_of(session, _scope(session, seller))
-        ]
+        ]  # fmt: skip
     if as_json:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
     print_table("", names, rows)
+
+
+def _done(run: Any) -> str:
+    """How much of one is made, and of what."""
+    from pbxbill.reports.runs import how_far
+
+    far = how_far(run)
+    if far is None:
+        return ""
+    return f"{far.stage} {far.done} of {far.total}" if far.total else str(far.stage)
+
+
+@reports.command()
+@click.argument("run_id", type=int)
+@pass_context
+def stop(context: Context, /, run_id: int) -> None:
+    """Stop the report RUN_ID, which is made in the background or waits for it."""
+    from pbxbill.reports.runs import ask_to_stop
+    from pbxbill.store.report_models import ReportRunRow
+
+    with context.application() as application, transaction(application.database) as session:
+        if session.get(ReportRunRow, run_id) is None:
+            raise InputRefused(f"there is no report {run_id}; `pbxbill reports runs` shows them")
+        state = ask_to_stop(session, run_id, context.clock.now_us()).state
+    click.echo(f"report {run_id}: {state}")
 
 
 @reports.group()

@@ -2,7 +2,8 @@
 
 from pbxbill.jobs.job import JobWork
 from pbxbill.reports.rollups import check_counts, roll_up
-from pbxbill.reports.runs import anything_waits, forget_old, make_waiting
+from pbxbill.reports.run_maker import make_waiting
+from pbxbill.reports.runs import anything_waits, forget_old
 from pbxbill.reports.schedules import start_due
 
 
@@ -23,7 +24,7 @@ def reports(work: JobWork) -> str:
 
 def reports_wait(work: JobWork) -> bool:
     """Whether somebody does."""
-    return anything_waits(work.application.database)
+    return anything_waits(work.application.database, work.now_us)
 
 
 def scheduled(work: JobWork) -> str:

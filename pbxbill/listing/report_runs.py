@@ -23,7 +23,7 @@ from pbxbill.listing.listing import (
 )
 from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
 
-STATES = ("waiting", "running", "done", "failed", "gone")
+STATES = ("waiting", "running", "stopping", "stopped", "done", "failed", "gone")
 EVERY = (("day", N_("Day")), ("week", N_("Week")), ("month", N_("Month")))
 _ENABLED = case((ReportScheduleRow.enabled, "active"), else_="paused")
 
@@ -40,6 +40,8 @@ def _runs(_session: Session, scope: Scope) -> Rows:
         ReportRunRow.asked_us.label("asked_us"),
         ReportRunRow.ended_us.label("ended_us"),
         ReportRunRow.schedule_id.label("schedule_id"),
+        ReportRunRow.started_us.label("started_us"),
+        ReportRunRow.error.label("error"),
     ).where(scope.issued(ReportRunRow.scope_id))
 
 

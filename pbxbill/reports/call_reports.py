@@ -123,7 +123,10 @@ def _hours(session: Session, asked: Asked) -> Table:
     sums = [Sums() for _ in range(24)]
     zone = ZoneInfo(asked.days_zone)
     only, dimension, members = narrowed(session, asked, seller, "hour")
-    wanted = Wanted(seller, dimension, buckets, only, members, by_member=False, is_page=asked.is_page)
+    wanted = Wanted(
+        seller, dimension, buckets, only, members,
+        by_member=False, is_page=asked.is_page, making=asked.making,
+    )  # fmt: skip
     for each in read(session, wanted):
         at = _EPOCH + timedelta(microseconds=buckets[each.bucket][0])
         hour = at.astimezone(zone).hour

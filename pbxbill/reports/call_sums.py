@@ -66,7 +66,10 @@ def call_rows(
     period = period_of(asked)
     if by in PERIOD_NAMES:
         buckets = buckets_of(asked, by)
-        wanted = Wanted(seller, dimension, buckets, only, members, by_member=False, is_page=asked.is_page)
+        wanted = Wanted(
+            seller, dimension, buckets, only, members,
+            by_member=False, is_page=asked.is_page, making=asked.making,
+        )  # fmt: skip
         summed = read(session, wanted)
         by_period = _paired(summed)
         rows = [
@@ -79,7 +82,7 @@ def call_rows(
     if by == "reseller":
         below = select(AccountRow.id).where(AccountRow.parent_id == seller.id, AccountRow.kind == "reseller")
         members = tuple(map(str, session.scalars(below)))
-    greatest = Wanted(seller, of, [period], only, members, is_page=asked.is_page)
+    greatest = Wanted(seller, of, [period], only, members, is_page=asked.is_page, making=asked.making)
     found = read_greatest(session, greatest, order, asked.limit)
     paired = _paired(found.rows)
     names = _names(session, of, [member for _, member in paired])

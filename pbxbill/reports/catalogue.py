@@ -1,6 +1,5 @@
 """All reports, and how one is made: `made()` for a page, a file or the command line alike."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,9 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Actor, Scope
-from pbxbill.clock import SystemClock
 from pbxbill.errors import InputRefused
 from pbxbill.reports.call_reports import CALL_REPORTS
+from pbxbill.reports.making import Making, takes_long
 from pbxbill.reports.money_reports import MONEY_REPORTS
 from pbxbill.reports.own_usage import OWN_USAGE
 from pbxbill.reports.report import (
@@ -26,7 +25,6 @@ from pbxbill.reports.report import (
     choice_of,
     has_own_days,
     in_books,
-    takes_long,
 )
 from pbxbill.reports.shadow import SHADOW
 from pbxbill.reports.simulation import SIMULATION
@@ -42,9 +40,9 @@ PAGE_ROWS = 200
 """On a page; files have all of them."""
 PAGE_TIMEOUT_MS = 3_000
 """A page waits no longer on PostgreSQL: what takes more is made in the background."""
-FILE_TIMEOUT_MS = 600_000
+FILE_TIMEOUT_MS = 3_600_000
+"""Of what people watch and can stop."""
 MAX_VALUE_LENGTH = 200
-_STEPS_BETWEEN_LOOKS = 100_000
 
 
 def reports_of(scope: Scope) -> list[Report]:
@@ -84,8 +82,9 @@ def made(session: Session, report: Report, asked: Asked, *, timeout_ms: int = FI
     if asked.scope.own and report not in OWN_REPORTS.values():
         raise InputRefused("reports are for those who sell")
     check_values(report, asked)
-    with _limited(session, timeout_ms):
-        asked = replace(in_books(session, asked), patience_ms=timeout_ms)
+    asked.making.begin(timeout_ms)
+    with _limited(session, asked.making, timeout_ms):
+        asked = in_books(session, asked)
         table = report.make(session, asked)
     if any(x.kind is ParameterKind.DAY for x in report.parameters) and not has_own_days(asked):
         return replace(table, notes=(*table.notes, OTHER_DAYS))
@@ -106,24 +105,19 @@ def check_values(report: Report, asked: Asked) -> None:
 
 
 @contextmanager
-def _limited(session: Session, timeout_ms: int) -> Iterator[None]:
-    """End what takes longer."""
+def _limited(session: Session, making: Making, timeout_ms: int) -> Iterator[None]:
+    """End what takes longer, or is stopped."""
     connection = session.connection().connection.driver_connection
-    clock = SystemClock()  # how long a statement runs has nothing to do with a moved clock
-    end_us = clock.monotonic_us() + timeout_ms * 1000
-    if isinstance(connection, sqlite3.Connection):
-        connection.set_progress_handler(lambda: clock.monotonic_us() > end_us, _STEPS_BETWEEN_LOOKS)
-    else:
+    by_itself = session.get_bind().dialect.name == "postgresql"
+    if by_itself:
         session.execute(text(f"SET LOCAL statement_timeout = {int(timeout_ms)}"))
     try:
-        yield
+        with making.reading_by(connection, 0 if by_itself else timeout_ms):
+            yield
     except DBAPIError as error:
-        if "statement timeout" in str(error.orig) or str(error.orig) == "interrupted":
+        if "statement timeout" in str(error.orig):
             raise takes_long() from None
         raise
-    finally:
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_progress_handler(None, 0)
 
 
 def page_of(session: Session, name: str, scope: Scope, values: Mapping[str, str], **named: object) -> Table:

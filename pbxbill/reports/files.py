@@ -25,7 +25,8 @@ def sheet_of(
     # Of what is one's own the look is that of who sells it.
     brand = brand_of(session, account.parent_id if asked.scope.own and account.parent_id else account.id)
     colour = "" if brand is None else brand.colour
-    sheet = Sheet(report, table, account.name, facts_of(report, in_books(session, asked)), colour)
+    facts = facts_of(report, in_books(session, asked))
+    sheet = Sheet(report, table, account.name, facts, colour, asked.making)
     return sheet, replace(reader, units=units_by_code(session), zone=asked.zone, now_us=asked.now_us)
 
 

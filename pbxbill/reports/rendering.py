@@ -8,7 +8,8 @@ table, numbered pages. PDFs are set in the process with limits that others' invo
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -28,6 +29,7 @@ from pbxbill.money import Unit, format_amount, to_decimal
 from pbxbill.rating.sheet_guard import guarded
 from pbxbill.reports.charted import Charted, charts_of
 from pbxbill.reports.drawing import WIDTH, legend_of
+from pbxbill.reports.making import Making, ReportStopped, Stage
 from pbxbill.reports.reader import Reader, count_text, percent_text
 from pbxbill.reports.report import Report, Table
 
@@ -71,6 +73,7 @@ class Sheet:
     """What was asked for: label in English, value."""
     colour: str = ""
     """#rrggbb of his brand; empty: the usual one."""
+    making: Making = field(default_factory=Making, compare=False)
 
 
 def render(sheet: Sheet, kind: str, reader: Reader) -> bytes:
@@ -157,7 +160,7 @@ def _csv(sheet: Sheet, reader: Reader) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([guarded(reader.translate(x.heading)) for x in columns])
-    for row in sheet.table.rows:
+    for row in sheet.making.written(sheet.table.rows):
         writer.writerow([guarded(_plain(row, column, reader)) for column in columns])
     return out.getvalue().encode("utf-8-sig")
 
@@ -205,8 +208,12 @@ def _xlsx(sheet: Sheet, reader: Reader) -> bytes:
         page.append([cell(label), cell(value)])
     page.append([])
     page.append([cell(reader.translate(x.heading), bold=True, right=x.kind in _RIGHT) for x in columns])
-    for row in sheet.table.rows:
-        page.append(line(row))
+    try:
+        for row in sheet.making.written(sheet.table.rows):
+            page.append(line(row))
+    except ReportStopped:
+        book.save(io.BytesIO())  # which drops the file that rows are in meanwhile
+        raise
     for total in sheet.table.totals:
         made = line(total, bold=True)
         if made[0].value is None:
@@ -278,7 +285,7 @@ def _body(sheet: Sheet, reader: Reader) -> Iterator[Markup]:
     for column in columns:
         yield Markup("<th{}>{}</th>").format(_side(column), reader.translate(column.heading))
     yield Markup("</tr></thead><tbody>")
-    for row in sheet.table.rows:
+    for row in sheet.making.written(sheet.table.rows):
         yield _tr(row, columns, reader)
     yield Markup('</tbody><tbody class="totals">')
     for total in sheet.table.totals:
@@ -377,14 +384,11 @@ def _pdf(sheet: Sheet, reader: Reader) -> bytes:
         f'content: "{page} " counter(page) " / " counter(pages); font-size: 8pt; color: #5b6875 }} }}'
     )
     html = _html(sheet, reader, "").decode()
-    setter = Isolated()
-    try:
-        job = Job(
-            html, paper + _in_colour(_CSS, sheet), created_on=reader.at(reader.now_us).date().isoformat()
-        )
+    made_on = reader.at(reader.now_us).date().isoformat()
+    job = Job(html, paper + _in_colour(_CSS, sheet), created_on=made_on)
+    sheet.making.tell(Stage.SETTING)
+    with closing(Isolated()) as setter, sheet.making.ended_by(setter.kill):
         return setter.set(job, PDF_TIMEOUT_S).pdf
-    finally:
-        setter.close()
 
 
 def _quoted(text: str) -> str:
@@ -419,7 +423,7 @@ def _docx(sheet: Sheet, reader: Reader) -> bytes:
         lines.append([made[0] or reader.translate(TOTAL), *made[1:]])
     table = paper.add_table(rows=0, cols=len(columns), style="Light List Accent 1")
     last = len(lines) - len(sheet.table.totals)
-    for number, line in enumerate(lines):
+    for number, line in enumerate(sheet.making.written(lines)):
         # Asking a row for its cells once: python-docx looks at the whole row each time.
         for cell, text, column in zip(table.add_row().cells, line, columns, strict=True):
             paragraph = cell.paragraphs[0]

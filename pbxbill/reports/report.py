@@ -20,6 +20,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.reports.books import zone_of_books
+from pbxbill.reports.making import Making
 from pbxbill.store.models import AccountRow
 from pbxbill.store.rollup_marks import HOUR_US
 
@@ -97,8 +98,8 @@ class Asked:
     """Of the reader: moments are shown in it."""
     now_us: int = 0
     limit: int = MAX_ROWS
-    patience_ms: int = 0
-    """For so long whoever asks waits; 0: as long as it takes. Statements are ended by themselves."""
+    making: Making = field(default_factory=Making, compare=False)
+    """Hears how far it is, and says when it has to end."""
     books_zone: str = ""
     """In which days are meant, the seller's; empty: the reader's, while the seller is not known."""
     is_page: bool = False
@@ -129,15 +130,6 @@ class Report:
     """Only the operator has it."""
     grouped: tuple[tuple[str, str], ...] = ()
     """Values of the parameter "group", the default first."""
-
-
-class TooLarge(InputRefused):
-    """A report takes longer than a page may wait: it can be made in the background."""
-
-
-def takes_long() -> TooLarge:
-    """Of a page."""
-    return TooLarge("this takes longer than a page may wait: have it made in the background")
 
 
 class ParameterRefused(InputRefused):

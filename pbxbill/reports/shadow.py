@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from pbxbill.charging.shadow import WouldCut, WouldDeny, read_words
 from pbxbill.clock import SECOND_US
 from pbxbill.listing.listing import N_, Column, ColumnKind, Rows
-from pbxbill.reports.patience import patience_of
+from pbxbill.reports.making import Making, Stage
 from pbxbill.reports.report import (
     ACCOUNT,
     FROM,
@@ -41,7 +41,7 @@ def _shadow(session: Session, asked: Asked) -> Table:
     watched = [CdrRow.started_us >= from_us, CdrRow.started_us < to_us, CdrRow.shadow.is_not(None)]
     if account is not None:
         watched.append(begins_with(AccountRow.path, account.path))
-    read = partial(_read, session, patience_of(asked))
+    read = partial(_read, session, asked.making)
     counted = _counted(read, watched, by_account=by_account)
     money = _uncollected(read, watched, by_account=by_account)
     first = (
@@ -83,11 +83,13 @@ def _of_units(cells: dict[str, Any], sums: Counter[str], money: Counter[str]) ->
 _Read = Callable[[Rows], Iterator[Any]]
 
 
-def _read(session: Session, look: Callable[[int, int], None], query: Rows) -> Iterator[Any]:
+def _read(session: Session, making: Making, query: Rows) -> Iterator[Any]:
     """Rows as they come, for as long as somebody waits: each piece has a statement's time for itself."""
+    done = 0
     for some in session.execute(query.execution_options(yield_per=ROWS_READ)).partitions():
-        look(1, 1)
+        making.tell(Stage.CALLS, done)
         yield from some
+        done += len(some)
 
 
 def _counted(read: _Read, watched: list[Any], *, by_account: bool) -> dict[str, Counter[str]]:

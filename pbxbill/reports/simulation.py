@@ -1,6 +1,8 @@
 """What calls of the past would have brought by another tariff or rate deck. Nothing is changed."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -11,7 +13,7 @@ from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.mediation.simulate import Comparison, Outcome, Scenario, simulate
 from pbxbill.reports.call_facts import Span
 from pbxbill.reports.call_sums import account_names
-from pbxbill.reports.patience import patience_of
+from pbxbill.reports.making import Stage, takes_long
 from pbxbill.reports.record_count import are_many
 from pbxbill.reports.report import (
     ACCOUNT,
@@ -28,7 +30,6 @@ from pbxbill.reports.report import (
     choice_of,
     period_of,
     seller_of,
-    takes_long,
 )
 from pbxbill.store.driver import Driver, connect
 from pbxbill.store.models import RateDeckRow, TariffRow
@@ -60,8 +61,8 @@ def _simulation(session: Session, asked: Asked) -> Table:
     span = Span(0, scenario.from_us, scenario.to_us)
     account = account_of(session, asked) or seller_of(session, asked)
     if asked.is_page and are_many(session, [span], account):
-        raise takes_long()  # before they are counted, which no time-out ends
-    outcome = simulate(lambda: _connected(session), ManualClock(asked.now_us), scenario, patience_of(asked))
+        raise takes_long()  # before they are counted
+    outcome = _outcome(session, asked, scenario)
     found = list(_rows(session, outcome, group))
     rows = [cells | _cells(unit, sums) for cells, unit, sums in found]
     totals = [_cells(unit, sums) for unit, sums in sorted(_totals(found).items())]
@@ -104,8 +105,19 @@ def _scenario(session: Session, asked: Asked) -> Scenario | None:
     return Scenario(*period, accounts, tariff or None, deck or None, top=0)
 
 
-def _connected(session: Session) -> Driver:
-    return connect(session.get_bind().engine.url.render_as_string(hide_password=False))
+def _outcome(session: Session, asked: Asked, scenario: Scenario) -> Outcome:
+    """By connections of its own, whose statements have no more time than the session's."""
+    url = session.get_bind().engine.url.render_as_string(hide_password=False)
+    making = asked.making
+    with ExitStack() as limits:
+
+        def connected() -> Driver:
+            driver = connect(url)
+            limits.enter_context(making.reading_by(driver.connection, making.patience_ms))
+            return driver
+
+        tell = partial(making.tell, Stage.CALLS)
+        return simulate(connected, ManualClock(asked.now_us), scenario, tell)
 
 
 _Found = tuple[dict[str, Any], str, Comparison]

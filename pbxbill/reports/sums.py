@@ -5,7 +5,7 @@ are read from the records, which indexes narrow by account or time.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from pbxbill.reports.books import Period, standing_of
 from pbxbill.reports.call_facts import DIMENSIONS, EVERY, MEASURES, SUMS, Members, Span, facts
 from pbxbill.reports.cover import HALF_US, RECORDS, Part, Standing, cover
+from pbxbill.reports.making import Making, Stage, takes_long
 from pbxbill.reports.record_count import are_many
-from pbxbill.reports.report import takes_long
 from pbxbill.store.models import AccountRow
 from pbxbill.store.rollup_marks import HOUR_US
 
@@ -68,6 +68,8 @@ class Wanted:
     """False: the whole of each period."""
     is_page: bool = False
     """TooLarge rather than read many records."""
+    making: Making = field(default_factory=Making, compare=False)
+    """Where people watch it, records are read in pieces."""
 
 
 def add(one: Sums, other: Sums) -> Sums:
@@ -80,6 +82,8 @@ _ROLLED = (
     "ON r.seller_id = :seller_id AND r.dimension = :dimension AND r.grain = s.grain AND {place} "
     "AND r.start_us >= :first_us AND r.start_us < :last_us"
 )
+MOST_PIECES = 60
+"""In which records are read; none is shorter than an hour."""
 # Hundreds of single halves are found by their beginnings: no database has a good way to join so many ranges.
 MOST_TRIES = 3
 _BY_MEMBER = f"SELECT bucket, member, unit, {SUMS} FROM every_row GROUP BY bucket, member, unit"  # noqa: S608 names are ours
@@ -120,6 +124,8 @@ def read_greatest(session: Session, wanted: Wanted, order: str, limit: int) -> G
 
     order: a measure, or net. Of wanted, which has one period, every member counts.
     """
+    if wanted.making.is_watched:
+        return _greatest_of(_held(session, wanted, _BY_MEMBER), order, limit)
     measure = {"net": "total - tax"}.get(order, order)
     found = _held(session, wanted, _GREATEST.format(measure=measure, most=int(limit) + 1))
     rows = sorted((x for x in found if 0 < x.bucket <= limit), key=lambda x: (x.bucket, x.unit))
@@ -128,6 +134,20 @@ def read_greatest(session: Session, wanted: Wanted, order: str, limit: int) -> G
         [x._replace(bucket=0) for x in rows],
         any(x.bucket > limit for x in found),
     )
+
+
+def _greatest_of(found: Sequence[Summed], order: str, limit: int) -> Greatest:
+    """The same, of what was read in pieces."""
+    totals: dict[str, Sums] = {}
+    greatest: dict[str, int] = {}
+    for one in found:
+        totals[one.unit] = add(totals.get(one.unit, Sums()), one.sums)
+        measured = int(getattr(one.sums, order))
+        greatest[one.member] = max(measured, greatest.get(one.member, measured))
+    members = sorted(greatest, key=lambda member: (-greatest[member], member))
+    place = {member: at for at, member in enumerate(members[:limit])}
+    rows = sorted((x for x in found if x.member in place), key=lambda x: (place[x.member], x.unit))
+    return Greatest([Summed(0, "", *x) for x in totals.items()], rows, len(members) > limit)
 
 
 def _held(session: Session, wanted: Wanted, selected: str) -> list[Summed]:
@@ -165,13 +185,40 @@ def _read(session: Session, wanted: Wanted, standing: Standing, selected: str) -
     account = wanted.seller if one is None else session.get_one(AccountRow, one)
     if wanted.is_page and spans and are_many(session, spans, account):
         raise takes_long()
-    begin, values = _statement(wanted, rolled, spans)
-    if one is not None:
-        values["member_path"] = f"{account.path}%"
-    return [
-        Summed(bucket, member, unit, Sums(*sums))
-        for bucket, member, unit, *sums in session.execute(text(begin + selected), values)
-    ]
+    summed: dict[tuple[int, str, str], Sums] = {}
+    done_us, hours = 0, -(-_lasting_us(spans) // HOUR_US)
+    for piece in _pieces(spans) if wanted.making.is_watched else [spans]:
+        if spans and wanted.making.is_watched:
+            wanted.making.tell(Stage.HOURS, done_us // HOUR_US, hours)
+        begin, values = _statement(wanted, rolled, piece)
+        if one is not None:
+            values["member_path"] = f"{account.path}%"
+        for bucket, member, unit, *sums in session.execute(text(begin + selected), values):
+            key, found = (bucket, member, unit), Sums(*sums)
+            summed[key] = add(summed[key], found) if key in summed else found
+        rolled, done_us = [], done_us + _lasting_us(piece)
+    return [Summed(*key, sums) for key, sums in summed.items()]
+
+
+def _lasting_us(spans: Sequence[Span]) -> int:
+    return sum(x.to_us - x.from_us for x in spans)
+
+
+def _pieces(spans: Sequence[Span]) -> list[list[Span]]:
+    """The same times in pieces, each of which is read by a statement."""
+    most_us = max(HOUR_US, -(-_lasting_us(spans) // MOST_PIECES))
+    pieces: list[list[Span]] = [[]]
+    room_us = most_us
+    for bucket, from_us, to_us in spans:
+        at_us = from_us
+        while at_us < to_us:
+            if not room_us:
+                pieces.append([])
+                room_us = most_us
+            end_us = min(to_us, at_us + room_us)
+            pieces[-1].append(Span(bucket, at_us, end_us))
+            room_us, at_us = room_us - (end_us - at_us), end_us
+    return pieces
 
 
 def _of_one_member(wanted: Wanted) -> Members:

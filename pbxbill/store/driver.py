@@ -33,6 +33,11 @@ ROWS_TOGETHER = (32, 8)
 class Driver(Protocol):
     """A connection to the database, as the charging engine uses it."""
 
+    @property
+    def connection(self) -> object:
+        """The database's own, for whoever ends its statements from outside."""
+        ...
+
     def begin(self) -> None:
         """Start a transaction that may write."""
         ...
@@ -184,6 +189,10 @@ class SqliteDriver:
         self._connection = connection
         self._translate = _Translated(_SQLITE_WORDS, "")
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._connection
+
     @classmethod
     def open(cls, url: URL) -> "SqliteDriver":
         """A connection of its own."""
@@ -267,6 +276,10 @@ class PostgresDriver:
         self._locking = _Translated(_POSTGRES_WORDS, r"FOR UPDATE OF \1")
         self._lockless = _Translated(_POSTGRES_WORDS, "")  # a read-only transaction may take no row locks
         self._translate = self._lockless if reading else self._locking
+
+    @property
+    def connection(self) -> psycopg.Connection[Row]:
+        return self._connection
 
     @classmethod
     def open(cls, url: URL) -> "PostgresDriver":

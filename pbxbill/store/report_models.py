@@ -141,11 +141,12 @@ class ReportRunRow(Base):
     emails: Mapped[str] = mapped_column(Text, server_default="")
     """Where it is sent when it is done, one address per line."""
     state: Mapped[str] = mapped_column(String(8))
-    """waiting, running, done, failed, or gone: its file was kept long enough."""
+    """waiting, running, stopping, stopped, done, failed, or gone: its file was kept long enough."""
     attempts: Mapped[int] = mapped_column(server_default="0")
     progress: Mapped[int] = mapped_column(server_default="0")
-    """Rows that are written."""
+    """Rows of the file."""
     error: Mapped[str] = mapped_column(String(500), server_default="")
+    """Why it failed. While it is made: how far it is, and when that was said (reports/runs.py)."""
     file_name: Mapped[str] = mapped_column(String(120), server_default="")
     content: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     asked_us: Mapped[int]

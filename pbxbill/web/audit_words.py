@@ -179,6 +179,7 @@ ACTIONS: dict[str, str] = {
     "report.pause": N_("Schedule of a report paused"),
     "report.resume": N_("Schedule of a report resumed"),
     "report.schedule": N_("Report scheduled"),
+    "report.stop": N_("Report stopped"),
     "report.unschedule": N_("Schedule of a report removed"),
     "request.accept": N_("Customer's request accepted"),
     "request.refuse": N_("Customer's request refused"),

@@ -21,10 +21,11 @@ from pbxbill.reports.catalogue import (
     parameters_of,
 )
 from pbxbill.reports.files import file_name, sheet_of
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.named_days import NAMED_DAYS, days_named
 from pbxbill.reports.reader import Reader
 from pbxbill.reports.rendering import MEDIA_TYPES, render
-from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table, TooLarge
+from pbxbill.reports.report import Asked, Parameter, ParameterRefused, Report, Table
 from pbxbill.reports.words import words
 from pbxbill.web.front import Front
 

@@ -14,9 +14,10 @@ from pbxbill.access.actor import Scope
 from pbxbill.clock import ManualClock
 from pbxbill.errors import InputRefused
 from pbxbill.notify.sending import send_waiting
-from pbxbill.reports import runs
+from pbxbill.reports import run_maker, runs
 from pbxbill.reports.catalogue import operator_scope
-from pbxbill.reports.runs import NewRun, anything_waits, ask, forget_old, make_waiting, run_of, runs_of
+from pbxbill.reports.run_maker import make_waiting
+from pbxbill.reports.runs import NewRun, anything_waits, ask, forget_old, run_of, runs_of
 from pbxbill.reports.schedules import NewSchedule, add_schedule, last_period, start_due
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.engine import open_engine, transaction
@@ -67,9 +68,9 @@ def schedule(session: Session, clock: ManualClock, every: str = "day", **values:
 
 def test_what_is_asked_for_is_made_kept_and_forgotten(database: Engine, clock: ManualClock) -> None:
     run_id = asked(database, clock)
-    assert anything_waits(database)
+    assert anything_waits(database, clock.now_us())
     assert make_waiting(database, clock) == 1
-    assert not anything_waits(database)
+    assert not anything_waits(database, clock.now_us())
     with transaction(database) as session:
         scope = operator_scope(session)
         row = run_of(session, scope, run_id)
@@ -113,13 +114,15 @@ def test_who_dies_over_a_report_is_followed_by_another(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(runs, "render", dies)
+        broken.setattr(run_maker, "render", dies)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 make_waiting(database, clock)
             assert state(database, run_id)[0] == "running"
+            assert not anything_waits(database, clock.now_us())
             assert make_waiting(database, clock) == 0
-            clock.advance(1_900_000_000)
+            clock.advance(61_000_000)
+            assert anything_waits(database, clock.now_us())
     assert make_waiting(database, clock) == 1
     assert state(database, run_id) == ("done", "")
 
@@ -143,7 +146,7 @@ def test_what_fails_says_why_and_stops_no_other(
     assert make_waiting(database, clock) == 2
     assert state(database, wrong) == ("failed", "reseller: there is no account 'nobody'")
     assert state(database, other)[0] == "done"
-    monkeypatch.setattr(runs, "MAX_BYTES", 10)
+    monkeypatch.setattr(run_maker, "MAX_BYTES", 10)
     large = asked(database, clock)
     make_waiting(database, clock)
     assert state(database, large)[0] == "failed"

@@ -6,7 +6,8 @@ from sqlalchemy import select, update
 from pbxbill.cli.output import moment
 from pbxbill.rating.tariff import TaxMode
 from pbxbill.reports.catalogue import REPORTS, made, operator_scope
-from pbxbill.reports.report import Asked, ParameterRefused, Table, TooLarge
+from pbxbill.reports.making import TooLarge
+from pbxbill.reports.report import Asked, ParameterRefused, Table
 from pbxbill.store.decks import add_deck_version
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.models import CdrRow

@@ -14,7 +14,8 @@ from pbxbill.errors import InputRefused
 from pbxbill.money import format_amount
 from pbxbill.reports import record_count
 from pbxbill.reports.catalogue import REPORTS, made, page_of, reports_of
-from pbxbill.reports.report import OTHER_DAYS, Asked, ParameterRefused, Table, TooLarge
+from pbxbill.reports.making import TooLarge
+from pbxbill.reports.report import OTHER_DAYS, Asked, ParameterRefused, Table
 from pbxbill.reports.rollups import roll_up
 from pbxbill.store.billing_models import ChargeRow, IssuerRow
 from pbxbill.store.engine import open_engine, transaction

@@ -11,10 +11,10 @@ from openpyxl import load_workbook
 from sqlalchemy import select
 
 from pbxbill.reports.catalogue import REPORTS
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.named_days import NAMED_DAYS, days_named
-from pbxbill.reports.report import TooLarge
 from pbxbill.reports.rollups import roll_up
-from pbxbill.reports.runs import make_waiting
+from pbxbill.reports.run_maker import make_waiting
 from pbxbill.store.access_models import SavedViewRow
 from pbxbill.store.catalogue_models import CarrierRow
 from pbxbill.store.report_models import ReportRunRow

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import select
 
-from pbxbill.reports.runs import make_waiting
+from pbxbill.reports.run_maker import make_waiting
 from pbxbill.reports.schedules import start_due
 from pbxbill.store.access_models import AuditRow
 from pbxbill.store.report_models import ReportScheduleRow

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from pbxbill.access.permissions import PERMISSIONS_OF, Permission, Role
 from pbxbill.clock import SECOND_US
 from pbxbill.reports import catalogue
-from pbxbill.reports.runs import make_waiting
+from pbxbill.reports.run_maker import make_waiting
 from pbxbill.reports.schedules import start_due
 from pbxbill.store.access_models import ApiKeyRow
 from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow

@@ -152,6 +152,12 @@ class Isolated:
         self._jobs = 0
         return self._process
 
+    def kill(self) -> None:
+        """End the process from another thread; who waits for a document is told that there is none."""
+        process = self._process
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+
     def close(self) -> None:
         """End the process, if there is one."""
         process, self._process = self._process, None

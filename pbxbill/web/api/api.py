@@ -102,10 +102,18 @@ class Api:
     # What can be read and changed has an ETag, and changing it takes If-Match: see etags.py.
 
     def post(
-        self, rule: str, answered: Answered, tag: str, status: int = 201, *, of: str = ""
+        self,
+        rule: str,
+        answered: Answered,
+        tag: str,
+        status: int = 201,
+        *,
+        of: str = "",
+        later: type[BaseModel] | None = None,
     ) -> Callable[[View], View]:
-        """An operation that makes something, or does something."""
-        return self._operation("post", rule, answered, tag, status, of=of)
+        """An operation that makes something, or does something. later: what is answered by 202 if it takes
+        long."""
+        return self._operation("post", rule, answered, tag, status, of=of, later=later)
 
     def patch(self, rule: str, answered: Answered, tag: str, *, of: str = "") -> Callable[[View], View]:
         """An operation that changes what the body names, and leaves the rest."""
@@ -159,6 +167,7 @@ class Api:
         codes: tuple[int, ...] = (),
         moving: Iterable[str] = (),
         of: str = "",
+        later: type[BaseModel] | None = None,
     ) -> Callable[[View], View]:
         def declare(view: View) -> View:
             hints = get_type_hints(view)
@@ -173,7 +182,7 @@ class Api:
                 self._changed.add(of)
             self.blueprint.add_url_rule(rule, view_func=called, methods=[method.upper()])
             declared = Declared(
-                method, rule, called, answered, status, tag, needed, frozenset(models), codes, of
+                method, rule, called, answered, status, tag, needed, frozenset(models), codes, of, later
             )
             self._operations.append(declared)
             return view

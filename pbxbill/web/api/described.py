@@ -11,6 +11,7 @@ from flask_openapi3.models.parameter import Parameter
 from flask_openapi3.models.response import Response
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.utils import parse_rule
+from pydantic import BaseModel
 
 from pbxbill.access.permissions import Permission
 from pbxbill.web.api import etags
@@ -53,6 +54,8 @@ class Declared:
     codes: tuple[int, ...]
     of: str
     """The address of GET that shows what it changes."""
+    later: type[BaseModel] | None = None
+    """What it answers by 202 where it takes long."""
 
 
 def described(operations: Iterable[Declared], guarded: Collection[str], url: str) -> APIBlueprint:
@@ -85,7 +88,8 @@ def _told(declared: Declared, guarded: Collection[str]) -> dict[str, Any]:
     problems = {*declared.codes, *_codes(declared)}
     if declared.of in guarded:
         problems.add(412)
-    responses = _good(declared) | {x: _problem(_PROBLEMS[x]) for x in sorted(problems)}
+    later = {} if declared.later is None else {202: declared.later}
+    responses = _good(declared) | later | {x: _problem(_PROBLEMS[x]) for x in sorted(problems)}
     told: dict[str, Any] = {"tags": [Tag(name=declared.tag)], "responses": responses}
     if isinstance(declared.needed, Permission):
         summary, _, more = (declared.called.__doc__ or "").strip().partition("\n")

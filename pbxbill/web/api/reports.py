@@ -11,12 +11,13 @@ from pbxbill.access.api_keys import maker_named
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Column
-from pbxbill.listing.report_runs import REPORT_RUNS, REPORT_SCHEDULES
+from pbxbill.listing.report_runs import REPORT_SCHEDULES
 from pbxbill.money import Unit
 from pbxbill.reports.catalogue import made, may_have, report_named, reports_of
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import Asked, Report
-from pbxbill.reports.runs import NewRun, ask, run_of
+from pbxbill.reports.runs import NewRun, ask, ask_to_stop, how_far, run_of, state_of, why
 from pbxbill.reports.schedules import NewSchedule, add_schedule, schedule_of
 from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
 from pbxbill.store.units import units_by_code
@@ -26,9 +27,11 @@ from pbxbill.web.api.listed import declare_item, declare_list, name_of, value_of
 from pbxbill.web.api.objects import conflicts, field
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
+from pbxbill.web.report_runs import listed_runs
 
 TAG = "Reports"
-TABLE_TIMEOUT_MS = 10_000
+PATIENCE_MS = 3_000
+"""What takes longer is made in the background."""
 FILE = File("application/octet-stream", "The file; its name says what it is.")
 Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9-]{0,63}$")]
 Zone = Annotated[Line, StringConstraints(min_length=1, max_length=64)]
@@ -139,14 +142,29 @@ class ScheduleChange(Sent):
     enabled: bool
 
 
+class RunProgress(BaseModel):
+    """At what a report is that is being made, and how much of that is done."""
+
+    stage: str = Field(
+        description="reading; hours whose calls are read; calls that are looked at; writing: rows of the "
+        "file; setting: its pages."
+    )
+    done: int
+    total: int | None = Field(description="null: not known.")
+
+
 class ReportRun(BaseModel):
     """A report that is being made, or is there to be fetched."""
 
     id: int
     report: str
     format: str
-    state: str = Field(description="waiting, running, done, failed, or gone: it was kept for days.")
-    rows: int = Field(description="So far.")
+    state: str = Field(
+        description="waiting, running, stopping, stopped, done, failed, gone: it was kept for days; or "
+        "cut_off: its process died, and the next begins it again."
+    )
+    progress: RunProgress | None = Field(description="While it is made.")
+    rows: int = Field(description="Of the file, once it is made.")
     file_name: str
     error: str
     asked: Moment
@@ -156,7 +174,7 @@ class ReportRun(BaseModel):
 def reports(api: Api) -> None:
     """Reports, and their files."""
     front = api.front
-    declare_list(api, "/report-runs", REPORT_RUNS, TAG)
+    declare_list(api, "/report-runs", listed_runs(front.clock), TAG)
 
     @api.get("/reports", Reports, TAG)
     @needs(Permission.REPORTS_READ)
@@ -164,16 +182,23 @@ def reports(api: Api) -> None:
         """Which reports there are, and what they can be asked for by."""
         return Reports(items=[described(x) for x in reports_of(front.scope) if may_have(front.actor, x.name)])
 
-    @api.post("/reports/<report>/table", ReportTable, TAG, 200)
+    @api.post("/reports/<report>/table", ReportTable, TAG, 200, later=ReportRun)
     @needs(Permission.REPORTS_READ)
-    def read_report(path: ReportPath, body: WantedTable) -> ReportTable:
-        """Read a report now. 422 also where it takes too long: have a file made."""
+    def read_report(path: ReportPath, body: WantedTable) -> ReportTable | Answer:
+        """Read a report now; 202 where that takes long: it is made in the background, as CSV."""
         try:
             report = report_named(path.report, front.scope)
         except InputRefused:
             raise Refused(404) from None
         _check(front, report.name)
-        return table_of(front, report, body)
+        table = table_of(front, report, body)
+        if table is not None:
+            return table
+        with api.writing("report.ask", report.name) as change:
+            wanted = WantedFile(report=report.name, format="csv", values=body.values, zone=body.zone)
+            with field("values"):
+                row = ask(change.session, front.scope, _new_run(front, wanted), change.now_us)
+            return change.done(_shown(row, change.now_us), 202)
 
     @api.post("/report-runs", ReportRun, TAG, 202)
     @needs(Permission.REPORTS_READ)
@@ -183,14 +208,24 @@ def reports(api: Api) -> None:
         with api.writing("report.ask", body.report) as change:
             with field("values"):
                 row = ask(change.session, front.scope, _new_run(front, body), change.now_us)
-            return change.done(_shown(row), 202)
+            return change.done(_shown(row, change.now_us), 202)
 
     @api.get("/report-runs/<int:run_id>", ReportRun, TAG)
     @needs(Permission.REPORTS_READ)
     def get_report_run(path: RunPath) -> ReportRun:
         """How far it is."""
         with front.reading() as session:
-            return _shown(_run(front, session, path.run_id))
+            return _shown(_run(front, session, path.run_id), front.clock.now_us())
+
+    @api.post("/report-runs/<int:run_id>/stop", ReportRun, TAG, 202)
+    @needs(Permission.REPORTS_READ)
+    def stop_report_run(path: RunPath) -> Answer:
+        """Have it stop, within seconds. 409: it is not being made any more."""
+        with api.writing("report.stop", str(path.run_id)) as change:
+            run_id = _run(front, change.session, path.run_id).id
+            with conflicts():
+                row = ask_to_stop(change.session, run_id, change.now_us)
+            return change.done(_shown(row, change.now_us), 202)
 
     @api.get("/report-runs/<int:run_id>/file", FILE, TAG, conflict=True)
     @needs(Permission.REPORTS_READ)
@@ -270,12 +305,15 @@ def report_schedules(api: Api) -> None:
             return change.done(None)
 
 
-def table_of(front: Front, report: Report, body: WantedTable) -> ReportTable:
-    """A report that is read now."""
+def table_of(front: Front, report: Report, body: WantedTable) -> ReportTable | None:
+    """A report that is read now; None where that takes long."""
     values = {key: value.strip() for key, value in body.values.items() if value.strip()}
     asked = Asked(front.scope, values, body.zone, front.clock.now_us())
     with front.reading() as session, field("values"):
-        table = made(session, report, asked, timeout_ms=TABLE_TIMEOUT_MS)
+        try:
+            table = made(session, report, asked, timeout_ms=PATIENCE_MS)
+        except TooLarge:
+            return None
         units = units_by_code(session)
     return ReportTable(
         columns=[_column(x) for x in table.columns],
@@ -331,15 +369,17 @@ def _check(front: Front, name: str) -> None:
         raise Refused(403, "The key may not have this report.")
 
 
-def _shown(row: ReportRunRow) -> ReportRun:
+def _shown(row: ReportRunRow, now_us: int) -> ReportRun:
+    far = how_far(row)
     return ReportRun(
         id=row.id,
         report=row.report,
         format=row.format,
-        state=row.state,
+        state=state_of(row, now_us),
+        progress=far and RunProgress(stage=far.stage, done=far.done, total=far.total or None),
         rows=row.progress or 0,
         file_name=row.file_name or "",
-        error=row.error or "",
+        error=why(row),
         asked=moment(row.asked_us),
         ended=moment_or_none(row.ended_us),
     )

@@ -8,10 +8,11 @@ from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.reports.catalogue import REPORTS, reports_of
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.names import destinations_like, has_resellers, known_names
 from pbxbill.reports.rendering import FORMATS
-from pbxbill.reports.report import ParameterRefused, Report, TooLarge
-from pbxbill.reports.runs import runs_of
+from pbxbill.reports.report import ParameterRefused, Report
+from pbxbill.reports.runs import runs_of, state_of
 from pbxbill.reports.schedules import schedules_of
 from pbxbill.web.fields import sentence
 from pbxbill.web.front import Front, needs
@@ -66,7 +67,8 @@ def _add_index(section: Blueprint, front: Front) -> None:
             if not has_resellers(session, front.scope):
                 themes = [(title, some) for title, some in themes if [x.name for x in some] != ["resellers"]]
             views = [(x, x.page.partition(":")[2]) for x in views_of(session, front, "report:")]
-            runs = runs_of(session, front.scope, RECENT)
+            now_us = front.clock.now_us()
+            runs = [(x, state_of(x, now_us)) for x in runs_of(session, front.scope, RECENT)]
             schedules = len(schedules_of(session, front.scope))
         return render_template(
             "panel/reports/index.html",

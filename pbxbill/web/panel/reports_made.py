@@ -1,11 +1,10 @@
 """Reports that are made in the background: asked for, watched while they are made, fetched while kept."""
 
 import json
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -17,12 +16,11 @@ from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.listing.jobs import jobs_are_run
 from pbxbill.listing.listing import N_
-from pbxbill.listing.report_runs import REPORT_RUNS
 from pbxbill.reports.catalogue import REPORTS, check_values, may_have
 from pbxbill.reports.files import facts_of
 from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
-from pbxbill.reports.runs import KEPT_S, NewRun, ask, run_of
+from pbxbill.reports.runs import KEPT_S, NewRun, ask, ask_to_stop, how_far, run_of, state_of, why
 from pbxbill.store.report_models import ReportRunRow
 from pbxbill.web.fields import PanelForm, sentence
 from pbxbill.web.formatting import day
@@ -30,6 +28,7 @@ from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
 from pbxbill.web.report_pages import asked_by, sent_file, told_of
+from pbxbill.web.report_runs import far_told, listed_runs
 
 MAX_EMAILS_LENGTH = 6_000
 FORMAT_NAMES = tuple((x, x.upper()) for x in FORMATS)
@@ -94,7 +93,7 @@ def add_made(section: Blueprint, front: Front) -> None:
         section,
         front,
         ListPage(
-            replace(REPORT_RUNS, finish=titled),
+            listed_runs(front.clock, titled),
             "/reports/made",
             endpoint="made",
             link=lambda row: url_for("reports.run", run_id=row["id"]),
@@ -118,6 +117,16 @@ def add_made(section: Blueprint, front: Front) -> None:
     def run_now(run_id: int) -> str:
         """The same page as it is now."""
         return _run_page(front, run_id)
+
+    @section.post("/reports/made/<int:run_id>/stop")
+    @needs(Permission.REPORTS_READ)
+    def stop(run_id: int) -> Response:
+        try:
+            with front.changing("report.stop", str(run_id)) as change:
+                ask_to_stop(change.session, _seen(change.session, front, run_id).id, change.now_us)
+        except InputRefused as error:
+            flash(sentence(str(error)), "bad")
+        return redirect(url_for(".run", run_id=run_id), 303)
 
     @section.get("/reports/made/<int:run_id>/file")
     @needs(Permission.REPORTS_READ)
@@ -181,6 +190,10 @@ def _run_page(front: Front, run_id: int) -> str:
     return render_template(
         "panel/reports/run.html",
         row=row,
+        state=state_of(row, now_us),
+        far=how_far(row),
+        far_told=far_told(how_far(row)),
+        why=why(row),
         report=report,
         title=row.report if report is None else gettext(report.title),
         values=values,

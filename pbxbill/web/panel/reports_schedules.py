@@ -20,6 +20,7 @@ from pbxbill.listing.report_runs import REPORT_SCHEDULES
 from pbxbill.notify.sending import mail_settings
 from pbxbill.reports.catalogue import REPORTS, may_have
 from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
+from pbxbill.reports.runs import state_of, why
 from pbxbill.reports.schedules import NewSchedule, add_schedule, schedule_of
 from pbxbill.store.access_models import UserRow
 from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
@@ -177,7 +178,7 @@ def _add_one(section: Blueprint, front: Front) -> None:
             values=values,
             facts=[] if report is None else _facts(front, report, values),
             addresses=row.emails.split("\n"),
-            runs=runs,
+            runs=[(x, state_of(x, front.clock.now_us()), why(x)) for x in runs],
         )
 
     @section.post(f"{path}/pause")

@@ -9,9 +9,10 @@ from flask_babel import gettext
 
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.period import months_after
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.own_usage import OWN_USAGE
 from pbxbill.reports.rendering import FORMATS
-from pbxbill.reports.report import ParameterRefused, TooLarge
+from pbxbill.reports.report import ParameterRefused
 from pbxbill.web.formatting import day_of
 from pbxbill.web.front import Front, needs
 from pbxbill.web.report_cells import table_parts
