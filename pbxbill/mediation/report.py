@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import InputRefused
-from pbxbill.mediation.runs import Run, state_of
+from pbxbill.mediation.runs import Run, state_at
 from pbxbill.mediation.tally import COUNTS
 from pbxbill.money import Unit, format_amount
 from pbxbill.store.mediation_models import MediationRunRow, MediationTallyRow
@@ -15,7 +15,8 @@ from pbxbill.store.models import AccountRow, UnitRow
 
 def report_of_row(session: Session, run_id: int, now_us: int) -> dict[str, Any]:
     """A run of the past, or one that goes on; InputRefused if there is none of that number."""
-    row = session.get(MediationRunRow, run_id)
+    query = select(MediationRunRow, state_at(now_us)).where(MediationRunRow.id == run_id)
+    row, state = session.execute(query).one_or_none() or (None, "")
     if row is None:
         raise InputRefused(f"no mediation run {run_id}; `pbxbill mediation runs` lists them")
     table = MediationTallyRow
@@ -26,7 +27,7 @@ def report_of_row(session: Session, run_id: int, now_us: int) -> dict[str, Any]:
         "source": row.source,
         "mapping": row.mapping,
         "switch": row.switch,
-        "state": state_of(row, now_us),
+        "state": state,
         "detail": row.detail,
         "started_us": row.started_us,
         "ended_us": row.ended_us,

@@ -5,7 +5,7 @@ from flask import Blueprint, abort, render_template
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
-from pbxbill.listing.mediation import MEDIATION_RUNS
+from pbxbill.listing.mediation import mediation_runs
 from pbxbill.mediation.report import report_of_row
 from pbxbill.mediation.runs import SENT
 from pbxbill.money import parse_amount
@@ -34,7 +34,7 @@ def mediation(front: Front) -> Blueprint:
         section,
         front,
         ListPage(
-            MEDIATION_RUNS,
+            mediation_runs(front.clock),
             "/imports",
             link="mediation.show",
             template="panel/mediation/list.html",
