@@ -24,7 +24,7 @@ from pbxbill.mediation.mapping import Mapping, built_in_formats, format_text, lo
 from pbxbill.mediation.moments import AMBIGUOUS_RULES
 from pbxbill.mediation.reading import STANDARD_INPUT
 from pbxbill.mediation.report import report_of, report_of_row
-from pbxbill.mediation.runs import Run
+from pbxbill.mediation.runs import Run, state_at
 from pbxbill.mediation.sources import FileSource, FolderSource, StreamSource
 from pbxbill.metrics import metrics_server
 from pbxbill.store.engine import reading, transaction
@@ -228,19 +228,20 @@ def mediation() -> None:
 def runs(context: Context, most: int, as_json: bool) -> None:
     """List runs, the newest first."""
     with context.application() as application, transaction(reading(application.database)) as session:
-        newest = select(MediationRunRow).order_by(MediationRunRow.id.desc()).limit(most)
+        state = state_at(application.clock.now_us())
+        newest = select(MediationRunRow, state).order_by(MediationRunRow.id.desc()).limit(most)
         rows = [
             {
                 "run": row.id,
                 "started": moment(row.started_us),
                 "source": row.source,
-                "state": row.state,
+                "state": state,
                 "read": row.read,
                 "rated": row.rated,
                 "duplicates": row.duplicates,
                 "quarantined": row.quarantined,
             }
-            for row in session.scalars(newest)
+            for row, state in session.execute(newest)
         ]
     if as_json:
         print_json(rows)

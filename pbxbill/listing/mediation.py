@@ -1,5 +1,6 @@
 """Lists of mediation: runs that read files, and records that could not be charged."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -7,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
+from pbxbill.clock import Clock
 from pbxbill.listing.listing import (
     N_,
     Asked,
@@ -25,6 +27,7 @@ from pbxbill.listing.listing import (
 )
 from pbxbill.listing.operators import operators
 from pbxbill.mediation.record import Reason
+from pbxbill.mediation.runs import state_at
 from pbxbill.store.mediation_models import MediationRunRow, QuarantinedRow
 
 RUN_STATES = ("running", "done", "stopped", "failed")
@@ -35,11 +38,20 @@ def _choices(values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((x, x.replace("_", " ").capitalize()) for x in values)
 
 
-def _runs(_session: Session, scope: Scope) -> Rows:
-    run = MediationRunRow
-    names = ("id", "source", "switch", "state", "started_us", "ended_us", "read", "rated", "unanswered")
-    columns = [getattr(run, x).label(x) for x in (*names, "duplicates", "filtered", "quarantined", "detail")]
-    return select(*columns).where(operators(scope))
+def _runs(clock: Clock) -> Callable[[Session, Scope], Rows]:
+    def rows(_session: Session, scope: Scope) -> Rows:
+        run = MediationRunRow
+        names = ("id", "source", "switch", "started_us", "ended_us", "read", "rated", "unanswered")
+        columns = [
+            getattr(run, x).label(x) for x in (*names, "duplicates", "filtered", "quarantined", "detail")
+        ]
+        return select(*columns, state_at(clock.now_us()).label("state")).where(operators(scope))
+
+    return rows
+
+
+def _in_state(clock: Clock) -> Callable[[Rows, Any], Rows]:
+    return lambda query, state: query.where(state_at(clock.now_us()) == state)
 
 
 def _file_names(_session: Session, rows: list[dict[str, Any]]) -> None:
@@ -47,37 +59,41 @@ def _file_names(_session: Session, rows: list[dict[str, Any]]) -> None:
         row["file"] = row["source"].rstrip("/").rpartition("/")[2] or row["source"]
 
 
-MEDIATION_RUNS = Listing(
-    name="mediation-runs",
-    title=N_("Imports of call records"),
-    permission=Permission.OPERATIONS_READ,
-    columns=(
-        Column("started_us", N_("Started"), ColumnKind.MOMENT),
-        Column("file", N_("File")),
-        Column("source", N_("Path"), wide=True),
-        Column("switch", N_("Switch"), ColumnKind.CODE, wide=True),
-        Column("state", N_("State"), ColumnKind.STATE),
-        Column("read", N_("Read"), ColumnKind.COUNT),
-        Column("rated", N_("Charged"), ColumnKind.COUNT),
-        Column("unanswered", N_("Not answered"), ColumnKind.COUNT, wide=True),
-        Column("duplicates", N_("Known before"), ColumnKind.COUNT, wide=True),
-        Column("filtered", N_("Left out"), ColumnKind.COUNT, wide=True),
-        Column("quarantined", N_("In quarantine"), ColumnKind.COUNT),
-        Column("ended_us", N_("Ended"), ColumnKind.MOMENT, wide=True),
-    ),
-    rows=_runs,
-    orders=(
-        Order("newest", N_("Newest first"), MediationRunRow.started_us, MediationRunRow.id, descending=True),
-        Order("oldest", N_("Oldest first"), MediationRunRow.started_us, MediationRunRow.id),
-    ),
-    filters=(
-        Filter("q", N_("File or switch"), contains(MediationRunRow.source, MediationRunRow.switch)),
-        Filter("state", N_("State"), equals(MediationRunRow.state), FilterKind.CHOICE, _choices(RUN_STATES)),
-        Filter("from", N_("From"), at_least(MediationRunRow.started_us), FilterKind.DAY),
-        Filter("to", N_("To"), below(MediationRunRow.started_us), FilterKind.DAY, next_day=True),
-    ),
-    finish=_file_names,
-)
+def mediation_runs(clock: Clock) -> Listing:
+    """Runs that read files, in which who was killed follows from a clock."""
+    return Listing(
+        name="mediation-runs",
+        title=N_("Imports of call records"),
+        permission=Permission.OPERATIONS_READ,
+        columns=(
+            Column("started_us", N_("Started"), ColumnKind.MOMENT),
+            Column("file", N_("File")),
+            Column("source", N_("Path"), wide=True),
+            Column("switch", N_("Switch"), ColumnKind.CODE, wide=True),
+            Column("state", N_("State"), ColumnKind.STATE),
+            Column("read", N_("Read"), ColumnKind.COUNT),
+            Column("rated", N_("Charged"), ColumnKind.COUNT),
+            Column("unanswered", N_("Not answered"), ColumnKind.COUNT, wide=True),
+            Column("duplicates", N_("Known before"), ColumnKind.COUNT, wide=True),
+            Column("filtered", N_("Left out"), ColumnKind.COUNT, wide=True),
+            Column("quarantined", N_("In quarantine"), ColumnKind.COUNT),
+            Column("ended_us", N_("Ended"), ColumnKind.MOMENT, wide=True),
+        ),
+        rows=_runs(clock),
+        orders=(
+            Order(
+                "newest", N_("Newest first"), MediationRunRow.started_us, MediationRunRow.id, descending=True
+            ),
+            Order("oldest", N_("Oldest first"), MediationRunRow.started_us, MediationRunRow.id),
+        ),
+        filters=(
+            Filter("q", N_("File or switch"), contains(MediationRunRow.source, MediationRunRow.switch)),
+            Filter("state", N_("State"), _in_state(clock), FilterKind.CHOICE, _choices(RUN_STATES)),
+            Filter("from", N_("From"), at_least(MediationRunRow.started_us), FilterKind.DAY),
+            Filter("to", N_("To"), below(MediationRunRow.started_us), FilterKind.DAY, next_day=True),
+        ),
+        finish=_file_names,
+    )
 
 
 def _quarantined(_session: Session, scope: Scope) -> Rows:

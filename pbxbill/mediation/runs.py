@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, and_, case, select
 from sqlalchemy.orm import Session
 
 from pbxbill.clock import SECOND_US, Clock
@@ -97,10 +97,13 @@ def new_run(session: Session, source: str, mapping: Mapping, switch: str, now_us
     return Run(row.id, source, mapping, switch, NOWHERE, started_us=now_us)
 
 
-def state_of(row: tables.MediationRunRow, now_us: int) -> str:
-    """Its state; a sent file whose process was killed is stopped: nothing goes on with it."""
-    is_silent = row.source.startswith(SENT) and row.updated_us < now_us - SILENT_US
-    return "stopped" if row.state == "running" and is_silent else row.state
+def state_at(now_us: int) -> ColumnElement[str]:
+    """A run's state; a sent file whose process was killed is stopped: nothing goes on with it."""
+    table = tables.MediationRunRow
+    is_silent = and_(
+        table.state == "running", table.source.startswith(SENT), table.updated_us < now_us - SILENT_US
+    )
+    return case((is_silent, "stopped"), else_=table.state)
 
 
 def as_stored(database: Engine, run: Run) -> Run:

@@ -8,7 +8,7 @@ Messages of an issuer leave in their order. While his mail server cannot be reac
 is tried now and then, and none of them counts an attempt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -36,8 +36,11 @@ PAUSE_S = (5, 30, 60, 300)
 LONGEST_WAIT_S = 3 * 86_400
 """No message waits longer for its next attempt, nor for a digest."""
 WEBHOOKS_KEPT_S = 60 * 86_400
+MOST_RETRIED = 10_000
+"""Of messages that were given up, at once."""
 ONE_TIME_LINK = "user_link"
 """Kind of mails whose text opens somebody's access: it is forgotten once they are not to be sent any more."""
+_HAS_TEXT = or_(MessageRow.kind != ONE_TIME_LINK, MessageRow.text != "")
 MAX_ERROR = 500
 MAX_KEY = 120
 _COLUMNS = (
@@ -258,14 +261,26 @@ def retry(session: Session, ids: Sequence[int], now_us: int) -> int:
         select(MessageRow).where(
             MessageRow.id.in_(ids),
             MessageRow.state.in_(("failed", "bounced", "waiting")),
-            or_(MessageRow.kind != ONE_TIME_LINK, MessageRow.text != ""),
+            _HAS_TEXT,
         )
     ).all()
     for row in found:
         row.state, row.attempts, row.next_us, row.error = "waiting", 0, now_us, ""
-        if row.channel == "mail":
-            server_up(session, row.issuer_id)
+    for issuer_id in {row.issuer_id for row in found if row.channel == "mail"}:
+        server_up(session, issuer_id)
     return len(found)
+
+
+def retry_failed(session: Session, of: Iterable[ColumnElement[bool]], now_us: int) -> int:
+    """The same for what was given up of these, the oldest MOST_RETRIED of them."""
+    ids = select(MessageRow.id).where(*of, MessageRow.state == "failed", _HAS_TEXT).order_by(MessageRow.id)
+    return retry(session, session.scalars(ids.limit(MOST_RETRIED)).all(), now_us)
+
+
+def count_failed(session: Session, of: Iterable[ColumnElement[bool]]) -> int:
+    """How many of these were given up, and can be sent again."""
+    query = select(func.count()).select_from(MessageRow)
+    return session.scalar(query.where(*of, MessageRow.state == "failed", _HAS_TEXT)) or 0
 
 
 def purge(session: Session, now_us: int, most: int) -> int:

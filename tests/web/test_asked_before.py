@@ -2,7 +2,7 @@
 
 import re
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from pbxbill.access.second_factor import new_secret, turn_on
 from pbxbill.notify.outbox import MOST_RETRIED
@@ -37,7 +37,7 @@ def test_of_very_many_messages_the_oldest_go_first(office: Office) -> None:
         row = session.get_one(MessageRow, first)
         kept = {x.key: getattr(row, x.key) for x in MessageRow.__mapper__.column_attrs}
         more = [kept | {"id": first + x, "key": f"k{x}"} for x in range(1, MOST_RETRIED + 1)]
-        session.execute(MessageRow.__table__.insert(), more)
+        session.execute(insert(MessageRow), more)
     reseller = office.seat("reseller")
     asked = reseller.get("/panel/messages/retry").text
     assert "10,001 were given up. The oldest 10,000 of them go first" in asked

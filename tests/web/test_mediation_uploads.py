@@ -118,3 +118,8 @@ def test_a_file_that_nothing_reads_any_more_is_told(office: Office) -> None:
     told = admin.get(page).text
     assert "Nothing reads this file any more. Send it again" in told
     assert "stopped" in told
+    listed = admin.get("/panel/imports.csv").text
+    assert ",stopped," in listed
+    assert ",running," not in listed
+    assert admin.get("/panel/imports.csv?state=stopped").text == listed
+    assert len(admin.get("/panel/imports.csv?state=running").text.splitlines()) == 1

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.store.invoice_models import MessageRow
+from pbxbill.store.models import UnitRow
 from pbxbill.store.notice_models import DefaultThresholdRow, NoticeChoiceRow, WebhookEndpointRow
 from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow
 from tests.web.offices import Office
@@ -74,6 +75,22 @@ def test_thresholds_of_customers(office: Office) -> None:
         found = session.scalars(select(DefaultThresholdRow.issuer_id)).all()
     assert found == [office.account_id("reseller")] * 2
     assert "5.00" in reseller.get("/panel/notices/thresholds").text
+
+
+def test_thresholds_of_each_currency_stand_by_themselves(office: Office) -> None:
+    admin, path = office.seat("admin"), "/panel/notices/thresholds/edit"
+    with office.writing() as session:
+        session.add(UnitRow(code="USD", scale=6, digits=2))
+    assert admin.post(path, {"unit": "EUR", "amounts": "5; 0"}).status_code == 303
+    page = admin.get(f"{path}?unit=USD").text
+    assert "Below which funds in USD customers are told" in page
+    assert re.search(r'EUR</dt><dd>5\.00[0-9]*; 0[.0]* <a href="\?unit=EUR"', page), page
+    assert admin.post(f"{path}?unit=USD", {"unit": "USD", "amounts": "7"}).status_code == 303
+    with office.reading() as session:
+        found = session.execute(select(DefaultThresholdRow.unit, DefaultThresholdRow.below)).all()
+    assert sorted(x.unit for x in found) == ["EUR", "EUR", "USD"]
+    assert admin.get(f"{path}?unit=XXX").status_code == 404
+    assert admin.post(path, {"unit": "XXX", "amounts": "7"}, page=path).status_code == 404
 
 
 def test_what_an_account_wants(office: Office) -> None:

@@ -9,7 +9,7 @@ from pbxbill.billing.notices.notice_facts import timestamp
 from pbxbill.billing.notices.notice_kinds import NoticeKind
 from pbxbill.errors import InputRefused
 from pbxbill.ids import new_id
-from pbxbill.notify.outbox import retry
+from pbxbill.notify.outbox import count_failed, retry_failed
 from pbxbill.notify.webhook import Answer, Hook, checked_secret, checked_url, new_secret, post
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
@@ -101,12 +101,16 @@ def remove(session: Session, id: int) -> None:
 
 
 def retry_given_up(session: Session, id: int, now_us: int) -> int:
-    """Deliver again what was given up of an endpoint that is posted to; how many deliveries there were."""
+    """Deliver again what was given up of an endpoint that is posted to; how many deliveries are tried."""
     row = endpoint(session, id)
     if row.state != "active":
         raise InputRefused(f"endpoint {id} is {row.state}; `pbxbill webhooks on {id}` comes first")
-    given_up = (MessageRow.endpoint_id == id, MessageRow.state == "failed")
-    return retry(session, list(session.scalars(select(MessageRow.id).where(*given_up))), now_us)
+    return retry_failed(session, (MessageRow.endpoint_id == id,), now_us)
+
+
+def given_up(session: Session, id: int) -> int:
+    """How many deliveries to an endpoint are not tried any more."""
+    return count_failed(session, (MessageRow.endpoint_id == id,))
 
 
 def try_endpoint(row: WebhookEndpointRow, account: AccountRow, now_us: int, *, private: bool) -> Answer:

@@ -13,7 +13,7 @@ from pbxbill.billing.notices.notice_templates import NoticeWords, templates_of
 from pbxbill.billing.parties import party_of
 from pbxbill.listing.notices import delivery_seen
 from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.notify.outbox import retry
+from pbxbill.notify.outbox import retry, retry_failed
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.notice_models import WebhookEndpointRow
@@ -25,8 +25,6 @@ from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.webhooks import TAG as WEBHOOKS
 from pbxbill.web.front import needs
 from pbxbill.web.own.links import MAIL_KIND
-
-MOST_RETRIED = 10_000
 
 TEMPLATE_BYTES = 2_000_000
 """A template at its longest, with every letter escaped."""
@@ -195,12 +193,10 @@ def sent_messages(api: Api) -> None:
 
     @api.post("/messages/retries", Waiting, TAG, 202)
     @needs(Permission.NOTICES_WRITE)
-    def retry_messages(body: Confirmed) -> Answer:
+    def retry_messages(body: Confirmed) -> Answer:  # noqa: ARG001  # it was checked by being read
         """Send all mails again that were given up, up to 10,000."""
         with api.writing("message.retry", "failed") as change:
-            query = select(MessageRow.id).where(*own(), MessageRow.state == body.state)
-            ids = change.session.scalars(query.order_by(MessageRow.id).limit(MOST_RETRIED)).all()
-            return change.done(Waiting(count=retry(change.session, ids, change.now_us)), 202)
+            return change.done(Waiting(count=retry_failed(change.session, own(), change.now_us)), 202)
 
     _declare_deliveries(api)
 

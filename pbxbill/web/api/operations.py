@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.jobs import JOB_RUNS, jobs_listing
-from pbxbill.listing.mediation import MEDIATION_RUNS
+from pbxbill.listing.mediation import mediation_runs
 from pbxbill.listing.reconciliations import DIFFERENCES, RECONCILIATIONS
 from pbxbill.store.jobs import ask_for_job, let_job_run
 from pbxbill.store.notice_models import JobRow
@@ -37,7 +37,7 @@ def operations(api: Api) -> None:
     known = {x.name: (x.about, x.every_s) for x in front.rules.installation.jobs}
     jobs = declare_list(api, "/jobs", jobs_listing(known), TAG)
     declare_list(api, "/job-runs", JOB_RUNS, TAG)
-    runs = declare_list(api, "/mediation-runs", MEDIATION_RUNS, TAG)
+    runs = declare_list(api, "/mediation-runs", mediation_runs(front.clock), TAG)
     declare_item(api, "/mediation-runs/<int:run_id>", runs, TAG, "get_mediation_run", "One import.")
     declare_list(api, "/reconciliations", RECONCILIATIONS, TAG)
     declare_list(api, "/differences", DIFFERENCES, TAG)

@@ -207,7 +207,7 @@ def _tried(api: Api) -> None:
     @api.post("/webhooks/<int:endpoint_id>/retry", Retried, TAG, 202)
     @needs(Permission.NOTICES_WRITE)
     def retry_webhook_deliveries(path: EndpointPath) -> Answer:
-        """Deliver what was given up, once more. `/webhook-deliveries` says what became of it."""
+        """Deliver once more what was given up, up to 10,000. `/webhook-deliveries` says what became of it."""
         with front.reading() as session:
             row, account = _endpoint(session, front.scope, path.endpoint_id)
         with api.writing("webhook.retry", row.url, account_id=account.id) as change:

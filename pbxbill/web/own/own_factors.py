@@ -73,13 +73,16 @@ def own_factors(front: Front) -> Blueprint:
         flash(_("From now on the password alone is asked for."), "warn")
         return redirect(url_for("me.show"), 303)
 
-    @made.post("/recovery-codes")
+    @made.route("/recovery-codes", methods=["GET", "POST"])
     @for_users
     @grave
     def recovery_codes() -> Redirect | str:
         user = own_row(front)
         if not user.totp:
             return redirect(url_for("factors.show"), 303)
+        form = PanelForm()
+        if not form.validate_on_submit():
+            return render_template("me/recovery_codes_new.html", form=form)
         with front.changing("user.recovery-codes", user.login) as change:
             row = change.session.get_one(UserRow, user.id)
             codes = second_factor.new_recovery_codes(change.session, row)

@@ -6,6 +6,7 @@ import structlog
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as Redirect
 from wtforms import HiddenField, StringField
 from wtforms.validators import DataRequired, Length
@@ -92,19 +93,28 @@ def passkeys(front: Front, identity: Identity) -> Blueprint:
         _keep(front, challenge, "add")
         return Response(text, mimetype="application/json")
 
-    @made.post("/me/passkeys/<int:id>/remove")
+    @made.route("/me/passkeys/<int:id>/remove", methods=["GET", "POST"])
     @for_users
     @grave
-    def remove(id: int) -> Redirect:
+    def remove(id: int) -> Redirect | str:
+        form = PanelForm()
+        with front.reading() as database:
+            name = _own_passkey(database, front, id).name
+        if not form.validate_on_submit():
+            return render_template("me/passkey_remove.html", form=form, name=name)
         with front.changing("user.passkey-remove", front.actor.name) as change:
-            row = change.session.get(PasskeyRow, id)
-            if row is None or row.user_id != front.actor.user_id:
-                abort(404)
-            change.session.delete(row)
+            change.session.delete(_own_passkey(change.session, front, id))
         flash(_("The passkey is removed."))
         return redirect(url_for("passkeys.listed"), 303)
 
     return made
+
+
+def _own_passkey(database: Session, front: Front, id: int) -> PasskeyRow:
+    row = database.get(PasskeyRow, id)
+    if row is None or row.user_id != front.actor.user_id:
+        abort(404)
+    return row
 
 
 def _add(front: Front, user: UserRow, form: PasskeyForm) -> None:

@@ -18,7 +18,7 @@ from pbxbill.money import Unit
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.models import AccountRow
 from pbxbill.store.points_units import is_points_unit
-from pbxbill.web.fields import AccountField, LineField, PanelForm, at_most, required, sentence
+from pbxbill.web.fields import AccountField, LineField, PanelForm, at_most, refusals, required, sentence
 from pbxbill.web.front import Change, Front
 
 Crumb = tuple[str, str]
@@ -150,6 +150,28 @@ def done_at_once(  # noqa: PLR0913, PLR0917  # what is done, and where it goes o
         flash(sentence(str(error)), "bad")
     else:
         flash(told)
+    return redirect(address, 303)
+
+
+def done_when_sure(  # what is asked, what is done, and where it goes on
+    front: Front,
+    action: str,
+    subject: str,
+    work: Callable[[Change], str],
+    address: str,
+    account_id: int | None = None,
+    **page: Any,
+) -> str | Response:
+    """Ask first; then do what a button says, and tell what it says. page: as form_page() takes it."""
+    form = PanelForm()
+    if not form.validate_on_submit():
+        return form_page(form, back=address, **page)
+    told = ""
+    with refusals(form) as refused, front.changing(action, subject, account_id=account_id) as change:
+        told = work(change)
+    if refused:
+        return form_page(form, back=address, **page)
+    flash(told)
     return redirect(address, 303)
 
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from wtforms import BooleanField, SelectField
 
 from pbxbill.access.permissions import Permission
-from pbxbill.errors import InputRefused, TermRefused
+from pbxbill.errors import TermRefused
 from pbxbill.listing.bundles import BUNDLES
 from pbxbill.listing.listing import N_
 from pbxbill.rating.cycles import CYCLES
@@ -29,9 +29,9 @@ from pbxbill.web.fields import (
     at_most,
     refusals,
     required,
-    sentence,
 )
-from pbxbill.web.front import Front, needs
+from pbxbill.web.front import Change, Front, needs
+from pbxbill.web.panel.asking import done_when_sure
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.words import word_of
 
@@ -103,7 +103,7 @@ def bundles(front: Front) -> Blueprint:
                 N_("There is no bundle yet"),
                 N_("A bundle includes minutes, messages or megabytes per cycle. Plans bring bundles."),
             ),
-            actions=(("New bundle", "bundles.new", Permission.CATALOGUE_WRITE),),
+            actions=((N_("New bundle"), "bundles.new", Permission.CATALOGUE_WRITE),),
         ),
     )
     _add_new(section, front)
@@ -150,18 +150,33 @@ def _add_holders(section: Blueprint, front: Front) -> None:
                 return redirect(url_for(".show", id=id), 303)
         return _page(front, id, form)
 
-    @section.post("/bundles/<int:id>/take/<int:account_id>")
+    @section.route("/bundles/<int:id>/take/<int:account_id>", methods=["GET", "POST"])
     @needs(Permission.ACCOUNTS_WRITE)
-    def take(id: int, account_id: int) -> Response:
-        try:
-            with front.changing("bundle.take", str(id), account_id=account_id) as change:
-                account = front.account(change.session, account_id)
-                take_bundle(change.session, account, _row(change.session, front, id), change.now_us)
-        except InputRefused as error:
-            flash(sentence(str(error)), "bad")
-        else:
-            flash(gettext("The bundle is taken. Calls that are up keep what they hold of it."))
-        return redirect(url_for(".show", id=id), 303)
+    def take(id: int, account_id: int) -> str | Response:
+        with front.reading() as session:
+            code = front.account(session, account_id).code
+            name = _row(session, front, id).name
+        back = url_for(".show", id=id)
+
+        def taken(change: Change) -> str:
+            account = front.account(change.session, account_id)
+            take_bundle(change.session, account, _row(change.session, front, id), change.now_us)
+            return str(gettext("The bundle is taken. Calls that are up keep what they hold of it."))
+
+        return done_when_sure(
+            front,
+            "bundle.take",
+            name,
+            taken,
+            back,
+            account_id,
+            title=gettext("Take %(bundle)s from %(account)s", bundle=name, account=code),
+            button=gettext("Take it"),
+            crumbs=[(gettext("Bundles"), url_for(".listed")), (name, back)],
+            warning=gettext(
+                "What is left of it is lost, and what stayed of former cycles. Given again, it begins anew."
+            ),
+        )
 
 
 def _page(front: Front, id: int, form: GiveForm) -> str:

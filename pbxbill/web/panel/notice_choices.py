@@ -1,9 +1,11 @@
 """Who is told of what and when: thresholds of an issuer's customers, and what one account wants."""
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlencode
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
+from markupsafe import Markup
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -28,7 +30,6 @@ from pbxbill.billing.payments.balance_thresholds import (
 )
 from pbxbill.errors import InputRefused
 from pbxbill.money import Unit, format_amount, parse_amount
-from pbxbill.store.accounts import unit_of
 from pbxbill.store.thresholds import all_defaults_of
 from pbxbill.web.background import Background
 from pbxbill.web.editions import check_edition, edition_of
@@ -69,12 +70,9 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
         with front.reading() as session:
             units = {x.code: x for x in money_units(session)}
             shown = _default_texts(session, front, units)
-        form.unit.choices = [(x, x) for x in units]
-        if request.method == "GET":
-            _show(form, shown)
+        unit = units[_shown_unit(form, shown)]
         if form.validate_on_submit():
             with refusals(form, "amounts") as refused:
-                unit = units[form.unit.data]
                 amounts = _amounts(form.amounts.data, unit)
                 issuer_id = front.scope.account_id
                 with front.changing("thresholds.set", unit.code) as change:
@@ -89,10 +87,11 @@ def _add_defaults(section: Blueprint, front: Front, background: Background) -> N
                 return redirect(url_for(".thresholds"), 303)
         return form_page(
             form,
-            gettext("Below which funds customers are told"),
+            gettext("Below which funds in %(unit)s customers are told", unit=unit.code),
             gettext("Save"),
             url_for(".thresholds"),
             [(gettext("Thresholds"), url_for(".thresholds"))],
+            facts=_others(shown, unit.code),
         )
 
 
@@ -106,12 +105,35 @@ def _written(amounts: Iterable[int], unit: Unit) -> str:
     return "; ".join(format_amount(x, unit) for x in amounts)
 
 
-def _show(form: ThresholdsForm, shown: Mapping[str, str]) -> None:
-    """The unit that the address names, or the first, with its thresholds as they are."""
-    form.edition.data = edition_of(shown)
-    form.unit.data = request.args.get("unit", "") or next(iter(shown), "")
-    sign = reader_locale().number_symbols["latn"]["decimal"]
-    form.amounts.data = shown.get(form.unit.data, "").replace(".", sign)
+def _shown_unit(form: ThresholdsForm, shown: Mapping[str, str]) -> str:
+    """Of which unit a form shows the thresholds: that which the address names, or the first."""
+    if request.method == "GET":
+        form.unit.data = request.args.get("unit", "") or next(iter(shown), "")
+    code = form.unit.data or ""
+    if code not in shown:
+        abort(404)
+    if request.method == "GET":
+        form.edition.data = edition_of({code: shown[code]})
+        form.amounts.data = _localized(shown[code])
+    return code
+
+
+def _localized(text: str) -> str:
+    return text.replace(".", reader_locale().number_symbols["latn"]["decimal"])
+
+
+def _others(shown: Mapping[str, str], code: str) -> list[tuple[str, Markup]]:
+    """What there is in other units, each with the way to its form."""
+    link = Markup('{} <a href="{}">{}<span class="visually-hidden"> {}</span></a>')
+    told = ((x, text) for x, text in shown.items() if x != code)
+    return [
+        (x, link.format(_localized(text) or gettext("never"), _address(x), gettext("Change"), x))
+        for x, text in told
+    ]
+
+
+def _address(unit: str) -> str:
+    return "?" + urlencode({"unit": unit})
 
 
 def _spread(database: Engine, issuer_id: int, unit: str, now_us: int) -> None:
@@ -173,30 +195,32 @@ def _add_account_forms(section: Blueprint, front: Front) -> None:
             row = front.account(session, id)
             units = wallet_units(session, row)
             shown = {x: _own_text(session, id, unit) for x, unit in units.items()}
-        form.unit.choices = [(x, x) for x in units]
-        if request.method == "GET":
-            _show(form, shown)
         back = url_for(".account", id=id)
+        if not units:
+            flash(gettext("It has no wallet that holds money."), "warn")
+            return redirect(back, 303)
+        unit = units[_shown_unit(form, shown)]
         if form.validate_on_submit():
             with (
                 refusals(form, "amounts") as refused,
                 front.changing("thresholds.set", row.code, account_id=id) as change,
             ):
                 front.account(change.session, id)
-                amounts = _amounts(form.amounts.data, units[form.unit.data])
-                wallet = locked_wallet(change.session, id, unit_of(change.session, form.unit.data).code)
-                check_edition(form, {wallet.unit: _own_text(change.session, id, units[wallet.unit])})
+                amounts = _amounts(form.amounts.data, unit)
+                wallet = locked_wallet(change.session, id, unit.code)
+                check_edition(form, {unit.code: _own_text(change.session, id, unit)})
                 set_thresholds(change.session, wallet, NOTICE, amounts, change.now_us)
             if not refused:
                 flash(gettext("The thresholds are set. Those that it is below already are not told of now."))
                 return redirect(back, 303)
         return form_page(
             form,
-            gettext("Below which funds %(name)s is told", name=row.name),
+            gettext("Below which funds in %(unit)s %(name)s is told", unit=unit.code, name=row.name),
             gettext("Save"),
             back,
             [(gettext("Accounts"), url_for("accounts.listed")), (row.code, back)],
             lead=gettext("Empty: as for all customers of its seller."),
+            facts=_others(shown, unit.code),
         )
 
     @section.route("/notices/of-account/<int:id>/times", methods=["GET", "POST"])

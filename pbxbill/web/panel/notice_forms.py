@@ -1,11 +1,11 @@
 """Forms about notices."""
 
 from flask_babel import lazy_gettext
-from wtforms import SelectField, TextAreaField
+from wtforms import HiddenField, SelectField, TextAreaField
 from wtforms.validators import Length, Optional
 
 from pbxbill.web.editions import EditionField
-from pbxbill.web.fields import LineField, PanelForm, UnitField, at_most, required
+from pbxbill.web.fields import LineField, PanelForm, at_most, required
 
 
 class WordsForm(PanelForm):
@@ -23,9 +23,9 @@ class WordsForm(PanelForm):
 
 
 class ThresholdsForm(PanelForm):
-    """Below which funds somebody is told."""
+    """Below which funds in one unit somebody is told."""
 
-    unit = UnitField(lazy_gettext("Unit"))
+    unit = HiddenField(validators=[at_most(12)])
     amounts = LineField(
         lazy_gettext("Told below"),
         [Optional(), at_most(200)],

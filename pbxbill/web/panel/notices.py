@@ -6,8 +6,8 @@ Thresholds and what accounts want stand in notice_choices.py.
 from dataclasses import asdict
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
-from flask_babel import gettext
-from sqlalchemy import ColumnElement, func, select
+from flask_babel import gettext, ngettext
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -29,7 +29,7 @@ from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import N_
 from pbxbill.listing.notices import MESSAGES
 from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.notify.outbox import retry
+from pbxbill.notify.outbox import MOST_RETRIED, count_failed, retry, retry_failed
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.background import Background
@@ -38,16 +38,15 @@ from pbxbill.web.fields import PanelForm, refusals, sentence
 from pbxbill.web.front import Front, needs
 from pbxbill.web.languages import LANGUAGES
 from pbxbill.web.own.links import MAIL_KIND
-from pbxbill.web.panel.asking import done_at_once, form_page, issuer
+from pbxbill.web.panel.asking import done_at_once, done_when_sure, form_page, issuer
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.notice_choices import add_choices
 from pbxbill.web.panel.notice_forms import WordsForm
-from pbxbill.web.panel.outgoing_webhooks import notice_tabs
+from pbxbill.web.panel.outgoing_webhooks import notice_tabs, oldest_first
 from pbxbill.web.words import word_of
 
 MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """A mail is somebody's words: it is shown without scripts, forms and addresses of others."""
-MOST_RETRIED = 10_000
 
 
 def notices(front: Front) -> Blueprint:
@@ -77,16 +76,15 @@ def notices(front: Front) -> Blueprint:
 
 def _given_up(front: Front) -> int:
     with front.reading() as session:
-        query = select(func.count()).select_from(MessageRow).where(*_failed(front))
-        return session.scalar(query) or 0
+        return count_failed(session, _mails(front))
 
 
-def _failed(front: Front) -> tuple[ColumnElement[bool], ...]:
-    return (
-        MessageRow.channel == "mail",
-        MessageRow.state == "failed",
-        kept_by_sellers(front.scope, MessageRow.issuer_id),
-    )
+def _mails(front: Front) -> tuple[ColumnElement[bool], ...]:
+    return MessageRow.channel == "mail", kept_by_sellers(front.scope, MessageRow.issuer_id)
+
+
+def _waits_again(count: int) -> str:
+    return str(ngettext("%(num)d message waits again.", "%(num)d messages wait again.", count))
 
 
 def _message(session: Session, front: Front, id: int) -> MessageRow:
@@ -131,20 +129,26 @@ def _add_messages(section: Blueprint, front: Front) -> None:
             account_id,
         )
 
-    @section.post("/messages/retry")
+    @section.route("/messages/retry", methods=["GET", "POST"])
     @needs(Permission.NOTICES_WRITE)
-    def retry_all() -> AnyResponse:
-        def again(session: Session, now_us: int) -> int:
-            query = select(MessageRow.id).where(*_failed(front)).order_by(MessageRow.id).limit(MOST_RETRIED)
-            return retry(session, list(session.scalars(query)), now_us)
-
-        return done_at_once(
+    def retry_all() -> str | AnyResponse:
+        count = _given_up(front)
+        if not count:
+            flash(gettext("No message is given up."))
+            return redirect(url_for(".listed"), 303)
+        return done_when_sure(
             front,
             "message.retry",
             "failed",
-            lambda change: again(change.session, change.now_us),
-            gettext("What was given up waits again."),
+            lambda change: _waits_again(retry_failed(change.session, _mails(front), change.now_us)),
             url_for(".listed", state="waiting"),
+            title=gettext("Send again what was given up"),
+            button=ngettext("Send %(num)d message", "Send %(num)d messages", min(count, MOST_RETRIED)),
+            crumbs=[(gettext("Messages"), url_for(".listed"))],
+            warning=gettext(
+                "Each goes to whom it was written for, as it was written. What is sent cannot be called back."
+            ),
+            lead=oldest_first(count),
         )
 
 

@@ -3,7 +3,7 @@
 import json
 
 from flask import Blueprint, abort, flash, redirect, render_template, url_for
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext, ngettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -15,6 +15,7 @@ from pbxbill.billing.notices.notice_kinds import KINDS, NoticeKind
 from pbxbill.billing.notices.webhook_endpoints import (
     add_endpoint,
     end_rotation,
+    given_up,
     remove,
     retry_given_up,
     rotate,
@@ -24,14 +25,22 @@ from pbxbill.billing.notices.webhook_endpoints import (
 from pbxbill.listing.listing import N_
 from pbxbill.listing.notices import DELIVERIES, ENDPOINTS, delivery_seen
 from pbxbill.listing.sellers import kept_by_sellers
-from pbxbill.notify.outbox import retry
+from pbxbill.notify.outbox import MOST_RETRIED, retry
 from pbxbill.notify.webhook import Accepted
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.models import AccountRow
 from pbxbill.store.notice_models import WebhookEndpointRow
 from pbxbill.web.fields import AccountField, LineField, PanelForm, at_most, refusals, required
-from pbxbill.web.front import Front, grave, needs
-from pbxbill.web.panel.asking import account_of_code, done_at_once, form_page, issuer, tabs_of
+from pbxbill.web.formatting import count as number_text
+from pbxbill.web.front import Change, Front, grave, needs
+from pbxbill.web.panel.asking import (
+    account_of_code,
+    done_at_once,
+    done_when_sure,
+    form_page,
+    issuer,
+    tabs_of,
+)
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.words import word_of
 
@@ -283,20 +292,36 @@ def _add_secrets(section: Blueprint, front: Front) -> None:
 
 
 def _add_deliveries(section: Blueprint, front: Front) -> None:
-    @section.post("/webhook-endpoints/<int:id>/retry")
+    @section.route("/webhook-endpoints/<int:id>/retry", methods=["GET", "POST"])
     @needs(Permission.NOTICES_WRITE)
-    def retry_all(id: int) -> Response:
+    def retry_all(id: int) -> str | Response:
+        back = url_for(".show", id=id)
         with front.reading() as session:
             url = _endpoint(session, front, id).url
-        return done_at_once(
+            count = given_up(session, id)
+        if not count:
+            flash(gettext("Nothing that was posted there is given up."))
+            return redirect(back, 303)
+
+        def again(change: Change) -> str:
+            row = _endpoint(change.session, front, id)
+            done = retry_given_up(change.session, row.id, change.now_us)
+            return str(ngettext("%(num)d delivery waits again.", "%(num)d deliveries wait again.", done))
+
+        return done_when_sure(
             front,
             "webhook.retry",
             url,
-            lambda change: retry_given_up(
-                change.session, _endpoint(change.session, front, id).id, change.now_us
+            again,
+            back,
+            title=gettext("Post again what was given up"),
+            button=ngettext("Post %(num)d delivery", "Post %(num)d deliveries", min(count, MOST_RETRIED)),
+            crumbs=[*_crumbs(), (url, back)],
+            warning=gettext(
+                "Each is posted with the contents and the id that it had. A receiver that took it in another "
+                "way meanwhile may do twice what it stands for."
             ),
-            gettext("What was given up waits again."),
-            url_for(".show", id=id),
+            lead=oldest_first(count),
         )
 
     @section.get("/webhook-deliveries/<int:id>")
@@ -329,6 +354,18 @@ def _add_deliveries(section: Blueprint, front: Front) -> None:
             gettext("It waits again, and is posted within a minute or so."),
             url_for(".delivery", id=id),
         )
+
+
+def oldest_first(count: int) -> str:
+    """That not all of so many that were given up can be sent at once; empty: they can."""
+    if count <= MOST_RETRIED:
+        return ""
+    text = gettext(
+        "%(count)s were given up. The oldest %(most)s of them go first: ask for the others after that.",
+        count=number_text(count),
+        most=number_text(MOST_RETRIED),
+    )
+    return str(text)
 
 
 def _delivery(session: Session, front: Front, id: int) -> tuple[MessageRow, WebhookEndpointRow]:

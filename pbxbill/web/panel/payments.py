@@ -29,7 +29,7 @@ from pbxbill.web.fields import refusals
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import (
     account_asked,
-    done_at_once,
+    done_when_sure,
     find_page,
     form_page,
     give_units,
@@ -177,18 +177,29 @@ def _add_page(section: Blueprint, front: Front) -> None:
             **facts,
         )
 
-    @section.post("/payments/<entry>/receipt")
+    @section.route("/payments/<entry>/receipt", methods=["GET", "POST"])
     @needs(Permission.PAYMENTS_TAKE)
-    def receipt(entry: str) -> AnyResponse:
+    def receipt(entry: str) -> str | AnyResponse:
         with front.reading() as session:
-            _entry(session, front, entry)
-        return done_at_once(
+            row = _entry(session, front, entry)
+            whose = accounts_of_entries(session, [entry]).get(entry)
+        back = url_for(".show", entry=entry)
+
+        def made(change: Change) -> str:
+            number = issue_receipt(change.session, entry, change.now_us, front.actor.name).number
+            return str(gettext("Receipt %(number)s is made.", number=number))
+
+        return done_when_sure(
             front,
             "payment.receipt",
             entry,
-            lambda change: issue_receipt(change.session, entry, change.now_us, front.actor.name),
-            gettext("The receipt is made."),
-            url_for(".show", entry=entry),
+            made,
+            back,
+            whose[0] if whose else None,
+            title=gettext("Make a receipt"),
+            button=gettext("Make the receipt"),
+            crumbs=[*crumbs(), (word_of(row.kind), back)],
+            warning=gettext("It gets the next number and stays, also where the payment is taken back later."),
         )
 
     @section.get("/payments/<entry>/receipt.pdf")
