@@ -227,7 +227,7 @@ def numbered(office: Office, many: int) -> None:
 
 
 def test_all_numbers_that_the_filters_leave_are_changed_on_every_page(office_on_each: Office) -> None:
-    numbered(office_on_each, 230)
+    numbered(office_on_each, 130)
     reseller = office_on_each.seat("reseller")
     assert "All that the filters leave" in reseller.get("/panel/numbers?number=493000").text
     several = "/panel/numbers/several?do=country&all=yes&number=49300012"

@@ -27,8 +27,8 @@ from pbxbill.web.panel.did_choices import account_named, inventories_for, plans_
 from pbxbill.web.panel.did_forms import AssignForm, HandOverForm, ReleaseForm
 from pbxbill.web.panel.lists import asked_of
 
-MOST_TOGETHER = 500
-"""They are changed in one transaction, and what they cost is charged in it."""
+MOST_TOGETHER = 200
+"""They are changed in one transaction, for which all calls wait on SQLite: half a second."""
 
 
 class CountryForm(PanelForm):
