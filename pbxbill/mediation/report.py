@@ -13,14 +13,20 @@ from pbxbill.store.mediation_models import MediationRunRow, MediationTallyRow
 from pbxbill.store.models import AccountRow, UnitRow
 
 
-def report_of_row(session: Session, run_id: int, now_us: int) -> dict[str, Any]:
-    """A run of the past, or one that goes on; InputRefused if there is none of that number."""
+def report_of_row(session: Session, run_id: int, now_us: int, *, with_money: bool = True) -> dict[str, Any]:
+    """A run of the past, or one that goes on; InputRefused if there is none of that number.
+
+    with_money: what each account was charged as well, of which there may be as many as accounts.
+    """
     query = select(MediationRunRow, state_at(now_us)).where(MediationRunRow.id == run_id)
     row, state = session.execute(query).one_or_none() or (None, "")
     if row is None:
         raise InputRefused(f"no mediation run {run_id}; `pbxbill mediation runs` lists them")
     table = MediationTallyRow
-    sums = session.scalars(select(table).where(table.run_id == run_id)).all()
+    of_run = select(table).where(table.run_id == run_id)
+    if not with_money:
+        of_run = of_run.where(table.name != "money")
+    sums = session.scalars(of_run).all()
     money = [(int(x.subject), x.unit, x.records, x.total, x.uncollected) for x in sums if x.name == "money"]
     return {
         "run": row.id,
@@ -34,7 +40,7 @@ def report_of_row(session: Session, run_id: int, now_us: int) -> dict[str, Any]:
         "line": row.line,
         **{name: getattr(row, name) for name in COUNTS},
         "reasons": {x.subject: x.records for x in sums if x.name == "reason"},
-        "money": _money(session, money),
+        **({"money": _money(session, money)} if with_money else {}),
     }
 
 

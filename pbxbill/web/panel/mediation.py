@@ -1,15 +1,15 @@
 """Imports of call records: what each run read, charged, left out and could not charge."""
 
-from flask import Blueprint, abort, render_template
+from flask import Blueprint, abort, render_template, request, url_for
 
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import InputRefused
-from pbxbill.listing.listing import N_
+from pbxbill.listing.listing import N_, Asked, page_of
 from pbxbill.listing.mediation import mediation_runs
+from pbxbill.listing.mediation_sums import MEDIATION_SUMS, RUN
 from pbxbill.mediation.report import report_of_row
 from pbxbill.mediation.runs import SENT
-from pbxbill.money import parse_amount
-from pbxbill.web.formatting import unit_known
+from pbxbill.store.mediation_models import MediationRunRow
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.mediation_uploads import add_uploads
@@ -25,6 +25,7 @@ PAGE_COLUMNS = (
     "quarantined",
     "ended_us",
 )
+SUMS_SHOWN = 25
 
 
 def mediation(front: Front) -> Blueprint:
@@ -56,15 +57,40 @@ def mediation(front: Front) -> Blueprint:
             abort(404)
         with front.reading() as session:
             try:
-                report = report_of_row(session, id, front.clock.now_us())
+                report = report_of_row(session, id, front.clock.now_us(), with_money=False)
             except InputRefused:
                 abort(404)
-        for row in report["money"]:
-            unit = unit_known(row["unit"])
-            row |= {key: parse_amount(row[key], unit) for key in ("total", "uncollected")}
+            asked = Asked({RUN: str(id)}, size=SUMS_SHOWN)
+            charged = page_of(session, MEDIATION_SUMS, front.scope, asked)
         return render_template(
-            "panel/mediation/show.html", report=report, sent=report["source"].startswith(SENT)
+            "panel/mediation/show.html",
+            report=report,
+            charged=charged,
+            columns=MEDIATION_SUMS.columns,
+            sent=report["source"].startswith(SENT),
         )
+
+    def of_path() -> int:
+        id = int((request.view_args or {})["id"])
+        with front.reading() as session:
+            if not front.scope.is_everything or session.get(MediationRunRow, id) is None:
+                abort(404)
+        return id
+
+    add_list(
+        section,
+        front,
+        ListPage(
+            MEDIATION_SUMS,
+            "/imports/<int:id>/charged",
+            endpoint="charged",
+            link=lambda row: url_for("accounts.show", id=row["account_id"]),
+            template="panel/mediation/charged.html",
+            empty=(N_("Nothing was charged yet"), N_("What its records cost appears here, by account.")),
+            more=lambda: {"run": of_path()},
+            given=lambda: {RUN: str(of_path())},
+        ),
+    )
 
     @section.get("/imports/<int:id>/now")
     @background
