@@ -5,7 +5,8 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -67,6 +68,7 @@ class PrivatePostgres(PrivateServer):
         self._user = "nobody" if os.getuid() == 0 else None
         self._templates: set[str] = set()
         self._serial = 0
+        self._kept: psycopg.Connection | None = None
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of a database of this server."""
@@ -93,6 +95,7 @@ class PrivatePostgres(PrivateServer):
 
     def stop(self) -> None:
         """An orderly end that cuts the clients (fast shutdown)."""
+        self._forget()
         if self._process is not None:
             self._process.stop(signal.SIGINT)
 
@@ -100,6 +103,7 @@ class PrivatePostgres(PrivateServer):
         """kill -9 of the whole server, as a power cut would be; start() then recovers."""
         if self._process is None or not self._process.running():
             return
+        self._forget()
         children = self._process.children()
         self._process.kill()
         for pid in children:
@@ -111,14 +115,14 @@ class PrivatePostgres(PrivateServer):
         """A new database, a copy of the template; returns its name."""
         self._serial += 1
         name = f"pbxbill_{self._serial}"
-        with self.connect() as connection:
+        with self._administering() as connection:
             self._copy(connection, template, name)
         return name
 
     def template(self, name: str, fill: Callable[[str], object], base: str = "template1") -> str:
         """A database that is filled once (fill gets its URL) and then copied by create_database(name)."""
         if name not in self._templates:
-            with self.connect() as connection:
+            with self._administering() as connection:
                 self._copy(connection, base, name)
             fill(self.url(name))
             self._templates.add(name)
@@ -126,10 +130,26 @@ class PrivatePostgres(PrivateServer):
 
     def drop_database(self, name: str) -> None:
         """Remove a database, cutting whoever is still connected to it."""
-        with self.connect() as connection:
+        with self._administering() as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
+
+    @contextmanager
+    def _administering(self) -> Iterator[psycopg.Connection]:
+        """A connection that makes and removes databases: of a server of thousands the same for all."""
+        if self._durable:
+            with self.connect() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self.connect()
+        yield self._kept
+
+    def _forget(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def _copy(self, connection: psycopg.Connection, template: str, name: str) -> None:
         command = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
