@@ -2,11 +2,11 @@
 
 What changes in rows is seen as the session writes it, one by one or by statements for many; no use case has
 to tell, but of credit limits, which the charging engine writes (tell_change). Money that moves is in the
-journal, which is never changed: here stands who moved it.
+journal, which is never changed: here stands who moved it, and which entries of the journal say how.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,12 +16,16 @@ from sqlalchemy import event, inspect
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from pbxbill.access.actor import Actor
+from pbxbill.ledger.journal import JournalEntry
 from pbxbill.store.access_models import AuditObjectRow, AuditRow
+from pbxbill.store.engine import ON_POSTED
 from pbxbill.store.models import AccountRow
 
 MAX_VALUE_LENGTH = 500
 MAX_KEY_LENGTH = 128
 """Of objects that are found by their keys: hashes and names fit in, texts need not."""
+HIDDEN = "***"
+"""Stands for a secret."""
 _SEEN = "audited"
 MAX_ROWS = 100
 """Of one change; how many more there were is noted."""
@@ -55,6 +59,11 @@ class Seen:
         if row is not None:
             self.fresh.append((change, row))
 
+    def add_posted(self, entries: Iterable[JournalEntry]) -> None:
+        """Entries of the books."""
+        for entry in entries:
+            self.add(partial(_posted, entry))
+
     def take_keys(self) -> None:
         """Rows have their keys now."""
         for change, row in self.fresh:
@@ -62,8 +71,10 @@ class Seen:
         self.fresh.clear()
 
     def objects(self) -> set[tuple[str, str]]:
-        """What was changed, row by row: tables and keys."""
-        named = ((x["table"], key_text(x["key"])) for x in self.changes if x["key"] is not None)
+        """What was changed, row by row: tables and keys. A key that is a secret names nothing."""
+        named = (
+            (x["table"], key_text(x["key"])) for x in self.changes if x["key"] and HIDDEN not in x["key"]
+        )
         return {(table, key) for table, key in named if len(key) <= MAX_KEY_LENGTH}
 
     def text(self) -> str:
@@ -121,13 +132,13 @@ def watched(session: Session, room: int = MAX_ROWS) -> Iterator[Seen]:
     )
     for name, listener in listeners:
         event.listen(session, name, listener)
-    outer = session.info.get(_SEEN)
-    session.info[_SEEN] = seen
+    outer = session.info.get(_SEEN), session.info.get(ON_POSTED)
+    session.info[_SEEN], session.info[ON_POSTED] = seen, seen.add_posted
     try:
         yield seen
         session.flush()
     finally:
-        session.info[_SEEN] = outer
+        session.info[_SEEN], session.info[ON_POSTED] = outer
         for name, listener in listeners:
             event.remove(session, name, listener)
 
@@ -199,6 +210,13 @@ def _key(state: Any) -> list[Any] | None:
     return [_shown(column.name, value) for column, value in zip(columns, state.identity, strict=True)]
 
 
+def _posted(entry: JournalEntry) -> dict[str, Any]:
+    """An entry of the books: what it moved, all postings together, and where it is found."""
+    amount = sum(x.amount for x in entry.postings if x.amount > 0)
+    after = {"kind": entry.kind, "amount": amount, "unit": entry.unit}
+    return {"table": "journal_entries", "how": "new", "key": [entry.id], "before": {}, "after": after}
+
+
 def _statement(state: ORMExecuteState) -> dict[str, Any]:
     """A statement that changes rows without reading them: what it sets, and in which."""
     statement: Any = state.statement
@@ -230,7 +248,7 @@ def _shown(name: str, value: Any) -> Any:
     if value in (None, ""):
         return value
     if name in SECRET_COLUMNS or not SECRET.isdisjoint(name.split("_")):
-        return "***"
+        return HIDDEN
     return _plain(value)
 
 

@@ -108,6 +108,7 @@ def test_entries_from_before_are_found_too(empty_database_url: str) -> None:
         {"table": "invoices", "how": "changed", "key": [17], "before": {}, "after": {}},
         {"table": "wallets", "how": "new by a statement", "key": None, "before": {}, "after": {}},
         {"table": "ledger", "how": "new", "key": ["x", 2], "before": {}, "after": {}},
+        {"table": "login_sessions", "how": "new", "key": ["***"], "before": {}, "after": {}},
         {"more": 3},
     ]
     with transaction(database) as session:
@@ -130,5 +131,6 @@ def test_entries_from_before_are_found_too(empty_database_url: str) -> None:
     with transaction(database) as session:
         for asked in ("invoices 17", "ledger x,2", "accounts 1"):
             assert found(session, object=asked) == ["first"]
+        assert found(session, object="login_sessions ***") == []
         assert found(session) == ["then", "first"]
     database.dispose()
