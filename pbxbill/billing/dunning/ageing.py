@@ -6,7 +6,6 @@ of a past day is the same whenever it is asked for. Days late are counted from t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -32,21 +31,21 @@ _OPEN = (
     "SELECT i.account_id, i.unit, i.due_us, i.id, i.number, s.amount "
     "FROM since s JOIN invoices i ON i.id = s.invoice_id WHERE i.open = 0 AND {asks}) "
 )
-_BUCKET = "CAST(SUM(CASE WHEN {condition} THEN o.open ELSE 0 END) AS BIGINT) AS late_{number}"
+# Of tens of thousands who owe, only those that are shown have their days late told apart.
 _AGED = (
-    "{open}, g AS (SELECT o.account_id, o.unit, COUNT(*) AS invoices, CAST(SUM(o.open) AS BIGINT) AS open, "
-    "{buckets}, CAST(MIN(o.due_us) AS BIGINT) AS oldest_us FROM o WHERE o.open > 0 "
-    "GROUP BY o.account_id, o.unit), owed AS ({owed}) "
-    "SELECT COUNT(*) AS many, '' AS code, '' AS name, w.unit, {sums} FROM owed w GROUP BY w.unit "
-    "UNION ALL SELECT 0, a.code, a.name, m.unit, m.invoices, m.open, {late}, m.oldest_us "
-    "FROM (SELECT * FROM owed ORDER BY open DESC, account_id{limit}) m JOIN accounts a ON a.id = m.account_id"
+    "{open}, p AS MATERIALIZED (SELECT {whose} AS owner_id, o.unit, o.due_us, o.open, {bucket} AS bucket "
+    "FROM o {joined} WHERE o.open > 0), "
+    "g AS MATERIALIZED (SELECT p.owner_id, p.unit, SUM(p.open) AS open FROM p GROUP BY p.owner_id, p.unit), "
+    "most AS (SELECT g.owner_id, g.unit FROM g ORDER BY g.open DESC, g.owner_id{limit}) "
+    "SELECT g.unit, -1 AS bucket, 0 AS owner_id, '' AS code, '' AS name, COUNT(*) AS invoices, "
+    "0 AS open, 0 AS oldest_us FROM g GROUP BY g.unit UNION ALL "
+    "SELECT p.unit, p.bucket, 0, '', '', {sums} FROM p GROUP BY p.unit, p.bucket UNION ALL "
+    "SELECT p.unit, p.bucket, a.id, a.code, a.name, {sums} FROM most m "
+    "JOIN p ON p.owner_id = m.owner_id AND p.unit = m.unit JOIN accounts a ON a.id = m.owner_id "
+    "GROUP BY p.unit, p.bucket, a.id, a.code, a.name"
 )
-"""Sums by unit, with how many owe in it; then those who owe most."""
-_ACCOUNTS = "SELECT * FROM g"
-_SELLERS = (
-    "SELECT a.parent_id AS account_id, g.unit, {sums} FROM g JOIN accounts a ON a.id = g.account_id "
-    "GROUP BY a.parent_id, g.unit"
-)
+"""How many owe in each unit, in place of a bucket; sums by unit and bucket; those of who owes most."""
+_SUMS = "COUNT(*), CAST(SUM(p.open) AS BIGINT), CAST(MIN(p.due_us) AS BIGINT)"
 _PAID = text(
     # When an invoice was settled: the last of what went to it.
     "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN late > 0 THEN 1 ELSE 0 END), 0) AS BIGINT), "
@@ -88,6 +87,15 @@ class Aged(NamedTuple):
     buckets: tuple[int, ...]
     """As BUCKETS are."""
     oldest_due_us: int | None
+
+
+class _InBucket(NamedTuple):
+    """What of it is in one of them."""
+
+    bucket: int
+    invoices: int
+    open: int
+    oldest_us: int | None
 
 
 class Owed(NamedTuple):
@@ -185,27 +193,41 @@ def who_owes(
 ) -> Owed:
     """The same with sums of all; limit: only those who owe most, where tens of thousands may."""
     open_, values = _chosen(at_us, below, account)
-    late = [f"late_{number}" for number in range(len(BUCKETS))]
     statement = _AGED.format(
         open=open_,
-        buckets=_buckets(),
-        owed=_SELLERS.format(sums=_summed("g", late)) if by_reseller else _ACCOUNTS,
-        sums=_summed("w", late),
-        late=", ".join(f"m.{x}" for x in late),
+        whose="a.parent_id" if by_reseller else "o.account_id",
+        joined="JOIN accounts a ON a.id = o.account_id" if by_reseller else "",
+        bucket=_bucket(),
+        sums=_SUMS,
         limit="" if limit is None else f" LIMIT {int(limit)}",
     )
     if session.get_bind().dialect.name == "postgresql":
         # Tens of thousands who owe are summed up in memory.
         session.execute(text("SET LOCAL work_mem = '32MB'"))
-    rows, totals, total = list[Aged](), list[Aged](), 0
-    for many, code, name, unit, invoices, open_now, *lates, oldest_us in session.execute(
-        text(statement), values
-    ):
-        found = Aged(code, name, unit, invoices, open_now, tuple(lates), oldest_us)
-        total += many
-        (totals if many else rows).append(found)
+    many = 0
+    found: dict[tuple[int, str, str, str], list[_InBucket]] = {}
+    for unit, bucket, owner_id, code, name, *sums in session.execute(text(statement), values):
+        if bucket < 0:
+            many += sums[0]
+        else:
+            found.setdefault((owner_id, code, name, unit), []).append(_InBucket(bucket, *sums))
+    rows = [_aged(code, name, unit, x) for (id, code, name, unit), x in found.items() if id]
+    totals = [_aged(code, name, unit, x) for (id, code, name, unit), x in found.items() if not id]
     rows.sort(key=lambda x: (-x.open, x.code, x.unit))
-    return Owed(rows, sorted(totals, key=lambda x: x.unit), total)
+    return Owed(rows, sorted(totals, key=lambda x: x.unit), many)
+
+
+def _aged(code: str, name: str, unit: str, sums: Sequence[_InBucket]) -> Aged:
+    buckets = {x.bucket: x.open for x in sums}
+    return Aged(
+        code,
+        name,
+        unit,
+        sum(x.invoices for x in sums),
+        sum(buckets.values()),
+        tuple(buckets.get(number, 0) for number in range(len(BUCKETS))),
+        min((x.oldest_us for x in sums if x.oldest_us is not None), default=None),
+    )
 
 
 def open_invoices(
@@ -258,17 +280,8 @@ def _chosen(
     return _OPEN.format(asks=_ASKS.format(mine=mine)), named
 
 
-def _summed(of: str, late: Sequence[str]) -> str:
-    names = ("invoices", "open", *late)
-    return ", ".join(
-        (*(f"CAST(SUM({of}.{x}) AS BIGINT) AS {x}" for x in names),
-         f"CAST(MIN({of}.oldest_us) AS BIGINT) AS oldest_us")
-    )  # fmt: skip
-
-
-def _buckets() -> str:
-    late = "(:at_us - COALESCE(o.due_us, :at_us))"
+def _bucket() -> str:
     ends = (0, 30, 60, 90, 120)
-    between = (f"{late} > {first * DAY_US} AND {late} <= {last * DAY_US}" for first, last in pairwise(ends))
-    conditions = (f"{late} <= 0", *between, f"{late} > {ends[-1] * DAY_US}")
-    return ", ".join(_BUCKET.format(condition=x, number=number) for number, x in enumerate(conditions))
+    late = "(:at_us - COALESCE(o.due_us, :at_us))"
+    whens = " ".join(f"WHEN {late} <= {days * DAY_US} THEN {number}" for number, days in enumerate(ends))
+    return f"CASE {whens} ELSE {len(ends)} END"
