@@ -14,7 +14,7 @@ from pbxbill.billing.period import day_start_us, local_date, months_after
 from pbxbill.reports.call_facts import HOURLY
 from pbxbill.reports.cover import Standing
 from pbxbill.store.billing_models import IssuerRow
-from pbxbill.store.models import AccountRow
+from pbxbill.store.models import AccountRow, CdrRow
 from pbxbill.store.report_models import (
     RollupMarkRow,
     RollupPeriodRow,
@@ -72,7 +72,9 @@ def standing_of(session: Session, period: Period) -> Standing:
     for grain, start_us, end_us in session.execute(select(*columns).where(zoned, *within)):
         periods[grain][start_us] = end_us
     kept_us = 0 if period.dimension in HOURLY else state.kept_us
-    return Standing(state.until_us, kept_us, frozenset(marked), periods["day"], periods["month"])
+    first_us = session.scalar(select(func.min(CdrRow.started_us)))
+    first_us = to_us if first_us is None else first_us // HOUR_US * HOUR_US
+    return Standing(state.until_us, kept_us, frozenset(marked), periods["day"], periods["month"], first_us)
 
 
 def zones_made(session: Session) -> list[str]:

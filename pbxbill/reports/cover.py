@@ -38,14 +38,18 @@ class Standing:
     days: Mapping[int, int] = field(default_factory=dict)
     months: Mapping[int, int] = field(default_factory=dict)
     """The end of each, by its beginning."""
+    first_us: int = 0
+    """The hour of the first call: before it there is nothing to read."""
 
 
 def cover(from_us: int, to_us: int, standing: Standing) -> list[Part]:
-    """The parts that make up [from_us, to_us), in order."""
+    """The parts that make up [from_us, to_us), in order, but for what lies wholly before the first call."""
     marked = sorted(standing.marked)
     days, months = _unmarked(standing.days, marked), _unmarked(standing.months, marked)
     parts: list[Part] = []
     for part in _steps(from_us, to_us, standing, days, months):
+        if part.to_us <= standing.first_us:
+            continue
         if part.grain in ("half", RECORDS) and parts and parts[-1].grain == part.grain:
             parts[-1] = Part(part.grain, parts[-1].from_us, part.to_us)
         else:
@@ -65,11 +69,14 @@ def _unmarked(periods: Mapping[int, int], marked: list[int]) -> dict[int, int]:
 def _steps(
     at_us: int, to_us: int, standing: Standing, days: Mapping[int, int], months: Mapping[int, int]
 ) -> Iterator[Part]:
+    starts = sorted((*days, *months, to_us))
     while at_us < to_us:
         if months.get(at_us, to_us + 1) <= to_us:
             part = Part("month", at_us, months[at_us])
         elif days.get(at_us, to_us + 1) <= to_us:
             part = Part("day", at_us, days[at_us])
+        elif at_us < standing.first_us:
+            part = Part(RECORDS, at_us, min(starts[bisect_right(starts, at_us)], standing.first_us))
         else:
             part = _short_step(at_us, to_us, standing)
         yield part

@@ -93,3 +93,18 @@ def test_parts_are_the_whole_without_gaps(shift_us: int, kept_us: int) -> None:
     assert parts[0].from_us == from_us
     assert parts[-1].to_us == to_us
     assert all(one.to_us == other.from_us for one, other in pairwise(parts))
+
+
+def test_before_the_first_call_nothing_is_read() -> None:
+    first_us = JANUARY + 3 * DAY_US + 5 * HOUR_US
+    year_us = 365 * DAY_US
+    begun = replace(STANDING, first_us=first_us)
+    assert cover(JANUARY - year_us, FEBRUARY, begun) == [Part("month", JANUARY, FEBRUARY)]
+    assert cover(JANUARY - year_us, JANUARY + 4 * DAY_US, begun) == [
+        Part("day", JANUARY + 3 * DAY_US, JANUARY + 4 * DAY_US)
+    ]
+    assert cover(JANUARY - year_us, JANUARY, begun) == []
+    fresh = replace(begun, days={}, months={})
+    assert cover(JANUARY, JANUARY + 4 * DAY_US, fresh) == [Part("half", first_us, JANUARY + 4 * DAY_US)]
+    unrolled = Standing(first_us=first_us)
+    assert cover(JANUARY, FEBRUARY, unrolled) == [Part(RECORDS, first_us, FEBRUARY)]
