@@ -18,7 +18,7 @@ def sent_file(most_bytes: int) -> Any:
     """The type of a field that holds one."""
     return Annotated[
         str,
-        StringConstraints(min_length=1, max_length=request_bytes(most_bytes)),
+        StringConstraints(min_length=1, max_length=-(-most_bytes // 3) * 4),
         Field(
             description=f"The file in base64; up to {most_bytes:,} bytes.",
             json_schema_extra={"contentEncoding": "base64"},
