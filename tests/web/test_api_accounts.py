@@ -53,6 +53,42 @@ def test_an_account_is_opened_and_changed(installed: Installation) -> None:
     problem(program.post("/accounts", new), 409)
 
 
+def test_what_else_is_said_of_an_account(installed: Installation) -> None:
+    program = installed.program()
+    made = program.post("/accounts", {
+        "code": "dora", "unit": "EUR", "tariff": "plain", "opened": "2025-12-01", "mode": "postpaid",
+        "failure_policy": "open", "offline_allowance": "3", "shadow": True, "announce_warning": False,
+    })  # fmt: skip
+    assert made.status_code == 201, made.text
+    dora = made.json
+    assert (dora["opened"][:10], dora["failure_policy"], dora["shadow"]) == ("2025-12-01", "open", True)
+    assert (dora["offline_allowance"], dora["announce_warning"]) == (euro("3.00"), False)
+    address = f"/accounts/{dora['id']}"
+    assert fields(program.ask("PATCH", address, json={"wallet_order": ["EUR", "USD"]})) == [
+        "body.wallet_order"
+    ]
+    change = {
+        "wallet_order": ["EUR"], "announce_warning": None, "announce_balance": True, "shadow": False,
+        "failure_policy": "closed", "offline_allowance": "0",
+    }  # fmt: skip
+    changed = program.ask("PATCH", address, json=change).json
+    assert {x: changed[x] for x in change} == change | {"offline_allowance": euro("0.00")}
+    assert program.ask("PATCH", address, json={"wallet_order": []}).json["wallet_order"] == []
+    new = {"code": "eve", "unit": "EUR"}
+    assert fields(program.post("/accounts", new | {"opened": "2199-01-01"})) == ["body.opened"]
+    assert fields(program.post("/accounts", new | {"wallet_order": ["XXX"]})) == ["body.wallet_order"]
+    assert fields(program.post("/accounts", new | {"offline_allowance": "-1"})) == ["body.offline_allowance"]
+
+
+def test_who_lets_unauthorized_calls_pass_is_the_operator(installed: Installation) -> None:
+    reseller = installed.program("reseller", role=Role.RESELLER)
+    alice = f"/accounts/{installed.id('alice')}"
+    for terms in ({"shadow": True}, {"failure_policy": "open"}, {"offline_allowance": "5"}):
+        problem(reseller.ask("PATCH", alice, json=terms), 403)
+        problem(reseller.post("/accounts", {"code": "eve", "unit": "EUR"} | terms), 403)
+    assert reseller.ask("PATCH", alice, json={"announce_denial": False}).json["announce_denial"] is False
+
+
 def test_what_an_account_cannot_be(installed: Installation) -> None:
     program = installed.program()
     new = {"code": "dora", "unit": "EUR"}
