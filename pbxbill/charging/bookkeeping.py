@@ -16,6 +16,7 @@ from pbxbill.charging.session import decide
 from pbxbill.charging.writing import write
 from pbxbill.clock import Clock
 from pbxbill.store.driver import Driver, driver_within
+from pbxbill.store.engine import ON_POSTED, OnPosted
 from pbxbill.store.models import WalletRow
 
 MoneyCommand = TopUp | Adjust | PostCharge | PostEntry | SetCreditLimit
@@ -57,6 +58,9 @@ class Bookkeeper:
             state.apply(effects)
             outcomes.append(outcome)
         write(driver, state, now_us)
+        on_posted: OnPosted | None = session.info.get(ON_POSTED)
+        if on_posted is not None:
+            on_posted(state.new_entries)
         self._told |= state.told
         for row in session.identity_map.values():
             if isinstance(row, WalletRow):  # they were changed past it

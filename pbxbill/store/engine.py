@@ -1,6 +1,7 @@
 """SQLAlchemy engines for everything but the charging path, and the schema's migrations."""
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from pbxbill.errors import ConfigurationError, StoreUnavailable
+from pbxbill.ledger.journal import JournalEntry
 from pbxbill.store.driver import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_MS, set_pragmas
 
 if TYPE_CHECKING:
@@ -61,6 +63,11 @@ def one_moment(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return reading(engine)
     return reading(engine).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+ON_POSTED = "on_posted"
+OnPosted = Callable[[Sequence[JournalEntry]], None]
+"""Under that name in a session's info: hears which entries are posted, which no row of the session shows."""
 
 
 class Teller(Protocol):

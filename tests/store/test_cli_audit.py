@@ -67,6 +67,8 @@ def test_a_command_that_moves_money(log: Log, ok: Ok) -> None:
     paid, adjusted, limited = log.read()[1:]
     assert (paid.action, paid.subject, paid.account) == ("topup", "alice 10", "alice")
     assert (adjusted.action, adjusted.subject, adjusted.account) == ("adjust", "alice 5", "alice")
+    (entry,) = (x for x in paid.changes if x["table"] == "journal_entries")
+    assert entry["after"] == {"kind": "top-up", "amount": 10_000_000, "unit": "EUR"}
     assert (limited.action, limited.subject, limited.account) == ("accounts limit", "alice 20", "alice")
 
 

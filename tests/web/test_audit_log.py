@@ -18,6 +18,7 @@ from pbxbill.web.audit_columns import COLUMNS, UNTOLD
 from pbxbill.web.audit_things import BESIDE, TABLES
 from pbxbill.web.audit_words import ACTIONS, action_text
 from tests.web.offices import Browser, Office
+from tests.web.test_money_pages import take
 
 PACKAGE = Path(pbxbill.__file__).parent
 WRITERS = {"changing", "writing"}
@@ -140,6 +141,17 @@ def test_a_change_is_told_in_words_and_leads_to_what_it_changed(office: Office) 
     listed = bare(admin.get("/panel/audit-log").text)
     assert "Credit limit set" in listed
     assert "wallet.limit" not in listed
+
+
+def test_money_that_moved_is_told_with_its_entry(office: Office) -> None:
+    reseller = office.seat("reseller")
+    page = take(reseller, "alice")
+    told = entry(reseller, action="payment.take")
+    id = page.rpartition("/")[2]
+    assert f'href="/panel/books/journal/{id}"' in told
+    assert "25.00 EUR" in bare(told)
+    found = reseller.get(f"/panel/audit-log?object=journal_entries+{id}").text.split("<table")[1]
+    assert "alice" in found
 
 
 def test_it_is_told_in_the_language_of_the_reader(office: Office) -> None:

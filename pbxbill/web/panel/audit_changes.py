@@ -19,7 +19,8 @@ from pbxbill.access.actor import Actor
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.audit_log import object_text
 from pbxbill.listing.listing import N_
-from pbxbill.store.models import AccountRow, Base
+from pbxbill.listing.sellers import kept_by_sellers
+from pbxbill.store.models import AccountRow, Base, JournalEntryRow, LedgerAccountRow, PostingRow
 from pbxbill.web.audit_columns import UNTOLD, column_text
 from pbxbill.web.audit_things import BESIDE, TABLES, table_text
 from pbxbill.web.formatting import duration_s, moment, money, ppm, yes_no
@@ -157,6 +158,8 @@ class ChangeTeller:
 
     @staticmethod
     def _name(row: Any) -> str:
+        if isinstance(row, JournalEntryRow):
+            return word_of(row.kind)
         found = (getattr(row, x, None) for x in NAMED_BY)
         return next((str(x) for x in found if x), str(getattr(row, "id", "")))
 
@@ -182,6 +185,13 @@ class ChangeTeller:
         scope = self._actor.scope
         if scope.is_everything:
             return true()
+        if model is JournalEntryRow:
+            at = LedgerAccountRow.id == PostingRow.ledger_account_id
+            own = (
+                PostingRow.entry_id == JournalEntryRow.id,
+                kept_by_sellers(scope, LedgerAccountRow.issuer_id),
+            )
+            return select(PostingRow.entry_id).join(LedgerAccountRow, at).where(*own).exists()
         columns = [getattr(model, x) for x in OWNED_BY if hasattr(model, x)]
         if model is AccountRow:
             columns = [AccountRow.id]
