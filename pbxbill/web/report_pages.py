@@ -145,13 +145,17 @@ def asked_by(front: Front, query: Query, limit: int | None = None) -> Asked:
 
 def file_at_once(front: Front, report: Report, query: Query, form: str) -> Response:
     """A file that is made while somebody waits; TooLarge where that takes too long."""
-    asked = asked_by(front, query, AT_ONCE_ROWS[form])
-    reader = Reader(words(front.actor.language), front.actor.language)
+    return made_at_once(front, report, asked_by(front, query, AT_ONCE_ROWS[form]), form, front.actor.language)
+
+
+def made_at_once(front: Front, report: Report, asked: Asked, form: str, language: str) -> Response:
+    """The same, of what is asked with up to AT_ONCE_ROWS rows."""
+    reader = Reader(words(language), language)
     with front.reading() as session:
         sheet, reader = sheet_of(session, report.name, asked, reader, timeout_ms=PAGE_TIMEOUT_MS)
     if sheet.table.is_cut:
         raise TooLarge("the file has too many rows to wait for it")
-    return sent_file(render(sheet, form, reader), form, file_name(report, query.values, asked, form))
+    return sent_file(render(sheet, form, reader), form, file_name(report, asked.values, asked, form))
 
 
 def sent_file(content: bytes, form: str, name: str) -> Response:

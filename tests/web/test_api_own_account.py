@@ -266,6 +266,27 @@ def test_files_of_an_invoice_and_of_lists(installed: Installation) -> None:
     problem(bob.get("/calls.csv"), 403)
 
 
+def test_what_was_used_as_a_file(installed: Installation) -> None:
+    talk_to_germany_and_france(installed.accounts)
+    bob = installed.program("bob", Permission.OWN_READ)
+    day = bob.get("/own/calls").json["items"][0]["started"][:10]
+    wanted = {"values": {"from": day, "to": day, "group": "destination"}}
+    address = "/own/reports/usage/file"
+    file = bob.post(address, wanted | {"language": "fr"})
+    assert (file.status_code, file.mimetype) == (200, "application/octet-stream")
+    assert "Germany" in file.text
+    assert "Appels" in file.text
+    assert ".csv" in file.headers["Content-Disposition"]
+    assert bob.post(address, wanted | {"format": "pdf"}).data.startswith(b"%PDF-")
+    assert fields(bob.post(address, {"values": {"from": "x"}})) == ["body.values"]
+    assert fields(bob.post(address, wanted | {"zone": "Nowhere/At-all"})) == ["body.values"]
+    assert fields(bob.post(address, wanted | {"format": "exe"})) == ["body.format"]
+    alice = installed.program("alice", Permission.OWN_READ)
+    assert "Germany" in alice.post(address, wanted).text  # her own call
+    nobody = installed.program("carol", Permission.OWN_READ)
+    assert "Germany" not in nobody.post(address, wanted).text
+
+
 def test_what_is_left_and_what_points_came(installed: Installation) -> None:
     program, bob = installed.program(), installed.program("bob", Permission.OWN_READ)
     new = {"name": "100 minutes", "measure": "seconds", "pieces": 6000, "cycle": "month"}

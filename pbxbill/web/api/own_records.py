@@ -1,8 +1,13 @@
 """What an account sees of itself: lists and files of them, messages, bundles, wallets, and what it used."""
 
+from dataclasses import replace
+from typing import Literal
+
+from flask import Response
 from pydantic import BaseModel, Field
 
 from pbxbill.access.permissions import Permission
+from pbxbill.access.users import LANGUAGES
 from pbxbill.billing.account_terms import wallets_of
 from pbxbill.listing.own import (
     OWN_CALLS,
@@ -14,7 +19,9 @@ from pbxbill.listing.own import (
 )
 from pbxbill.listing.own_ledger import OWN_LEDGER, OWN_POINTS
 from pbxbill.notify.outbox import ONE_TIME_LINK
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.own_usage import OWN_USAGE
+from pbxbill.reports.rendering import FORMATS
 from pbxbill.store.bundles import bundles_serving
 from pbxbill.store.invoice_models import MessageRow
 from pbxbill.store.units import units_by_code
@@ -25,14 +32,23 @@ from pbxbill.web.api.calls import Call, CallPath, explained, seen_call, shown_ca
 from pbxbill.web.api.fields import Moment, moment, moment_or_none
 from pbxbill.web.api.listed import declare_file, declare_list
 from pbxbill.web.api.messages import MessagePath
-from pbxbill.web.api.objects import found, wrong
+from pbxbill.web.api.objects import field, found, wrong
 from pbxbill.web.api.points import TAG as POINTS
+from pbxbill.web.api.reports import FILE, ReportShown, ReportTable, WantedTable, asked_in, described, table_of
 from pbxbill.web.api.reports import TAG as REPORTS
-from pbxbill.web.api.reports import ReportShown, ReportTable, WantedTable, described, table_of
 from pbxbill.web.api.wallets import Wallets, shown_wallet
 from pbxbill.web.front import needs
+from pbxbill.web.report_pages import AT_ONCE_ROWS, made_at_once
 
 OWN = "The key's own account"
+TOO_LONG = "this takes too long: ask for fewer days"
+
+
+class WantedUsage(WantedTable):
+    """What of the report is to be in the file."""
+
+    format: Literal[FORMATS] = "csv"  # type: ignore[valid-type]  # made of what there is
+    language: Literal[LANGUAGES] = "en"  # type: ignore[valid-type]  # the same
 
 
 class OwnExplained(BaseModel):
@@ -104,8 +120,21 @@ def own_records(api: Api) -> None:
         """What the key's own account used and was charged for calls, by month, day or destination."""
         table = table_of(front, OWN_USAGE, body)
         if table is None:
-            raise wrong("values", "this takes too long: ask for fewer days")
+            raise wrong("values", TOO_LONG)
         return table
+
+    @api.post("/own/reports/usage/file", FILE, REPORTS, 200)
+    @needs(Permission.OWN_READ)
+    def export_own_usage(body: WantedUsage) -> Response:
+        """What the key's own account used, as a file. 422: it takes longer than one may wait."""
+        asked = replace(asked_in(front, body), limit=AT_ONCE_ROWS[body.format])
+        with field("values"):
+            try:
+                answer = made_at_once(front, OWN_USAGE, asked, body.format, body.language)
+            except TooLarge:
+                raise wrong("values", TOO_LONG) from None
+        answer.mimetype = FILE.mimetype
+        return answer
 
 
 def _declare_lists(api: Api) -> None:

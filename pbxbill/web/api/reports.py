@@ -305,13 +305,17 @@ def report_schedules(api: Api) -> None:
             return change.done(None)
 
 
+def asked_in(front: Front, body: WantedTable) -> Asked:
+    """What a body asks of a report."""
+    values = {key: value.strip() for key, value in body.values.items() if value.strip()}
+    return Asked(front.scope, values, body.zone, front.clock.now_us())
+
+
 def table_of(front: Front, report: Report, body: WantedTable) -> ReportTable | None:
     """A report that is read now; None where that takes long."""
-    values = {key: value.strip() for key, value in body.values.items() if value.strip()}
-    asked = Asked(front.scope, values, body.zone, front.clock.now_us())
     with front.reading() as session, field("values"):
         try:
-            table = made(session, report, asked, timeout_ms=PATIENCE_MS)
+            table = made(session, report, asked_in(front, body), timeout_ms=PATIENCE_MS)
         except TooLarge:
             return None
         units = units_by_code(session)
