@@ -21,7 +21,7 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
-from pbxbill.store.report_models import ReportRunRow, ReportScheduleRow
+from pbxbill.store.report_models import OWN_REPORT, ReportRunRow, ReportScheduleRow
 
 STATES = ("waiting", "running", "stopping", "stopped", "done", "failed", "gone")
 EVERY = (("day", N_("Day")), ("week", N_("Week")), ("month", N_("Month")))
@@ -42,7 +42,7 @@ def _runs(_session: Session, scope: Scope) -> Rows:
         ReportRunRow.schedule_id.label("schedule_id"),
         ReportRunRow.started_us.label("started_us"),
         ReportRunRow.error.label("error"),
-    ).where(scope.issued(ReportRunRow.scope_id))
+    ).where(scope.issued(ReportRunRow.scope_id), ~ReportRunRow.report.startswith(OWN_REPORT))
 
 
 REPORT_RUNS = Listing(

@@ -20,12 +20,12 @@ from pbxbill.clock import Clock, SystemClock
 from pbxbill.errors import PbxbillError, StoreUnavailable
 from pbxbill.notify.outbox import NewMessage, enqueue
 from pbxbill.reports.catalogue import FILE_TIMEOUT_MS, report_named
-from pbxbill.reports.files import file_name, scope_of, sheet_of
+from pbxbill.reports.files import file_name, sheet_of
 from pbxbill.reports.making import HowFar, Making, ReportStopped, TooLarge
 from pbxbill.reports.reader import Reader
 from pbxbill.reports.rendering import render
 from pbxbill.reports.report import Asked
-from pbxbill.reports.runs import CUT_OFF, MAKING, UNFINISHED, beat, state_of
+from pbxbill.reports.runs import CUT_OFF, MAKING, UNFINISHED, asked_by, beat, state_of
 from pbxbill.reports.words import words
 from pbxbill.store.engine import one_moment, reading, transaction
 from pbxbill.store.models import AccountRow
@@ -109,11 +109,11 @@ def _file(database: Engine, clock: Clock, taken: _Taken, making: Making) -> tupl
     # Its pieces are of one moment, however long it takes.
     with transaction(one_moment(database)) as session:
         row = session.get_one(ReportRunRow, taken.id)
-        scope = scope_of(session, row.scope_id)
+        scope, report = asked_by(session, row)
         values = json.loads(row.parameters)
         asked = Asked(scope, values, row.zone, clock.now_us(), making=making)
         reader = Reader(words(row.language), row.language)
-        sheet, reader = sheet_of(session, row.report, asked, reader)
+        sheet, reader = sheet_of(session, report, asked, reader)
         name = file_name(sheet.report, values, asked, row.format)
     return render(sheet, row.format, reader), name, len(sheet.table.rows)
 
@@ -206,9 +206,9 @@ def _send(session: Session, row: ReportRunRow, now_us: int) -> None:
     if not addresses:
         return
     translate = words(row.language)
-    report = report_named(row.report, scope_of(session, row.scope_id))
+    scope, name = asked_by(session, row)
     seller = session.get_one(AccountRow, row.scope_id)
-    title = translate(report.title)
+    title = translate(report_named(name, scope).title)
     said = translate("The report {title} is attached: {file}.").format(title=title, file=row.file_name)
     for address in addresses:
         message = NewMessage(

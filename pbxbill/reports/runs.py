@@ -7,6 +7,7 @@ heard was cut off. It is made again by the next who comes; making one twice chan
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Engine, delete, func, select, update
@@ -18,11 +19,12 @@ from pbxbill.errors import InputRefused
 from pbxbill.notify.smtp import check_address
 from pbxbill.rating.band_checks import zone_of
 from pbxbill.reports.catalogue import check_values, report_named
+from pbxbill.reports.files import scope_of
 from pbxbill.reports.making import HowFar, Stage
 from pbxbill.reports.rendering import FORMATS
 from pbxbill.reports.report import Asked, ParameterRefused, days_of
 from pbxbill.store.engine import reading, transaction
-from pbxbill.store.report_models import ReportRunRow
+from pbxbill.store.report_models import OWN_REPORT, ReportRunRow
 
 KEPT_S = 7 * 86_400
 FORGOTTEN_S = 90 * 86_400
@@ -89,7 +91,8 @@ def ask(session: Session, scope: Scope, new: NewRun, now_us: int, key: str | Non
     if key is None and (session.scalar(waiting) or 0) >= MOST_WAITING:
         raise InputRefused(f"{MOST_WAITING} reports are waiting already: let them be made first")
     row = ReportRunRow(
-        key=key, scope_id=scope.account_id, user_id=new.user_id, by=new.by, report=new.report,
+        key=key, scope_id=scope.account_id, user_id=new.user_id, by=new.by,
+        report=f"{OWN_REPORT}{new.report}" if scope.own else new.report,
         parameters=json.dumps(values, ensure_ascii=False), format=new.format, zone=new.zone,
         language=new.language, emails="\n".join(new.emails), state="waiting", asked_us=now_us,
     )  # fmt: skip
@@ -99,15 +102,28 @@ def ask(session: Session, scope: Scope, new: NewRun, now_us: int, key: str | Non
 
 
 def runs_of(session: Session, scope: Scope, limit: int = 50) -> list[ReportRunRow]:
-    """Those of a seller, the newest first."""
-    own = select(ReportRunRow).where(ReportRunRow.scope_id == scope.account_id)
+    """Those of a seller, or what an account had made of itself; the newest first."""
+    is_own = ReportRunRow.report.startswith(OWN_REPORT)
+    own = select(ReportRunRow).where(
+        ReportRunRow.scope_id == scope.account_id, is_own if scope.own else ~is_own
+    )
     return list(session.scalars(own.order_by(ReportRunRow.id.desc()).limit(limit)))
 
 
 def run_of(session: Session, scope: Scope, run_id: int) -> ReportRunRow | None:
     """One that may be seen; None for others' and for what there is not."""
     row = session.get(ReportRunRow, run_id)
-    return row if row is not None and row.scope_id == scope.account_id else None
+    if row is None or row.scope_id != scope.account_id:
+        return None
+    return row if row.report.startswith(OWN_REPORT) == scope.own else None
+
+
+def asked_by(session: Session, row: ReportRunRow) -> tuple[Scope, str]:
+    """For whom a run is made, and which report."""
+    scope = scope_of(session, row.scope_id)
+    if not row.report.startswith(OWN_REPORT):
+        return scope, row.report
+    return replace(scope, own=True), row.report.removeprefix(OWN_REPORT)
 
 
 def anything_waits(database: Engine, now_us: int) -> bool:

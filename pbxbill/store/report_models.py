@@ -120,6 +120,10 @@ class ReportScheduleRow(Base):
     created_us: Mapped[int]
 
 
+OWN_REPORT = "own:"
+"""What a report's name begins with in a run that an account had made of itself, in its portal."""
+
+
 class ReportRunRow(Base):
     """A report that is made in the background, and its file while it is kept."""
 

@@ -10,15 +10,17 @@ from sqlalchemy.orm import Session
 from pbxbill.access.permissions import Role
 from pbxbill.listing.listing import Column
 from pbxbill.reports.catalogue import REPORTS
-from pbxbill.reports.making import HowFar, Stage
+from pbxbill.reports.making import HowFar, Stage, TooLarge
 from pbxbill.reports.report import Asked, Report, Table
 from pbxbill.reports.run_maker import make_waiting
 from pbxbill.reports.runs import SILENT_US, beat
 from pbxbill.store.engine import transaction
 from pbxbill.store.report_models import ReportRunRow
 from pbxbill.web.api.reports import table_of
+from pbxbill.web.portal.usage import usage
 from tests.web.offices import Browser, Office
 from tests.web.programs import Installation, installation
+from tests.web.test_report_pages import MARCH, filled
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n"
 
@@ -100,6 +102,46 @@ def test_what_was_cut_off_is_told_so(office: Office) -> None:
         assert "cut off" in browser.get(page).text
     browser.post(f"{place}/stop", page="/panel/reports/prepaid/make")
     assert "It was stopped." in browser.get(place).text
+
+
+def test_an_account_has_its_usage_made_in_the_background(
+    office_on_each: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = filled(office_on_each)
+    books = office.seat("reseller-books")
+
+    def large(*_: object) -> None:
+        raise TooLarge("slow")
+
+    monkeypatch.setitem(usage.__globals__, "file_at_once", large)
+    answer = books.get(f"/my/reports.csv?{MARCH}&group=destination")
+    assert answer.status_code == 303
+    assert answer.location == f"/my/reports/make?{MARCH}&group=destination&format=csv&large=1"
+    assert "takes longer than a page may wait" in books.get(answer.location).text
+    place = str(books.post(answer.location, {"format": "csv"}).location)
+    assert re.fullmatch(r"/my/reports/made/\d+", place)
+    assert "It waits to be made" in books.get(place).text
+    taken(office, HowFar(Stage.HOURS, 3, 40))
+    assert "Calls are read: 3 of 40 hours." in books.get(f"{place}/now").text
+    for login in ("alice", "other"):
+        for path in (place, f"{place}/now", f"{place}/file"):
+            assert office.seat(login).get(path).status_code == 404, (login, path)
+    panel = office.seat("reseller")  # what he has made for his customers stands there, and not this
+    assert panel.get(place.replace("/my/", "/panel/")).status_code == 404
+    assert "No report was made in the background yet" in panel.get("/panel/reports/made").text
+    assert "/panel/reports/made/" not in panel.get("/panel/reports").text
+    assert books.post(f"{place}/stop", page=place).location == place
+    assert "It stops within a few seconds." in books.get(place).text
+    office.clock.advance(SILENT_US + 1)
+    assert make_waiting(office.application.database, office.clock) == 0
+    assert "It was stopped." in books.get(place).text
+    again = str(books.post(f"/my/reports/make?{MARCH}&group=destination", {"format": "csv"}).location)
+    assert make_waiting(office.application.database, office.clock) == 1
+    assert "Download usage-2026-03-01-2026-03-31-destination.csv" in books.get(again).text
+    assert f'href="{again}"' in books.get("/my/reports").text
+    file = books.get(f"{again}/file").get_data(as_text=True).splitlines()
+    assert [x.split(",")[0] for x in file[1:]] == ["Spain", "Germany"]
+    assert "1.25" in file[1]
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:

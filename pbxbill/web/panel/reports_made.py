@@ -1,7 +1,6 @@
 """Reports that are made in the background: asked for, watched while they are made, fetched while kept."""
 
 import json
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -12,26 +11,22 @@ from wtforms import SelectField, TextAreaField
 from wtforms.validators import Length
 
 from pbxbill.access.permissions import Permission
-from pbxbill.clock import SECOND_US
 from pbxbill.errors import InputRefused
 from pbxbill.listing.jobs import jobs_are_run
 from pbxbill.listing.listing import N_
-from pbxbill.reports.catalogue import REPORTS, check_values, may_have
-from pbxbill.reports.files import facts_of
+from pbxbill.reports.catalogue import REPORTS, may_have
 from pbxbill.reports.rendering import FORMATS
-from pbxbill.reports.report import Asked, ParameterKind, ParameterRefused, Report
-from pbxbill.reports.runs import KEPT_S, NewRun, ask, ask_to_stop, how_far, run_of, state_of, why
+from pbxbill.reports.report import Asked, ParameterRefused
+from pbxbill.reports.runs import NewRun, ask, ask_to_stop, run_of
 from pbxbill.store.report_models import ReportRunRow
 from pbxbill.web.fields import PanelForm, sentence
-from pbxbill.web.formatting import day
 from pbxbill.web.front import Front, background, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
 from pbxbill.web.report_pages import asked_by, sent_file, told_of
-from pbxbill.web.report_runs import far_told, listed_runs
+from pbxbill.web.report_runs import FORMAT_NAMES, facts_shown, listed_runs, run_shown
 
 MAX_EMAILS_LENGTH = 6_000
-FORMAT_NAMES = tuple((x, x.upper()) for x in FORMATS)
 
 
 class MakeForm(PanelForm):
@@ -68,23 +63,6 @@ def titled(_session: Session, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         known = REPORTS.get(row["report"])
         row["report"] = row["report"] if known is None else gettext(known.title)
-
-
-def facts_shown(report: Report, asked: Asked) -> list[tuple[str, str]]:
-    """What was asked for, in the reader's language; choices by their names."""
-    check_values(report, asked)
-    kinds = {x.label: x.kind for x in report.parameters}
-    return [(gettext(label), _fact(kinds[label], value)) for label, value in facts_of(report, asked)]
-
-
-def _fact(kind: ParameterKind, value: str) -> str:
-    match kind:
-        case ParameterKind.CHOICE:
-            return str(gettext(value))
-        case ParameterKind.DAY:
-            return day(date.fromisoformat(value))
-        case _:
-            return value
 
 
 def add_made(section: Blueprint, front: Front) -> None:
@@ -190,16 +168,11 @@ def _run_page(front: Front, run_id: int) -> str:
     return render_template(
         "panel/reports/run.html",
         row=row,
-        state=state_of(row, now_us),
-        far=how_far(row),
-        far_told=far_told(how_far(row)),
-        why=why(row),
+        run=run_shown(row, now_us),
         report=report,
         title=row.report if report is None else gettext(report.title),
         values=values,
         facts=[] if report is None else facts_shown(report, shown),
         addresses=[x for x in row.emails.split("\n") if x],
         are_run=are_run,
-        since_s=max(0, now_us - (row.started_us or row.asked_us)) // SECOND_US,
-        kept_until_us=None if row.ended_us is None else row.ended_us + KEPT_S * SECOND_US,
     )

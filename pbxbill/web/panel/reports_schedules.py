@@ -28,14 +28,8 @@ from pbxbill.web.fields import LineField, PanelForm, at_most, required
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.reports_asked import REPORT, asked_query, report_of
-from pbxbill.web.panel.reports_made import (
-    FORMAT_NAMES,
-    MAX_EMAILS_LENGTH,
-    addresses_of,
-    facts_shown,
-    refuse,
-    titled,
-)
+from pbxbill.web.panel.reports_made import MAX_EMAILS_LENGTH, addresses_of, refuse, titled
+from pbxbill.web.report_runs import FORMAT_NAMES, facts_shown
 
 SHOWN_RUNS = 10
 
