@@ -1,8 +1,9 @@
-"""The list of bundles: what an issuer includes per cycle, and how often accounts have got it."""
+"""Lists of bundles: what an issuer includes per cycle, and which accounts have one of them."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
@@ -21,6 +22,10 @@ from pbxbill.listing.listing import (
 )
 from pbxbill.rating.bundle import Measure
 from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow
+from pbxbill.store.models import AccountRow
+
+BUNDLE_ID = "bundle_id"
+"""The filter that the address's path says."""
 
 
 def _rows(_session: Session, scope: Scope) -> Rows:
@@ -57,8 +62,8 @@ BUNDLES = Listing(
     columns=(
         Column("name", N_("Name")),
         Column("pieces", N_("Included"), ColumnKind.COUNT),
-        Column("measure", N_("Of"), ColumnKind.TEXT),
-        Column("cycle", N_("Per"), ColumnKind.TEXT),
+        Column("measure", N_("Of"), ColumnKind.STATE),
+        Column("cycle", N_("Per"), ColumnKind.STATE),
         Column("destinations", N_("Destinations"), wide=True),
         Column("shared", N_("Shared"), ColumnKind.YES_NO, wide=True),
         Column("rollover_cycles", N_("Cycles kept"), ColumnKind.COUNT, wide=True),
@@ -81,3 +86,43 @@ BUNDLES = Listing(
     ),
     finish=_given,
 )
+
+
+def bundle_holders(now_us: Callable[[], int]) -> Listing:
+    """The list of accounts that have a bundle now, or will."""
+
+    def rows(_session: Session, scope: Scope) -> Rows:
+        held = AccountBundleRow
+        return (
+            select(
+                held.id.label("id"),
+                held.account_id.label("account_id"),
+                held.from_us.label("from_us"),
+                held.to_us.label("to_us"),
+                AccountRow.code.label("account"),
+                AccountRow.name.label("name"),
+            )
+            .join(AccountRow, AccountRow.id == held.account_id)
+            .where(scope.among(held.account_id), or_(held.to_us.is_(None), held.to_us > now_us()))
+        )
+
+    return Listing(
+        name="bundle-holders",
+        title=N_("Accounts that have it"),
+        permission=Permission.CATALOGUE_READ,
+        columns=(
+            Column("account", N_("Account"), ColumnKind.CODE),
+            Column("name", N_("Name"), wide=True),
+            Column("from_us", N_("From"), ColumnKind.MOMENT),
+            Column("to_us", N_("Until"), ColumnKind.MOMENT),
+        ),
+        rows=rows,
+        orders=(
+            Order("account", N_("Account"), AccountRow.code, AccountBundleRow.id),
+            Order("newest", N_("Newest first"), AccountBundleRow.id, AccountBundleRow.id, descending=True),
+        ),
+        filters=(
+            Filter("q", N_("Code or name"), contains(AccountRow.code, AccountRow.name)),
+            Filter(BUNDLE_ID, N_("Bundle"), equals(AccountBundleRow.bundle_id), FilterKind.NUMBER),
+        ),
+    )

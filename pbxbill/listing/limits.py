@@ -83,7 +83,7 @@ def limits_listing(now_us: Callable[[], int]) -> Listing:
             Column("zone", N_("Time zone"), wide=True),
             Column("seconds", N_("Within"), ColumnKind.SECONDS, wide=True),
             Column("shorter", N_("Shorter than"), ColumnKind.SECONDS, wide=True),
-            Column("listed", N_("Destinations"), wide=True),
+            Column("listed", N_("Destinations")),
             Column("endpoint", N_("Only from"), ColumnKind.CODE, wide=True),
             Column("suspends", N_("Suspends"), ColumnKind.YES_NO, wide=True),
         ),
@@ -124,6 +124,7 @@ def _show(row: dict[str, Any], used: dict[int, int]) -> None:
     row["amount"] = value if is_amount else None
     row["used"] = used.get(row["id"], 0) if row["kind"] == "spend" else None
     row["unit"] = row["unit"] or None
+    row["zone"] = row["zone"] if row["window"] else ""
     row["seconds"] = row.pop("window_s") or None
     row["shorter"] = row.pop("shorter_s") or None
     row["listed"] = row.pop("destinations").replace("\n", ", ")

@@ -175,8 +175,14 @@ def cell(column: Column, row: Mapping[str, Any]) -> Markup | str:
             return _PLAIN[kind](value)
 
 
+def _text(value: Any) -> Markup | str:
+    """What people wrote on several lines stays on them."""
+    written = str(value)
+    return Markup('<span class="pre">{}</span>').format(written) if "\n" in written else written
+
+
 _PLAIN: dict[ColumnKind, Callable[[Any], Markup | str]] = {
-    ColumnKind.TEXT: str,
+    ColumnKind.TEXT: _text,
     ColumnKind.COUNT: count,
     ColumnKind.SECONDS: duration_s,
     ColumnKind.MOMENT: moment,

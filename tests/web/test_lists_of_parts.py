@@ -13,7 +13,7 @@ from pbxbill.mediation.rerate import Definition
 from pbxbill.mediation.tally import COUNTS
 from pbxbill.store.accounts import add_endpoint
 from pbxbill.store.billing_models import DidRow
-from pbxbill.store.catalogue_models import HeldCountryRow, ServiceTariffRow
+from pbxbill.store.catalogue_models import AccountBundleRow, HeldCountryRow, ServiceTariffRow
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.store.mediation_models import MediationRunRow, MediationTallyRow
 from pbxbill.store.models import AccountRow, TariffRow
@@ -113,6 +113,40 @@ def test_services_of_an_account_are_searched(office_on_each: Office) -> None:
     assert [x["Service"] for x in rows_of(admin, f"{path}.csv")] == ["fax", "messages"]
     assert [x["Service"] for x in rows_of(admin, f"{path}.csv?q=FA")] == ["fax"]
     assert "Nothing matches these filters" in admin.get(f"{path}?q=telex").text
+
+
+def test_who_has_a_bundle_is_searched(office_on_each: Office) -> None:
+    office, admin = office_on_each, office_on_each.seat("admin")
+    facts = {
+        "name": "World", "measure": "messages", "pieces": "100", "cycle": "month", "zone": "UTC",
+        "rollover_cycles": "0", "priority": "0", "increments": "1/1",
+    }  # fmt: skip
+    path = admin.post("/panel/bundles/new", facts).location
+    assert "No account has it yet" in admin.get(f"{path}/accounts").text
+    for code in ("alice", "other"):
+        assert admin.post(f"{path}/give", {"account": code}, page=path).status_code == 303
+    assert "2" in admin.get(path).text
+    assert [x["Account"] for x in rows_of(admin, f"{path}/accounts.csv")] == ["alice", "other"]
+    assert [x["Account"] for x in rows_of(admin, f"{path}/accounts.csv?q=ALI")] == ["alice"]
+    with office.writing() as session:
+        for held in session.scalars(select(AccountBundleRow)):
+            held.to_us = office.clock.now_us()
+    assert rows_of(admin, f"{path}/accounts.csv") == []
+    assert office.seat("reseller").get(f"{path}/accounts").status_code == 404
+
+
+def test_notes_are_found_by_what_stands_in_them_by_whoever_wrote_them(office: Office) -> None:
+    admin, path = office.seat("admin"), part(office, "alice", "notes")
+    for text in ("Asks for Bob\non Mondays", "Pays late"):
+        assert admin.post(path, {"text": text}).status_code == 303
+    page = admin.get(f"{path}?q=bob").text
+    assert '<span class="pre">Asks for Bob\non Mondays</span>' in page.replace("\r\n", "\n")
+    assert "Pays late" not in page
+    refused = admin.post(path, {"text": ""})
+    assert refused.status_code == 200
+    assert "Pays late" in refused.text
+    assert len(rows_of(admin, f"{path}.csv")) == 2
+    assert rows_of(office.seat("reseller"), f"{path}.csv") == []
 
 
 def test_policies_and_penalty_classes_are_searched_and_files(office_on_each: Office) -> None:

@@ -12,6 +12,7 @@ from pbxbill.access.permissions import Permission
 from pbxbill.billing.account_terms import identify, identify_no_more, set_credit_limit, unit_of_tariff
 from pbxbill.billing.subscriptions.did_inventory import check_not_in_inventory
 from pbxbill.errors import InputRefused
+from pbxbill.listing.account_notes import ACCOUNT_NOTES
 from pbxbill.listing.endpoints import ACCOUNT_ENDPOINTS
 from pbxbill.listing.limits import ACCOUNT_COUNTRIES, OF_SOME_KINDS, account_limits
 from pbxbill.listing.listing import N_
@@ -47,7 +48,6 @@ from pbxbill.web.panel.account_tabs import account_tabs
 from pbxbill.web.panel.lists import list_page
 
 AMOUNTS = ("spend", "call_cost")
-MAX_NOTES = 200
 
 
 def add_parts(section: Blueprint, front: Front) -> None:
@@ -290,9 +290,19 @@ def _new_limit(session: Session, form: LimitForm) -> NewLimit:
 
 
 def _add_notes(section: Blueprint, front: Front) -> None:
-    @section.route("/accounts/<int:id>/notes", methods=["GET", "POST"])
+    page = add_account_list(
+        section,
+        front,
+        ACCOUNT_NOTES,
+        "notes",
+        empty=(N_("No notes yet"), N_("What colleagues should know of this account.")),
+        template="notes",
+        more=lambda account: {"form": NoteForm()},
+    )
+
+    @section.post("/accounts/<int:id>/notes")
     @needs(Permission.ACCOUNTS_WRITE)
-    def notes(id: int) -> str | AnyResponse:
+    def add_note(id: int) -> str | tuple[str, int] | AnyResponse:
         form = NoteForm()
         with front.reading() as session:
             account = front.account(session, id)
@@ -310,15 +320,7 @@ def _add_notes(section: Blueprint, front: Front) -> None:
                 )
             flash(gettext("The note is kept."))
             return redirect(url_for("accounts.notes", id=id), 303)
-        with front.reading() as session:
-            query = (
-                select(AccountNoteRow)
-                .where(AccountNoteRow.account_id == id, front.scope.issued(AccountNoteRow.issuer_id))
-                .order_by(AccountNoteRow.id.desc())
-                .limit(MAX_NOTES)
-            )
-            rows = list(session.scalars(query))
-        return account_part("notes", front, account, form=form, rows=rows)
+        return list_page(section, front, page, form=form)
 
     @section.route("/accounts/<int:id>/notes/<int:note_id>/remove", methods=["GET", "POST"])
     @needs(Permission.ACCOUNTS_WRITE)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_babel import gettext, lazy_gettext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,12 +12,12 @@ from wtforms import BooleanField, SelectField
 
 from pbxbill.access.permissions import Permission
 from pbxbill.errors import TermRefused
-from pbxbill.listing.bundles import BUNDLES
-from pbxbill.listing.listing import N_
+from pbxbill.listing.bundles import BUNDLE_ID, BUNDLES, bundle_holders
+from pbxbill.listing.listing import N_, Asked, narrowed, page_of
 from pbxbill.rating.cycles import CYCLES
 from pbxbill.rating.sheet_profile import parse_increments
 from pbxbill.store.bundles import MEASURES, NewBundle, add_bundle, bundle_of, give_bundle, take_bundle
-from pbxbill.store.catalogue_models import AccountBundleRow, BundleRow
+from pbxbill.store.catalogue_models import BundleRow
 from pbxbill.store.models import AccountRow
 from pbxbill.web.fields import (
     AccountField,
@@ -107,8 +107,30 @@ def bundles(front: Front) -> Blueprint:
         ),
     )
     _add_new(section, front)
+    _add_list_of_holders(section, front)
     _add_holders(section, front)
     return section
+
+
+def _add_list_of_holders(section: Blueprint, front: Front) -> None:
+    def of_path() -> BundleRow:
+        with front.reading() as session:
+            return _row(session, front, int((request.view_args or {})["id"]))
+
+    add_list(
+        section,
+        front,
+        ListPage(
+            bundle_holders(front.clock.now_us),
+            "/bundles/<int:id>/accounts",
+            endpoint="holders",
+            link=lambda row: url_for("accounts.show", id=row["account_id"]),
+            template="panel/bundles/holders.html",
+            empty=(N_("No account has it yet"), N_("Give it to accounts on its page, or name it in a plan.")),
+            more=lambda: {"bundle": of_path()},
+            given=lambda: {BUNDLE_ID: str(of_path().id)},
+        ),
+    )
 
 
 def _add_new(section: Blueprint, front: Front) -> None:
@@ -180,22 +202,12 @@ def _add_holders(section: Blueprint, front: Front) -> None:
 
 
 def _page(front: Front, id: int, form: GiveForm) -> str:
-    now_us = front.clock.now_us()
     with front.reading() as session:
         row = _row(session, front, id)
-        held = (
-            front.scope.among(AccountBundleRow.account_id),
-            AccountBundleRow.bundle_id == id,
-            (AccountBundleRow.to_us.is_(None)) | (AccountBundleRow.to_us > now_us),
-        )
-        holders = session.execute(
-            select(AccountRow, AccountBundleRow)
-            .join(AccountBundleRow, AccountBundleRow.account_id == AccountRow.id)
-            .where(*held)
-            .order_by(AccountRow.code, AccountBundleRow.id)
-            .limit(HOLDERS_SHOWN)
-        ).all()
-        total = session.scalar(select(func.count()).select_from(AccountBundleRow).where(*held)) or 0
+        listing, asked = bundle_holders(front.clock.now_us), Asked({BUNDLE_ID: str(id)}, size=HOLDERS_SHOWN)
+        holders = page_of(session, listing, front.scope, asked).rows
+        every = narrowed(session, listing, front.scope, asked).subquery()
+        total = session.scalar(select(func.count()).select_from(every)) or 0
     return render_template(
         "panel/bundles/show.html", row=row, bundle=bundle_of(row), holders=holders, total=total, form=form
     )
