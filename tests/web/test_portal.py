@@ -92,6 +92,12 @@ def test_an_invoice_is_seen_fetched_and_paid_on_the_gateways_page(shop: Shop) ->
     assert "Pay now" in page
     pdf = alice.get(f"/my/invoices/{id}/pdf")
     assert pdf.data.startswith(b"%PDF-")
+    files = re.findall(rf'href="(/my/invoices/{id}/(?:xml|csv))"', page)
+    assert len(files) == 2
+    xml, calls = (alice.get(x) for x in files)
+    assert calls.text.startswith("started_at,")
+    assert xml.location == f"/my/invoices/{id}"
+    assert "has no structured form" in alice.get(xml.location).text, "neither party has an address"
     assert shop.browser("olga").get(f"/my/invoices/{id}").status_code == 404
     path = f"/my/invoices/{id}/pay"
     assert 'value="10.00"' in alice.get(path).text

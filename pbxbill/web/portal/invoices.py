@@ -1,6 +1,6 @@
 """/my/invoices: what the account was asked to pay; seen, fetched, and paid."""
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -9,16 +9,17 @@ from werkzeug.wrappers import Response as AnyResponse
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.invoices.document import PartyBlock
 from pbxbill.billing.invoices.documents import document_from_json
-from pbxbill.billing.invoices.invoice_files import invoice_files
+from pbxbill.billing.invoices.invoice_files import CALL_LIST_KINDS, file_shown
 from pbxbill.billing.invoices.standing import ASKING, UNSETTLED
 from pbxbill.billing.payments.payment_gateways import gateways_for
 from pbxbill.billing.payments.payments import spare_funds
+from pbxbill.errors import InputRefused
 from pbxbill.listing.invoice_lines import INVOICE_ID, OWN_INVOICE_LINES
 from pbxbill.listing.listing import N_
 from pbxbill.listing.own import own_invoices
 from pbxbill.store.accounts import unit_of
 from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
-from pbxbill.web.fields import refusals
+from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front, needs
 from pbxbill.web.panel.lists import ListPage, add_list
@@ -105,6 +106,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
             lines=lines[:MOST_LINES],
             has_more=len(lines) > MOST_LINES,
             corrected=corrected,
+            has_calls=row.kind in CALL_LIST_KINDS,
             can_pay=can_pay,
             is_open=is_payable(row),
             is_offered=is_offered(row, front.clock.now_us()),
@@ -114,13 +116,14 @@ def _add_pages(section: Blueprint, front: Front) -> None:
 
     @section.get("/invoices/<int:id>/<any(pdf, xml, csv):kind>")
     @needs(Permission.OWN_READ)
-    def file(id: int, kind: str) -> Response:
+    def file(id: int, kind: str) -> Response | AnyResponse:
         with front.reading() as session:
             own_invoice(front, session, id)
-        made = invoice_files(front.desks.application.database, id, front.clock.now_us())
-        found = next((x for x in made if x.kind == kind), None)
-        if found is None:
-            abort(404, gettext("You get no such file of this document."))
+        try:
+            found = file_shown(front.desks.application.database, id, kind, front.clock.now_us())
+        except InputRefused as error:
+            flash(sentence(str(error)), "bad")
+            return redirect(url_for("my_invoices.show", id=id), 303)
         name = found.name.encode("ascii", "replace").decode().replace('"', "")
         head = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(found.content, mimetype=MIMETYPES[kind], headers=head)
