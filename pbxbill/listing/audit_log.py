@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, and_, any_, func, or_, select, true
+from sqlalchemy.orm import Session, aliased
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.audit import MAX_KEY_LENGTH, key_text
@@ -25,9 +25,9 @@ from pbxbill.listing.listing import (
     contains,
     equals,
 )
-from pbxbill.listing.users import within
 from pbxbill.store.access_models import AuditObjectRow, AuditRow
 from pbxbill.store.models import AccountRow
+from pbxbill.store.prefixes import begins_with
 
 LOG_INS = ("user.log-in", "user.session-end", "view.keep", "view.forget")
 """What people do without changing anything for others."""
@@ -64,7 +64,26 @@ CHANGES, COMMANDS = "changes", "commands"
 _OBJECT = re.compile(rf"([a-z_]{{1,64}})[ /]([^\s\"\\]{{1,{MAX_KEY_LENGTH}}})")
 
 
-def _audit(_session: Session, scope: Scope) -> Rows:
+def _done_by(session: Session, scope: Scope) -> ColumnElement[bool]:
+    """What was done for the account for which somebody acts, or for those below it."""
+    if scope.own:
+        return AuditRow.scope_id == scope.account_id
+    if scope.is_everything:
+        return true()
+    ids = select(AccountRow.id).where(begins_with(AccountRow.path, scope.path))
+    if session.get_bind().dialect.name == "sqlite":
+        return AuditRow.scope_id.in_(ids)
+    # With IN, or by the accounts alone, PostgreSQL reads the log from its end until a page is full.
+    entry = aliased(AuditRow)
+    return AuditRow.id == _any_of(select(entry.id).where(entry.scope_id == _any_of(ids)))
+
+
+def _any_of(ids: Select[int]) -> ColumnElement[Any]:
+    """What is compared by the index with each id that is found first."""
+    return any_(func.array(ids.scalar_subquery(), type_=ARRAY(BigInteger)))
+
+
+def _audit(session: Session, scope: Scope) -> Rows:
     return (
         select(
             AuditRow.id.label("id"),
@@ -76,7 +95,7 @@ def _audit(_session: Session, scope: Scope) -> Rows:
             AuditRow.address.label("address"),
         )
         .outerjoin(AccountRow, AccountRow.id == AuditRow.account_id)
-        .where(within(scope, AuditRow.scope_id))
+        .where(_done_by(session, scope))
     )
 
 
