@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flask import abort, g
+from flask_babel import gettext
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
@@ -186,4 +187,11 @@ class Front:
         account = account_in_scope(session, self.scope, account_id)
         if account is None:
             abort(404)
+        return account
+
+    def billed(self, session: Session, account_id: int) -> AccountRow:
+        """One whose money is the matter of who acts; 403: it would move the books of a reseller between."""
+        account = self.account(session, account_id)
+        if not self.scope.bills(account):
+            abort(403, gettext("Account %(code)s is billed by the reseller above it.", code=account.code))
         return account

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.api_keys import NewKey, make_key
@@ -16,7 +16,7 @@ from pbxbill.ids import new_id
 from pbxbill.store.access_models import ApiKeyRow
 from pbxbill.store.accounts import NewAccount, open_account, open_wallet
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.store.models import AccountRow
+from pbxbill.store.models import AccountRow, JournalEntryRow
 from tests.web.made_rows import begin_making, made_row
 from tests.web.offices import URL, Office
 
@@ -129,6 +129,47 @@ def test_nor_does_a_program_begin_or_end_anything_of_it(office: Office) -> None:
     own = key_of(office, "sub", *scopes)
     assert ask(office, own, f"/promises/{kept}/withdrawal", None) == 201
     assert ask(office, own, f"/invoices/{id}/dispute", {"reason": "so"}) == 201
+
+
+def test_money_of_a_customer_is_the_matter_of_his_seller_alone(office: Office) -> None:
+    """Whoever is above him looks on: it would move the seller's books."""
+    disputed_below(office)
+    below = office.account_id("below")
+    asked = (
+        "/panel/payments/top-up?account=below", "/panel/payments/from-wallet?account=below",
+        "/panel/payments/transfer?account=below", "/panel/payments/adjust?account=below",
+        "/panel/gateway-payments/new?account=below", f"/panel/till/take/{below}",
+        f"/panel/accounts/{below}/wallets/EUR/auto-top-up",
+    )  # fmt: skip
+    reseller, sent = office.seat("reseller"), {"amount": "1", "unit": "EUR", "purpose": "wallet"}
+    for path in asked:
+        assert (path, reseller.get(path).status_code) == (path, 403)
+        assert (path, reseller.post(path, sent, page="/panel/accounts/new").status_code) == (path, 403)
+        assert (path, office.seat("admin").get(path).status_code) == (path, 200)
+        assert (path, office.seat("other").get(path).status_code) == (path, 404)
+    euro = {"amount": "1.00", "currency": "EUR"}
+    bodies: dict[str, dict[str, Any]] = {
+        f"/accounts/{below}/top-ups": {"money": euro, "method": "cash"},
+        f"/accounts/{below}/payments": {"money": euro, "method": "cash"},
+        f"/accounts/{below}/wallets/EUR/allocation": {},
+        f"/accounts/{below}/transfers": {"to": "sub", "money": euro, "reason": "so"},
+        f"/accounts/{below}/gateway-payments": {"money": euro, "purpose": "top_up"},
+    }
+    scopes = PERMISSIONS_OF[Role.RESELLER]
+    keys = key_of(office, "reseller", *scopes), key_of(office, "other", *scopes)
+    for path, body in bodies.items():
+        assert (path, [ask(office, key, path, body) for key in keys]) == (path, [403, 404])
+    own = key_of(office, "sub", *scopes)
+    top_up = f"/accounts/{below}/top-ups"
+    assert ask(office, own, top_up, bodies[top_up]) == 201
+    with office.reading() as session:
+        entry = session.scalars(select(JournalEntryRow.id).where(JournalEntryRow.kind == "top-up")).one()
+    page = reseller.get(f"/panel/payments/{entry}")
+    assert page.status_code == 200
+    assert "/reverse" not in page.text
+    assert reseller.get(f"/panel/payments/{entry}/reverse").status_code == 403
+    back = f"/payments/{entry}/reversal"
+    assert [ask(office, key, back, {"reason": "so"}) for key in (*keys, own)] == [403, 404, 201]
 
 
 @pytest.mark.parametrize("outcome", ["credit", "reject"])

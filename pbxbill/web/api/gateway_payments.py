@@ -20,7 +20,7 @@ from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, S
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Money, Sent, SentMoney, left_out, money
 from pbxbill.web.api.listed import declare_list, listed_as
-from pbxbill.web.api.objects import conflicts, field, found, wrong
+from pbxbill.web.api.objects import billed_account, conflicts, field, found, wrong
 from pbxbill.web.api.payments import TAG, PaymentPath
 from pbxbill.web.api.problems import Refused, said
 from pbxbill.web.api.wallets import AccountPath
@@ -96,7 +96,7 @@ def gateway_payments(api: Api) -> None:
     def start_gateway_payment(path: AccountPath, body: NewPaymentBody) -> Answer:
         """Begin a payment on a gateway's page; the answer says where the payer goes."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return started_payment(api, account, body)
 
     _declare_refunds(api)
@@ -192,7 +192,10 @@ def _declare_held(api: Api) -> None:
 
 
 def _payment(api: Api, session: Session, id: int) -> GatewayPaymentRow:
-    return found(session, GatewayPaymentRow, id, api.front.scope.among(GatewayPaymentRow.account_id))
+    """One that is to be changed."""
+    row = found(session, GatewayPaymentRow, id, api.front.scope.among(GatewayPaymentRow.account_id))
+    billed_account(api.front, session, row.account_id)
+    return row
 
 
 def _amount(session: Session, sent: SentMoney, unit: str) -> int:

@@ -19,7 +19,7 @@ from pbxbill.store.models import AccountRow, JournalEntryRow, LedgerAccountRow, 
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Code, Id, Line, Money, Sent, SentMoney, left_out, money
 from pbxbill.web.api.listed import declare_file, declare_list
-from pbxbill.web.api.objects import account_named, conflicts, field, wrong
+from pbxbill.web.api.objects import account_named, billed_account, conflicts, field, wrong
 from pbxbill.web.api.payments import TAG, Allocation
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath, WalletPath
@@ -100,6 +100,8 @@ def payment_corrections(api: Api) -> None:
             if entry.kind not in CAN_BE_REVERSED:
                 raise Refused(409, f"A {entry.kind} is not taken back so.")
             whose = accounts_of_entries(session, [entry.id]).get(entry.id)
+            if whose is not None:
+                billed_account(front, session, whose[0])
         account_id = None if whose is None else whose[0]
         with api.writing("payment.reverse", path.entry_id, account_id=account_id) as change:
             wanted = Reversal(path.entry_id, body.reason, body.owed, front.actor.name)
@@ -113,7 +115,7 @@ def payment_corrections(api: Api) -> None:
         """Pay invoices from the account's wallet. 409: nothing is open, or nothing is there."""
         sent: Any = body
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             amount = None if sent.amount is None else _amount(session, sent.amount, path.unit, "amount")
         return paid_from_wallet(api, account, path.unit, amount, sent.invoice_ids)
 
@@ -122,8 +124,9 @@ def payment_corrections(api: Api) -> None:
     def transfer_to_account(path: AccountPath, body: SentTransfer) -> Answer:
         """Move funds to another account. Credit, and what live calls hold, cannot be moved (409)."""
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
             taker_id = account_named(session, front.scope, body.to, "to").id
+            billed_account(front, session, taker_id)
         with api.writing("payment.transfer", code, account_id=path.account_id) as change:
             session, cause = change.session, change.cause
             check(cause is not None, "a transfer comes with a key")

@@ -22,6 +22,7 @@ from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Id, Line, Moment, Money, Sent, SentMoney, left_out, moment, money
 from pbxbill.web.api.listed import declare_item, declare_list
+from pbxbill.web.api.objects import billed_account
 from pbxbill.web.api.problems import FieldError, Refused
 from pbxbill.web.api.wallets import AccountPath, WalletPath
 from pbxbill.web.front import needs
@@ -164,7 +165,7 @@ def payments(api: Api) -> None:
     def enter_top_up(path: AccountPath, body: SentTopUp) -> Answer:
         """Enter money received for a wallet. Live calls last longer within a second."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             amount, unit = _received(session, path.account_id, body.money)
         with api.writing("top_up.enter", account.code, account_id=account.id) as change:
             cause = change.cause
@@ -193,7 +194,7 @@ def payments(api: Api) -> None:
     def enter_payment(path: AccountPath, body: SentPayment) -> Answer:
         """Enter money received for invoices; what is over goes into the wallet."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             amount, unit = _received(session, path.account_id, body.money)
             _check_invoices(session, path.account_id, body.invoice_ids or [])
         with api.writing("payment.enter", account.code, account_id=account.id) as change:

@@ -16,7 +16,7 @@ from pbxbill.store.models import AccountRow, WalletRow
 from pbxbill.store.payment_models import AutoTopUpRow, SavedMethodRow
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Id, Moment, Money, Sent, left_out, moment, moment_or_none, money
-from pbxbill.web.api.objects import conflicts, field, wrong
+from pbxbill.web.api.objects import billed_account, conflicts, field, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath, WalletPath
 from pbxbill.web.front import needs
@@ -98,7 +98,7 @@ def saved_methods(api: Api) -> None:
     def prefer_saved_method(path: MethodPath) -> Answer:
         """Charge this card of an account first. Top-ups that name a card go on with theirs."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return _preferred(api, account, path.method_id)
 
     @api.delete("/accounts/<int:account_id>/saved-methods/<int:method_id>", TAG)
@@ -106,7 +106,7 @@ def saved_methods(api: Api) -> None:
     def remove_saved_method(path: MethodPath) -> Answer:
         """Charge a card no more, and have its gateway forget it."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return _removed(api, account, path.method_id)
 
     @api.get(
@@ -123,7 +123,7 @@ def saved_methods(api: Api) -> None:
     def put_auto_top_up(path: WalletPath, body: SentAutoTopUp) -> Answer:
         """Have a wallet fill itself. 409: no card is there for it."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return _set(api, account, path.unit, body)
 
     @api.delete("/accounts/<int:account_id>/wallets/<unit>/auto-top-up", TAG)
@@ -131,7 +131,7 @@ def saved_methods(api: Api) -> None:
     def stop_auto_top_up(path: WalletPath) -> Answer:
         """Let a wallet fill itself no more."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return _stopped(api, account, path.unit)
 
     @api.post("/accounts/<int:account_id>/wallets/<unit>/auto-top-up/resumption", AutoTopUp, TAG)
@@ -139,7 +139,7 @@ def saved_methods(api: Api) -> None:
     def resume_auto_top_up(path: WalletPath) -> Answer:
         """Let a wallet fill itself again that stopped or was turned off. 409: its card is gone."""
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
         return _resumed(api, account, path.unit)
 
 

@@ -52,7 +52,7 @@ def _add_cards(section: Blueprint, front: Front) -> None:
     @needs(Permission.PAYMENTS_CORRECT)
     def prefer_card(id: int, method_id: int) -> Response:
         with front.reading() as session:
-            front.account(session, id)
+            front.billed(session, id)
             card = _card(session, id, method_id)
         return done_at_once(
             front,
@@ -69,7 +69,7 @@ def _add_cards(section: Blueprint, front: Front) -> None:
     def remove_saved_card(id: int, method_id: int) -> str | Response:
         form = PanelForm()
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)
             card = _card(session, id, method_id)
             fills = is_filling(session, id, method_id)
         if form.validate_on_submit():
@@ -90,7 +90,7 @@ def _add_top_ups(section: Blueprint, front: Front) -> None:
     def auto_top_up(id: int, unit: str) -> str | Response:
         form = AutoTopUpForm()
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)
             wallet = _wallet(session, id, unit)
             cards = fill_top_up(session, form, account, wallet, is_new=request.method == "GET")
         if cards and form.validate_on_submit() and set_top_up(front, form, account, wallet):
@@ -104,7 +104,7 @@ def _add_top_ups(section: Blueprint, front: Front) -> None:
     @needs(Permission.PAYMENTS_CORRECT)
     def auto_top_up_turn(id: int, unit: str, what: str) -> Response:
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)
             _wallet(session, id, unit)
         turned = turn_off if what == "off" else resume
         told = (
@@ -116,7 +116,7 @@ def _add_top_ups(section: Blueprint, front: Front) -> None:
             front,
             f"auto-top-up.{what}",
             account.code,
-            lambda change: turned(change.session, front.account(change.session, id), unit, change.now_us),
+            lambda change: turned(change.session, front.billed(change.session, id), unit, change.now_us),
             told,
             url_for("accounts.saved_cards", id=id),
             id,

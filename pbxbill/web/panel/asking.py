@@ -94,6 +94,12 @@ def account_asked(session: Session, front: Front) -> AccountRow | None:
     return account
 
 
+def billed_account_asked(session: Session, front: Front) -> AccountRow | None:
+    """The same where money moves: 403 for an account that a reseller below bills."""
+    account = account_asked(session, front)
+    return None if account is None else front.billed(session, account.id)
+
+
 def find_page(title: str, back: str, crumbs: list[Crumb], hidden: dict[str, str] | None = None) -> str:
     """Ask for the account first."""
     return render_template(

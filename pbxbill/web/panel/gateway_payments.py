@@ -23,7 +23,14 @@ from pbxbill.store.payment_models import GatewayPaymentRow, PaymentGatewayRow, R
 from pbxbill.store.units import units_by_code
 from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.front import Front, needs
-from pbxbill.web.panel.asking import ReasonForm, account_asked, find_page, form_page, give_units, wallet_units
+from pbxbill.web.panel.asking import (
+    ReasonForm,
+    billed_account_asked,
+    find_page,
+    form_page,
+    give_units,
+    wallet_units,
+)
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.panel.payment_forms import AcceptForm, RefundForm, StartForm
 from pbxbill.web.panel.payments import payment_tabs
@@ -90,6 +97,13 @@ def _payment(session: Session, front: Front, id: int) -> GatewayPaymentRow:
     )
 
 
+def _billed_payment(session: Session, front: Front, id: int) -> GatewayPaymentRow:
+    """One whose money is to move."""
+    row = _payment(session, front, id)
+    front.billed(session, row.account_id)
+    return row
+
+
 def _add_start(section: Blueprint, front: Front) -> None:
     @section.route("/gateway-payments/new", methods=["GET", "POST"])
     @needs(Permission.PAYMENTS_TAKE)
@@ -97,7 +111,7 @@ def _add_start(section: Blueprint, front: Front) -> None:
         title = gettext("Send somebody to pay")
         form = StartForm()
         with front.reading() as session:
-            account = account_asked(session, front)
+            account = billed_account_asked(session, front)
             if account is None:
                 return find_page(title, url_for(".listed"), _crumbs())
             units = wallet_units(session, account)
@@ -199,7 +213,7 @@ def _add_refund(section: Blueprint, front: Front) -> None:
     def refund(id: int) -> str | Response:
         form = RefundForm()
         with front.reading() as session:
-            row = _payment(session, front, id)
+            row = _billed_payment(session, front, id)
             form.amount.unit = unit_of(session, row.unit)
         back = url_for(".show", id=id)
         if form.validate_on_submit():
@@ -209,7 +223,7 @@ def _add_refund(section: Blueprint, front: Front) -> None:
                 front.changing("payment.refund", str(id), account_id=row.account_id) as change,
             ):
                 new = NewRefund(form.reason.data or "", form.amount.data, form.reopen.data, front.actor.name)
-                _payment(change.session, front, id)
+                _billed_payment(change.session, front, id)
                 refund_id = ask_refund(change.session, change.books, id, new, change.now_us).id
             if not refused:
                 _go_on(front, refund_id)
@@ -249,7 +263,7 @@ def _add_held(section: Blueprint, front: Front) -> None:
     def accept(id: int) -> str | Response:
         form = AcceptForm()
         with front.reading() as session:
-            row = _payment(session, front, id)
+            row = _billed_payment(session, front, id)
         if row.told_amount and request.method == "GET":
             del form.reference
         back = url_for(".show", id=id)
@@ -259,7 +273,7 @@ def _add_held(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("payment.accept", str(id), account_id=row.account_id) as change,
             ):
-                _payment(change.session, front, id)
+                _billed_payment(change.session, front, id)
                 accept_held(
                     change.session,
                     change.books,
@@ -287,14 +301,14 @@ def _add_held(section: Blueprint, front: Front) -> None:
     def drop(id: int) -> str | Response:
         form = ReasonForm()
         with front.reading() as session:
-            row = _payment(session, front, id)
+            row = _billed_payment(session, front, id)
         back = url_for(".show", id=id)
         if form.validate_on_submit():
             with (
                 refusals(form) as refused,
                 front.changing("payment.drop", str(id), account_id=row.account_id) as change,
             ):
-                _payment(change.session, front, id)
+                _billed_payment(change.session, front, id)
                 drop_held(
                     change.session,
                     id,

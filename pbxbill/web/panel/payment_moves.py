@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask_babel import gettext
 from flask_wtf import FlaskForm
 from sqlalchemy.orm import Session
@@ -18,8 +18,8 @@ from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.web.fields import refusals
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import (
-    account_asked,
     account_of_code,
+    billed_account_asked,
     find_page,
     form_page,
     give_units,
@@ -49,7 +49,7 @@ def _add_from_wallet(section: Blueprint, front: Front) -> None:
         title = gettext("Pay invoices from the wallet")
         form = FromWalletForm()
         with front.reading() as session:
-            account = account_asked(session, front)
+            account = billed_account_asked(session, front)
             if account is None:
                 return find_page(title, url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
@@ -58,7 +58,7 @@ def _add_from_wallet(section: Blueprint, front: Front) -> None:
             return pay_from_wallet(
                 change.session,
                 change.books,
-                front.account(change.session, account.id),
+                front.billed(change.session, account.id),
                 unit=form.unit.data,
                 now_us=change.now_us,
                 amount=form.amount.data,
@@ -85,7 +85,7 @@ def _add_transfer(section: Blueprint, front: Front) -> None:
         title = gettext("Move funds to another account")
         form = TransferForm()
         with front.reading() as session:
-            account = account_asked(session, front)
+            account = billed_account_asked(session, front)
             if account is None:
                 return find_page(title, url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
@@ -116,11 +116,9 @@ def _add_adjusting(section: Blueprint, front: Front) -> None:
         title = gettext("Correct a wallet")
         form = AdjustForm()
         with front.reading() as session:
-            account = account_asked(session, front)
+            account = billed_account_asked(session, front)
             if account is None:
                 return find_page(title, url_for("payments.listed"), crumbs())
-            if not front.scope.bills(account):
-                abort(403)  # it would move the books of the reseller between them
             give_units(form, wallet_units(session, account))
 
         def correct(change: Change) -> str:
@@ -152,7 +150,7 @@ def _adjusted(change: Change, front: Front, account_id: int, form: AdjustForm) -
         form.reason.data or "",
         front.actor.name,
     )
-    account = front.account(change.session, account_id)
+    account = front.billed(change.session, account_id)
     return adjust_wallet(change.session, change.books, account, new, change.now_us)
 
 
@@ -195,8 +193,8 @@ def _add_write_off(section: Blueprint, front: Front) -> None:
 
 def _moved(change: Change, front: Front, account_id: int, form: TransferForm) -> str:
     session = change.session
-    giver = front.account(session, account_id)
-    taker = account_of_code(session, front, form.taker.data or "")
+    giver = front.billed(session, account_id)
+    taker = front.billed(session, account_of_code(session, front, form.taker.data or "").id)
     new = NewTransfer(
         form.amount.data or 0,
         form.unit.data,

@@ -28,7 +28,7 @@ from pbxbill.store.models import AccountRow, JournalEntryRow
 from pbxbill.web.fields import refusals
 from pbxbill.web.front import Change, Front, needs
 from pbxbill.web.panel.asking import (
-    account_asked,
+    billed_account_asked,
     done_when_sure,
     find_page,
     form_page,
@@ -99,7 +99,7 @@ def _add_taking(section: Blueprint, front: Front) -> None:
     def top_up() -> str | AnyResponse:
         form = TakeForm()
         with front.reading() as session:
-            account = account_asked(session, front)
+            account = billed_account_asked(session, front)
             if account is None:
                 return find_page(gettext("Take a payment"), url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
@@ -112,7 +112,7 @@ def _add_taking(section: Blueprint, front: Front) -> None:
                 refusals(form) as refused,
                 front.changing("payment.take", account.code, account_id=account.id) as change,
             ):
-                entry, repeated = _taken(change, front, front.account(change.session, account.id), form)
+                entry, repeated = _taken(change, front, front.billed(change.session, account.id), form)
             if not refused:
                 flash(
                     gettext("It had been entered before: nothing has moved.")
@@ -167,11 +167,12 @@ def _add_page(section: Blueprint, front: Front) -> None:
         with front.reading() as session:
             row = _entry(session, front, entry)
             facts = facts_of_entry(session, row)
+            may_write = _is_billed(session, front, entry)
         return render_template(
             "panel/payments/show.html",
             entry=row,
-            may_reverse=row.kind in CAN_BE_REVERSED and not facts["reversed_by"],
-            may_have_receipt=row.kind in HAVE_RECEIPTS and facts["cash"] > 0,
+            may_reverse=may_write and row.kind in CAN_BE_REVERSED and not facts["reversed_by"],
+            may_have_receipt=may_write and row.kind in HAVE_RECEIPTS and facts["cash"] > 0,
             title=word_of(row.kind)[:1].upper() + word_of(row.kind)[1:],
             crumbs=crumbs(),
             **facts,
@@ -182,7 +183,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
     def receipt(entry: str) -> str | AnyResponse:
         with front.reading() as session:
             row = _entry(session, front, entry)
-            whose = accounts_of_entries(session, [entry]).get(entry)
+            whose = _whose(session, front, entry)
         back = url_for(".show", entry=entry)
 
         def made(change: Change) -> str:
@@ -225,7 +226,7 @@ def _add_page(section: Blueprint, front: Front) -> None:
             row = _entry(session, front, entry)
             if row.kind not in CAN_BE_REVERSED:
                 abort(404)
-            whose = accounts_of_entries(session, [entry]).get(entry)
+            whose = _whose(session, front, entry)
         if row.kind != "top-up":
             del form.owed
         back = url_for(".show", entry=entry)
@@ -253,6 +254,20 @@ def _add_page(section: Blueprint, front: Front) -> None:
                 "put into the wallet leaves it. Live calls are shortened for it."
             ),
         )
+
+
+def _is_billed(session: Session, front: Front, entry: str) -> bool:
+    """Whether the money of an entry that may be seen is the matter of who looks."""
+    whose = accounts_of_entries(session, [entry]).get(entry)
+    return whose is None or front.scope.bills(session.get_one(AccountRow, whose[0]))
+
+
+def _whose(session: Session, front: Front, entry: str) -> tuple[int, str] | None:
+    """The account of an entry that is to be changed; 403: a reseller between bills it."""
+    whose = accounts_of_entries(session, [entry]).get(entry)
+    if whose is not None:
+        front.billed(session, whose[0])
+    return whose
 
 
 def _entry(session: Session, front: Front, entry: str) -> JournalEntryRow:

@@ -164,7 +164,7 @@ def _add_taking(section: Blueprint, front: Front) -> None:
     def take(id: int) -> str | AnyResponse:
         form = CashForm()
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)
             give_units(form, wallet_units(session, account))
             due = due_of(session, id)
         if request.method == "GET" and due:
@@ -175,7 +175,7 @@ def _add_taking(section: Blueprint, front: Front) -> None:
                 refusals(form, "amount") as refused,
                 front.changing("payment.take", account.code, account_id=id) as change,
             ):
-                entry = _taken(change, front.account(change.session, id), form, front.actor.name)
+                entry = _taken(change, front.billed(change.session, id), form, front.actor.name)
             if not refused:
                 flash(gettext("Received from %(name)s.", name=account.name))
                 return redirect(url_for("till.show", taken=entry), 303)
