@@ -99,6 +99,8 @@ def test_a_run_that_issues_says_first_of_how_many(office_on_each: Office) -> Non
     other = admin.post("/panel/runs/new", sent | {"accounts": "", "agreed": agreed})
     assert other.status_code == 200  # more is asked for than was agreed to
     assert admin.post("/panel/runs/new", sent | {"agreed": agreed}).status_code == 303
+    wrong = admin.post("/panel/runs/new", sent | {"accounts": "nobody"}).text
+    assert wrong.count("There is no account nobody") == 1
 
 
 def test_a_reseller_runs_over_his_own_and_sees_no_others(office: Office) -> None:

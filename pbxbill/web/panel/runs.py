@@ -182,28 +182,35 @@ def _add_start(section: Blueprint, front: Front, threads: Background) -> None:
         form = RunForm()
         if form.validate_on_submit():
             run_id, accounts = 0, None
-            with refusals(form) as refused, front.reading() as session:
-                accounts = _to_be_agreed_to(front, session, form)
-            if accounts is not None and not refused:
+            with refusals(form) as refused:
+                accounts = _to_be_agreed_to(front, form)
+                if accounts is None:
+                    run_id = _started(front, form)
+            if accounts is not None:
                 return render_template("panel/runs/new.html", form=form, accounts=accounts)
-            with refusals(form) as refused, front.changing("run.start", "") as change:
-                definition = _definition(front, change.session, form, change.now_us)
-                scope_id = None if front.scope.is_everything else front.scope.account_id
-                by = front.actor.name
-                run_id = start_run(change.session, definition, change.now_us, scope_id=scope_id, by=by)
             if not refused:
                 _work(front, threads, run_id, sends=form.sends.data)
                 return redirect(url_for("runs.show", id=run_id), 303)
         return render_template("panel/runs/new.html", form=form)
 
 
-def _to_be_agreed_to(front: Front, session: Session, form: RunForm) -> int | None:
+def _started(front: Front, form: RunForm) -> int:
+    with front.changing("run.start", "") as change:
+        definition = _definition(front, change.session, form, change.now_us)
+        scope_id = None if front.scope.is_everything else front.scope.account_id
+        by = front.actor.name
+        return start_run(change.session, definition, change.now_us, scope_id=scope_id, by=by)
+
+
+def _to_be_agreed_to(front: Front, form: RunForm) -> int | None:
     """How many accounts a run may issue invoices of, which its form did not say yet; None: it did, or issues
     none. What was agreed to holds as long as nothing else is asked for."""
     if form.drafts_only.data:
         return None
-    definition = _definition(front, session, form, front.clock.now_us())
-    accounts = accounts_of(session, definition, front.clock.now_us())
+    now_us = front.clock.now_us()
+    with front.reading() as session:
+        definition = _definition(front, session, form, now_us)
+        accounts = accounts_of(session, definition, now_us)
     asked = f"{accounts} {form.sends.data} {json.dumps(asdict(definition))}"
     mark = hashlib.sha256(asked.encode()).hexdigest()[:32]
     if form.agreed.data == mark:
