@@ -86,6 +86,25 @@ def test_sheets_that_cannot_be_taken(installed: Installation) -> None:
     problem(installed.program("reseller", role=Role.RESELLER).get(f"/rate-imports/{refused['id']}"), 404)
 
 
+def test_columns_of_a_sheet_are_named(installed: Installation) -> None:
+    program, sheet = installed.program(), b"a;b;c\n49;Germany;0,05\n"
+    refused = imported(program, "fresh", sheet, unit="EUR")
+    assert refused["state"] == "refused"
+    columns = {"prefix": "a", "destination": "b", "price_per_min": "c"}
+    address = f"/rate-imports/{refused['id']}"
+    made(program.post(f"{address}/columns", {"columns": columns}), 202)
+    assert (program.get(address).json["state"], program.get(address).json["total"]) == ("ready", 1)
+    problem(program.post(f"{address}/columns", {"columns": columns}), 409)
+    assert fields(program.post(f"{address}/columns", {"columns": {"x": "a"}})) == ["body.columns.x.[key]"]
+    at_once = imported(program, "fresh", sheet, unit="EUR", columns=columns, decimal=",", measure="items")
+    assert (at_once["state"], at_once["total"]) == ("ready", 1)
+    body = {"deck": "x", "unit": "EUR", "file_name": "r.csv", "content": base64.b64encode(sheet).decode()}
+    assert "encoding" in problem(program.post("/rate-imports", body | {"encoding": "nothing"}), 422)["detail"]
+    problem(installed.program("reseller", role=Role.RESELLER).post(f"{address}/columns", {
+        "columns": columns
+    }), 404)  # fmt: skip
+
+
 def test_a_sheet_larger_than_other_bodies(installed: Installation) -> None:
     rows = b"".join(b"49%05d,Germany,0.05\n" % x for x in range(15_000))
     ready = imported(installed.program(), "large", b"prefix,destination,price\n" + rows, unit="EUR")

@@ -1,6 +1,7 @@
 """Rates come in: a sheet is sent, what it would change is read, and it is written once that is agreed to."""
 
 import json
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from flask import Response
@@ -9,14 +10,16 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.permissions import Permission
 from pbxbill.listing.rate_imports import RATE_IMPORTS
-from pbxbill.rating.sheet_profile import parse_increments
+from pbxbill.rating.sheet_profile import COLUMNS, parse_increments
 from pbxbill.rating.tariff_text import percent_ppm, signed_price
 from pbxbill.store.catalogue_models import RateImportRow
+from pbxbill.store.decks import MEASURES
 from pbxbill.store.rate_uploads import (
     Upload,
     begin_writing,
     drop_upload,
     keep_upload,
+    name_columns,
     read_upload,
     state_of,
     unpacked,
@@ -29,13 +32,26 @@ from pbxbill.web.api.objects import SentMoment, at_us, conflicts, field, found, 
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.uploads import content_of, request_bytes, sent_file
 from pbxbill.web.background import Background
-from pbxbill.web.front import needs
+from pbxbill.web.front import Front, needs
 
 TAG = "Rates"
 RULE = "/rate-imports"
 MAX_SHEET_BYTES = 8_000_000
 SHEET = File("text/csv", "The rows, with a heading.")
 _MOST_PRICE, _STEEP = "100", "20"
+_PLAIN = (
+    *("price_per", "delimiter", "decimal", "zone", "encoding", "date_format"),
+    *("measure", "per", "against", "columns"),
+)
+
+
+Columns = Annotated[
+    dict[
+        Literal[COLUMNS],  # type: ignore[valid-type]  # made of what there is
+        Annotated[Line, StringConstraints(min_length=1, max_length=200)],
+    ],
+    Field(min_length=1, description="Ours to the sheet's, as its heading has it."),
+]
 
 
 class ImportPath(Sent):
@@ -73,6 +89,26 @@ class NewImport(Sent):
     zone: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = left_out(
         "Of dates. Default: UTC."
     )
+    encoding: Annotated[Line, StringConstraints(min_length=1, max_length=40)] = left_out(
+        "Default: as the file shows."
+    )
+    date_format: Annotated[Line, StringConstraints(min_length=1, max_length=40)] = left_out(
+        "Default: as the file shows.", examples=["%d.%m.%Y"]
+    )
+    measure: Literal[tuple(MEASURES)] = left_out(  # type: ignore[valid-type]  # made of what there is
+        "Of a new deck: what its prices are for. Default: time."
+    )
+    per: Annotated[int, Field(ge=1, le=10**12)] = left_out("Of a new deck: for how many of them.")
+    against: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = left_out(
+        "A deck of the key's account: tell which prefixes it sells below these prices."
+    )
+    columns: Columns = left_out("By which of its columns is which; others are told from their names.")
+
+
+class NamedColumns(Sent):
+    """Which column of a sheet is what."""
+
+    columns: Columns = Field(examples=[{"prefix": "Breakout", "price_per_min": "EUR"}])
 
 
 class RateImport(BaseModel):
@@ -101,8 +137,7 @@ def rate_imports(api: Api) -> None:
     declare_list(api, RULE, RATE_IMPORTS, TAG)
     api.take_larger(RULE, request_bytes(MAX_SHEET_BYTES))
 
-    def seen(session: Session, id: int) -> RateImportRow:
-        return found(session, RateImportRow, id, front.scope.issued(RateImportRow.issuer_id))
+    seen = partial(_seen, front)
 
     def shown(id: int) -> RateImport:
         with front.reading() as session:
@@ -117,8 +152,7 @@ def rate_imports(api: Api) -> None:
         """
         upload = _upload(front.scope.account_id, front.actor.name, body, front.clock.now_us())
         with api.writing("rates.upload", body.deck) as change:
-            with field("deck"):
-                row = keep_upload(change.session, upload, change.now_us)
+            row = keep_upload(change.session, upload, change.now_us)
             id = row.id
             answer = change.done(shown_import(row, change.now_us), 202)
         background.start(f"rates-{id}", lambda: read_upload(application.database, id, front.clock))
@@ -144,6 +178,21 @@ def rate_imports(api: Api) -> None:
         background.start(f"rates-{id}", lambda: write_upload(application.database, id, front.clock))
         return answer
 
+    @api.post("/rate-imports/<int:import_id>/columns", RateImport, TAG, 202)
+    @needs(Permission.CATALOGUE_WRITE)
+    def name_rate_columns(path: ImportPath, body: NamedColumns) -> Answer:
+        """Say which column of a sheet that was refused is what: it is read again. 409: it was not refused."""
+        id = path.import_id
+        with front.reading() as session:
+            deck = seen(session, id).deck
+        with api.writing("rates.columns", deck) as change:
+            row = seen(change.session, id)
+            with conflicts():
+                name_columns(change.session, row, body.columns, change.now_us)
+            answer = change.done(shown_import(row, change.now_us), 202)
+        background.start(f"rates-{id}", lambda: read_upload(application.database, id, front.clock))
+        return answer
+
     @api.delete("/rate-imports/<int:import_id>", TAG)
     @needs(Permission.CATALOGUE_WRITE)
     def drop_rates(path: ImportPath) -> Answer:
@@ -156,9 +205,19 @@ def rate_imports(api: Api) -> None:
                 drop_upload(change.session, row)
             return change.done(None)
 
+    _declare_files(api)
+
+
+def _seen(front: Front, session: Session, id: int) -> RateImportRow:
+    return found(session, RateImportRow, id, front.scope.issued(RateImportRow.issuer_id))
+
+
+def _declare_files(api: Api) -> None:
+    front = api.front
+
     def file_of(path: ImportPath, column: str) -> Response:
         with front.reading() as session:
-            content = getattr(seen(session, path.import_id), column)
+            content = getattr(_seen(front, session, path.import_id), column)
         if content is None:
             raise Refused(404)
         return Response(unpacked(content), mimetype="text/csv")
@@ -178,11 +237,7 @@ def rate_imports(api: Api) -> None:
 
 def _upload(issuer_id: int, by: str, body: NewImport, now_us: int) -> Upload:
     content = content_of(body.content, "content", MAX_SHEET_BYTES)
-    options: dict[str, Any] = {
-        key: getattr(body, key)
-        for key in ("price_per", "delimiter", "decimal", "zone")
-        if getattr(body, key) is not None
-    }
+    options: dict[str, Any] = {key: getattr(body, key) for key in _PLAIN if getattr(body, key) is not None}
     effective_us = at_us(body.effective)
     if effective_us is not None and effective_us < now_us and not body.backdate:
         raise wrong("effective", "is past; say by backdate that it is meant")
