@@ -1,5 +1,8 @@
 """Reports that are stopped while they are made, or cut off; and what is told of them meanwhile."""
 
+import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from pbxbill.store.driver import Driver, connect
 from pbxbill.store.engine import open_engine, transaction
 from pbxbill.store.report_models import ReportRunRow
 from tests.store.billed_accounts import CLOCK, BilledAccounts
+from tests.store.command_line import Run
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n"
 SOON_S = 20
@@ -253,3 +257,36 @@ def test_what_is_stopped_before_it_begins_ends_at_once(database: Engine) -> None
     making.stop()
     with pytest.raises(ReportStopped):
         making.tell(Stage.READING)
+
+
+def test_the_command_line_stops_one(pbxbill: Run, database: Engine, clock: ManualClock) -> None:
+    run_id = asked(database, clock, "prepaid")
+    assert pbxbill("reports", "stop", run_id).output == f"report {run_id}: stopped\n"
+    (told,) = json.loads(pbxbill("reports", "runs", "--json").output)
+    assert (told["state"], told["done"], told["error"]) == ("stopped", "", "")
+    for wrong in (run_id, run_id + 1):
+        assert pbxbill("reports", "stop", wrong).exit_code == 2
+
+
+def test_ctrl_c_ends_the_statement(
+    pbxbill: Run, accounts: BilledAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(session: Session, _asked: Asked) -> Table:
+        over = threading.Event()
+
+        def press() -> None:  # until it is heard: once may be too early
+            while not over.wait(0.2):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        pressing = threading.Thread(target=press)
+        pressing.start()
+        try:
+            session.execute(text(ENDLESS))
+        finally:
+            over.set()
+            pressing.join()
+        return Table((), [])
+
+    slow(monkeypatch, make)
+    ran = pbxbill("reports", "show", "slow")
+    assert (ran.exit_code, ran.output) == (1, "pbxbill: it was stopped\n")
