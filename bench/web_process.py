@@ -18,7 +18,7 @@ def serve(url: str) -> None:
     """On a free port, which is printed; nobody is asked to wait for asking often."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    with open_application(url) as application:
+    with open_application(url, plan_each=True) as application:
         desks = Desks(application)
         app = create_app(desks, WebRules(requests_per_min=10**6))
         server = WebServer(app, ServingSettings("127.0.0.1", 0, THREADS, 100, 60))

@@ -63,11 +63,12 @@ def open_application(
     clock: Clock | None = None,
     *,
     keeper: SecretKeeper | None = None,
+    plan_each: bool = False,
 ) -> Iterator[Application]:
     """Open the database; ConfigurationError if it has not been set up by `pbxbill init`. keeper: what seals
-    the secrets in it."""
+    the secrets in it; plan_each: as of open_engine()."""
     _refuse_missing_file(database_url)
-    database = open_engine(database_url)
+    database = open_engine(database_url, plan_each=plan_each)
     if keeper is not None:
         seal_with(database, keeper)
     try:

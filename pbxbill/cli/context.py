@@ -74,12 +74,15 @@ class Context:
         return self._settings
 
     @contextmanager
-    def application(self) -> Iterator[Application]:
-        """The database, opened. The audit log tells what a command that people call changes in it."""
+    def application(self, *, plan_each: bool = False) -> Iterator[Application]:
+        """The database, opened. The audit log tells what a command that people call changes in it.
+
+        plan_each: as of open_engine().
+        """
         settings = self.settings
         keeper = KeyFile(settings.web.key_file)
         with open_application(
-            settings.database_url, settings.redis_url, self.clock, keeper=keeper
+            settings.database_url, settings.redis_url, self.clock, keeper=keeper, plan_each=plan_each
         ) as application:
             from pbxbill.cli.teller import teller_of
 

@@ -56,7 +56,7 @@ def web(context: Context, supervised: bool) -> None:
         installation=installation_of(context),
     )
     notifier = Notifier()
-    with context.application() as application:
+    with context.application(plan_each=True) as application:
         desks = Desks(application, public_url=section.public_url)
         server = WebServer(create_app(desks, rules), serving)
 
