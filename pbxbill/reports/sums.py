@@ -157,9 +157,10 @@ def _held(session: Session, wanted: Wanted, selected: str) -> list[Summed]:
     from_us, to_us = min(x for x, _ in wanted.buckets), max(x for _, x in wanted.buckets)
     period = Period(wanted.seller.id, wanted.dimension, from_us, to_us)
     if session.get_bind().dialect.name == "postgresql":
-        # Compiling takes longer than reading roll-ups does; what was written last is in memory.
-        session.execute(text("SET LOCAL jit = off"))
-        session.execute(text("SET LOCAL random_page_cost = 1.1"))
+        # What was written last is in memory. How many members there are PostgreSQL does not foresee: of tens
+        # of thousands it would sort each row by its text, on the disk.
+        for setting in ("random_page_cost = 1.1", "work_mem = '32MB'", "enable_sort = off"):
+            session.execute(text(f"SET LOCAL {setting}"))
     standing = standing_of(session, period)
     for _ in range(MOST_TRIES):
         found = _read(session, wanted, standing, selected)
