@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
-from pbxbill.billing.invoices.invoice_files import UNISSUED, invoice_files
+from pbxbill.billing.invoices.invoice_files import UNISSUED, file_shown
 from pbxbill.listing.invoices import UNSEEN
 from pbxbill.listing.invoices import invoices as listing_of
 from pbxbill.listing.own import own_invoices
@@ -20,6 +20,7 @@ from pbxbill.store.models import AccountRow
 from pbxbill.web.api.api import Api, File
 from pbxbill.web.api.fields import Id, Moment, Money, Sent, moment, moment_or_none, money
 from pbxbill.web.api.listed import declare_file, declare_list
+from pbxbill.web.api.objects import conflicts
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.front import Front, needs
 
@@ -115,39 +116,38 @@ def invoices(api: Api) -> None:
     @api.get("/invoices/<int:invoice_id>.xml", XML, TAG, conflict=True)
     @needs(Permission.INVOICES_READ)
     def get_invoice_xml(path: InvoicePath) -> Response:
-        """The structured invoice. 409: it is not issued yet, or its account gets none."""
+        """The structured invoice. 409: it is not issued yet, or has no such form."""
         return as_file(path, "xml", XML.mimetype)
 
     @api.get("/own/invoices/<int:invoice_id>.xml", XML, TAG, conflict=True)
     @needs(Permission.OWN_READ)
     def get_own_invoice_xml(path: InvoicePath) -> Response:
-        """The structured invoice of the key's own account. 409: it gets none."""
+        """The structured invoice of the key's own account. 409: it has no such form."""
         return as_file(path, "xml", XML.mimetype)
 
     @api.get("/invoices/<int:invoice_id>.csv", CALLS, TAG, conflict=True)
     @needs(Permission.INVOICES_READ)
     def get_invoice_calls(path: InvoicePath) -> Response:
-        """The calls of an invoice as a file. 409: it is not issued yet, or its account gets none."""
+        """The calls of an invoice as a file. 409: it is not issued yet, or is no invoice."""
         return as_file(path, "csv", CALLS.mimetype)
 
     @api.get("/own/invoices/<int:invoice_id>.csv", CALLS, TAG, conflict=True)
     @needs(Permission.OWN_READ)
     def get_own_invoice_calls(path: InvoicePath) -> Response:
-        """The calls of an invoice of the key's own account as a file. 409: it gets none."""
+        """The calls of an invoice of the key's own account as a file. 409: it is no invoice."""
         return as_file(path, "csv", CALLS.mimetype)
 
 
 def file_of_invoice(front: Front, id: int, kind: str, mimetype: str) -> Response:
-    """A file of a document of the scope; 409 where it is not issued, or its account gets none."""
+    """A file of a document of the scope; 409 where it is not issued, or has none of the kind."""
     with front.reading() as session:
         row = seen_invoice(session, front.scope, id)
         if row.state in UNISSUED:
             raise Refused(409, f"It is {row.state}: only what is issued has files.")
     database = front.desks.application.database
-    made = {x.kind: x.content for x in invoice_files(database, row.id, front.clock.now_us())}
-    if kind not in made:
-        raise Refused(409, f"Its account gets no {kind.upper()}.")
-    answer = Response(made[kind], mimetype=mimetype)
+    with conflicts():
+        found = file_shown(database, row.id, kind, front.clock.now_us())
+    answer = Response(found.content, mimetype=mimetype)
     name = (row.number or str(row.id)).replace("/", "-").encode("ascii", "replace").decode()
     answer.headers["Content-Disposition"] = f'attachment; filename="{name.replace(chr(34), "")}.{kind}"'
     return answer
