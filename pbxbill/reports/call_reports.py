@@ -222,7 +222,7 @@ CALL_REPORTS = (
             CARRIER_GROUPS,
             (CALLS, ANSWERED, ASR, ACD, RUNG, PDD, NET, COST, MARGIN, MARGIN_PPM, UNKNOWN),
             order="calls",
-            series=("asr_ppm", "margin"),
+            series=("margin",),
             notes=(OF_THOSE_KNOWN, OWN_UNITS),
         ),
         operators=True,

@@ -7,6 +7,7 @@ from typing import Any
 
 from babel.dates import format_date, format_skeleton
 
+from pbxbill.errors import check
 from pbxbill.listing.listing import N_, Column, ColumnKind
 from pbxbill.reports.drawing import MAX_POINTS, Picture, Series, Shown, bars, lines, ranks
 from pbxbill.reports.reader import Reader, count_text, percent_text, short_amount_text
@@ -57,6 +58,7 @@ def charts_of(table: Table, title: str, reader: Reader, word: Word) -> list[Char
     columns = [x for key in chart.series for x in table.columns if x.key == key]
     if not columns:
         return []
+    check(len({x.kind for x in columns}) == 1, "a chart adds no shares to money")
     charts = _Charts(table, title, reader, word)
     if columns[0].kind is not ColumnKind.MONEY:
         # What has money in several units stands in several rows; the first one alone counts.

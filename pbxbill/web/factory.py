@@ -17,7 +17,7 @@ from pbxbill.web.desks import Desks
 from pbxbill.web.error_pages import PLAIN, install_errors
 from pbxbill.web.front import Front, open_to_all
 from pbxbill.web.identity import Identity, cookie_name, install_access, is_secure
-from pbxbill.web.late_rules import LateRule
+from pbxbill.web.late_rules import IdConverter, LateRule
 from pbxbill.web.own import own_pages
 from pbxbill.web.panel.first_steps import leads_there
 from pbxbill.web.panel.navigation import menu
@@ -52,6 +52,7 @@ def create_app(desks: Desks, rules: WebRules | None = None) -> Flask:
     """The application, with all that it works with."""
     app = Flask(__name__, static_url_path="/static")
     app.url_rule_class = LateRule
+    app.url_map.converters["int"] = IdConverter
     front = Front(desks, rules)
     identity = Identity(front)
     _configure(app, front)

@@ -1,4 +1,4 @@
-"""Rules of the URL map that learn to build addresses when a page first leads there.
+"""Rules of the URL map that learn to build addresses when a page first leads there, and the ids in them.
 
 Werkzeug compiles two functions for each rule as it is added. Of a thousand rules a process builds few
 addresses, and the functions of all of them were most of the time in which it started.
@@ -7,9 +7,20 @@ addresses, and the functions of all of them were most of the time in which it st
 from collections.abc import Callable
 from typing import Any
 
-from werkzeug.routing import Rule
+from werkzeug.routing import IntegerConverter, Map, Rule
 
 Builder = Callable[..., tuple[str, str]]
+
+
+MOST_ID = 2**63 - 1
+"""Databases have no greater number: an address with one leads nowhere."""
+
+
+class IdConverter(IntegerConverter):
+    """Whole numbers that may be ids."""
+
+    def __init__(self, url_map: Map, **bounds: Any) -> None:
+        super().__init__(url_map, **{"max": MOST_ID, **bounds})
 
 
 class LateRule(Rule):

@@ -87,6 +87,17 @@ def test_a_key_without_a_scope_is_refused(walked: Office, role: Role) -> None:
         assert answer.status_code == 403, route
 
 
+def test_an_id_that_no_database_has_leads_nowhere(walked: Office) -> None:
+    browser = walked.seat("admin")
+    with_ids = [
+        x for x in routes_of(walked.app) if "int" in x.converters and x.method == "GET" and not x.is_api
+    ]
+    assert len(with_ids) > 100
+    for route in with_ids:
+        answer = browser.get(route.path(dict.fromkeys(route.parameters, str(2**63))))
+        assert answer.status_code == 404, route
+
+
 def test_a_cookie_opens_nothing_of_the_api(walked: Office) -> None:
     browser = walked.seat("admin")
     for route in guarded(walked):

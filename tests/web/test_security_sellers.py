@@ -139,7 +139,8 @@ def test_money_of_a_customer_is_the_matter_of_his_seller_alone(office: Office) -
         "/panel/payments/top-up?account=below", "/panel/payments/from-wallet?account=below",
         "/panel/payments/transfer?account=below", "/panel/payments/adjust?account=below",
         "/panel/gateway-payments/new?account=below", f"/panel/till/take/{below}",
-        f"/panel/accounts/{below}/wallets/EUR/auto-top-up",
+        f"/panel/accounts/{below}/wallets/EUR/auto-top-up", f"/panel/accounts/{below}/wallets/EUR/limit",
+        f"/panel/accounts/{below}/terminate",
     )  # fmt: skip
     reseller, sent = office.seat("reseller"), {"amount": "1", "unit": "EUR", "purpose": "wallet"}
     for path in asked:
@@ -153,6 +154,7 @@ def test_money_of_a_customer_is_the_matter_of_his_seller_alone(office: Office) -
         f"/accounts/{below}/payments": {"money": euro, "method": "cash"},
         f"/accounts/{below}/wallets/EUR/allocation": {},
         f"/accounts/{below}/transfers": {"to": "sub", "money": euro, "reason": "so"},
+        f"/accounts/{below}/termination": {"code": "below", "reason": "so"},
         f"/accounts/{below}/gateway-payments": {"money": euro, "purpose": "top_up"},
     }
     scopes = PERMISSIONS_OF[Role.RESELLER]

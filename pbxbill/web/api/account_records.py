@@ -18,7 +18,7 @@ from pbxbill.web.api.accounts import TAG, Account, shown_account
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Code, Id, Line, Moment, Sent, left_out, moment
 from pbxbill.web.api.listed import declare_file, declare_list
-from pbxbill.web.api.objects import conflicts, field, found, wrong
+from pbxbill.web.api.objects import billed_account, conflicts, field, found, wrong
 from pbxbill.web.api.problems import Refused
 from pbxbill.web.api.wallets import AccountPath
 from pbxbill.web.front import Front, needs
@@ -106,12 +106,12 @@ def account_records(api: Api) -> None:
         409: it is closed, or it cannot be.
         """
         with front.reading() as session:
-            code = front.account(session, path.account_id).code
+            code = billed_account(front, session, path.account_id).code
         if body.code != code:
             raise wrong("code", "is not the code of this account")
         id = path.account_id
         with api.writing("account.terminate", code, account_id=id) as change:
-            front.account(change.session, id)
+            billed_account(front, change.session, id)
             with conflicts():
                 terminate(
                     change.session,

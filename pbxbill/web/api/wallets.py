@@ -13,6 +13,7 @@ from pbxbill.store.models import WalletRow
 from pbxbill.store.units import units_by_code
 from pbxbill.web.api.api import Answer, Api
 from pbxbill.web.api.fields import Amount, Id, Money, Sent, money
+from pbxbill.web.api.objects import billed_account
 from pbxbill.web.api.problems import Refused, said
 from pbxbill.web.front import needs
 
@@ -88,7 +89,7 @@ def wallets(api: Api) -> None:
         Live calls follow within a second. 409 where calls and charges hold more than the limit would leave.
         """
         with front.reading() as session:
-            account = front.account(session, path.account_id)
+            account = billed_account(front, session, path.account_id)
             _wallet(session, path)
         with api.writing("wallet.limit", account.code, account_id=account.id) as change:
             session = change.session

@@ -73,7 +73,7 @@ def _add_terminating(section: Blueprint, front: Front) -> None:
     def terminate_account(id: int) -> str | AnyResponse:
         form = TerminateForm()
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)  # what it still owes is charged
         if account.status == AccountStatus.TERMINATED:
             abort(404)
         if form.validate_on_submit():
@@ -85,7 +85,7 @@ def _add_terminating(section: Blueprint, front: Front) -> None:
                     refusals(form) as refused,
                     front.changing("account.terminate", account.code, account_id=id) as change,
                 ):
-                    front.account(change.session, id)
+                    front.billed(change.session, id)
                     terminate(
                         change.session,
                         change.books,

@@ -86,7 +86,7 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
     def credit_limit(id: int, unit: str) -> str | AnyResponse:
         form = LimitOfWalletForm()
         with front.reading() as session:
-            account = front.account(session, id)
+            account = front.billed(session, id)
             held, known = _wallet(session, id, unit)
         form.credit_limit.unit = known
         if request.method == "GET":
@@ -97,7 +97,7 @@ def _add_wallets(section: Blueprint, front: Front) -> None:
                 refusals(form, "credit_limit") as refused,
                 front.changing("wallet.limit", f"{account.code} {unit}", account_id=id) as change,
             ):
-                now = front.account(change.session, id)
+                now = front.billed(change.session, id)
                 # A row of a transaction that is undone can be shown no more: it has a name of its own.
                 locked, _ = _wallet(change.session, id, unit)
                 check_edition(form, {"credit_limit": format_amount(locked.credit_limit, known)})
