@@ -163,5 +163,7 @@ def test_a_gateway_is_asked_how_a_payment_stands(installed: Installation) -> Non
 
 def test_nothing_was_passed_over(installed: Installation) -> None:
     program = installed.program()
-    assert made(program.post("/billing-runs/look-back", None)) == {"items": []}
+    assert made(program.post("/billing-runs/look-back", None)) == {"items": [], "after": None}
+    assert made(program.post("/billing-runs/look-back?after=1", None)) == {"items": [], "after": None}
+    problem(program.post("/billing-runs/look-back?after=first", None), 422)
     problem(installed.program("bob", role=Role.CUSTOMER).post("/billing-runs/look-back", None), 403)
