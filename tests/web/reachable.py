@@ -3,7 +3,8 @@
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
@@ -16,11 +17,25 @@ TRIES = 25
 """Of addresses of one route, until one is a page."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page, as it was when somebody came to it."""
+
+    endpoint: str
+    path: str
+    text: str
+
+
 def reachable(office: Office, login: str, starts: Iterable[str]) -> dict[str, str]:
     """Addresses by endpoint, of pages alone: files and what scripts ask for are none."""
+    return {page.endpoint: page.path for page in reached(office, login, starts)}
+
+
+def reached(office: Office, login: str, starts: Iterable[str]) -> Iterator[Found]:
+    """Each page once, by its endpoint."""
     browser = office.seat(login) if login else office.browser()
     matcher = office.app.url_map.bind("bill.example", url_scheme="https")
-    found: dict[str, str] = {}
+    found: set[str] = set()
     tried: Counter[str] = Counter()
     waiting, known = list(starts), set(starts)
     while waiting:
@@ -38,8 +53,8 @@ def reachable(office: Office, login: str, starts: Iterable[str]) -> dict[str, st
             is_page = "<html" in text
             if answer.status_code != 200 or not is_page or "Content-Disposition" in answer.headers:
                 continue
-            links = dict.fromkeys(html.unescape(x) for x in LINK.findall(text))
-        found[endpoint] = path
+        found.add(endpoint)
+        yield Found(endpoint, path, text)
+        links = dict.fromkeys(html.unescape(x) for x in LINK.findall(text))
         waiting += [x for x in links if x not in known]
         known |= links.keys()
-    return found

@@ -14,7 +14,7 @@ from sqlalchemy.schema import Column, Table
 from pbxbill.notify.smtp import Attachment, Mail, MailSettings, composed
 from pbxbill.store.models import Base
 from tests.web.offices import Office
-from tests.web.reachable import reachable
+from tests.web.reachable import reached
 
 EVIL = "=1+1|x\"'><svg onload=x1>{{7*7}}"
 WRITTEN = (
@@ -62,8 +62,8 @@ def evil(full: Office) -> Office:
 @pytest.mark.parametrize("login", STARTS)
 def test_no_page_shows_it_as_markup_and_no_file_as_a_formula(evil: Office, login: str) -> None:
     browser, seen, files = evil.seat(login), 0, set()
-    for path in reachable(evil, login, STARTS[login]).values():
-        page = browser.get(path).text
+    for one in reached(evil, login, STARTS[login]):
+        path, page = one.path, one.text
         assert "<svg onload" not in page, path
         assert "onload=x1&gt;49" not in page, path
         assert not re.search(r"\s(?:href|src|action)=[\"']?\s*(?:javascript|data:text)", page, re.I), path
