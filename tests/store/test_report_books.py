@@ -13,8 +13,10 @@ from pbxbill.billing.invoices.draft_editing import NewLine
 from pbxbill.billing.invoices.note_amounts import Amount
 from pbxbill.billing.invoices.notes import credit
 from pbxbill.ledger.accounts import REVENUES, LedgerCode
-from pbxbill.reports.catalogue import REPORTS, made
+from pbxbill.reports import statements
+from pbxbill.reports.catalogue import REPORTS, made, operator_scope, page_of
 from pbxbill.reports.dashboard import first_page
+from pbxbill.reports.making import TooLarge
 from pbxbill.reports.report import Asked, Table
 from pbxbill.store.models import AccountRow
 from tests.small_operator import eur
@@ -105,6 +107,24 @@ def test_a_statement_opens_and_closes_as_the_ledger_does(billing: Invoicing) -> 
     assert reseller["opening"] == wallet_at(billing, "reseller", from_us) != 0
     own = table(billing, "statement", "reseller", group="customer", **days)
     assert {x["code"] for x in own.rows} == {"alice"}
+
+
+def test_a_page_does_not_wait_for_statements_of_many_movements(
+    billing: Invoicing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (2, 12):
+        billing.top_up("carol", "10", day)
+    values = {"account": "carol", "from": "2026-01-10", "to": "2026-01-20"}
+
+    def page(most: int) -> Table:
+        monkeypatch.setattr(statements, "MOST_READ", most)
+        with billing.transaction() as session:
+            now_us = billing.clock.now_us()
+            return page_of(session, "statement", operator_scope(session), values, zone="UTC", now_us=now_us)
+
+    assert page(2).rows == table(billing, "statement", **values).rows
+    with pytest.raises(TooLarge, match="background"):
+        page(1)
 
 
 def test_what_was_deferred_and_held_is_told_of_any_day_as_the_ledger_has_it(billing: Invoicing) -> None:
