@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date
+from html import unescape
 
 import pytest
 from sqlalchemy import select
@@ -270,3 +271,23 @@ def test_a_charge_waits_for_an_invoice_and_is_taken_back(office: Office) -> None
     assert admin.post(f"/panel/charges/{id}/withdraw", {"reason": "no"}).status_code == 303
     assert "withdrawn" in admin.get(f"/panel/charges/{id}").text
     assert "A visit" not in admin.get("/panel/charges?billed=waiting").text
+
+
+def test_a_payment_is_for_the_invoice_that_it_is_said_to_be_for(office: Office) -> None:
+    first, second, admin = issued(office), issued(office), office.seat("admin")
+    link = re.search(r'href="(/panel/payments/top-up\?[^"]*)"', admin.get(f"/panel/invoices/{second}").text)
+    assert link
+    page = admin.get(unescape(link[1])).text
+    assert f'<option selected value="invoice:{second}">' in page
+    assert f'value="invoice:{first}"' in page
+    key = re.search(r'name="key"[^>]*value="([^"]+)"', page)
+    assert key
+    sent = {"amount": "5", "unit": "EUR", "purpose": f"invoice:{second}", "method": "bank", "key": key[1]}
+    assert admin.post("/panel/payments/top-up?account=other", sent).status_code == 303
+    total = row(office, second).total
+    assert (row(office, first).open, total - row(office, second).open) == (
+        row(office, first).total,
+        5_000_000,
+    )
+    foreign = sent | {"purpose": "invoice:999999", "key": "0123456789abcdef"}
+    assert 'href="#purpose"' in admin.post("/panel/payments/top-up?account=other", foreign).text

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -79,16 +78,8 @@ PARTS = {
 """Of the addresses, so that no part takes long."""
 
 
-@pytest.fixture
-def nothing_billed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are begun and bill nobody: by a clock that stands still they never share SQLite with others."""
-    runs = import_module("pbxbill.web.api.billing_runs")
-    monkeypatch.setattr(runs, "work_on", lambda *_asked, **_named: None)
-
-
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("nothing_billed")
 @pytest.mark.parametrize("part", PARTS)
 def test_no_answer_is_undocumented(sqlite_url: str, tmp_path: Path, part: str) -> None:
     with installation(sqlite_url) as installed, served(installed.app) as port:

@@ -15,18 +15,20 @@ METHODS = (
 )
 
 
+PURPOSES = (
+    ("wallet", lazy_gettext("top-up: all of it into the wallet")),
+    ("invoices", lazy_gettext("invoices that are open, the oldest first; the rest into the wallet")),
+)
+OF_INVOICE = "invoice:"
+"""A purpose that begins so names one, by its id."""
+
+
 class TakeForm(PanelForm):
     """Money that came in."""
 
     amount = AmountField(lazy_gettext("Amount"), [required()], least=1, bare=True)
     unit = UnitField(lazy_gettext("Unit"))
-    purpose = SelectField(
-        lazy_gettext("What it is for"),
-        choices=[
-            ("wallet", lazy_gettext("top-up: all of it into the wallet")),
-            ("invoices", lazy_gettext("invoices that are open, the oldest first; the rest into the wallet")),
-        ],
-    )
+    purpose = SelectField(lazy_gettext("What it is for"))
     method = SelectField(lazy_gettext("How it was paid"), choices=list(METHODS))
     reference = LineField(
         lazy_gettext("Reference"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -26,7 +26,9 @@ from pbxbill.listing.payments import PAYMENTS, accounts_of_entries
 from pbxbill.store.invoice_models import InvoiceRow
 from pbxbill.store.models import AccountRow, JournalEntryRow
 from pbxbill.web.fields import refusals
+from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Change, Front, needs
+from pbxbill.web.late_rules import MOST_ID
 from pbxbill.web.panel.asking import (
     billed_account_asked,
     done_when_sure,
@@ -37,12 +39,14 @@ from pbxbill.web.panel.asking import (
     wallet_units,
 )
 from pbxbill.web.panel.lists import ListPage, add_list
-from pbxbill.web.panel.payment_forms import ReverseForm, TakeForm
+from pbxbill.web.panel.payment_forms import OF_INVOICE, PURPOSES, ReverseForm, TakeForm
 from pbxbill.web.panel.payment_moves import add_moving, crumbs
 from pbxbill.web.words import word_of
 
 CAN_BE_REVERSED = ("top-up", "payment", "allocation", "write-off")
 HAVE_RECEIPTS = ("top-up", "payment")
+MOST_OFFERED = 10
+"""Open invoices that a payment can be said to be for; others by their own pages."""
 
 
 def payments(front: Front) -> Blueprint:
@@ -104,8 +108,12 @@ def _add_taking(section: Blueprint, front: Front) -> None:
                 return find_page(gettext("Take a payment"), url_for("payments.listed"), crumbs())
             give_units(form, wallet_units(session, account))
             owed = _owed(session, account)
+            asked = _invoice_asked(session, account)
+            form.purpose.choices = [*PURPOSES, *_invoice_choices(session, account, asked)]
         if request.method == "GET":
             form.purpose.data = "invoices" if owed else "wallet"
+            if asked is not None:
+                form.purpose.data, form.unit.data = f"{OF_INVOICE}{asked.id}", asked.unit
         if form.validate_on_submit():
             entry = ""
             with (
@@ -128,12 +136,46 @@ def _add_taking(section: Blueprint, front: Front) -> None:
 def _owed(session: Session, account: AccountRow) -> list[tuple[str, int, int]]:
     """What is open of an account's invoices: unit, number of invoices, amount."""
     query = (
-        select(InvoiceRow.unit, func.count(), func.sum(InvoiceRow.open))
-        .where(InvoiceRow.account_id == account.id, InvoiceRow.kind.in_(ASKING), InvoiceRow.open > 0)
-        .where(InvoiceRow.state.in_(("issued", "partly_paid")))
+        _open_invoices(account)
+        .with_only_columns(InvoiceRow.unit, func.count(), func.sum(InvoiceRow.open))
         .group_by(InvoiceRow.unit)
     )
     return [(unit, count, int(amount)) for unit, count, amount in session.execute(query)]
+
+
+def _open_invoices(account: AccountRow) -> Select[InvoiceRow]:
+    return (
+        select(InvoiceRow)
+        .where(InvoiceRow.account_id == account.id, InvoiceRow.kind.in_(ASKING), InvoiceRow.open > 0)
+        .where(InvoiceRow.state.in_(("issued", "partly_paid")))
+    )
+
+
+def _invoice_asked(session: Session, account: AccountRow) -> InvoiceRow | None:
+    """The invoice that the address says the payment is for; None: none, or it is not open any more."""
+    id = request.args.get("invoice", 0, type=int)
+    return session.scalar(_open_invoices(account).where(InvoiceRow.id == min(id, MOST_ID)))
+
+
+def _invoice_choices(
+    session: Session, account: AccountRow, asked: InvoiceRow | None
+) -> list[tuple[str, str]]:
+    """Those that were due first, and the one that is asked for."""
+    first = _open_invoices(account).order_by(InvoiceRow.due_us, InvoiceRow.id).limit(MOST_OFFERED)
+    rows = list(session.scalars(first))
+    if asked is not None and asked not in rows:
+        rows.append(asked)
+    return [
+        (
+            f"{OF_INVOICE}{x.id}",
+            gettext(
+                "%(number)s: %(open)s are open; the rest into the wallet",
+                number=x.number,
+                open=plain_amount(x.open, x.unit),
+            ),
+        )
+        for x in rows
+    ]
 
 
 def _taken(change: Change, front: Front, account: AccountRow, form: TakeForm) -> tuple[str, bool]:
@@ -149,7 +191,7 @@ def _taken(change: Change, front: Front, account: AccountRow, form: TakeForm) ->
             change.session,
             change.books,
             account,
-            NewPayment(amount, unit, method, key, None, **common),
+            NewPayment(amount, unit, method, key, _invoice_ids(form.purpose.data), **common),
             change.now_us,
             with_receipt=form.receipt.data,
         )
@@ -158,6 +200,10 @@ def _taken(change: Change, front: Front, account: AccountRow, form: TakeForm) ->
         raise InputRefused(
             gettext("this page was sent before with another amount; open it anew to enter one more payment")
         ) from None
+
+
+def _invoice_ids(purpose: str) -> tuple[int, ...] | None:
+    return (int(purpose.removeprefix(OF_INVOICE)),) if purpose.startswith(OF_INVOICE) else None
 
 
 def _add_page(section: Blueprint, front: Front) -> None:
