@@ -18,7 +18,7 @@ from pbxbill.store.engine import migrate
 from tests.store.test_mediation_meters import POWER
 from tests.web.full_offices import fill
 from tests.web.offices import URL, Browser, Office, opened_office
-from tests.web.reachable import reachable
+from tests.web.reachable import reached
 from tests.web.test_catalogue_numbers import ACCESS
 
 TOLD = "Somebody else changed this while you were editing"
@@ -230,10 +230,9 @@ def pages(filled: Office) -> list[Page]:
     """Pages with forms, each as who came to it first saw it."""
     found: dict[str, Page] = {}
     for login, starts in WALKS.items():
-        for endpoint, path in reachable(filled, login, starts).items():
-            if endpoint not in found:
-                forms = forms_of(filled.seat(login).get(path).text)
-                found[endpoint] = Page(login, endpoint, path, forms)
+        for one in reached(filled, login, starts):
+            if one.endpoint not in found:
+                found[one.endpoint] = Page(login, one.endpoint, one.path, forms_of(one.text))
     return list(found.values())
 
 
