@@ -1,9 +1,9 @@
 """The panel, the portal and the API over HTTP: how long pages take, for one and for many at once.
 
-A site of 100,000 accounts with 2 million calls in a month, some hundred invoices, and roll-ups. Clients ask
-for the ten main pages and the main answers of the API in turn, each as soon as the one before has come;
-beside them another process charges calls at a steady pace, first alone. Before, one client alone asks for
-every page that links lead to, and for every list of the API.
+A site of 100,000 accounts with 2 million calls in a month, a payment of each customer, some invoices, live
+calls, and roll-ups. Clients ask for the ten main pages and the main answers of the API in turn, each as soon
+as the one before has come; beside them another process charges calls at a steady pace, first alone. Before,
+one client alone asks for every page that links lead to, and for every list of the API.
 """
 
 import http.client
@@ -22,19 +22,24 @@ from urllib.parse import urlencode
 from sqlalchemy import select
 
 from bench.billing import Beside, bill
-from bench.billing_site import TO_US, Site, open_billing_site
+from bench.billing_site import DESTINATIONS, TO_US, Site, open_billing_site
 from bench.figures import Figures, percentile, progress, run
 from bench.postgres import measured_postgres
+from bench.site import EUR, UNIT
 from bench.web_walk import over, slowest, walk, walk_lists
 from pbxbill.access.actor import Actor, Scope
 from pbxbill.access.api_keys import MAX_PER_MINUTE, NewKey, make_key
 from pbxbill.access.permissions import Role, permissions_of_kind
 from pbxbill.access.users import NewUser, add_user, new_hash, set_password
+from pbxbill.charging.engine import ChargingEngine
+from pbxbill.charging.events import Answer, Authorize, Denied, Direction, Refused, TopUp
 from pbxbill.clock import SystemClock
+from pbxbill.ids import new_id
 from pbxbill.reports.rollups import roll_up
+from pbxbill.store.driver import connect
 from pbxbill.store.engine import migrate, open_engine, transaction
 from pbxbill.store.invoice_models import InvoiceRow
-from pbxbill.store.models import AccountRow, CdrRow
+from pbxbill.store.models import AccountRow
 
 ABOUT = "the web over HTTP: p50 and p99 of main pages and API calls, and of reserves meanwhile"
 CUSTOMERS, CALLS = 100_000, 20
@@ -42,7 +47,7 @@ QUICK_CUSTOMERS, QUICK_CALLS = 300, 10
 CLIENTS = (1, 8, 32)
 LASTS_S, QUICK_LASTS_S = 60, 4
 ALONE_S, QUICK_ALONE_S = 20, 3
-LIVE = 50
+LIVE, LIVE_CALLS = 50, 200
 PASSWORD = "seven green bottles stand here"  # noqa: S105  # of a site that lives for minutes
 MOST_MS = 300
 """No page may take longer, where one asks."""
@@ -64,6 +69,7 @@ def open_web_site(url: str, customers: int, calls: int) -> Site:
     migrate(url)
     site = open_billing_site(url, customers, calls, LIVE)
     bill(url, 1, "r0")
+    _charge(url, site)
     database = open_engine(url)
     roll_up(database, SystemClock().now_us())
     with transaction(database) as session:
@@ -73,6 +79,36 @@ def open_web_site(url: str, customers: int, calls: int) -> Site:
             set_password(session, user, new_hash(user, PASSWORD))
     database.dispose()
     return site
+
+
+def _charge(url: str, site: Site) -> None:
+    """Each customer pays something in; some calls begin, and go on."""
+    database = open_engine(url)
+    with transaction(database) as session:
+        ids = session.scalars(select(AccountRow.id).where(AccountRow.kind == "customer")).all()
+    database.dispose()
+    engine = ChargingEngine(lambda: connect(url), SystemClock())
+    engine.start()
+    now_us = SystemClock().now_us()
+    paid = [engine.submit(TopUp(f"bench:{id}", id, UNIT.code, EUR, now_us, f"bank: {id}")) for id in ids]
+    called = []
+    for number in range(LIVE_CALLS):
+        session_id = new_id()
+        call = Authorize(
+            session_id,
+            "bench",
+            session_id,
+            Direction.OUTBOUND,
+            f"{DESTINATIONS[number % len(DESTINATIONS)][2]}{number:07d}",
+            "2001",
+            now_us,
+            account_code=site.live[number % len(site.live)],
+        )
+        called += [engine.submit(call), engine.submit(Answer(session_id, now_us, session_id))]
+    failed = [x.result() for x in (*paid, *called) if isinstance(x.result(), Refused | Denied)]
+    engine.stop()
+    if failed:
+        raise RuntimeError(f"the site could not be made: {failed[0]}")
 
 
 def key_of(url: str, code: str) -> str:
@@ -93,7 +129,6 @@ def asked_of(url: str, port: int) -> list[Asked]:
     database = open_engine(url)
     with transaction(database) as session:
         account_id = session.scalars(select(AccountRow.id).where(AccountRow.code == "c0")).one()
-        session_id = session.scalars(select(CdrRow.session_id).limit(1)).one()
         invoice_id = session.scalars(select(InvoiceRow.id).limit(1)).one()
     database.dispose()
     admin, customer = ({"Cookie": logged_in(port, login)} for login in ("admin", "c0"))
@@ -102,12 +137,12 @@ def asked_of(url: str, port: int) -> list[Asked]:
     return [
         Asked("dashboard", "/panel/", admin),
         Asked("accounts", "/panel/accounts", admin),
-        Asked("search", "/panel/accounts?q=c4711", admin),
         Asked("account", f"/panel/accounts/{account_id}", admin),
         Asked("calls", f"/panel/calls?{month}", admin),
-        Asked("call", f"/panel/calls/{session_id}", admin),
+        Asked("live calls", "/panel/live-calls", admin),
         Asked("invoices", "/panel/invoices", admin),
         Asked("invoice", f"/panel/invoices/{invoice_id}", admin),
+        Asked("payments", "/panel/payments", admin),
         Asked("revenue", f"/panel/reports/revenue?{month}", admin),
         Asked("portal", "/my/", customer),
         Asked("api accounts", "/api/v1/accounts", key),
