@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from pbxbill.access.actor import Scope
 from pbxbill.access.permissions import Permission
 from pbxbill.billing.dunning.dunning_policy import Action
+from pbxbill.listing.invoices import ISSUER
 from pbxbill.listing.listing import (
     N_,
     Column,
@@ -46,6 +47,7 @@ def _states(_session: Session, scope: Scope) -> Rows:
             DunningStateRow.level.label("level"),
             DunningStateRow.since_us.label("since_us"),
             DunningStateRow.next_us.label("next_us"),
+            *ISSUER,
         )
         .join(InvoiceRow, InvoiceRow.id == DunningStateRow.invoice_id)
         .join(AccountRow, AccountRow.id == DunningStateRow.account_id)
@@ -69,6 +71,7 @@ def _steps(_session: Session, scope: Scope) -> Rows:
             DunningPolicyRow.name.label("policy"),
             DunningStepRow.policy_version.label("version"),
             DunningStepRow.ended_us.label("ended_us"),
+            *ISSUER,
         )
         .join(InvoiceRow, InvoiceRow.id == DunningStepRow.invoice_id)
         .join(AccountRow, AccountRow.id == InvoiceRow.account_id)
@@ -109,6 +112,7 @@ def _disputes(_session: Session, scope: Scope) -> Rows:
             InvoiceRow.unit.label("unit"),
             InvoiceRow.disputed_us.label("disputed_us"),
             InvoiceRow.due_us.label("due_us"),
+            *ISSUER,
         )
         .join(AccountRow, AccountRow.id == InvoiceRow.account_id)
         .where(scope.among(InvoiceRow.account_id), InvoiceRow.disputed_us.is_not(None))
@@ -121,6 +125,7 @@ IN_DUNNING = Listing(
     permission=Permission.DUNNING_READ,
     columns=(
         Column("number", N_("Invoice"), ColumnKind.CODE),
+        Column("issuer", N_("Issuer"), ColumnKind.CODE),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("overdue", N_("Overdue"), ColumnKind.MONEY),
         Column("due_us", N_("Due on"), ColumnKind.DAY),
@@ -150,6 +155,7 @@ STEPS = Listing(
         Column("at_us", N_("When"), ColumnKind.MOMENT),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("number", N_("Invoice"), ColumnKind.CODE),
+        Column("issuer", N_("Issuer"), ColumnKind.CODE),
         Column("level", N_("Level"), ColumnKind.COUNT),
         Column("action", N_("What"), ColumnKind.STATE),
         Column("overdue", N_("Overdue then"), ColumnKind.MONEY),
@@ -215,6 +221,7 @@ DISPUTES = Listing(
     permission=Permission.DUNNING_READ,
     columns=(
         Column("number", N_("Invoice"), ColumnKind.CODE),
+        Column("issuer", N_("Issuer"), ColumnKind.CODE),
         Column("account", N_("Account"), ColumnKind.CODE),
         Column("disputed", N_("Disputed"), ColumnKind.MONEY),
         Column("open", N_("Open in all"), ColumnKind.MONEY),

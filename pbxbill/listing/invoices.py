@@ -30,6 +30,12 @@ from pbxbill.store.models import AccountRow
 
 _WHEN = func.coalesce(InvoiceRow.issued_us, InvoiceRow.created_us)
 _TOTAL = InvoiceRow.total, InvoiceRow.unit
+_ISSUER = aliased(AccountRow)
+ISSUER: tuple[Any, ...] = (
+    InvoiceRow.issuer_id.label("issuer_id"),
+    select(_ISSUER.code).where(_ISSUER.id == InvoiceRow.issuer_id).scalar_subquery().label("issuer"),
+)
+"""Whose number it is: each issuer counts from one."""
 UNSEEN = ("draft", "discarded")
 """What the account itself does not see: it may still change."""
 
@@ -55,6 +61,7 @@ def _rows(_session: Session, scope: Scope) -> Rows:
             InvoiceRow.dunning_step.label("dunning_step"),
             InvoiceRow.unit.label("unit"),
             InvoiceRow.created_us.label("created_us"),
+            *ISSUER,
         )
         .join(AccountRow, AccountRow.id == InvoiceRow.account_id)
         .where(scope.among(InvoiceRow.account_id))
@@ -73,8 +80,8 @@ def _below(query: Rows, code: str) -> Rows:
 
 
 def _of_issuer(query: Rows, code: str) -> Rows:
-    issuer = aliased(AccountRow)
-    return query.where(InvoiceRow.issuer_id == select(issuer.id).where(issuer.code == code).scalar_subquery())
+    issuer_id = select(_ISSUER.id).where(_ISSUER.code == code).scalar_subquery()
+    return query.where(InvoiceRow.issuer_id == issuer_id)
 
 
 def invoices(clock: Clock) -> Listing:
@@ -89,6 +96,7 @@ def invoices(clock: Clock) -> Listing:
         permission=Permission.INVOICES_READ,
         columns=(
             Column("number", N_("Number"), ColumnKind.CODE),
+            Column("issuer", N_("Issuer"), ColumnKind.CODE),
             Column("kind", N_("Kind"), ColumnKind.STATE, wide=True),
             Column("account", N_("Account"), ColumnKind.CODE),
             Column("name", N_("Name"), wide=True),
@@ -101,7 +109,7 @@ def invoices(clock: Clock) -> Listing:
             Column("tax", N_("Tax"), ColumnKind.MONEY, only_in_files=True),
             Column("total", N_("Total"), ColumnKind.MONEY),
             Column("open", N_("Open"), ColumnKind.MONEY),
-            Column("disputed", N_("Disputed"), ColumnKind.MONEY, only_in_files=True),
+            Column("disputed", N_("Disputed"), ColumnKind.MONEY, wide=True),
             Column("dunning_step", N_("Dunning level"), ColumnKind.COUNT, only_in_files=True),
             Column("created_us", N_("Made"), ColumnKind.MOMENT, only_in_files=True),
         ),

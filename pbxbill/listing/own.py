@@ -105,7 +105,8 @@ def own_invoices(clock: Clock) -> Listing:
         replace(x, choices=tuple(y for y in x.choices if y[0] not in UNSEEN)) if x.key == "status" else x
         for x in made.filters
     )
-    return replace(made, filters=tuple(seen))
+    columns = (replace(x, wide=False) if x.key == "disputed" else x for x in made.columns)
+    return replace(made, columns=tuple(columns), filters=tuple(seen))
 
 
 def _payments(session: Session, scope: Scope) -> Rows:

@@ -47,6 +47,7 @@ from pbxbill.web.panel.invoice_forms import (
     WriteOffForm,
 )
 from pbxbill.web.panel.lists import ListPage, add_list
+from pbxbill.web.panel.taxes import CATEGORY_WORDS
 
 MEDIA = {"pdf": "application/pdf", "xml": "application/xml", "csv": "text/csv"}
 ENTRIES_SHOWN = 100
@@ -64,6 +65,7 @@ def invoices(front: Front) -> Blueprint:
             "/invoices",
             link="invoices.show",
             template="panel/invoices/list.html",
+            sparse=("disputed",),
             empty=(
                 N_("There is no invoice yet"),
                 N_("A billing run makes them, of what accounts have used and subscribed to."),
@@ -139,6 +141,7 @@ def _add_pages(section: Blueprint, front: Front) -> None:
                 "panel/invoices/show.html",
                 row=row,
                 parts=parts_of(session, row),
+                category_words=CATEGORY_WORDS,
                 account=session.get_one(AccountRow, row.account_id),
                 issuer=session.get_one(AccountRow, row.issuer_id),
                 asks=row.kind in ASKING and row.state in STANDING,

@@ -16,6 +16,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask_babel import gettext
 from werkzeug.wrappers import Response as AnyResponse
 
+from pbxbill.access.actor import Scope
 from pbxbill.errors import InputRefused
 from pbxbill.listing.listing import Asked, Filter, FilterKind, FilterRefused, Listing, Page, page_of
 from pbxbill.web.fields import sentence
@@ -52,6 +53,8 @@ class ListPage:
     """Keys of the columns that the page has room for; empty: all. Files have all of them."""
     sparse: tuple[str, ...] = ()
     """Keys of columns that a page leaves out where none of its rows has a value."""
+    of_others: Mapping[str, str] = field(default_factory=lambda: {"issuer": "issuer_id"})
+    """Keys of columns that say whose a row is, and of his id: left out where all is the reader's."""
 
 
 def add_list(section: Blueprint, front: Front, shown: ListPage) -> None:
@@ -113,12 +116,13 @@ def list_page(section: Blueprint, front: Front, shown: ListPage, **more: Any) ->
     body = render_template(
         shown.template,
         shown=shown,
-        listing=_on_page(shown, found),
+        listing=_on_page(shown, found, front.scope),
         asked=asked,
         page=found,
         refused=refused,
         views=views,
         chips=_chips(listing, asked, given),
+        set_keys={key for key, value in asked.filters.items() if value.strip()},
         link=_linker(shown.link),
         address=_addresses(section.name, shown.endpoint, listing),
         sizes=SIZES,
@@ -128,8 +132,11 @@ def list_page(section: Blueprint, front: Front, shown: ListPage, **more: Any) ->
     return body if refused is None else (body, 400)
 
 
-def _on_page(shown: ListPage, found: Page) -> Listing:
+def _on_page(shown: ListPage, found: Page, scope: Scope) -> Listing:
     empty = {x for x in shown.sparse if not any(row[x] for row in found.rows)}
+    for key, id_key in shown.of_others.items():
+        if all(id_key in row and row[id_key] == scope.account_id for row in found.rows):
+            empty.add(key)
     columns = (x for x in shown.listing.columns if not shown.columns or x.key in shown.columns)
     return replace(shown.listing, columns=tuple(x for x in columns if x.key not in empty))
 

@@ -1,5 +1,7 @@
 """/my/invoices: what the account was asked to pay; seen, fetched, and paid."""
 
+from dataclasses import replace
+
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext
 from sqlalchemy import select
@@ -22,6 +24,7 @@ from pbxbill.store.invoice_models import InvoiceLineRow, InvoiceRow
 from pbxbill.web.fields import refusals, sentence
 from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Front, needs
+from pbxbill.web.panel.invoices import shown_states
 from pbxbill.web.panel.lists import ListPage, add_list
 from pbxbill.web.portal.own import own_account, own_invoice
 from pbxbill.web.portal.paying import BALANCE, PayForm, give_balance, give_ways, gone_on, pay, pay_by_balance
@@ -38,9 +41,10 @@ def invoices(front: Front) -> Blueprint:
         section,
         front,
         ListPage(
-            own_invoices(front.clock),
+            replace(own_invoices(front.clock), finish=shown_states(front)),
             "/invoices",
             link="my_invoices.show",
+            sparse=("disputed",),
             empty=(N_("There is no invoice yet"), N_("As soon as one is made out to you, it appears here.")),
         ),
     )

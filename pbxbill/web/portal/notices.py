@@ -150,6 +150,7 @@ def notices(front: Front) -> Blueprint:
             "portal/notices/show.html",
             about=ABOUT,
             told=told,
+            is_reached=any(who.emails for _, who in told),
             kinds=KINDS,
             delivery=delivery,
             wallets=wallets,

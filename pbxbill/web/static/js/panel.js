@@ -56,7 +56,16 @@
   });
 
   // Headings stay in sight above a list that is no wider than the page; a wider one scrolls in its frame.
-  const fits = (frame) => frame?.firstElementChild && frame.classList.toggle("fits", frame.firstElementChild.scrollWidth <= frame.clientWidth);
+  // Of the columns that can be done without, as many go as it takes, the last one first.
+  const fits = (frame) => {
+    const table = frame?.firstElementChild;
+    if (!table) return;
+    const isIn = () => table.scrollWidth <= frame.clientWidth;
+    const spare = [...table.querySelectorAll(":scope > thead th.wide")].map((heading) => heading.cellIndex + 1);
+    for (const place of spare) table.classList.remove(`without-${place}`);
+    while (spare.length && !isIn()) table.classList.add(`without-${spare.pop()}`);
+    frame.classList.toggle("fits", isIn());
+  };
   const sized = new ResizeObserver((changes) => changes.forEach((change) => fits(change.target.closest(".list-frame"))));
   for (const frame of document.querySelectorAll(".list-frame")) {
     sized.observe(frame);
@@ -119,7 +128,8 @@
     part.closest(".tabs").scrollLeft = part.offsetLeft - 16;
   }
 
-  // All lines of a list are chosen at once.
+  // All lines of a list are chosen at once; without this each is by itself.
+  for (const box of document.querySelectorAll("input[data-all]")) box.hidden = false;
   addEventListener("change", (event) => {
     if (!event.target.matches("input[data-all]")) return;
     for (const box of document.querySelectorAll(`input[name="${event.target.dataset.all}"]`)) {
