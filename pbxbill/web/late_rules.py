@@ -7,20 +7,15 @@ addresses, and the functions of all of them were most of the time in which it st
 from collections.abc import Callable
 from typing import Any
 
-from werkzeug.routing import IntegerConverter, Map, Rule
+from werkzeug.routing import IntegerConverter, Rule
 
 Builder = Callable[..., tuple[str, str]]
 
 
-MOST_ID = 2**63 - 1
-"""Databases have no greater number: an address with one leads nowhere."""
-
-
 class IdConverter(IntegerConverter):
-    """Whole numbers that may be ids."""
+    """Whole numbers that databases can hold: an address with a longer one leads nowhere."""
 
-    def __init__(self, url_map: Map, **bounds: Any) -> None:
-        super().__init__(url_map, **{"max": MOST_ID, **bounds})
+    regex = r"\d{1,18}"
 
 
 class LateRule(Rule):

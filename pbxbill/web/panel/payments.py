@@ -28,7 +28,6 @@ from pbxbill.store.models import AccountRow, JournalEntryRow
 from pbxbill.web.fields import refusals
 from pbxbill.web.formatting import plain_amount
 from pbxbill.web.front import Change, Front, needs
-from pbxbill.web.late_rules import MOST_ID
 from pbxbill.web.panel.asking import (
     billed_account_asked,
     done_when_sure,
@@ -45,6 +44,7 @@ from pbxbill.web.words import word_of
 
 CAN_BE_REVERSED = ("top-up", "payment", "allocation", "write-off")
 HAVE_RECEIPTS = ("top-up", "payment")
+MAX_ID_DIGITS = 18
 MOST_OFFERED = 10
 """Open invoices that a payment can be said to be for; others by their own pages."""
 
@@ -153,8 +153,10 @@ def _open_invoices(account: AccountRow) -> Select[InvoiceRow]:
 
 def _invoice_asked(session: Session, account: AccountRow) -> InvoiceRow | None:
     """The invoice that the address says the payment is for; None: none, or it is not open any more."""
-    id = request.args.get("invoice", 0, type=int)
-    return session.scalar(_open_invoices(account).where(InvoiceRow.id == min(id, MOST_ID)))
+    text = request.args.get("invoice", "")
+    if not text.isdecimal() or len(text) > MAX_ID_DIGITS:
+        return None
+    return session.scalar(_open_invoices(account).where(InvoiceRow.id == int(text)))
 
 
 def _invoice_choices(
