@@ -57,3 +57,9 @@ def test_a_schedule_says_that_no_mail_can_leave(office: Office) -> None:
     page = office.seat("admin").get("/panel/reports/revenue/schedule").text
     assert "There is no mail server yet" in page
     assert 'href="/panel/company/mail-server"' in page
+
+
+def test_an_empty_list_has_nothing_to_be_filtered(office: Office) -> None:
+    seat = office.seat("admin")
+    assert 'class="filters"' not in seat.get("/panel/invoices").text
+    assert 'class="filters"' in seat.get("/panel/invoices?account=alice").text
