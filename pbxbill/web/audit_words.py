@@ -128,6 +128,7 @@ ACTIONS: dict[str, str] = {
     "numbers.hand-over": N_("Numbers moved to another inventory"),
     "numbers.release": N_("Numbers taken back"),
     "number.assign": N_("Number given to an account"),
+    "number.country": N_("Country of a number set"),
     "number.hand-over": N_("Number handed over"),
     "number.release": N_("Number released"),
     "number.withdraw": N_("Number withdrawn"),
